@@ -1,0 +1,1 @@
+"""Learning, and nothing else: the engine, the building blocks, and Decision Flow."""

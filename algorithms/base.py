@@ -1,0 +1,164 @@
+"""What an algorithm is: a config, its networks, and its losses.
+
+No environment, file, logger or gradient step appears here or in any algorithm: the engine
+(`algorithms/engine.py`) owns gradients, optimisers, target networks, seeds and compilation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from algorithms import registry
+from algorithms.networks import Network, Params
+
+
+class Config(BaseModel):
+    """Fields every algorithm has; each algorithm adds its own, one comment a field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden_dims: tuple[int, ...] = (256, 256)  # width of every hidden layer
+    batch_size: int = Field(256, ge=1)  # B, transitions an update
+    discount: float = Field(0.99, ge=0, le=1)  # γ
+    normalize_observations: bool = True  # shift and scale by the dataset's mean and std
+
+
+C = TypeVar("C", bound=Config)
+
+
+class Batch(NamedTuple):
+    """`B` transitions for each of `S` seeds."""
+
+    observations: Tensor  # [S, B, obs_dim]
+    actions: Tensor  # [S, B, action_dim]
+    rewards: Tensor  # [S, B]
+    next_observations: Tensor  # [S, B, obs_dim]
+    masks: Tensor  # [S, B], 1 - terminals: 0 where there is nothing to bootstrap from
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Standard normal noise `[S, B, dim]`, drawn afresh for every update."""
+
+    dim: int
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform noise on [0, 1) of shape `[S, B, dim]`, drawn afresh for every update."""
+
+    dim: int
+
+
+NoiseSpec = Mapping[str, Normal | Uniform]
+Noise = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam for one network (β = 0.9, 0.999, ε = 1e-8)."""
+
+    learning_rate: float
+    cosine_decay: bool = False  # anneal to 0 over the network's own updates
+    max_grad_norm: float | None = None  # clip each seed's gradient of this network
+    weight_decay: float = 0.0  # decoupled, as in AdamW
+
+
+class Networks:
+    """What a loss sees: `nets.critic(...)`, `nets.target.critic(...)`, `nets.frozen.critic(...)`.
+
+    `nets.x` carries gradients while `x` is being trained, `nets.frozen.x` is the same network
+    without them, and `nets.target.x` is its Polyak average.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, Network],
+        params: Mapping[str, Params],
+        frozen: Mapping[str, Params],
+        targets: Mapping[str, Params],
+    ) -> None:
+        self._specs = specs
+        self._params = params
+        self._frozen = frozen
+        self._targets = targets
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        spec, params = self._specs[name], self._params[name]
+        return lambda *inputs: spec(params, *inputs)
+
+    @property
+    def frozen(self) -> Networks:
+        return Networks(self._specs, self._frozen, self._frozen, self._targets)
+
+    @property
+    def target(self) -> Networks:
+        return Networks(self._specs, self._targets, self._targets, self._targets)
+
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+"""One loss a seed `[S]`, and metrics `[S]` named like `critic/loss`."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One gradient step of an update: a loss and the networks it trains."""
+
+    loss: Callable[[Networks, Batch, Noise], Loss]
+    trains: tuple[str, ...]
+    every: int = 1  # take this step every so many updates
+    updates_targets: tuple[str, ...] = ()  # Polyak averages moved after it
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with its own phases, in order."""
+
+    phases: tuple[Phase, ...]
+    share: float = 1.0  # of the run's gradient steps; the shares of all stages sum to 1
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """At the start: network <- target average of another network."""
+
+
+class Algorithm(ABC, Generic[C]):
+    """A method: subclasses fill the attributes in `__init__` and write losses and `act`."""
+
+    Config: ClassVar[type[Config]]
+
+    networks: dict[str, Network]
+    optimizers: dict[str, Adam]
+    targets: dict[str, float]  # network -> Polyak rate τ
+    stages: tuple[Stage, ...]
+    noise: NoiseSpec  # what an update draws
+    act_noise: NoiseSpec  # what acting draws
+
+    def __init__(self, config: C, obs_dim: int, action_dim: int) -> None:
+        self.config = config
+        self.obs_dim = obs_dim
+        self.action_dim = action_dim
+        self.targets, self.noise, self.act_noise = {}, {}, {}
+        self.create()
+
+    @abstractmethod
+    def create(self) -> None:
+        """Set `networks`, `optimizers`, `stages` and, where used, `targets` and the noise."""
+
+    @abstractmethod
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        """Actions for evaluation. [S, E, obs_dim] -> [S, E, action_dim], clipped by the engine."""
+
+
+def resolve_config(algorithm_id: str, overrides: Mapping[str, Any]) -> Config:
+    """The algorithm's config with `overrides` applied.
+
+    Raises:
+        KeyError: unknown algorithm.
+        pydantic.ValidationError: unknown field, wrong type, or value out of range.
+    """
+    return registry.load(algorithm_id).Config.model_validate(dict(overrides))

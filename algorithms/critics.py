@@ -1,0 +1,59 @@
+"""Critics that several methods share. Shapes: `S` seeds, `E` ensemble members, `B` batch."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from algorithms.base import Batch, Loss, Networks
+
+
+def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
+    """Asymmetric squared error L₂^τ(u) = |τ − 1(u < 0)| u² (IQL Eq. 5), element-wise."""
+    weight = (difference > 0).float() * (2 * expectile - 1) + (1 - expectile)
+    return weight * difference.square()
+
+
+def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Error of every ensemble member, averaged over the batch. [S, E, B], [S, B] -> [S]."""
+    return (prediction - target.unsqueeze(1)).square().mean(-1).sum(1)
+
+
+def iql_critic_loss(nets: Networks, batch: Batch, *, discount: float, expectile: float) -> Loss:
+    """IQL's losses of `value` (Eq. 5) and twin `critic` (Eq. 6), in one sum.
+
+    V regresses, by expectile, on the smaller target Q of the data's action; Q regresses on
+    r + γ V(s') with the V from before this update.
+    """
+    target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
+    value = nets.value(batch.observations)
+    value_loss = expectile_loss(target_q - value, expectile).mean(-1)
+
+    next_value = nets.frozen.value(batch.next_observations)
+    backup = batch.rewards + discount * batch.masks * next_value
+    q = nets.critic(batch.observations, batch.actions)
+    critic_loss = mean_squared_error(q, backup)
+    return value_loss + critic_loss, {
+        "value/loss": value_loss,
+        "value/mean": value.mean(-1),
+        "critic/loss": critic_loss,
+        "critic/mean": q.mean((1, 2)),
+    }
+
+
+def advantage(nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+    """min_i Q_i(s, a) − V(s), with the trained critics. [S, B, ·] -> [S, B]."""
+    q: Tensor = nets.frozen.critic(observations, actions).amin(1)
+    value: Tensor = nets.frozen.value(observations)
+    return q - value
+
+
+def scaled_advantage(
+    nets: Networks, observations: Tensor, actions: Tensor, scale: Tensor
+) -> Tensor:
+    """(min_i Q_i(s, a) − V(s)) / scale, with the trained critics. [S, B, ·], [S] -> [S, B]."""
+    return advantage(nets, observations, actions) / scale.unsqueeze(-1)
+
+
+def advantage_scale(nets: Networks, batch: Batch) -> Tensor:
+    """κ = mean |min_i Q_i − V| on the data's actions, a seed. -> [S]."""
+    return advantage(nets, batch.observations, batch.actions).abs().mean(-1).clamp(min=1e-6)

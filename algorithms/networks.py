@@ -1,0 +1,139 @@
+"""Banks of small networks: every parameter has a leading seed axis, then an ensemble axis.
+
+Shapes: `S` seeds, `E` ensemble members, `B` batch. A network is a description; its parameters
+live with the engine, so the same description serves the trained, the target and the frozen copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+Params = dict[str, Tensor]
+Activation = Literal["relu", "gelu", "silu"]
+
+
+class Network(Protocol):
+    """What the engine needs of a network."""
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Parameters of one seed, each `[E, ...]`."""
+
+    def __call__(self, params: Params, *inputs: Tensor) -> Any:
+        """Apply with stacked parameters `[S, E, ...]` to inputs `[S, B, ...]`."""
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU, written with exp because it vectorises better."""
+    return x * torch.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": gelu, "silu": F.silu}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """`ensemble` identical multi-layer perceptrons a seed.
+
+    Called with inputs `[S, B, *]`, which are concatenated along the last axis, it returns
+    `[S, E, B, output_dim]`, without the `E` axis when `ensemble` is 1 and without the last axis
+    when `output_dim` is 1. Layer norm follows the activation, as in FQL's networks.
+    """
+
+    input_dim: int
+    output_dim: int
+    hidden_dims: tuple[int, ...]
+    ensemble: int = 1
+    activation: Activation = "relu"
+    layer_norm: bool = False
+
+    def init(self, generator: torch.Generator) -> Params:
+        """PyTorch's default for linear layers: U(±1/√fan_in) for weights and biases."""
+        params: Params = {}
+        dims = (self.input_dim, *self.hidden_dims, self.output_dim)
+        for i, (fan_in, fan_out) in enumerate(pairwise(dims)):
+            bound = 1 / math.sqrt(fan_in)
+            for name, rows in (("weight", fan_in), ("bias", 1)):
+                values = torch.rand(self.ensemble, rows, fan_out, generator=generator)
+                params[f"{name}_{i}"] = (2 * values - 1) * bound
+            if self.layer_norm and i < len(self.hidden_dims):
+                params[f"scale_{i}"] = torch.ones(self.ensemble, 1, fan_out)
+                params[f"shift_{i}"] = torch.zeros(self.ensemble, 1, fan_out)
+        return params
+
+    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
+        x = torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0]
+        seeds, batch = x.shape[0], x.shape[1]
+        if x.shape[-1] != self.input_dim:
+            raise ValueError(f"expected {self.input_dim} input features, found {x.shape[-1]}")
+        if self.ensemble > 1:
+            x = x.unsqueeze(1).expand(seeds, self.ensemble, batch, -1).flatten(0, 1)
+        for i in range(len(self.hidden_dims)):
+            x = _ACTIVATIONS[self.activation](_linear(params, i, x))
+            if self.layer_norm:
+                x = _normalize(x) * _bank(params, f"scale_{i}") + _bank(params, f"shift_{i}")
+        last = len(self.hidden_dims)
+        if self.output_dim == 1:  # a matrix-vector product: cheaper as one fused multiply and sum
+            weight = _bank(params, f"weight_{last}")
+            y = (x * weight.transpose(1, 2)).sum(-1) + _bank(params, f"bias_{last}")[:, :, 0]
+        else:
+            y = _linear(params, last, x)
+        return y.view(seeds, self.ensemble, *y.shape[1:]) if self.ensemble > 1 else y
+
+
+@dataclass(frozen=True)
+class GaussianActor:
+    """A Gaussian policy with a tanh-bounded mean and a state-independent standard deviation.
+
+    Called with observations `[S, B, obs_dim]` it returns the mean and the log standard deviation,
+    each `[S, B, action_dim]` (IQL's policy: kostrikov/implicit_q_learning `policy.py`).
+    """
+
+    obs_dim: int
+    action_dim: int
+    hidden_dims: tuple[int, ...]
+    log_std_min: float = -5.0
+    log_std_max: float = 2.0
+
+    def init(self, generator: torch.Generator) -> Params:
+        return {
+            **self._mlp.init(generator),
+            "log_std": torch.zeros(1, 1, self.action_dim),
+        }
+
+    def __call__(self, params: Params, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        mean = torch.tanh(self._mlp(params, *inputs))
+        log_std = _bank(params, "log_std").clamp(self.log_std_min, self.log_std_max)
+        return mean, log_std.expand_as(mean)
+
+    @property
+    def _mlp(self) -> MLP:
+        return MLP(self.obs_dim, self.action_dim, self.hidden_dims)
+
+
+def gaussian_log_prob(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log density of a diagonal Gaussian. [S, B, action_dim] each -> [S, B]."""
+    z = (actions - mean) * torch.exp(-log_std)
+    return (-0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
+def _bank(params: Params, name: str) -> Tensor:
+    """A parameter with its seed and ensemble axes merged, as batched products want it."""
+    return params[name].flatten(0, 1)
+
+
+def _linear(params: Params, i: int, x: Tensor) -> Tensor:
+    # Not baddbmm: the sum is fused with what follows, and baddbmm would first copy the bias.
+    return torch.bmm(x, _bank(params, f"weight_{i}")) + _bank(params, f"bias_{i}")
+
+
+def _normalize(x: Tensor) -> Tensor:
+    centered = x - x.mean(-1, keepdim=True)
+    return centered * torch.rsqrt(centered.square().mean(-1, keepdim=True) + 1e-6)

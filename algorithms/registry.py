@@ -1,0 +1,71 @@
+"""Which algorithms exist. Light on purpose: listing them imports neither torch nor the algorithms.
+
+A third-party package adds its own through the entry-point group `harness.algorithms`: the entry
+point's name is the method id, its value is `package.module:AlgorithmClass`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from algorithms.base import Algorithm
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of `harness list algorithms`."""
+
+    id: str
+    title: str
+    paper: str
+    family: str
+    target: str  # "module:Class"
+
+
+_BUILT_IN = (
+    Entry(
+        "df-dir",
+        "Direction-Oriented Decision Flow",
+        "arXiv:2505.20350",
+        "decision flow",
+        "algorithms.decision_flow:DirectionDecisionFlow",
+    ),
+    Entry(
+        "df-div",
+        "Divergence-Oriented Decision Flow",
+        "arXiv:2505.20350",
+        "decision flow",
+        "algorithms.decision_flow:DivergenceDecisionFlow",
+    ),
+    Entry(
+        "flow-bc",
+        "Behaviour cloning with a flow policy",
+        "arXiv:2210.02747",
+        "flow",
+        "algorithms.flow_bc:FlowBC",
+    ),
+    Entry("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
+    Entry("bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC"),
+    Entry("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
+    Entry("iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"),
+)
+
+
+def entries() -> dict[str, Entry]:
+    """Every known algorithm by id: ours, then those of installed third-party packages."""
+    known = {entry.id: entry for entry in _BUILT_IN}
+    for point in entry_points(group="harness.algorithms"):
+        package = point.dist.name if point.dist else point.module
+        known.setdefault(point.name, Entry(point.name, point.name, "", package, point.value))
+    return known
+
+
+def load(algorithm_id: str) -> type[Algorithm[Any]]:
+    """Import and return the algorithm's class. Raises KeyError for an unknown id."""
+    module, _, name = entries()[algorithm_id].target.partition(":")
+    cls: type[Algorithm[Any]] = getattr(importlib.import_module(module), name)
+    return cls

@@ -1,0 +1,101 @@
+"""The data every algorithm learns from: one packed float32 row a transition (NumPy only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """An offline dataset of `N` transitions in time order, episode after episode.
+
+    Attributes:
+        rows: float32 `[N, 2 * obs_dim + action_dim + 3]`, usually memory-mapped; its columns are
+            observations, actions, rewards, next_observations, terminals, timeouts.
+        obs_dim: length of one flat observation.
+        action_dim: length of one action; actions lie in [-1, 1].
+
+    `terminals` is 1 where the MDP ended (no bootstrap); `timeouts` is 1 where an episode was cut
+    by a time limit or by the recipe (bootstrap). Either one ends an episode.
+    """
+
+    rows: Floats
+    obs_dim: int
+    action_dim: int
+
+    def __post_init__(self) -> None:
+        width = row_width(self.obs_dim, self.action_dim)
+        if self.rows.ndim != 2 or self.rows.shape[1] != width or self.rows.dtype != np.float32:
+            raise ValueError(
+                f"rows must be float32 [N, {width}] for obs_dim {self.obs_dim} and action_dim "
+                f"{self.action_dim}, found {self.rows.dtype} {list(self.rows.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[0])
+
+    @property
+    def observations(self) -> Floats:
+        return self.rows[:, : self.obs_dim]
+
+    @property
+    def actions(self) -> Floats:
+        return self.rows[:, self.obs_dim : self.obs_dim + self.action_dim]
+
+    @property
+    def rewards(self) -> Floats:
+        return self.rows[:, self.obs_dim + self.action_dim]
+
+    @property
+    def next_observations(self) -> Floats:
+        start = self.obs_dim + self.action_dim + 1
+        return self.rows[:, start : start + self.obs_dim]
+
+    @property
+    def terminals(self) -> Floats:
+        return self.rows[:, -2]
+
+    @property
+    def timeouts(self) -> Floats:
+        return self.rows[:, -1]
+
+    def episode_ends(self) -> NDArray[np.int64]:
+        """Row indices one past each episode's last transition; the last entry is `N`."""
+        ends = np.flatnonzero((self.terminals > 0) | (self.timeouts > 0)) + 1
+        if len(ends) == 0 or ends[-1] != len(self):
+            ends = np.append(ends, len(self))
+        return ends.astype(np.int64)
+
+    @classmethod
+    def pack(
+        cls,
+        *,
+        observations: NDArray[Any],
+        actions: NDArray[Any],
+        rewards: NDArray[Any],
+        next_observations: NDArray[Any],
+        terminals: NDArray[Any],
+        timeouts: NDArray[Any],
+    ) -> Transitions:
+        """Build the packed rows from separate arrays with a common first axis `N`."""
+        columns = [
+            observations,
+            actions,
+            rewards[:, None],
+            next_observations,
+            terminals[:, None],
+            timeouts[:, None],
+        ]
+        rows = np.concatenate([np.asarray(c, np.float32) for c in columns], axis=1)
+        return cls(np.ascontiguousarray(rows), observations.shape[1], actions.shape[1])
+
+
+def row_width(obs_dim: int, action_dim: int) -> int:
+    """Columns of one packed row."""
+    return 2 * obs_dim + action_dim + 3

@@ -1,0 +1,1 @@
+"""The methods Decision Flow is compared with, one file each."""

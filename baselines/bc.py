@@ -1,0 +1,40 @@
+"""Behaviour cloning: a deterministic policy fitted to the dataset's actions by squared error.
+
+Paper: Pomerleau, Efficient Training of Artificial Neural Networks for Autonomous Navigation, 1991.
+Code: tinkoff-ai/CORL `algorithms/offline/any_percent_bc.py` with fraction 1 (same objective).
+
+Deviations: none.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from algorithms.base import Adam, Algorithm, Batch, Config, Loss, Networks, Noise, Phase, Stage
+from algorithms.networks import MLP
+
+
+class BCConfig(Config):
+    """Behaviour cloning's settings."""
+
+    learning_rate: float = 3e-4  # Adam
+
+
+class BC(Algorithm[BCConfig]):
+    """min_π E |π(s) − a|²."""
+
+    Config = BCConfig
+
+    def create(self) -> None:
+        self.networks = {"actor": MLP(self.obs_dim, self.action_dim, self.config.hidden_dims)}
+        self.optimizers = {"actor": Adam(self.config.learning_rate)}
+        self.stages = (Stage((Phase(self.loss, ("actor",)),)),)
+
+    def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        actions = torch.tanh(nets.actor(batch.observations))
+        loss = (actions - batch.actions).square().mean((1, 2))
+        return loss, {"actor/loss": loss}
+
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        return torch.tanh(nets.actor(observations))
