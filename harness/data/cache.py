@@ -1,0 +1,148 @@
+"""The packed rows that training reads: one memory-mapped file a task, checked when it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.transitions import Transitions
+from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
+from harness.data.minari_format import Digests
+from harness.data.store import (
+    MANIFEST,
+    DatasetFolder,
+    appearing,
+    content_key,
+    data_root,
+    lock,
+    read_manifest,
+    write_errors_explained,
+)
+from harness.errors import UserError
+from harness.tasks.spec import TaskSpec
+
+_ROWS = "rows.npy"
+_LAYOUT = 1  # of the rows; a new number makes new caches
+_ARRAYS = ("observations/observation", "actions", "terminations", "truncations")
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """A task's data, ready to train on.
+
+    Attributes:
+        transitions: the packed rows, memory-mapped copy-on-write: writing never reaches the file.
+        manifest: what the rows are, where they come from, and the dataset's own manifest.
+        sha256: of the rows' bytes.
+    """
+
+    transitions: Transitions
+    manifest: dict[str, Any]
+    sha256: str
+
+
+def cache_folder(task: TaskSpec) -> Path:
+    """Where the task's rows are or will be; the dataset must exist."""
+    arrays = DatasetFolder.of(task).manifest()["arrays"]
+    key = content_key(
+        {
+            "layout": _LAYOUT,
+            "dataset": task.dataset.id,
+            "arrays": {name: arrays[name]["sha256"] for name in _ARRAYS},
+            "rewards": task.dataset.rewards,
+        }
+    )
+    return data_root() / "cache" / key
+
+
+def open_rows(task: TaskSpec) -> LoadedData:
+    """Open the task's rows. Raises UserError if their bytes are not those of the manifest."""
+    folder = cache_folder(task)
+    manifest = read_manifest(folder / MANIFEST)
+    path, expected = folder / _ROWS, manifest["rows"]["sha256"]
+    try:
+        rows: NDArray[np.float32] = np.load(path, mmap_mode="c")
+    except (OSError, ValueError) as error:
+        raise UserError(unreadable(task, path, error)) from error
+    found = hashlib.sha256(rows.data).hexdigest()
+    if found != expected:
+        raise UserError(mismatch(task, path, "rows", expected, found))
+    transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
+    return LoadedData(transitions, manifest, found)
+
+
+def build_rows(task: TaskSpec, progress: Progress) -> None:
+    """Pack the task's dataset into rows unless that is done.
+
+    Raises UserError if the dataset's bytes are not those of its manifest or the disk is full.
+    """
+    folder = cache_folder(task)
+    with write_errors_explained(folder), lock(folder.name):
+        if (folder / MANIFEST).exists():
+            return
+        transitions = _pack(task, progress)
+        rows = transitions.rows
+        manifest = {
+            "task": task.id,
+            "rewards": task.dataset.rewards,
+            "obs_dim": transitions.obs_dim,
+            "action_dim": transitions.action_dim,
+            "rows": {
+                "sha256": hashlib.sha256(rows.data).hexdigest(),
+                "dtype": str(rows.dtype),
+                "shape": list(rows.shape),
+            },
+            "dataset": DatasetFolder.of(task).manifest(),
+        }
+        with appearing(folder) as partial:
+            with (partial / _ROWS).open("wb") as file:
+                # Not np.save: its errors do not say that the disk is full.
+                header = np.lib.format.header_data_from_array_1_0(rows)
+                np.lib.format.write_array_header_1_0(file, header)
+                file.write(rows.data)
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def drop_rows(dataset_id: str) -> None:
+    """Delete the rows of every task that learns from a dataset."""
+    for path in (data_root() / "cache").glob(f"*/{MANIFEST}"):
+        if read_manifest(path)["dataset"]["dataset"]["id"] == dataset_id:
+            shutil.rmtree(path.parent)
+
+
+def _pack(task: TaskSpec, progress: Progress) -> Transitions:
+    from harness.data.relabel import rewards
+
+    path, manifest = DatasetFolder.of(task).data, DatasetFolder.of(task).manifest()
+    digests = Digests()
+    columns: dict[str, list[NDArray[Any]]] = {}
+    done, total = 0, manifest["steps"]
+    try:
+        for index, episode in enumerate(read_checked(task, _ARRAYS, digests)):
+            observations = episode["observations/observation"]
+            pieces = {
+                "observations": observations[:-1],
+                "next_observations": observations[1:],
+                "actions": episode["actions"],
+                "terminals": episode["terminations"],
+                "timeouts": episode["truncations"],
+            }
+            for name, piece in pieces.items():
+                columns.setdefault(name, []).append(piece)
+            done += len(episode["actions"])
+            if index % 500 == 0 or done == total:
+                progress(f"packing {task.id}", done, total)
+    except (OSError, KeyError) as error:
+        raise UserError(unreadable(task, path, error)) from error
+    if problems := check_arrays(task, manifest, digests):
+        raise UserError(problems[0])
+    joined = {name: np.concatenate(pieces) for name, pieces in columns.items()}
+    relabelled = rewards(task.dataset, joined["next_observations"])
+    return Transitions.pack(rewards=relabelled, **joined)

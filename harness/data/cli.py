@@ -1,0 +1,84 @@
+"""`python -m harness data …`: make, verify and describe datasets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.data.catalog import resolve
+from harness.data.store import DatasetFolder, make_command
+from harness.data_progress import data_progress
+from harness.errors import UserError
+
+data_app = typer.Typer(help="Make, verify and describe datasets.", no_args_is_help=True)
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Task or dataset ids.")]
+Transitions = Annotated[int | None, typer.Option(help="Steps to make instead of the default.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the recipe instead of 0.")]
+
+
+@data_app.command()
+def make(
+    ids: Ids,
+    transitions: Transitions = None,
+    seed: Seed = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make again what is already there.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one a core by default.")
+    ] = None,
+) -> None:
+    """Make datasets by their recipes, with the packed rows that training reads."""
+    from harness import data
+
+    console = Console()
+    for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
+        with data_progress(console) as progress:
+            loaded = data.prepare(task, force=force, workers=workers, progress=progress)
+        console.print(
+            f"{task.dataset.id} is ready: "
+            f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
+            f"in {DatasetFolder.of(task).path}",
+            soft_wrap=True,
+        )
+
+
+@data_app.command()
+def fetch(ids: Ids) -> None:
+    """Download datasets (none of the present ones is downloaded; they are made)."""
+    tasks = [resolve(name) for name in ids]
+    raise UserError(
+        "\n".join(
+            f"{task.dataset.id} is not fetched but made on this machine, by the recipe "
+            f"'{task.dataset.recipe}'. Make it with: {make_command(task)}"
+            for task in tasks
+        )
+    )
+
+
+@data_app.command()
+def verify(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
+    """Compare every array on disk with its manifest; exit code 1 if anything differs."""
+    from harness import data
+
+    sound = True
+    for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
+        problems = data.verify(task)
+        sound = sound and not problems
+        for line in problems or [f"{task.dataset.id}: every array is what its manifest says"]:
+            Console().print(line, soft_wrap=True, markup=False)
+    if not sound:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def info(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
+    """Describe datasets: sizes, returns, actions, origin and a map of visits."""
+    from harness import data
+    from harness.data.card import card
+
+    for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
+        Console().print(card(task, data.ensure(task, make=False)))

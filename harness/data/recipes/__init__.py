@@ -1,0 +1,1 @@
+"""Recipes regenerate public datasets on this machine; one module each."""

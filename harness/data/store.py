@@ -1,0 +1,124 @@
+"""Where data lie on disk, and how files there appear: whole or not at all, one writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.errors import UserError
+from harness.tasks.spec import TaskSpec
+
+_UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EROFS,
+    errno.ENOTDIR,
+}
+MANIFEST = "manifest.json"
+
+
+def data_root() -> Path:
+    """The folder of all data: the environment variable HARNESS_DATA, else ./data (absolute)."""
+    return Path(os.environ.get("HARNESS_DATA") or "data").absolute()
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """A dataset on disk: `data/` in Minari's layout and our manifest beside it."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, task: TaskSpec) -> DatasetFolder:
+        return cls(data_root() / "minari" / task.dataset.id)
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / MANIFEST).exists()
+
+    def manifest(self) -> dict[str, Any]:
+        return read_manifest(self.path / MANIFEST)
+
+
+def make_command(task: TaskSpec, *, force: bool = False) -> str:
+    """What to type to make (or remake) a task's dataset."""
+    return f"python -m harness data make {task.dataset.id}{' --force' if force else ''}"
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def content_key(value: Any) -> str:
+    """16 hex digits that name a value made of plain data."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a manifest. Raises UserError if it cannot be read."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}). Delete the folder {path.parent}; it is made again "
+            "when it is next needed."
+        ) from error
+    return content
+
+
+def lock(name: str) -> FileLock:
+    """The lock that whoever writes `name` holds."""
+    folder = data_root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{name.replace('/', '_')}.lock")
+
+
+@contextlib.contextmanager
+def write_errors_explained(path: Path) -> Iterator[None]:
+    """Turns a full disk, or a folder that cannot be written to, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise UserError(
+            f"{path} could not be written: {os.strerror(error.errno)}. Nothing half-written was "
+            "left. Free some space, or set HARNESS_DATA to a folder with room for it, and start "
+            "again."
+        ) from error
+
+
+@contextlib.contextmanager
+def appearing(final: Path) -> Iterator[Path]:
+    """A folder to fill that becomes `final` at the end, replacing what was there.
+
+    Whatever fails inside, nothing half-written is left. Hold the `lock` for `final` around it.
+    """
+    # Hidden, so that Minari's listing passes over it; a fixed name, so that a killed writer's
+    # leftovers are cleared by the next one.
+    partial = final.parent / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""What tests of the harness share: a small dataset, suites on it, and the real command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.plan import Plan, make_plan
+from harness.trial import Trial, group
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TINY_TASK = {"pointmaze/umaze": {"transitions": 2000}}
+TINY_CONFIG = {"hidden_dims": [16, 16], "batch_size": 16}
+
+
+def tiny_suite(**changes: Any) -> dict[str, Any]:
+    """A suite of seconds: behaviour cloning on 2000 transitions, uncompiled."""
+    return {
+        "name": "tiny",
+        "title": "Tiny",
+        "question": "Does it run?",
+        "tasks": [TINY_TASK],
+        "defaults": TINY_CONFIG,
+        "algorithms": {"bc": {}},
+        "seeds": 2,
+        "training": {"steps": 40, "compile": False},
+        "evaluation": {"every": 20, "episodes": 2},
+    } | changes
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def data_home(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of this test and of the processes it starts; its datasets are made once."""
+    monkeypatch.setenv("HARNESS_DATA", str(shared_data))
+    return shared_data
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path) -> Callable[..., Path]:
+    """Write a tiny suite with some keys changed, or the text given; returns its path."""
+
+    def write(text: str | None = None, **changes: Any) -> Path:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(
+            yaml.safe_dump(tiny_suite(**changes), sort_keys=False) if text is None else text
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plan_of(
+    data_home: Path,  # noqa: ARG001
+    tmp_path: Path,
+    write_suite: Callable[..., Path],
+) -> Callable[..., Plan]:
+    """The plan of a tiny suite with some keys changed, with results in a temporary folder."""
+
+    def plan(options: dict[str, Any] | None = None, **changes: Any) -> Plan:
+        path = write_suite(**changes)
+        return make_plan(path, tmp_path / "results", lambda *_: None, **options or {})
+
+    return plan
+
+
+def trials_of(plan: Plan, seeds_per_trial: int = 4) -> list[Trial]:
+    """The trials of everything that is left of a plan, in a new invocation."""
+    return group(
+        plan.unfinished(),
+        seeds_per_trial,
+        suite_dir=plan.directory,
+        invocation=uuid.uuid4().hex,
+        command="python -m harness run tiny.yaml",
+        executor="local",
+    )
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs `python -m harness` as a user would, with results in `results`."""
+
+    results: Path
+
+    def __call__(self, *arguments: str | Path, code: int = 0) -> str:
+        """Everything printed by the command, which must end with exit code `code`."""
+        with self.start(*arguments) as process:
+            printed, _ = process.communicate(timeout=200)
+        assert process.returncode == code, printed
+        assert "Traceback" not in printed
+        return printed
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        command, *rest = map(str, arguments)
+        where = ["--results", str(self.results)] if command in {"run", "report"} else []
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness", command, *rest, *where],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+
+
+@pytest.fixture
+def harness(
+    data_home: Path,  # noqa: ARG001
+    tmp_path: Path,
+) -> CommandLine:
+    """The command line, with data and results of this test."""
+    return CommandLine(tmp_path / "results")
+
+
+def evaluation_files(results: Path) -> dict[str, bytes]:
+    """The bytes of every evaluations.csv under `results`, by relative path."""
+    files = sorted(results.rglob("evaluations.csv"))
+    return {str(path.relative_to(results)): path.read_bytes() for path in files}
