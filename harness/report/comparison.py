@@ -1,0 +1,141 @@
+"""The comparison: a cell a task and algorithm, averages over groups of tasks, who is best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import UserError, nearest
+from harness.report import stats
+from harness.report.records import Records, SuiteFile
+
+# Which of a run's evaluations make its score. `last` involves no selection by online returns.
+PROTOCOLS = {
+    "last": "the mean over the episodes of a run's last evaluation, with no choice of checkpoint",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One algorithm on one task: final scores of its finished seeds, in points."""
+
+    scores: stats.Scores  # [finished seeds]
+    planned: int  # seeds
+    failed: int  # seeds
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
+
+    @property
+    def std(self) -> float:
+        return stats.population_std(self.scores)
+
+    @property
+    def interval(self) -> stats.Interval:
+        return stats.t_interval(self.scores)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tasks that are averaged together: those of one family, or all of the suite."""
+
+    name: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every number of the report that is about how well algorithms did."""
+
+    suite: SuiteFile
+    scores: pd.DataFrame  # one row a planned run: task, label, seed, state, score (NaN: none)
+    cells: dict[tuple[str, str], Cell]
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        return [task.id for task in self.suite.tasks]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return [algorithm.label for algorithm in self.suite.algorithms]
+
+    @cached_property
+    def families(self) -> list[Group]:
+        """Tasks by family, in the suite's order."""
+        members: dict[str, list[str]] = {}
+        for task in self.suite.tasks:
+            members.setdefault(task.suite, []).append(task.id)
+        return [Group(name, tuple(tasks)) for name, tasks in members.items()]
+
+    @cached_property
+    def everything(self) -> Group:
+        return Group(f"all {len(self.tasks)} tasks", tuple(self.tasks))
+
+    def strata(self, label: str, tasks: Sequence[str]) -> list[stats.Scores] | None:
+        """The label's scores by task, or None when a task has no finished seed."""
+        scores = [self.cells[task, label].scores for task in tasks]
+        return scores if all(len(stratum) for stratum in scores) else None
+
+    def average(self, label: str, tasks: Sequence[str]) -> float | None:
+        """Mean of the task means, in points; None when a task is missing."""
+        strata = self.strata(label, tasks)
+        return None if strata is None else float(stats.average(strata))
+
+    def average_interval(self, label: str, tasks: Sequence[str]) -> stats.Interval:
+        """Student's t for a single task (it is that cell), else the stratified bootstrap."""
+        strata = self.strata(label, tasks)
+        if strata is None:
+            return stats.Interval(float("nan"), float("nan"))
+        if len(strata) == 1:
+            return stats.t_interval(strata[0])
+        return stats.bootstrap_interval(strata, stats.average)
+
+    def best(self, tasks: Sequence[str]) -> frozenset[str]:
+        """The label with the highest average on `tasks` and those not separated from it."""
+        strata = {label: self.strata(label, tasks) for label in self.labels}
+        complete = {label: scores for label, scores in strata.items() if scores is not None}
+        first = max(complete, key=lambda label: float(stats.average(complete[label])), default="")
+        return frozenset(
+            label
+            for label, scores in complete.items()
+            if not stats.separated(complete[first], scores)
+        )
+
+
+def compare(records: Records) -> Comparison:
+    """Score every run by the suite's protocol. Raises UserError for an unknown protocol."""
+    suite = records.suite
+    scores = records.runs[["task", "label", "seed", "state"]].merge(
+        final_scores(records.evaluations, suite.evaluation.protocol),
+        how="left",
+        on=["task", "label", "seed"],
+    )
+    scores.loc[scores["state"] != "done", "score"] = np.nan
+    cells = {}
+    for task in suite.tasks:
+        for algorithm in suite.algorithms:
+            runs = scores[(scores["task"] == task.id) & (scores["label"] == algorithm.label)]
+            cells[task.id, algorithm.label] = Cell(
+                scores=runs["score"].dropna().to_numpy(np.float64),
+                planned=len(runs),
+                failed=int((runs["state"] == "failed").sum()),
+            )
+    return Comparison(suite=suite, scores=scores, cells=cells)
+
+
+def final_scores(evaluations: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """One row a run (task, label, seed) with its `score`, in points, under `protocol`."""
+    if protocol not in PROTOCOLS:
+        raise UserError(
+            f"suite.json asks for the evaluation protocol '{protocol}', known: "
+            f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
+        )
+    run = ["task", "label", "seed"]
+    last = evaluations[evaluations["step"] == evaluations.groupby(run)["step"].transform("max")]
+    means: pd.Series[float] = last.groupby(run)["normalized_score"].mean()
+    return means.rename("score").reset_index()

@@ -1,0 +1,152 @@
+"""The one-page HTML report: self-contained, without scripts, the images inlined."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.report.comparison import Comparison
+from harness.report.layout import MISSING, Grid
+from harness.report.notes import SMOKE, Notes
+from harness.report.records import Records
+from harness.report.style import PNG_DPI
+
+SCREEN_DPI = 125
+ALL_RUNS_SHOWN = 60  # longer lists of runs start folded
+
+
+def page(
+    records: Records,
+    comparison: Comparison,
+    grids: Sequence[Grid],
+    notes: Notes,
+    figures: Sequence[Path],
+) -> str:
+    """The report as HTML text; `figures` are PNG files."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    runs = _runs(records, comparison)
+    return environment.get_template("report.html").render(
+        suite=records.suite,
+        smoke=SMOKE,
+        grids=grids,
+        notes=notes,
+        figures=[_figure(path) for path in figures],
+        runs=runs,
+        states=Counter(run["state"] for run in runs),
+        failed=[run for run in runs if run["error"] or run["state"] == "failed"],
+        fold_runs=len(runs) > ALL_RUNS_SHOWN,
+        algorithms=[
+            {"entry": entry, "settings": _settings(records, entry.label)}
+            for entry in records.suite.algorithms
+        ],
+        tasks=[{"spec": task, "data": _data(records, task.id)} for task in records.suite.tasks],
+        provenance=_provenance(records),
+    )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `outer.inner: value`; leaves are printed as JSON, strings bare."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _figure(path: Path) -> dict[str, str]:
+    captions = {
+        "averages": "Averages, best first. Lines are 95% intervals, dots single seeds.",
+        "curves": "Learning curves: mean over seeds with its 95% band (Student's t, cut off at the "
+        "panel's edge). A curve covers the cell's finished runs, or all of them if none has.",
+    }
+    content = path.read_bytes()
+    pixels = int.from_bytes(content[16:20], "big")  # the width in a PNG's header
+    return {
+        "source": "data:image/png;base64," + base64.b64encode(content).decode("ascii"),
+        "width": f"{pixels * SCREEN_DPI / PNG_DPI:.0f}",
+        "caption": captions[path.stem.split("-")[0]],
+    }
+
+
+def _runs(records: Records, comparison: Comparison) -> list[dict[str, str]]:
+    """One printed line a planned run, in the suite's order."""
+    table = records.runs.assign(score=comparison.scores["score"].to_numpy())
+    return [
+        {
+            "task": run["task"],
+            "label": run["label"],
+            "seed": str(run["seed"]),
+            "state": run["state"],
+            "step": _number(run["step"], ",.0f"),
+            "score": _number(run["score"], ".1f"),
+            "wall": _number(run["wall_seconds"], ",.0f"),
+            "speed": _number(run["steps_per_second"], ",.0f"),
+            "latency": _number(run["action_latency_ms"], ".3f"),
+            "error": run["error"] if isinstance(run["error"], str) else "",
+        }
+        for run in table.to_dict("records")
+    ]
+
+
+def _settings(records: Records, label: str) -> list[tuple[str, str]]:
+    """The label's resolved configuration; a setting that tasks differ in lists their values."""
+    paths = {(run.task, run.path) for run in records.suite.runs if run.label == label}
+    by_task = {
+        task: flatten(records.specs[path]["config"])
+        for task, path in sorted(paths)
+        if path in records.specs
+    }
+    names = dict.fromkeys(name for settings in by_task.values() for name in settings)
+    rows = []
+    for name in names:
+        values = {task: settings.get(name, MISSING) for task, settings in by_task.items()}
+        common, *others = dict.fromkeys(values.values())
+        each = "; ".join(f"{task}: {value}" for task, value in values.items())
+        rows.append((name, each if others else common))
+    return rows
+
+
+def _data(records: Records, task: str) -> list[tuple[str, str]]:
+    """What the task's runs recorded of the data they trained on."""
+    paths = [run.path for run in records.suite.runs if run.task == task]
+    hashes = {records.specs[path]["dataset_sha256"] for path in paths if path in records.specs}
+    found = [records.provenance[path] for path in paths if path in records.provenance]
+    recorded = flatten(found[0].get("dataset", {})) if found else {}
+    rows = [("packed rows sha256", value) for value in sorted(hashes)]
+    return rows + [(name, value) for name, value in recorded.items() if name != "sha256"]
+
+
+def _provenance(records: Records) -> list[tuple[str, str]]:
+    """Every recorded fact about code and machine; where runs differ, each value with its count."""
+    facts = [
+        flatten({key: value for key, value in found.items() if key != "dataset"})
+        for found in records.provenance.values()
+    ]
+    names = dict.fromkeys(name for fact in facts for name in fact)
+    return [(name, _distinct(fact.get(name, MISSING) for fact in facts)) for name in names]
+
+
+def _distinct(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({count} runs)" for value, count in counts.items())
+
+
+def _number(value: float | None, style: str) -> str:
+    return MISSING if value is None or math.isnan(value) else format(value, style)

@@ -1,0 +1,114 @@
+"""The sentences under every table: protocol, budget, statistics, data and environments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from harness.report.comparison import PROTOCOLS, Comparison
+from harness.report.records import SuiteFile
+from harness.tasks.spec import TaskSpec
+
+SMOKE = "SMOKE RUN: numbers mean nothing"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the numbers are: how they were measured, how they are printed, and on which tasks."""
+
+    smoke: bool
+    protocol: str
+    statistics: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    @property
+    def general(self) -> tuple[str, ...]:
+        """The notes that belong under every table."""
+        return (self.protocol, *self.statistics)
+
+
+def write_notes(comparison: Comparison) -> Notes:
+    """The notes of a comparison, in plain text."""
+    suite = comparison.suite
+    statistics = (_cells(suite), _bold(suite), _intervals(comparison))
+    tasks = (*(_task(task) for task in suite.tasks), *_semantics(suite))
+    return Notes(suite.smoke, _protocol(suite), statistics, tasks)
+
+
+def _task(task: TaskSpec) -> str:
+    data, environment, reference = task.dataset, task.environment, task.reference
+    wrappers = f", wrapped by {', '.join(environment.wrappers)}" if environment.wrappers else ""
+    return (
+        f"{task.id}: data {data.id}, made locally by the recipe {data.recipe} "
+        f"({_arguments(data.params)}), rewards {data.rewards}. Environment {environment.id} "
+        f"({_arguments(environment.kwargs)}){wrappers}; horizon {task.horizon:,} steps. "
+        f"Normalized score = 100 (return - {reference.min:g}) / ({reference.max:g} - "
+        f"{reference.min:g}); reference scores: {_sentence(reference.source)}"
+    )
+
+
+def _semantics(suite: SuiteFile) -> list[str]:
+    """What scores mean in these environments; said once for all tasks that share it."""
+    tasks: dict[str, list[str]] = {}
+    for task in suite.tasks:
+        tasks.setdefault(task.environment.semantics, []).append(task.id)
+    return [f"Semantics of {', '.join(ids)}: {_sentence(text)}" for text, ids in tasks.items()]
+
+
+def _protocol(suite: SuiteFile) -> str:
+    plan = suite.evaluation
+    return (
+        f"Protocol '{plan.protocol}': a run's score is {PROTOCOLS[plan.protocol]}. "
+        f"{suite.steps:,} gradient steps a run; {plan.episodes} evaluation episodes every "
+        f"{plan.every:,} steps; {len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''} "
+        f"({', '.join(map(str, suite.seeds))})."
+    )
+
+
+def _cells(suite: SuiteFile) -> str:
+    if len(suite.seeds) == 1:
+        return "Cells: the score of the only seed, so no spread is given."
+    return (
+        "Cells: mean ± standard deviation over seeds (population, ddof = 0; scaled with the "
+        "scores, never shifted). '(2/3 seeds)': only these finished and count. 'failed': no seed "
+        "finished and one failed. '–': nothing finished yet; an average needs every task."
+    )
+
+
+def _bold(suite: SuiteFile) -> str:
+    if len(suite.seeds) == 1:
+        return "Bold: the best mean; with one seed nothing else can be called tied or separated."
+    return (
+        "Bold: the best mean, and every method that a two-sided Welch t-test over seeds at 5% "
+        "(not corrected for multiple comparisons) does not separate from it; a method with a "
+        "single finished seed is bold only if it is the best."
+    )
+
+
+def _intervals(comparison: Comparison) -> str:
+    single = "95% intervals of a task's score: Student's t over seeds"
+    better = "P(x better): the chance that a run of x beats a run of the row, ties half"
+    if len(comparison.tasks) == 1:
+        return f"{single}. {better}."
+    return (
+        f"{single}, because a percentile bootstrap of so few seeds is too narrow. Of averages and "
+        "the IQM (mean of the middle half of all runs): bootstrap of 20,000 resamples of the "
+        "seeds within each task, deviations stretched by sqrt(n/(n-1)), tasks held fixed. "
+        f"{better}, averaged over tasks."
+    )
+
+
+def _arguments(values: Mapping[str, JsonValue]) -> str:
+    """`name=value, ...`; nested values, such as maze maps, are left to the run's spec.json."""
+    short = {
+        name: "[…]" if isinstance(value, list | dict) else json.dumps(value)
+        for name, value in values.items()
+    }
+    return ", ".join(f"{name}={value}" for name, value in short.items()) or "default arguments"
+
+
+def _sentence(text: str) -> str:
+    return text.rstrip(". ") + "."

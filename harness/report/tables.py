@@ -1,0 +1,173 @@
+"""Tables as files: Markdown, LaTeX (booktabs) and CSV of the same grids and numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from harness.report.comparison import Comparison
+from harness.report.layout import Grid, Row, Text
+from harness.report.notes import SMOKE, Notes
+from harness.report.stats import Interval
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "→": r"$\to$",
+    "–": "--",
+    "…": r"\ldots{}",
+}
+
+
+def markdown(title: str, grids: list[Grid], notes: Notes) -> str:
+    """GitHub-flavoured tables with the notes as a list under them."""
+    parts = [f"# {_md(title)}"]
+    if notes.smoke:
+        parts.append(f"**{SMOKE}**")
+    for grid in grids:
+        parts.append(f"**{_md(grid.title)}**")
+        lines = [grid.columns, ("---", *("---:" for _ in grid.columns[1:]))]
+        lines += [(_md_bold(row.name, row.summary), *map(_md_text, row.cells)) for row in grid.rows]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    parts.append("\n".join(f"- {_md(note)}" for note in (*notes.general, *notes.tasks)))
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(title: str, grids: list[Grid], notes: Notes) -> str:
+    r"""One `table` float a grid, for `\input`; needs only the booktabs package."""
+    parts = ["% Needs \\usepackage{booktabs}."]
+    if notes.smoke:
+        parts.append(f"% {SMOKE}")
+    smoke = rf"\textbf{{{SMOKE}.}} " if notes.smoke else ""
+    for grid in grids:
+        body = []
+        for row in grid.rows:
+            if row.summary:
+                body.append(r"\midrule")
+            body.append(_latex_row(row))
+        lines = [
+            r"\begin{table}[t]",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{smoke}{escape_latex(title)}: {escape_latex(grid.title)}.}}",
+            r"\vspace{0.5ex}",
+            rf"\begin{{tabular}}{{@{{}}l{'r' * (len(grid.columns) - 1)}@{{}}}}",
+            r"\toprule",
+            " & ".join(_latex_header(column) for column in grid.columns) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize",
+            *(escape_latex(note) for note in notes.general),
+            r"\end{minipage}",
+            r"\end{table}",
+        ]
+        parts.append("\n".join(lines))
+    # Outside the floats: the notes of many tasks need more than a page.
+    about_tasks = [rf"\noindent {escape_latex(note)}\par" for note in notes.tasks]
+    parts.append("\n".join([r"{\scriptsize\sloppy", *about_tasks, "}"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def table_csv(comparison: Comparison) -> pd.DataFrame:
+    """One row a task (or average) and algorithm, numbers in full precision, for other programs."""
+    rows: list[dict[str, Any]] = []
+    for task in comparison.tasks:
+        best = comparison.best([task])
+        for label in comparison.labels:
+            cell = comparison.cells[task, label]
+            counts = {"seeds": len(cell.scores), "planned_seeds": cell.planned}
+            row = {"task": task, "algorithm": label, **counts, "failed_seeds": cell.failed}
+            if len(cell.scores):
+                row |= {"mean": cell.mean, "std": cell.std, **_bounds(cell.interval)}
+            rows.append(row | {"best": label in best})
+    groups = [group for group in comparison.families if len(group.tasks) > 1]
+    if len(comparison.families) > 1:
+        groups.append(comparison.everything)
+    for group in groups:
+        best = comparison.best(group.tasks)
+        for label in comparison.labels:
+            row = {"task": f"average ({group.name})", "algorithm": label, "best": label in best}
+            row["mean"] = comparison.average(label, group.tasks)
+            rows.append(row | _bounds(comparison.average_interval(label, group.tasks)))
+    numbers = ["mean", "std", "ci95_low", "ci95_high"]
+    counted = ["seeds", "planned_seeds", "failed_seeds"]
+    table = pd.DataFrame(rows, columns=["task", "algorithm", *numbers, *counted, "best"])
+    return _with_budget(table.astype(dict.fromkeys(counted, "Int64")), comparison)
+
+
+def scores_csv(comparison: Comparison) -> pd.DataFrame:
+    """One row a planned run with its state and score; the score is empty unless it is done."""
+    return _with_budget(comparison.scores, comparison)
+
+
+def escape_latex(text: str) -> str:
+    """`text` with every character that LaTeX would read as a command made literal."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+    suite = comparison.suite
+    return table.assign(
+        protocol=suite.evaluation.protocol,
+        steps=suite.steps,
+        episodes=suite.evaluation.episodes,
+        note=SMOKE if suite.smoke else "",
+    )
+
+
+def _bounds(interval: Interval) -> dict[str, float]:
+    return {"ci95_low": interval.low, "ci95_high": interval.high}
+
+
+def _md(text: str) -> str:
+    return re.sub(r"([|*<`])", r"\\\1", text)
+
+
+def _md_bold(text: str, bold: bool) -> str:
+    return f"**{_md(text)}**" if bold else _md(text)
+
+
+def _md_text(cell: Text) -> str:
+    spread = f" ± {cell.spread}" if cell.spread else ""
+    note = f" ({cell.note})" if cell.note else ""
+    return _md_bold(cell.value, cell.bold) + spread + note
+
+
+def _latex_header(column: str) -> str:
+    """Long task names break at their last slash, as columns of numbers are narrow."""
+    head, slash, tail = column.rpartition("/")
+    if not slash:
+        return escape_latex(column)
+    return rf"\shortstack[r]{{{escape_latex(head)}/\\{escape_latex(tail)}}}"
+
+
+def _latex_row(row: Row) -> str:
+    return " & ".join([escape_latex(row.name), *map(_latex_text, row.cells)]) + r" \\"
+
+
+def _latex_text(cell: Text) -> str:
+    value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.bold else escape_latex(cell.value)
+    spread = rf"{{\tiny\,$\pm$\,{cell.spread}}}" if cell.spread else ""
+    note = rf" {{\tiny({escape_latex(cell.note)})}}" if cell.note else ""
+    return value + spread + note

@@ -1,0 +1,39 @@
+"""The comparison as a Rich renderable, for the end of a run."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text as RichText
+
+from harness.report.build import Report
+from harness.report.layout import Grid, Text, algorithms_by_tasks, summary_grid
+from harness.report.notes import SMOKE
+
+MAX_COLUMNS = 4  # tasks side by side in 80 characters
+
+
+def render_terminal(report: Report) -> RenderableType:
+    """Tables with algorithms as rows, which fit a terminal, and the protocol under them."""
+    comparison, notes = report.comparison, report.notes
+    grids = [summary_grid(comparison)]
+    if len(comparison.tasks) > 1:
+        grids = [*algorithms_by_tasks(comparison, MAX_COLUMNS), *grids]
+    warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
+    tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
+    return Group(*warning, *tables, RichText(notes.protocol, style="dim"))
+
+
+def _table(grid: Grid) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, column in enumerate(grid.columns):
+        table.add_column(RichText(column), justify="right" if index else "left", no_wrap=not index)
+    for row in grid.rows:
+        table.add_row(RichText(row.name), *map(_cell, row.cells))
+    return table
+
+
+def _cell(text: Text) -> RichText:
+    style = "red" if text.value == "failed" else "bold green" if text.bold else ""
+    return RichText.assemble((text.value, style), (str(text).removeprefix(text.value), "dim"))

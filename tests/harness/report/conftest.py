@@ -1,0 +1,198 @@
+"""Results folders as runs leave them, written from the format alone, with scores tests choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
+
+LOW, HIGH = 5.0, 205.0  # reference scores of every task here: 2 reward a point
+ALGORITHMS = {
+    "df-dir": ("Direction-Oriented Decision Flow", "decision flow"),
+    "df-div": ("Divergence-Oriented Decision Flow", "decision flow"),
+    "flow-bc": ("Behaviour cloning with a flow policy", "flow"),
+    "bc": ("Behaviour cloning", "imitation"),
+    "td3-bc": ("TD3+BC", "value-based"),
+    "iql": ("Implicit Q-Learning", "value-based"),
+    "fql": ("Flow Q-Learning", "flow"),
+}
+
+
+def make_task(task_id: str) -> TaskSpec:
+    family, _, rest = task_id.partition("/")
+    return TaskSpec(
+        id=task_id,
+        title=f"{family} {rest}".title(),
+        suite=family,
+        dataset=DatasetRef(
+            id=f"{task_id}-150k-v0",
+            source="recipe",
+            recipe="pointmaze",
+            params={"maze": rest, "transitions": 150_000, "seed": 0},
+            rewards="sparse: 1 near the goal",
+        ),
+        environment=EnvironmentSpec(
+            id="PointMaze_UMaze-v3",
+            kwargs={"maze_map": [[1, 0], [0, 1]], "continuing_task": True},
+            wrappers=("point-state",),
+            semantics="Episodes end at the horizon & never terminate.",
+        ),
+        horizon=300,
+        reference=ReferenceScores(min=LOW, max=HIGH, source="hand-made_for_tests"),
+    )
+
+
+@dataclass
+class SuiteBuilder:
+    """Plans a suite; `write` leaves the folder. Scores are final scores, in points."""
+
+    root: Path
+    tasks: list[str]
+    labels: list[str] = field(default_factory=lambda: list(ALGORITHMS))
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    steps: int = 20_000
+    every: int = 2_000
+    episodes: int = 10
+    smoke: bool = False
+    name: str = "demo"
+    final: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by task, label
+    states: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    errors: dict[tuple[str, str, int], str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name
+
+    def run_path(self, task: str, label: str, seed: int) -> Path:
+        return self.folder / self._relative(task, label, seed)
+
+    def _relative(self, task: str, label: str, seed: int) -> str:
+        return f"runs/{task.replace('/', '_')}/{label}-0a1b2c3d/seed-{seed}"
+
+    def write(self) -> Path:
+        self.folder.mkdir(parents=True)
+        (self.folder / "suite.json").write_text(json.dumps(self.suite(), indent=2))
+        for task in self.tasks:
+            for label in self.labels:
+                for index, seed in enumerate(self.seeds):
+                    state = self.states.get((task, label, seed), "done")
+                    if state != "missing":
+                        self._write_run(task, label, seed, index, state)
+        return self.folder
+
+    def suite(self) -> dict[str, Any]:
+        algorithms = []
+        for label in self.labels:
+            title, family = ALGORITHMS.get(label, (label.title(), "other"))
+            known = {"label": label, "id": label, "title": title, "family": family}
+            algorithms.append(known | {"paper": "arXiv:0000.00000", "config": self.config(label)})
+        return {
+            "name": self.name,
+            "title": "Decision Flow against its baselines",
+            "question": "Does Decision Flow beat cloning & offline RL <on mazes>?",
+            "command": f"python -m harness run suites/{self.name}.yaml",
+            "tasks": [make_task(task).model_dump(mode="json") for task in self.tasks],
+            "algorithms": algorithms,
+            "seeds": self.seeds,
+            "steps": self.steps,
+            "evaluation": {"every": self.every, "episodes": self.episodes, "protocol": "last"},
+            "smoke": self.smoke,
+            "runs": [
+                {
+                    "task": task,
+                    "label": label,
+                    "seed": seed,
+                    "path": self._relative(task, label, seed),
+                    "hash": f"hash of {task} {label} {seed}",
+                }
+                for task in self.tasks
+                for label in self.labels
+                for seed in self.seeds
+            ],
+        }
+
+    def config(self, label: str) -> dict[str, Any]:
+        shared = {"batch_size": 256, "discount": 0.99, "actor": {"hidden_dims": [128, 128]}}
+        return shared | ({"flow_steps": 10} if label.startswith("df") else {})
+
+    def _write_run(self, task: str, label: str, seed: int, index: int, state: str) -> None:
+        path = self.run_path(task, label, seed)
+        path.mkdir(parents=True)
+        done = state == "done"
+        spec = {
+            "task": make_task(task).model_dump(mode="json"),
+            "dataset_sha256": "d" * 64,
+            "algorithm": label,
+            "label": label,
+            "config": self.config(label),
+            "steps": self.steps,
+            "evaluation": {"every": self.every, "episodes": self.episodes},
+            "seed": seed,
+            "precision": "fp32",
+            "compiled": True,
+            "device": "cpu",
+            "engine_version": 1,
+            "hash": f"hash of {task} {label} {seed}",
+            "cell": f"cell of {task} {label}",
+        }
+        status = {
+            "state": state,
+            "step": self.steps if done else self.steps // 2,
+            "total_steps": self.steps,
+            "error": self.errors.get((task, label, seed), ""),
+            "started": "2026-11-22T14:00:00+00:00",
+            "finished": "2026-11-22T14:03:20+00:00" if done else "",
+            "train_seconds": 180.0,
+            "evaluation_seconds": 15.0,
+            "wall_seconds": 200.0,
+            "steps_per_second": 111.1,
+            "latest_score": 1.0,
+        }
+        provenance = {
+            "git": {"commit": "0123abcd" * 5, "dirty": False},
+            "python": "3.11.7",
+            "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
+            "cpu": "Some CPU @ 2.0 GHz",
+            "executor": "local",
+        }
+        for name, content in (("spec", spec), ("status", status), ("provenance", provenance)):
+            (path / f"{name}.json").write_text(json.dumps(content))
+        self._write_csvs(path, task, label, seed, index, status["step"])
+
+    def _write_csvs(
+        self, path: Path, task: str, label: str, seed: int, index: int, until: int
+    ) -> None:
+        rng = np.random.default_rng([index, self.labels.index(label), self.tasks.index(task)])
+        level = 95 - 9 * (self.labels.index(label) % 9)
+        scores = self.final.get((task, label))
+        final = scores[index] if scores else level + rng.normal(0, 2 + self.labels.index(label) % 4)
+        rows = ["seed,step,episode,return,length,terminated,success,normalized_score"]
+        times = ["step,train_seconds,evaluation_seconds,action_latency_ms"]
+        for step in range(self.every, until + 1, self.every):
+            mean = final * (1 - np.exp(-6 * step / self.steps)) / (1 - np.exp(-6))
+            if step < self.steps:
+                mean += rng.normal(0, 3)
+            noise = rng.normal(0, 8, self.episodes)
+            for episode, score in enumerate((mean + noise - noise.mean()).tolist()):
+                raw = LOW + score / 100 * (HIGH - LOW)
+                rows.append(f"{seed},{step},{episode},{raw!r},300,false,1.0,{score!r}")
+            times.append(f"{step},18.0,1.5,{0.4 + 0.01 * index!r}")
+        (path / "evaluations.csv").write_text("\n".join(rows) + "\n")
+        (path / "timings.csv").write_text("\n".join(times) + "\n")
+
+
+@pytest.fixture
+def make_suite(tmp_path: Path) -> Callable[..., SuiteBuilder]:
+    """`make_suite(tasks=..., final={(task, label): [score, ...]}, ...)`, to be written."""
+
+    def make(**settings: Any) -> SuiteBuilder:
+        return SuiteBuilder(tmp_path, **({"tasks": ["pointmaze/umaze"]} | settings))
+
+    return make
