@@ -65,7 +65,7 @@ def write_suite(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def plan_of(
-    data_home: Path,  # noqa: ARG001
+    data_home: Path,
     tmp_path: Path,
     write_suite: Callable[..., Path],
 ) -> Callable[..., Plan]:
@@ -119,7 +119,7 @@ class CommandLine:
 
 @pytest.fixture
 def harness(
-    data_home: Path,  # noqa: ARG001
+    data_home: Path,
     tmp_path: Path,
 ) -> CommandLine:
     """The command line, with data and results of this test."""

@@ -1,0 +1,12 @@
+"""Speed and memory, measured so that a shared and noisy machine cannot flatter anyone.
+
+Every contender is its own warm process on one core with one thread. They take turns, a chunk of
+updates each, so that a slow minute is slow for all; rates are updates a CPU-second, and ratios are
+medians of per-round ratios. Absolute numbers of different runs do not compare.
+"""
+
+from __future__ import annotations
+
+from harness.bench.report import run_bench
+
+__all__ = ["run_bench"]

@@ -1,0 +1,82 @@
+"""`harness bench`: what is measured, and the table it ends in."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
+from harness.bench.rotation import Rate, measure
+from harness.provenance import core_count, cpu_model, package_versions
+
+_IQL_SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
+
+
+def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
+    """Measure, print, and write `json_path` if given.
+
+    Args:
+        json_path: where the numbers go as JSON.
+        corl: a checkout of CORL, whose IQL then takes part and is what ratios refer to.
+    """
+    console = Console()
+    console.print("Training speed: contenders take turns on one core (a few minutes) …")
+    workers = [
+        (f"iql, {_IQL_SEEDS} seeds", ["engine", "iql", str(_IQL_SEEDS), "0"]),
+        ("td3-bc, 4 seeds", ["engine", "td3-bc", "4", "0"]),
+        ("df-div stage 1 (flow, critic), 4 seeds", ["engine", "df-div", "4", "0"]),
+        ("df-div stage 2 (flow policy), 4 seeds", ["engine", "df-div", "4", "1"]),
+        ("df-dir stage 2 (flow policy), 4 seeds", ["engine", "df-dir", "4", "1"]),
+    ]
+    if corl is not None:
+        workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))
+    rates = measure(workers, core=max(os.sched_getaffinity(0)))
+    console.print(_rates_table(rates))
+    if corl is None:
+        console.print("For the ratio to CORL: harness bench --corl FOLDER (a checkout of CORL)")
+
+    console.print("A real run of 20,000 steps on 1M transitions …")
+    parts = {
+        "import harness, seconds (target < 1)": start_up_seconds("-c", "import harness"),
+        "harness list algorithms, seconds (target < 1)": start_up_seconds(
+            "-m", "harness", "list", "algorithms"
+        ),
+        "evaluation of 10 UMaze episodes x 3 seeds, seconds (target < 2)": evaluation_seconds(),
+        "acting, df-div, T = 10, 10 observations, ms (target <= 5)": acting_milliseconds(),
+        **real_run(),
+    }
+    table = Table("measure", "median", title="Everything else")
+    for name, value in parts.items():
+        table.add_row(name, f"{value:.3g}")
+    console.print(table)
+    if json_path is not None:
+        content: dict[str, Any] = {
+            "training": [asdict(rate) for rate in rates],
+            "parts": parts,
+            "cpu": cpu_model(),
+            "cores": core_count(),
+            "packages": package_versions(),
+        }
+        json_path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _rates_table(rates: list[Rate]) -> Table:
+    table = Table(
+        "contender",
+        "updates a CPU-second, all seeds",
+        "min - max",
+        f"x {rates[0].name}",
+        "peak MB",
+        title="Training: 2 x 256, batch 256, obs 17, act 6, 1M rows, one core, one thread",
+    )
+    for rate in rates:
+        spread = f"{rate.low:.0f} - {rate.high:.0f}"
+        row = [rate.name, f"{rate.median:.0f}", spread, f"{rate.ratio:.2f}"]
+        table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
+    return table

@@ -1,0 +1,98 @@
+"""Contenders taking turns on one core."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import UserError
+
+ROUNDS = 9
+CHUNK_SECONDS = 0.4
+
+
+@dataclass
+class Contender:
+    """One process that runs a chunk of updates whenever it is told to."""
+
+    name: str
+    process: subprocess.Popen[str]
+    learners: int  # seeds trained by one update
+    peak_memory_mb: float = 0.0
+    rates: list[float] = field(default_factory=list)  # updates a CPU-second, all learners together
+
+    def run_chunk(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        answer = _read(self.process, self.name)
+        self.rates.append(self.learners * answer["updates"] / answer["cpu_seconds"])
+        self.peak_memory_mb = answer["peak_memory_mb"]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Updates a CPU-second over the rounds, and the ratio to the first contender's."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+    ratio: float
+    peak_memory_mb: float
+
+
+def measure(workers: Sequence[tuple[str, Sequence[str]]], core: int) -> list[Rate]:
+    """Rate of every `(name, worker arguments)`, in rotation. Raises UserError if one dies."""
+    contenders: list[Contender] = []
+    try:
+        for name, arguments in workers:
+            contenders.append(_start(name, arguments, core))
+        for _ in range(ROUNDS):
+            for contender in contenders:
+                contender.run_chunk()
+    finally:
+        for contender in contenders:
+            contender.process.kill()
+            contender.process.wait()
+    base = contenders[0].rates
+    return [
+        Rate(
+            c.name,
+            statistics.median(c.rates),
+            min(c.rates),
+            max(c.rates),
+            statistics.median(mine / theirs for mine, theirs in zip(c.rates, base, strict=True)),
+            c.peak_memory_mb,
+        )
+        for c in contenders
+    ]
+
+
+def _start(name: str, arguments: Sequence[str], core: int) -> Contender:
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    command = [sys.executable, "-m", "harness.bench.worker", str(core), *arguments]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | threads,
+    )
+    return Contender(name, process, _read(process, name)["learners"])
+
+
+def _read(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
+    """The next answer; a worker may print other lines, which are passed over."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("@"):
+            answer: dict[str, Any] = json.loads(line[1:])
+            return answer
+    raise UserError(f"bench: the worker for '{name}' ended early; its message is above.")

@@ -1,0 +1,85 @@
+"""One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
+
+Kinds: `engine ALGORITHM SEEDS STAGE` and `corl-iql FOLDER`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from algorithms.base import resolve_config
+from algorithms.engine import Engine
+from algorithms.transitions import Transitions
+from harness.bench.rotation import CHUNK_SECONDS
+
+ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
+Run = Callable[[int], None]
+
+
+def synthetic_transitions() -> Transitions:
+    """Random transitions of HalfCheetah's size; only their shapes matter to speed."""
+    rng = np.random.default_rng(0)
+    observations = rng.standard_normal((ROWS, OBS_DIM), dtype=np.float32)
+    actions = np.tanh(rng.standard_normal((ROWS, ACTION_DIM), dtype=np.float32))
+    return Transitions.pack(
+        observations=observations,
+        actions=actions,
+        rewards=0.1 * observations[:, :3].sum(1) + 0.05 * actions.sum(1),
+        next_observations=observations + 0.1,
+        terminals=rng.random(ROWS) < 0.002,
+        timeouts=np.zeros(ROWS),
+    )
+
+
+def engine(algorithm: str, seeds: str, stage: str) -> tuple[Run, int]:
+    """Our engine, past the beginning of the given stage (0 or 1)."""
+    config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
+    budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
+    if stage == "1":
+        config = config.model_copy(update={"pretrain_share": 1e-9})
+    learner = Engine(
+        algorithm, config, synthetic_transitions(), range(int(seeds)), total_steps=budget
+    )
+    return learner.train, int(seeds)
+
+
+def main() -> None:
+    """Warm up, say so, then run one chunk for every line on standard input."""
+    core, kind, *arguments = sys.argv[1:]
+    os.sched_setaffinity(0, {int(core)})
+    torch.set_num_threads(1)
+    if kind == "engine":
+        run, learners = engine(*arguments)
+    else:
+        from harness.bench.corl import corl_iql
+
+        run, learners = corl_iql(arguments[0], synthetic_transitions()), 1
+    run(64)
+    before = time.process_time()
+    run(16)
+    chunk = max(8, int(CHUNK_SECONDS * 16 / (time.process_time() - before)))
+    _say(learners=learners)
+    for _ in sys.stdin:
+        before = time.process_time()
+        run(chunk)
+        _say(
+            updates=chunk,
+            cpu_seconds=time.process_time() - before,
+            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )
+
+
+def _say(**answer: float) -> None:
+    print("@" + json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

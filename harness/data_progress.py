@@ -1,0 +1,43 @@
+"""Shows how the making of data goes: a bar on a terminal, a line at start and end elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+Report = Callable[[str, int, int], None]  # what, done, total
+
+
+@contextmanager
+def data_progress(console: Console) -> Iterator[Report]:
+    """A function that is told of progress, and shows it until the context ends."""
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        known: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=total)
+            bars.update(known[what], completed=done, total=total)
+
+        yield show
+
+
+def _lines(console: Console) -> Report:
+    shown: set[tuple[str, bool]] = set()
+
+    def show(what: str, done: int, total: int) -> None:
+        finished = done >= total
+        if (what, finished) not in shown:
+            shown.add((what, finished))
+            console.print(
+                f"{what}: {'done' if finished else f'{total} to do'}", markup=False, highlight=False
+            )
+
+    return show

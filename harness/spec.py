@@ -1,0 +1,80 @@
+"""The full description of one run, and the hash that identifies its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from harness.tasks.spec import TaskSpec
+
+# Words for readers: changing them changes no number.
+_UNHASHED: dict[str, Any] = {
+    "label": True,
+    "task": {"title": True, "suite": True, "reference": {"source": True}},
+}
+
+
+class EvaluationSpec(BaseModel):
+    """When and how often a policy is evaluated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: int  # gradient steps between evaluations; the last step is always evaluated
+    episodes: int  # per seed and evaluation
+
+
+class RunSpec(BaseModel):
+    """Everything that can change a run's numbers, and its label.
+
+    Two runs with equal hashes leave the same `evaluations.csv`, byte for byte, on one machine.
+    What cannot change them (executor, workers, stacking of seeds, logging) is not in here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: TaskSpec
+    dataset_sha256: str
+    algorithm: str
+    label: str  # what the suite calls it; not hashed
+    config: dict[str, JsonValue]  # after defaults and overrides
+    steps: int
+    evaluation: EvaluationSpec
+    seed: int
+    precision: Literal["fp32"] = "fp32"
+    compiled: bool  # compiled and eager code round differently
+    device: Literal["cpu", "cuda"]
+    engine_version: int
+
+    @property
+    def hash(self) -> str:
+        """Sha256 of the canonical JSON of everything that can change numbers."""
+        return _digest(self.model_dump(mode="json", exclude=_UNHASHED))
+
+    @property
+    def cell(self) -> str:
+        """The same without the seed: equal for all runs that are averaged together."""
+        return _digest(self.model_dump(mode="json", exclude={**_UNHASHED, "seed": True}))
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the run lives, relative to its suite's results."""
+        task = self.task.id.replace("/", "_")
+        return PurePosixPath("runs", task, f"{self.label}-{self.cell[:8]}", f"seed-{self.seed}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `spec.json` holds: every field, the hash and the cell."""
+        return {**self.model_dump(mode="json"), "hash": self.hash, "cell": self.cell}
+
+    def evaluation_steps(self) -> list[int]:
+        """The steps after which the policy is evaluated, ascending; the last is `steps`."""
+        regular = range(self.evaluation.every, self.steps, self.evaluation.every)
+        return [*regular, self.steps]
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,172 @@
+"""Suite files: what a suite may say, and every mistake in it explained.
+
+All keys of a suite file are the fields of `Suite` and of the models it is made of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from algorithms import registry
+from harness.errors import UserError, nearest
+from harness.problems import explain, unknown
+from harness.tasks import get_task
+from harness.tasks.spec import TaskSpec
+from harness.yaml_file import Document, KeyPath, Problem, read_yaml
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
+Overrides = dict[str, JsonValue]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class AlgorithmEntry(_Section):
+    """One row of the comparison."""
+
+    algorithm: str | None = None  # id in the registry; the label itself when left out
+    config: Overrides = {}
+    per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
+
+
+class Training(_Section):
+    """The budget of every run."""
+
+    steps: int = Field(ge=1)  # gradient steps
+    compile: bool = True  # part of a run's identity: eager code rounds differently
+
+
+class EvaluationPlan(_Section):
+    """When policies are evaluated, and which evaluation a table reports."""
+
+    every: int = Field(ge=1)  # gradient steps
+    episodes: int = Field(ge=1)  # per seed and evaluation
+    protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
+
+
+class Resources(_Section):
+    """What one trial gets. Never changes a number, but for `gpus_per_trial` = 0 or more."""
+
+    cpus_per_trial: int = Field(1, ge=1)  # reserved cores; training itself uses one thread
+    gpus_per_trial: float = Field(0, ge=0, le=1)  # above 0 runs train on a GPU
+    seeds_per_trial: int = Field(4, ge=1)  # seeds that train stacked in one process
+
+
+class Suite(_Section):
+    """A comparison: every algorithm on every task with every seed."""
+
+    name: Name  # also the folder under results/
+    title: str
+    question: str  # what the comparison is to answer
+    tasks: list[str | dict[str, Overrides]] = Field(min_length=1)  # id, or {id: options}
+    defaults: Overrides = {}  # config for every algorithm that has such a field
+    algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
+    seeds: int | list[int]  # a count, or the seeds themselves
+    training: Training
+    evaluation: EvaluationPlan
+    resources: Resources = Resources()
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: int | list[int]) -> list[int]:
+        chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+        if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
+            raise ValueError("seeds must be a count of at least 1, or distinct numbers from 0 up")
+        return chosen
+
+    @property
+    def seed_list(self) -> list[int]:
+        return self.seeds if isinstance(self.seeds, list) else list(range(self.seeds))
+
+    def algorithm_id(self, label: str) -> str:
+        return self.algorithms[label].algorithm or label
+
+
+def load_suite(path: Path) -> tuple[Suite, Document]:
+    """Read and check a suite file. Raises UserError that lists every problem found."""
+    document = read_yaml(path)
+    try:
+        suite = Suite.model_validate_json(json.dumps(document.data, default=str), strict=True)
+    except ValidationError as error:
+        raise document.error(explain(error, document.data, Suite)) from error
+    problems = [*_algorithm_problems(suite), *_task_problems(suite)]
+    if problems:
+        raise document.error(problems)
+    return suite, document
+
+
+def suite_tasks(suite: Suite, final: Overrides) -> list[TaskSpec]:
+    """The specs of the suite's tasks, in its order; `final` options go over the suite's own."""
+    return [get_task(task_id, (options or {}) | final) for task_id, options in _task_entries(suite)]
+
+
+def _task_entries(suite: Suite) -> Iterable[tuple[str, Overrides | None]]:
+    for entry in suite.tasks:
+        if isinstance(entry, str):
+            yield entry, None
+        else:
+            yield from entry.items()
+
+
+def _task_problems(suite: Suite) -> Iterable[Problem]:
+    counts = Counter(task_id for task_id, _ in _task_entries(suite))
+    for i, entry in enumerate(suite.tasks):
+        if isinstance(entry, dict) and len(entry) != 1:
+            message = f"one task and its options a line, found {len(entry)} tasks"
+            yield Problem(("tasks", i), message)
+            continue
+        task_id, options = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+        path: KeyPath = ("tasks", i) if options is None else ("tasks", i, task_id)
+        if counts[task_id] > 1:
+            yield Problem(path, f"task '{task_id}' is listed {counts[task_id]} times; keep one")
+        try:
+            get_task(task_id, options)
+        except UserError as error:
+            yield Problem(path, str(error))
+
+
+def _algorithm_problems(suite: Suite) -> Iterable[Problem]:
+    known = registry.entries()
+    for label, entry in suite.algorithms.items():
+        found = suite.algorithm_id(label)
+        if found not in known:
+            path: KeyPath = ("algorithms", label) + (("algorithm",) if entry.algorithm else ())
+            yield Problem(path, unknown("algorithm", found, known))
+
+
+def find_suite(name: str) -> Path:
+    """The file of a suite given by path, or by name under suites/. Raises UserError."""
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        if path.is_file():
+            return path
+        raise UserError(f"There is no suite file {name}.{nearest(path.stem, suite_names())}")
+    for folder in _suite_folders():
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    names = ", ".join(suite_names()) or "none"
+    raise UserError(
+        f"There is no suite '{name}'.{nearest(name, suite_names())} Suites here: {names}; "
+        "or give the path of a YAML file."
+    )
+
+
+def suite_files() -> list[Path]:
+    """The suite files of this project and of the current folder, sorted."""
+    return sorted({p.resolve() for folder in _suite_folders() for p in folder.glob("*.yaml")})
+
+
+def suite_names() -> list[str]:
+    """What `run` can be given instead of a path."""
+    return [path.stem for path in suite_files()]
+
+
+def _suite_folders() -> list[Path]:
+    return [Path("suites"), Path(__file__).resolve().parents[1] / "suites"]

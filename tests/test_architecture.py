@@ -1,0 +1,106 @@
+"""Imports point one way, and starting is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "ray", "gymnasium", "gymnasium_robotics", "mujoco", "minari"}
+SIMULATION = {"gymnasium", "gymnasium_robotics", "mujoco", "minari", "h5py"}
+OUTPUT = {"rich", "typer", "matplotlib", "pandas", "seaborn", "jinja2"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, also inside functions, but not for types alone."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            yield str(node.module)
+
+
+def packages(path: Path) -> set[str]:
+    return {module.partition(".")[0] for module in imports(path)}
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("algorithms", {"harness", "baselines", "ray"} | SIMULATION | OUTPUT),
+        ("baselines", {"harness", "ray"} | SIMULATION | OUTPUT),
+        ("harness/report", {"torch", "ray", "algorithms", "baselines"} | SIMULATION),
+        ("harness/tasks", {"torch", "ray", "algorithms", "baselines"}),
+        ("harness/data", {"torch", "ray", "baselines"}),
+    ],
+)
+def test_imports_point_one_way(folder: str, forbidden: set[str]) -> None:
+    files = sorted((REPOSITORY / folder).rglob("*.py"))
+    assert files
+    found = {str(path.relative_to(REPOSITORY)): packages(path) & forbidden for path in files}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_the_harness_reaches_algorithms_through_the_registry() -> None:
+    allowed = {"registry", "base", "engine", "version", "transitions", "seeding", "precision"}
+    for path in (REPOSITORY / "harness").rglob("*.py"):
+        for module in imports(path):
+            package, _, name = module.partition(".")
+            assert package != "baselines", path
+            if package == "algorithms" and name:
+                assert name in allowed, f"{path} imports {module}"
+
+
+def test_one_file_knows_ray() -> None:
+    files = [path for path in (REPOSITORY / "harness").rglob("*.py") if "ray" in packages(path)]
+    assert [path.name for path in files] == ["ray_tune.py"]
+
+
+def loaded_after(program: str) -> set[str]:
+    """The heavy packages in memory after a program."""
+    watch = f"import sys\n{program}\nprint(*sorted({HEAVY!r} & sys.modules.keys()))"
+    result = subprocess.run(
+        [sys.executable, "-c", watch], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "list algorithms", "list tasks", "list suites", "list datasets", "data --help"],
+)
+def test_starting_is_light(arguments: str) -> None:
+    program = (
+        f"sys.argv = ['harness', *{arguments.split()!r}]\n"
+        "from harness.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code"
+    )
+    assert loaded_after(program) == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["harness", "harness.report", "harness.show", "harness.suite", "algorithms.registry"]
+)
+def test_importing_is_light(module: str) -> None:
+    assert loaded_after(f"import {module}") == set()
+
+
+def test_the_local_executor_does_not_import_ray() -> None:
+    modules = "harness.run_suite, harness.executors.local, harness.executors.worker"
+    assert "ray" not in loaded_after(f"import {modules}, algorithms.engine, harness.evaluate")
