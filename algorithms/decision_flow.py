@@ -63,15 +63,15 @@ class DecisionFlowConfig(Config):
 
     flow_steps: int = Field(10, ge=1)  # T; the paper finds 10 often enough
     rho: float = Field(0.3, ge=0)  # ρ of Eq. 14: price of leaving the behaviour flow
-    pretrain_share: float = Field(0.9, gt=0, lt=1)  # of the budget, for u_v, Q and V
-    rollout_states: int = Field(32, ge=1)  # states a policy update rolls out (T targets each)
+    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
+    rollout_states: int = Field(64, ge=1)  # states a policy update rolls out (T targets each)
     expectile: float = Field(0.7, gt=0, lt=1)  # IQL's τ
     tau: float = 0.005  # Polyak rate of the target critic
     pretrain_learning_rate: float = 1e-3  # u_v, Q and V
-    policy_learning_rate: float = 3e-4  # u_θ
+    policy_learning_rate: float = 3e-4  # u_θ; all learning rates decay to 0 along a cosine
     flow_critic_learning_rate: float = 1e-3  # C
     behavior_ema: float = 1e-3  # Polyak rate of the u_v that is cloned from
-    policy_ema: float = 5e-3  # Polyak rate of the u_θ that acts
+    policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
 
 
 class DecisionFlow(Algorithm[DecisionFlowConfig]):
@@ -91,11 +91,13 @@ class DecisionFlow(Algorithm[DecisionFlowConfig]):
             "flow_critic": MLP(obs + act + 1, 1, hidden, activation="gelu", layer_norm=True),
         }
         pretrained = ("behavior", "critic", "value")
+        learning_rates = dict.fromkeys(pretrained, config.pretrain_learning_rate) | {
+            "policy": config.policy_learning_rate,
+            "flow_critic": config.flow_critic_learning_rate,
+        }
         self.optimizers = {
-            name: Adam(config.pretrain_learning_rate, cosine_decay=True) for name in pretrained
-        } | {
-            "policy": Adam(config.policy_learning_rate),
-            "flow_critic": Adam(config.flow_critic_learning_rate),
+            name: Adam(rate, cosine_decay=name not in pretrained)
+            for name, rate in learning_rates.items()
         }
         self.targets = {
             "behavior": config.behavior_ema,

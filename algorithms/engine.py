@@ -13,6 +13,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ class Engine:
         total_steps: the budget in gradient steps; stages and schedules are shares of it.
         device: "cpu" or a CUDA device.
         compile: use `torch.compile`; falls back to eager with one warning without a compiler.
+
+    Attributes:
+        step: gradient steps taken so far.
+        compiled: whether updates really are compiled.
     """
 
     def __init__(
@@ -60,14 +65,16 @@ class Engine:
     ) -> None:
         if len(set(seeds)) != len(seeds) or not seeds:
             raise ValueError(f"seeds must be distinct and at least one, found {list(seeds)}")
+        if len(transitions) == 0:
+            raise ValueError("the dataset has no transitions")
         use_exact_fast_products()
         self.seeds = tuple(seeds)
         self.total_steps = total_steps
         self.step = 0
         self._device = torch.device(device)
-        self._compile = compile and _compiler_exists(self._device)
+        self.compiled = compile and _compiler_exists(self._device)
         # Compiled code for a single seed rounds differently from code for several: pad to two.
-        self._slots = (*seeds, *seeds) if self._compile and len(seeds) == 1 else self.seeds
+        self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
         self.algorithm = _create(algorithm_id, config, transitions)
         self._load_data(transitions)
         self._create_state()
@@ -109,12 +116,18 @@ class Engine:
 
         Its noise comes from the stream of that name, one for each seed, started afresh.
         """
+        expected = (len(self.seeds), self.algorithm.obs_dim)
         generators = [_generator("act", seed, stream) for seed in self.seeds]
         real = slice(0, len(self.seeds))
         params = _sliced(self._params, real)
         nets = Networks(self.algorithm.networks, params, params, _sliced(self._targets, real))
 
         def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+            if observations.ndim != 3 or observations.shape[::2] != expected:
+                raise ValueError(
+                    f"observations must be [{expected[0]}, E, {expected[1]}] (seeds, episodes, "
+                    f"obs_dim), found {list(observations.shape)}"
+                )
             x = torch.from_numpy(np.asarray(observations, np.float32)).to(self._device)
             x = (x - self._obs_mean) * self._obs_scale
             noise = self._draw(self.algorithm.act_noise, generators, (x.shape[1],))
@@ -127,21 +140,27 @@ class Engine:
     # --- saving -----------------------------------------------------------------------------
 
     def state(self, slot: int) -> SeedState:
-        """The whole learning state of the seed in `slot`, without the seed axis."""
-        tensors = {key: value[slot].cpu().numpy() for key, value in self._named_state().items()}
+        """A copy of the learning state of the seed in `slot`, without the seed axis."""
+        tensors = {k: value[slot].cpu().numpy().copy() for k, value in self._named_state().items()}
         counts = {f"updates/{k}": np.array(v, np.int64) for k, v in self._counts.items()}
         return {**tensors, **counts}
 
     def load_state(self, states: Sequence[SeedState], step: int) -> None:
-        """Continue from `state()` of every seed, in the order of `seeds`, taken after `step`."""
+        """Continue from `state()` of every seed, in the order of `seeds`, taken after `step`.
+
+        Raises ValueError, before anything is changed, for states of another algorithm or config.
+        """
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
         named = self._named_state()
-        expected = {*named, *(f"updates/{name}" for name in self._counts)}
+        expected = {(key, tuple(value.shape[1:])) for key, value in named.items()}
+        expected |= {(f"updates/{name}", ()) for name in self._counts}
         for state in states:
-            if set(state) != expected:
-                wrong = sorted(set(state) ^ expected)
-                raise ValueError(f"the checkpoint is of another algorithm or config: {wrong[:5]}")
+            wrong = expected ^ {(key, np.shape(value)) for key, value in state.items()}
+            if wrong:
+                raise ValueError(
+                    f"the checkpoint is of another algorithm or config: {sorted(wrong)[:4]}"
+                )
         for key, value in named.items():
             for slot in range(len(self._slots)):
                 saved = states[min(slot, len(states) - 1)][key]
@@ -159,7 +178,7 @@ class Engine:
         if key not in self._updates:
             update = functools.partial(self._update, index, due)
             compiled = torch.compile(update, fullgraph=True, dynamic=False)
-            self._updates[key] = compiled if self._compile else update
+            self._updates[key] = compiled if self.compiled else update
         return self._updates[key]
 
     def _update(
@@ -335,12 +354,18 @@ def _create(algorithm_id: str, config: Config, transitions: Transitions) -> Algo
 
 
 def _stage_ends(stages: Sequence[Stage], total_steps: int) -> list[int]:
-    """The step after the last of each stage. Raises ValueError unless the shares sum to one."""
+    """The step after the last of each stage.
+
+    Raises ValueError unless the shares sum to one and every stage gets a step.
+    """
     shares = [stage.share for stage in stages]
     if abs(sum(shares) - 1) > 1e-9:
         raise ValueError(f"the stages' shares of the budget must sum to 1, found {shares}")
     ends = [round(total_steps * sum(shares[: i + 1])) for i in range(len(shares))]
-    return [*ends[:-1], total_steps]
+    ends = [*ends[:-1], total_steps]
+    if any(end <= start for start, end in pairwise([0, *ends])):
+        raise ValueError(f"{total_steps} steps are too few for stages with the shares {shares}")
+    return ends
 
 
 @functools.cache

@@ -119,11 +119,12 @@ def doctor() -> None:
 @app.command()
 def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the numbers to a file.")] = None,
+    corl: Annotated[Path | None, typer.Option(help="A checkout of CORL to compare with.")] = None,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
     from harness.bench import run_bench
 
-    run_bench(json)
+    run_bench(json, corl)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ _PACKAGES = (
 
 
 def provenance(
-    *, command: str, executor: str, seeds: list[int], dataset: Mapping[str, Any]
+    *, command: str, executor: str, seeds: list[int], compiled: bool, dataset: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What `provenance.json` holds.
 
@@ -33,6 +33,7 @@ def provenance(
         command: the command line that asked for the run.
         executor: "local" or "ray".
         seeds: all seeds that trained together in the run's trial; they share its seconds.
+        compiled: whether updates were compiled; a spec that asks for it may find no compiler.
         dataset: id, sha256 and manifest of the data.
     """
     import torch
@@ -41,6 +42,7 @@ def provenance(
         "command": command,
         "executor": executor,
         "trial_seeds": seeds,
+        "compiled": compiled,
         "git": git_state(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -125,6 +125,7 @@ class Run:
             command=self.trial.command,
             executor=self.trial.executor,
             seeds=self.seeds,
+            compiled=self.engine.compiled,
             dataset={"id": self.spec.task.dataset.id, "sha256": sha256, "manifest": manifest},
         )
         for folder in self.folders:

@@ -1,0 +1,155 @@
+"""What the tests of learning compare with: plain `torch.nn` modules and closed-form networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from algorithms import registry
+from algorithms.base import (
+    Algorithm,
+    Batch,
+    Networks,
+    Noise,
+    NoiseSpec,
+    Normal,
+    Phase,
+    resolve_config,
+)
+from algorithms.engine import Engine
+from algorithms.networks import MLP, Params
+from tests.algorithms.small import ACTION_DIM, OBS_DIM
+
+_ACTIVATIONS = {"relu": nn.ReLU(), "silu": nn.SiLU(), "gelu": nn.GELU(approximate="tanh")}
+
+
+def members(network: MLP, params: Mapping[str, Any]) -> list[nn.Sequential]:
+    """The network as `torch.nn` modules, one an ensemble member. params: one seed's `[E, ...]`."""
+    modules = []
+    for e in range(network.ensemble):
+        layers: list[nn.Module] = []
+        for i in range(len(network.hidden_dims) + 1):
+            weight, bias = (
+                torch.as_tensor(params[f"{name}_{i}"][e]).clone() for name in ("weight", "bias")
+            )
+            linear = nn.Linear(*weight.shape)
+            linear.weight.data, linear.bias.data = weight.T.contiguous(), bias[0]
+            layers.append(linear)
+            if i == len(network.hidden_dims):
+                break
+            layers.append(_ACTIVATIONS[network.activation])
+            if network.layer_norm:
+                norm = nn.LayerNorm(network.hidden_dims[i], eps=1e-6)
+                norm.weight.data = torch.as_tensor(params[f"scale_{i}"][e, 0]).clone()
+                norm.bias.data = torch.as_tensor(params[f"shift_{i}"][e, 0]).clone()
+                layers.append(norm)
+        modules.append(nn.Sequential(*layers))
+    return modules
+
+
+def learned(engine: Engine, name: str, slot: int, group: str = "params") -> nn.ModuleList:
+    """A network of the seed in `slot` as modules, one an ensemble member."""
+    prefix = f"{group}/{name}/"
+    state = engine.state(slot).items()
+    params = {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+    return nn.ModuleList(members(engine.algorithm.networks[name], params))
+
+
+def assert_same_weights(actual: nn.Module, expected: nn.Module) -> None:
+    pairs = zip(actual.parameters(), expected.parameters(), strict=True)
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-6)
+
+
+def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
+    for old, new in zip(target.parameters(), source.parameters(), strict=True):
+        old.data = (1 - tau) * old.data + tau * new.data
+
+
+def record(engine: Engine) -> list[tuple[Batch, Noise]]:
+    """What every later update of an uncompiled engine sees; filled while it trains."""
+    seen: list[tuple[Batch, Noise]] = []
+
+    def watched(phase: Phase) -> Phase:
+        def loss(nets: Networks, batch: Batch, noise: Noise) -> Any:
+            seen.append((batch, noise))
+            return phase.loss(nets, batch, noise)
+
+        return replace(phase, loss=loss)
+
+    engine.algorithm.stages = tuple(
+        replace(stage, phases=(watched(stage.phases[0]), *stage.phases[1:]))
+        for stage in engine.algorithm.stages
+    )
+    return seen
+
+
+def of_seed(seen: list[tuple[Batch, Noise]], slot: int) -> Iterator[tuple[Batch, Noise]]:
+    """One seed's part of what `record` returned, without the seed axis."""
+    for batch, noise in seen:
+        yield Batch(*(x[slot] for x in batch)), {k: v[slot] for k, v in noise.items()}
+
+
+def make_algorithm(algorithm_id: str, **overrides: Any) -> Algorithm[Any]:
+    """A narrow algorithm by itself, for its losses."""
+    config = resolve_config(algorithm_id, {"hidden_dims": (8, 8), **overrides})
+    return registry.load(algorithm_id)(config, OBS_DIM, ACTION_DIM)
+
+
+def random_params(networks: Mapping[str, Any], seeds: int, stream: int = 0) -> dict[str, Params]:
+    """Parameters `[S, E, ...]` of every network, none of them at a special value such as 1 or 0."""
+    generator = torch.Generator().manual_seed(stream)
+    return {
+        name: {
+            key: torch.stack(
+                [v + 0.1 * torch.randn(v.shape, generator=generator) for _ in range(seeds)]
+            )
+            for key, v in network.init(generator).items()
+        }
+        for name, network in networks.items()
+    }
+
+
+def random_noise(specs: NoiseSpec, seeds: int, size: int, stream: int = 5) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(stream)
+    noise = {}
+    for name, spec in specs.items():
+        draw = torch.randn if isinstance(spec, Normal) else torch.rand
+        noise[name] = draw(seeds, size, spec.dim, generator=generator)
+    return noise
+
+
+def random_batch(seeds: int, size: int) -> Batch:
+    """Every third transition is terminal."""
+    generator = torch.Generator().manual_seed(99)
+    obs, next_obs = torch.randn(2, seeds, size, OBS_DIM, generator=generator)
+    actions = 2 * torch.rand(seeds, size, ACTION_DIM, generator=generator) - 1
+    rewards = torch.randn(seeds, size, generator=generator)
+    masks = (torch.arange(size) % 3 != 2).float().expand(seeds, size)
+    return Batch(obs, actions, rewards, next_obs, masks)
+
+
+Function = Callable[..., Tensor]
+
+
+def closed_form(
+    trained: Mapping[str, Function],
+    *,
+    frozen: Mapping[str, Function] | None = None,
+    target: Mapping[str, Function] | None = None,
+) -> Networks:
+    """Networks that are plain functions of their inputs; all three kinds alike unless given."""
+    kinds = [
+        {name: {"call": function} for name, function in functions.items()}
+        for functions in (trained, {**trained, **(frozen or {})}, {**trained, **(target or {})})
+    ]
+    specs = {name: _call for kind in kinds for name in kind}
+    return Networks(specs, *kinds)  # type: ignore[arg-type]
+
+
+def _call(params: Mapping[str, Function], *inputs: Tensor) -> Tensor:
+    return params["call"](*inputs)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from algorithms.precision import use_exact_fast_products
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Decide anew here, and leave the process as it was found."""
+    before = torch.get_float32_matmul_precision()
+    use_exact_fast_products.cache_clear()
+    yield
+    use_exact_fast_products.cache_clear()
+    torch.set_float32_matmul_precision(before)
+
+
+def test_products_are_single_precision_whatever_this_cpu_offers() -> None:
+    """The chosen setting is in force, and no product is further off than fp32 rounding."""
+    chosen = use_exact_fast_products()
+    assert torch.get_float32_matmul_precision() == chosen
+    generator = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(300, 200, generator=generator) for _ in range(2))
+    exact = a.double() @ b.double().T
+    error = ((a @ b.T).double() - exact).abs().max() / exact.abs().max()
+    assert float(error) < 1e-6
+
+
+def test_a_cpu_that_rounds_to_bfloat16_gets_the_exact_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such CPUs exist (AMX); here one is imitated where the setting permits it."""
+    matmul = torch.Tensor.__matmul__
+
+    def amx(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        if a.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+            return matmul(a.bfloat16(), b.bfloat16()).float()
+        return matmul(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", amx)
+    assert use_exact_fast_products() == "highest"
+    assert torch.get_float32_matmul_precision() == "highest"
+    a = torch.full((1, 1), 1 + 2**-20)
+    assert float((a @ torch.ones(1, 1)).squeeze()) == 1 + 2**-20
+
+
+def test_an_exact_cpu_gets_the_fast_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    matmul = torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda a, b: matmul(a.double(), b.double()).to(a.dtype)
+    )
+    assert use_exact_fast_products() == "medium"
+
+
+def test_it_is_decided_once_a_process() -> None:
+    chosen = use_exact_fast_products()
+    other = "highest" if chosen == "medium" else "medium"
+    torch.set_float32_matmul_precision(other)
+    assert use_exact_fast_products() == chosen
+    assert torch.get_float32_matmul_precision() == other
