@@ -17,24 +17,27 @@ Stage 2 starts u_θ at u_v and repeats, on roll-outs x_0 … x_T made without gr
     flow critic   L_C = mean_k (C(s, x_k, t_k) − y_k)²
         DF-dir    y_k = A(s, x_T)                             (final action's value, Eq. 14)
         DF-div    y_k = A(s, x_T) − (ρ/T) Σ_{j ≥ k} D_j       (Monte-Carlo V^χ, Eq. 21)
-    flow policy   L_π = mean_k [ −T C(s, x_k + u_θ/T, t_{k+1}) + ρ D_k ]
-        with x_k fixed and the exact A in place of C after the last step.
+    flow policy   L_π = mean_k [ −G_k + ρ D_k ], x_k fixed, C after the last step being the exact A
+        DF-dir    G_k = ⟨u_θ, g_k/|g_k|⟩,  g_k = ∇_x C(s, x, t_{k+1}) at x = x_k + u_θ/T, fixed
+        DF-div    G_k = T C(s, x_k + u_θ/T, t_{k+1})          (Q^f = −(ρ/T) D + C, times T)
 
-The flow critic is a function of the action reached, and the velocity enters through the known
+The flow critic is a function of the point reached, and the velocity enters through the known
 Euler step; a critic of (state, velocity) fitted on the policy's own velocities learns nothing
-about how value depends on velocity. For DF-dir this means V^f(s, x, û; h) = C(s, x + h û) with
-û = u/|u| and h = |u|/T: at small h its maximum over the unit sphere is ∇C/|∇C| (Lemma 4.2).
+about how value depends on velocity. So DF-dir's V^f(s, x, û; h) is C(s, x + h û), û = u/|u|: at
+small h it is largest, over the unit sphere, along g/|g| (Lemma 4.2), which is where DF-dir turns
+the velocity, at the same price ρ however steep the value is. DF-div climbs the value itself.
 
 Deviations (decided here; the paper's choice is unknown):
     - the composition of the flow critic with the Euler step, and the exact A after the last step;
     - the scale κ, the factor T, D summed over dimensions, and one ρ = 0.3 for every task;
-    - the gradient of DF-dir passes through û and h alike;
+    - DF-dir follows the direction g/|g| instead of differentiating through û;
     - acting with, and cloning from, Polyak averages of the flows; layer norm in every critic.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from pydantic import Field
@@ -57,6 +60,8 @@ from algorithms.critics import advantage_scale, iql_critic_loss, scaled_advantag
 from algorithms.flow import euler_path, euler_sample, flow_matching_loss, velocity_network
 from algorithms.networks import MLP
 
+ValueAfter = Callable[[Tensor], Tensor]
+
 
 class DecisionFlowConfig(Config):
     """Decision Flow's settings; ours unless the paper's symbol is given."""
@@ -68,8 +73,8 @@ class DecisionFlowConfig(Config):
     expectile: float = Field(0.7, gt=0, lt=1)  # IQL's τ
     tau: float = 0.005  # Polyak rate of the target critic
     pretrain_learning_rate: float = 1e-3  # u_v, Q and V
-    policy_learning_rate: float = 3e-4  # u_θ; all learning rates decay to 0 along a cosine
-    flow_critic_learning_rate: float = 1e-3  # C
+    policy_learning_rate: float = 3e-4  # u_θ; decays to 0 along a cosine
+    flow_critic_learning_rate: float = 1e-3  # C; decays to 0 along a cosine
     behavior_ema: float = 1e-3  # Polyak rate of the u_v that is cloned from
     policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
 
@@ -119,6 +124,13 @@ class DecisionFlow(Algorithm[DecisionFlowConfig]):
     def flow_values(self, final_value: Tensor, divergence: Tensor) -> Tensor:
         """y_k, the flow critic's targets. [S, B], [T, S, B] -> [T, S, B]."""
 
+    @abstractmethod
+    def gain(self, value_after: ValueAfter, points: Tensor, velocity: Tensor) -> Tensor:
+        """What the flow policy climbs, a flow decision. [S, B, ·] each -> [S, B].
+
+        `value_after` gives the flow value of the points reached by the decisions.
+        """
+
     def pretrain_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Behaviour flow by flow matching, Q and V by IQL."""
         flow_loss = flow_matching_loss(
@@ -153,14 +165,18 @@ class DecisionFlow(Algorithm[DecisionFlowConfig]):
         flow_value = nets.flow_critic(states, points, times)
         flow_critic_loss = (flow_value - _steps_to_batch(targets)).square().mean(-1)
 
-        reached = points + velocity / steps
         rolling = (steps - 1) * x0.shape[1]  # decisions before the last
-        next_values = nets.frozen.flow_critic(
-            states[:, :rolling], reached[:, :rolling], times[:, :rolling] + 1 / steps
-        )
-        last_values = scaled_advantage(nets, observations, reached[:, rolling:].clamp(-1, 1), scale)
-        values = torch.cat([next_values, last_values], 1)
-        policy_loss = (-steps * values + rho * divergence).mean(-1)
+
+        def value_after(reached: Tensor) -> Tensor:
+            next_values = nets.frozen.flow_critic(
+                states[:, :rolling], reached[:, :rolling], times[:, :rolling] + 1 / steps
+            )
+            actions = reached[:, rolling:].clamp(-1, 1)
+            last_values = scaled_advantage(nets, observations, actions, scale)
+            return torch.cat([next_values, last_values], 1)
+
+        gain = self.gain(value_after, points, velocity)
+        policy_loss = (-gain + rho * divergence).mean(-1)
         return policy_loss + flow_critic_loss, {
             "flow_critic/loss": flow_critic_loss,
             "policy/loss": policy_loss,
@@ -179,6 +195,13 @@ class DirectionDecisionFlow(DecisionFlow):
     def flow_values(self, final_value: Tensor, divergence: Tensor) -> Tensor:
         return final_value.expand_as(divergence)
 
+    def gain(self, value_after: ValueAfter, points: Tensor, velocity: Tensor) -> Tensor:
+        reached = (points + velocity / self.config.flow_steps).detach()
+        gradient: Tensor = torch.func.grad(lambda x: value_after(x).sum())(reached)
+        direction = gradient / (gradient.norm(dim=-1, keepdim=True) + 1e-8)
+        aligned: Tensor = (velocity * direction.detach()).sum(-1)
+        return aligned
+
 
 class DivergenceDecisionFlow(DecisionFlow):
     """DF-div: intermediate flow rewards −D make the flow value pay for what is still to come."""
@@ -186,6 +209,10 @@ class DivergenceDecisionFlow(DecisionFlow):
     def flow_values(self, final_value: Tensor, divergence: Tensor) -> Tensor:
         penalties_to_go = divergence.flip(0).cumsum(0).flip(0)
         return final_value - self.config.rho / self.config.flow_steps * penalties_to_go
+
+    def gain(self, value_after: ValueAfter, points: Tensor, velocity: Tensor) -> Tensor:
+        steps = self.config.flow_steps
+        return steps * value_after(points + velocity / steps)
 
 
 def _steps_to_batch(x: Tensor) -> Tensor:

@@ -61,12 +61,19 @@ def _improvement_of_one_seed(
             target = outcome - rho / steps * penalty_to_go
             critic_losses.append((flow_critic(flow_state)[0] - target) ** 2)
             reached = points[k] + velocity / steps
+            if variant == "df-dir":
+                reached = reached.detach().requires_grad_()
             if k == steps - 1:
                 worth = advantage(state, reached)
             else:
                 following = torch.cat([state, reached, torch.tensor([(k + 1) / steps])])
                 worth = frozen_flow_critic(following)[0]
-            policy_losses.append(-steps * worth + rho * divergence)
+            if variant == "df-dir":
+                (gradient,) = torch.autograd.grad(worth, reached)
+                gain = velocity @ (gradient / (gradient.norm() + 1e-8))
+            else:
+                gain = steps * worth
+            policy_losses.append(-gain + rho * divergence)
     return torch.stack(policy_losses).mean(), torch.stack(critic_losses).mean()
 
 
