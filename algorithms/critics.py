@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from algorithms.base import Batch, Loss, Networks
+from algorithms.base import Batch, Networks
 
 
 def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
@@ -18,26 +18,31 @@ def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target.unsqueeze(1)).square().mean(-1).sum(1)
 
 
-def iql_critic_loss(nets: Networks, batch: Batch, *, discount: float, expectile: float) -> Loss:
+def iql_critic_loss(
+    nets: Networks, batch: Batch, *, discount: float, expectile: float
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """IQL's losses of `value` (Eq. 5) and twin `critic` (Eq. 6), in one sum.
 
     V regresses, by expectile, on the smaller target Q of the data's action; Q regresses on
-    r + γ V(s') with the V from before this update.
+    r + γ V(s') with the V from before this update. Returns loss [S], metrics, and the advantage
+    of the data's actions, target Q − V, without gradient [S, B].
     """
     target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
     value = nets.value(batch.observations)
-    value_loss = expectile_loss(target_q - value, expectile).mean(-1)
+    advantage = target_q - value
+    value_loss = expectile_loss(advantage, expectile).mean(-1)
 
     next_value = nets.frozen.value(batch.next_observations)
     backup = batch.rewards + discount * batch.masks * next_value
     q = nets.critic(batch.observations, batch.actions)
     critic_loss = mean_squared_error(q, backup)
-    return value_loss + critic_loss, {
+    metrics = {
         "value/loss": value_loss,
         "value/mean": value.mean(-1),
         "critic/loss": critic_loss,
         "critic/mean": q.mean((1, 2)),
     }
+    return value_loss + critic_loss, metrics, advantage.detach()
 
 
 def advantage(nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ class DecisionFlow(Algorithm[DecisionFlowConfig]):
         flow_loss = flow_matching_loss(
             nets.behavior, batch.observations, batch.actions, noise["x0"], noise["time"]
         )
-        critic_loss, metrics = iql_critic_loss(
+        critic_loss, metrics, _ = iql_critic_loss(
             nets, batch, discount=self.config.discount, expectile=self.config.expectile
         )
         return flow_loss + critic_loss, {**metrics, "behavior/loss": flow_loss}

@@ -24,7 +24,7 @@ from torch import Tensor
 from algorithms import registry
 from algorithms.base import Algorithm, Batch, Config, Networks, NoiseSpec, Normal, Stage
 from algorithms.networks import Params
-from algorithms.precision import use_exact_fast_products
+from algorithms.precision import Precision, use_products
 from algorithms.seeding import derive_seed
 from algorithms.transitions import Transitions
 
@@ -44,6 +44,7 @@ class Engine:
         transitions: the offline data, `[N, ...]` packed rows.
         seeds: one independent learner each.
         total_steps: the budget in gradient steps; stages and schedules are shares of it.
+        precision: of matrix products; see `algorithms/precision.py`.
         device: "cpu" or a CUDA device.
         compile: use `torch.compile`; falls back to eager with one warning without a compiler.
 
@@ -60,6 +61,7 @@ class Engine:
         seeds: Sequence[int],
         *,
         total_steps: int,
+        precision: Precision = "fp32",
         device: str = "cpu",
         compile: bool = True,  # noqa: A002
     ) -> None:
@@ -67,7 +69,7 @@ class Engine:
             raise ValueError(f"seeds must be distinct and at least one, found {list(seeds)}")
         if len(transitions) == 0:
             raise ValueError("the dataset has no transitions")
-        use_exact_fast_products()
+        use_products(precision)
         self.seeds = tuple(seeds)
         self.total_steps = total_steps
         self.step = 0

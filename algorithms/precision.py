@@ -1,17 +1,30 @@
-"""Which matrix-product kernels to use: the fastest that are exact to single precision."""
+"""Which matrix-product kernels to use: the fastest of the precision that a run asks for."""
 
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import torch
+
+Precision = Literal["fp32", "mixed"]
 
 _FP32_LIKE_ERROR = 5e-6
 
 
+def use_products(precision: Precision) -> None:
+    """Set torch's precision of fp32 matrix products for this process.
+
+    `mixed` permits products to round their inputs (to bfloat16 on CPUs that have such units, to
+    TF32 on GPUs); parameters, sums and optimiser state stay fp32. `fp32` is exact to fp32.
+    """
+    setting = "medium" if precision == "mixed" else fastest_exact_setting()
+    torch.set_float32_matmul_precision(setting)
+
+
 @functools.cache
-def use_exact_fast_products() -> str:
-    """Set and return torch's fp32 product precision for this process.
+def fastest_exact_setting() -> str:
+    """Torch's fastest setting whose products have an fp32-like error on this CPU.
 
     `medium` reaches oneDNN, on some CPUs twice as fast as the default, but it permits bfloat16
     inside and CPUs with AMX use it. So: keep `medium` only where its error is fp32-like. The test
@@ -20,8 +33,8 @@ def use_exact_fast_products() -> str:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     error = ((a @ b).double() - exact).abs().max() / exact.abs().max()
-    if float(error) > _FP32_LIKE_ERROR:
-        torch.set_float32_matmul_precision("highest")
-    return torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(before)
+    return "medium" if float(error) <= _FP32_LIKE_ERROR else "highest"

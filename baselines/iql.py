@@ -52,15 +52,14 @@ class IQL(Algorithm[IQLConfig]):
 
     def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         config = self.config
-        critic_loss, metrics = iql_critic_loss(
+        critic_loss, metrics, advantage = iql_critic_loss(
             nets, batch, discount=config.discount, expectile=config.expectile
         )
-        actor_loss = self.actor_loss(nets, batch)
+        actor_loss = self.actor_loss(nets, batch, advantage)
         return critic_loss + actor_loss, {**metrics, "actor/loss": actor_loss}
 
-    def actor_loss(self, nets: Networks, batch: Batch) -> Tensor:
-        target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
-        advantage = target_q - nets.frozen.value(batch.observations)
+    def actor_loss(self, nets: Networks, batch: Batch, advantage: Tensor) -> Tensor:
+        """Eq. 7. advantage: [S, B], of the data's actions."""
         weight = torch.exp(self.config.temperature * advantage).clamp(max=self.config.max_weight)
         mean, log_std = nets.actor(batch.observations)
         return -(weight * gaussian_log_prob(batch.actions, mean, log_std)).mean(-1)

@@ -141,6 +141,7 @@ def _run_spec(
         steps=suite.training.steps,
         evaluation=EvaluationSpec(every=suite.evaluation.every, episodes=suite.evaluation.episodes),
         seed=seed,
+        precision=suite.training.precision,
         compiled=suite.training.compile,
         device="cuda" if suite.resources.gpus_per_trial > 0 else "cpu",
         engine_version=ENGINE_VERSION,

@@ -101,6 +101,7 @@ class Run:
             data.transitions,
             self.seeds,
             total_steps=self.spec.steps,
+            precision=self.spec.precision,
             device=self.spec.device,
             compile=self.spec.compiled,
         )

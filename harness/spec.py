@@ -44,7 +44,7 @@ class RunSpec(BaseModel):
     steps: int
     evaluation: EvaluationSpec
     seed: int
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "mixed"] = "fp32"  # of matrix products
     compiled: bool  # compiled and eager code round differently
     device: Literal["cpu", "cuda"]
     engine_version: int

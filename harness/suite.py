@@ -40,6 +40,7 @@ class Training(_Section):
     """The budget of every run."""
 
     steps: int = Field(ge=1)  # gradient steps
+    precision: Literal["fp32", "mixed"] = "fp32"  # mixed: products may round to bfloat16 or TF32
     compile: bool = True  # part of a run's identity: eager code rounds differently
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from algorithms.precision import Precision
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, measure
 from harness.provenance import core_count, cpu_model, package_versions
 
-_IQL_SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
+_SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 
 
 def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
@@ -28,11 +30,12 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
     console = Console()
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
     workers = [
-        (f"iql, {_IQL_SEEDS} seeds", ["engine", "iql", str(_IQL_SEEDS), "0"]),
-        ("td3-bc, 4 seeds", ["engine", "td3-bc", "4", "0"]),
-        ("df-div stage 1 (flow, critic), 4 seeds", ["engine", "df-div", "4", "0"]),
-        ("df-div stage 2 (flow policy), 4 seeds", ["engine", "df-div", "4", "1"]),
-        ("df-dir stage 2 (flow policy), 4 seeds", ["engine", "df-dir", "4", "1"]),
+        _contender("iql", 0),
+        _contender("iql", 0, "mixed"),
+        _contender("td3-bc", 0),
+        _contender("df-div", 0),
+        _contender("df-div", 1),
+        _contender("df-dir", 1),
     ]
     if corl is not None:
         workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))
@@ -64,6 +67,14 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
             "packages": package_versions(),
         }
         json_path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _contender(
+    algorithm: str, stage: int, precision: Precision = "fp32"
+) -> tuple[str, Sequence[str]]:
+    stages = "" if algorithm in {"iql", "td3-bc"} else f" stage {stage + 1}"
+    name = f"{algorithm}{stages}, {_SEEDS} seeds, {precision}"
+    return name, ["engine", algorithm, str(_SEEDS), str(stage), precision]
 
 
 def _rates_table(rates: list[Rate]) -> Table:

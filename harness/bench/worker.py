@@ -1,6 +1,6 @@
 """One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
 
-Kinds: `engine ALGORITHM SEEDS STAGE` and `corl-iql FOLDER`.
+Kinds: `engine ALGORITHM SEEDS STAGE PRECISION` and `corl-iql FOLDER`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
 
 from algorithms.base import resolve_config
 from algorithms.engine import Engine
+from algorithms.precision import Precision
 from algorithms.transitions import Transitions
 from harness.bench.rotation import CHUNK_SECONDS
 
@@ -39,14 +41,19 @@ def synthetic_transitions() -> Transitions:
     )
 
 
-def engine(algorithm: str, seeds: str, stage: str) -> tuple[Run, int]:
+def engine(algorithm: str, seeds: str, stage: str, precision: Precision) -> tuple[Run, int]:
     """Our engine, past the beginning of the given stage (0 or 1)."""
     config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
     budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
     if stage == "1":
         config = config.model_copy(update={"pretrain_share": 1e-9})
     learner = Engine(
-        algorithm, config, synthetic_transitions(), range(int(seeds)), total_steps=budget
+        algorithm,
+        config,
+        synthetic_transitions(),
+        range(int(seeds)),
+        total_steps=budget,
+        precision=precision,
     )
     return learner.train, int(seeds)
 
@@ -57,7 +64,8 @@ def main() -> None:
     os.sched_setaffinity(0, {int(core)})
     torch.set_num_threads(1)
     if kind == "engine":
-        run, learners = engine(*arguments)
+        algorithm, seeds, stage, precision = arguments
+        run, learners = engine(algorithm, seeds, stage, cast(Precision, precision))
     else:
         from harness.bench.corl import corl_iql
 

@@ -78,7 +78,7 @@ def _constant_critics() -> Networks:
 
 
 def test_iql_losses_of_two_transitions_by_hand() -> None:
-    loss, metrics = iql_critic_loss(
+    loss, metrics, _ = iql_critic_loss(
         _constant_critics(), _batch([1.0, 0.0]), discount=0.9, expectile=0.8
     )
     # V: min target Q - V = 0.4 - (0.1, 0.2) = 0.3, 0.2, both positive: weight 0.8.
@@ -96,7 +96,7 @@ def test_the_mask_alone_decides_whether_to_bootstrap() -> None:
     """A time limit has mask 1 (see test_engine_randomness) and so the next value counts."""
 
     def critic_loss(masks: list[float]) -> float:
-        _, metrics = iql_critic_loss(
+        _, metrics, _ = iql_critic_loss(
             _constant_critics(), _batch(masks), discount=0.9, expectile=0.8
         )
         return float(metrics["critic/loss"])
@@ -118,7 +118,7 @@ def test_iql_gradients_reach_only_the_regressed_predictions() -> None:
         frozen={"value": lambda _: torch.ones(1, 2)},
         target={"critic": lambda *_: torch.full((1, 2, 2), 0.4)},
     )
-    loss, _ = iql_critic_loss(nets, _batch([1.0, 1.0]), discount=0.9, expectile=0.8)
+    loss, _, _ = iql_critic_loss(nets, _batch([1.0, 1.0]), discount=0.9, expectile=0.8)
     loss.sum().backward()
     assert float(v.grad) == pytest.approx(-2 * 0.8 * 0.4)
     assert float(q.grad) == pytest.approx(-2 * ((0.5 + 0.9) + (-1 + 0.9)))  # two members

@@ -131,7 +131,7 @@ def test_pretraining_sums_flow_matching_and_iql() -> None:
     flow_loss = flow_matching_loss(
         nets.behavior, batch.observations, batch.actions, noise["x0"], noise["time"]
     )
-    iql_loss, _ = iql_critic_loss(nets, batch, discount=0.9, expectile=0.8)
+    iql_loss, _, _ = iql_critic_loss(nets, batch, discount=0.9, expectile=0.8)
     torch.testing.assert_close(loss, flow_loss + iql_loss)
     torch.testing.assert_close(metrics["behavior/loss"], flow_loss)
 

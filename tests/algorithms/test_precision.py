@@ -5,23 +5,22 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from algorithms.precision import use_exact_fast_products
+from algorithms.precision import fastest_exact_setting, use_products
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """Decide anew here, and leave the process as it was found."""
     before = torch.get_float32_matmul_precision()
-    use_exact_fast_products.cache_clear()
+    fastest_exact_setting.cache_clear()
     yield
-    use_exact_fast_products.cache_clear()
+    fastest_exact_setting.cache_clear()
     torch.set_float32_matmul_precision(before)
 
 
-def test_products_are_single_precision_whatever_this_cpu_offers() -> None:
-    """The chosen setting is in force, and no product is further off than fp32 rounding."""
-    chosen = use_exact_fast_products()
-    assert torch.get_float32_matmul_precision() == chosen
+def test_fp32_products_are_single_precision_whatever_this_cpu_offers() -> None:
+    use_products("mixed")
+    use_products("fp32")
     generator = torch.Generator().manual_seed(1)
     a, b = (torch.randn(300, 200, generator=generator) for _ in range(2))
     exact = a.double() @ b.double().T
@@ -41,10 +40,11 @@ def test_a_cpu_that_rounds_to_bfloat16_gets_the_exact_setting(
         return matmul(a, b)
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", amx)
-    assert use_exact_fast_products() == "highest"
-    assert torch.get_float32_matmul_precision() == "highest"
     a = torch.full((1, 1), 1 + 2**-20)
+    use_products("fp32")
     assert float((a @ torch.ones(1, 1)).squeeze()) == 1 + 2**-20
+    use_products("mixed")
+    assert float((a @ torch.ones(1, 1)).squeeze()) == 1
 
 
 def test_an_exact_cpu_gets_the_fast_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,12 +52,10 @@ def test_an_exact_cpu_gets_the_fast_setting(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         torch.Tensor, "__matmul__", lambda a, b: matmul(a.double(), b.double()).to(a.dtype)
     )
-    assert use_exact_fast_products() == "medium"
+    assert fastest_exact_setting() == "medium"
 
 
-def test_it_is_decided_once_a_process() -> None:
-    chosen = use_exact_fast_products()
-    other = "highest" if chosen == "medium" else "medium"
-    torch.set_float32_matmul_precision(other)
-    assert use_exact_fast_products() == chosen
-    assert torch.get_float32_matmul_precision() == other
+def test_finding_out_changes_nothing() -> None:
+    torch.set_float32_matmul_precision("high")
+    fastest_exact_setting()
+    assert torch.get_float32_matmul_precision() == "high"

@@ -92,11 +92,8 @@ def test_the_actor_loss_by_hand_with_its_weights_bounded() -> None:
     """A = 0.5 weighs exp(3 * 0.5); A = 10 weighs 100 and no more."""
     batch = random_batch(1, 2)
     mean, log_std = batch.actions - 0.3, torch.full((1, 2, 2), math.log(0.5))
-    nets = closed_form(
-        {"actor": lambda _: (mean, log_std), "value": lambda _: torch.tensor([[1.0, 0.0]])},
-        target={"critic": lambda *_: torch.tensor([[[1.5, 11.0], [7.0, 10.0]]])},
-    )
-    loss = make_algorithm("iql").actor_loss(nets, batch)
+    nets = closed_form({"actor": lambda _: (mean, log_std)})
+    loss = make_algorithm("iql").actor_loss(nets, batch, torch.tensor([[0.5, 10.0]]))
     log_prob = 2 * (-0.5 * (0.3 / 0.5) ** 2 - math.log(0.5) - 0.5 * math.log(2 * math.pi))
     assert float(loss) == pytest.approx(-(math.exp(1.5) + 100) / 2 * log_prob, rel=1e-5)
 

@@ -27,7 +27,7 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         (
             {"training": {"steps": 10, "compiled": True}},
             "training.compiled: unknown key 'compiled'. Did you mean 'compile'? "
-            "Allowed: steps, compile.",
+            "Allowed: steps, precision, compile.",
         ),
         (
             {"algorithms": {"bc": {"cofnig": {}}}},
