@@ -124,6 +124,8 @@ class Stage:
     share: float = 1.0  # of the run's gradient steps; the shares of all stages sum to 1
     copies: Mapping[str, str] = field(default_factory=dict)
     """At the start: network <- target average of another network."""
+    act: Callable[[Networks, Tensor, Noise], Tensor] | None = None
+    """How to act when this stage was the last to train, if not by the algorithm's `act`."""
 
 
 class Algorithm(ABC, Generic[C]):

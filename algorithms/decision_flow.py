@@ -116,7 +116,7 @@ class DecisionFlow(Algorithm[DecisionFlowConfig]):
             self.improvement_loss, ("policy", "flow_critic"), updates_targets=("policy",)
         )
         self.stages = (
-            Stage((pretrain,), config.pretrain_share),
+            Stage((pretrain,), config.pretrain_share, act=self.act_as_behavior),
             Stage((improve,), 1 - config.pretrain_share, copies={"policy": "behavior"}),
         )
 
@@ -184,6 +184,10 @@ class DecisionFlow(Algorithm[DecisionFlowConfig]):
             "policy/final_advantage": final_value.mean(-1),
             "critic/advantage_scale": scale,
         }
+
+    def act_as_behavior(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        """Before there is a flow policy, the behaviour flow acts."""
+        return euler_sample(nets.target.behavior, observations, noise["x0"], self.config.flow_steps)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         return euler_sample(nets.target.policy, observations, noise["x0"], self.config.flow_steps)

@@ -93,7 +93,7 @@ class Engine:
         """Take `steps` gradient steps, stopping at the end of the budget."""
         for _ in range(min(steps, self.total_steps - self.step)):
             self._draw_block()
-            index = self._current_stage()
+            index = self._stage_of(self.step)
             stage = self.algorithm.stages[index]
             first = self._stage_ends[index - 1] if index else 0
             if self.step == first:
@@ -123,6 +123,8 @@ class Engine:
         real = slice(0, len(self.seeds))
         params = _sliced(self._params, real)
         nets = Networks(self.algorithm.networks, params, params, _sliced(self._targets, real))
+        last_trained = self.algorithm.stages[self._stage_of(max(0, self.step - 1))]
+        choose = last_trained.act or self.algorithm.act
 
         def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
             if observations.ndim != 3 or observations.shape[::2] != expected:
@@ -134,7 +136,7 @@ class Engine:
             x = (x - self._obs_mean) * self._obs_scale
             noise = self._draw(self.algorithm.act_noise, generators, (x.shape[1],))
             with torch.no_grad():
-                actions = self.algorithm.act(nets, x, noise).clamp(-1, 1)
+                actions = choose(nets, x, noise).clamp(-1, 1)
             return np.asarray(actions.cpu().numpy(), np.float32)
 
         return act
@@ -333,8 +335,9 @@ class Engine:
                 if name in self._targets:
                     self._targets[name][key].copy_(value)
 
-    def _current_stage(self) -> int:
-        return next(i for i, end in enumerate(self._stage_ends) if self.step < end)
+    def _stage_of(self, step: int) -> int:
+        """Which stage takes the update that follows `step` finished ones."""
+        return next(i for i, end in enumerate(self._stage_ends) if step < end)
 
     def _count_updates(self) -> dict[str, int]:
         """How many updates each network will get within the budget."""

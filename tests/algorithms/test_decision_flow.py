@@ -19,7 +19,7 @@ from tests.algorithms.reference import (
     random_noise,
     random_params,
 )
-from tests.algorithms.small import ACTION_DIM, make_engine
+from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 
 SEEDS, BATCH = 2, 4
 
@@ -213,3 +213,19 @@ def _quadratic(
         **live,
     }
     return closed_form(functions, **kinds)
+
+
+@variants
+def test_until_the_policy_has_trained_the_behaviour_flow_acts(
+    variant: str, transitions: Transitions
+) -> None:
+    """At the last step of the first stage still, and no longer one step on."""
+    engine = make_engine(variant, transitions, total_steps=40, pretrain_share=0.5, rho=0.0)
+    observations = np.ones((2, 4, OBS_DIM), np.float32)
+    engine.train(20)
+    behavior = engine.policy("test")(observations)
+    engine.train(1)
+    improved = engine.policy("test")(observations)
+    assert not np.array_equal(behavior, improved)
+    # One update moves the policy's average by a hair: it started where the behaviour flow was.
+    np.testing.assert_allclose(behavior, improved, atol=1e-4)
