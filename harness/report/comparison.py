@@ -87,13 +87,11 @@ class Comparison:
         return None if strata is None else float(stats.average(strata))
 
     def average_interval(self, label: str, tasks: Sequence[str]) -> stats.Interval:
-        """Student's t for a single task (it is that cell), else the stratified bootstrap."""
+        """95% interval of `average`; NaN bounds where there is none."""
         strata = self.strata(label, tasks)
         if strata is None:
             return stats.Interval(float("nan"), float("nan"))
-        if len(strata) == 1:
-            return stats.t_interval(strata[0])
-        return stats.bootstrap_interval(strata, stats.average)
+        return stats.average_interval(strata)
 
     def best(self, tasks: Sequence[str]) -> frozenset[str]:
         """The label with the highest average on `tasks` and those not separated from it."""

@@ -94,9 +94,9 @@ def _intervals(comparison: Comparison) -> str:
     if len(comparison.tasks) == 1:
         return f"{single}. {better}."
     return (
-        f"{single}, because a percentile bootstrap of so few seeds is too narrow. Of averages and "
-        "the IQM (mean of the middle half of all runs): bootstrap of 20,000 resamples of the "
-        "seeds within each task, deviations stretched by sqrt(n/(n-1)), tasks held fixed. "
+        f"{single}; of averages: Welch-Satterthwaite's t, tasks held fixed (a bootstrap of so few "
+        "seeds is too narrow). Of the IQM (mean of the middle half of all runs): bootstrap of "
+        "20,000 resamples of the seeds within each task, deviations stretched by sqrt(n/(n-1)). "
         f"{better}, averaged over tasks."
     )
 

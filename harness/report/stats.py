@@ -65,11 +65,20 @@ def t_quantile(dof: float) -> float:
 
 def t_interval(scores: Scores) -> Interval:
     """Student's t interval of the mean over seeds: honest at three seeds, unlike a bootstrap."""
-    if len(scores) < 2:
+    return average_interval([scores])
+
+
+def average_interval(strata: Sequence[Scores]) -> Interval:
+    """Interval of the mean of the task means, tasks held fixed: Welch-Satterthwaite's t.
+
+    With three seeds a task it covers the truth as often as it says; a bootstrap of so few does
+    not. With one task it is Student's t.
+    """
+    if any(len(scores) < 2 for scores in strata):
         return Interval(math.nan, math.nan)
-    count = len(scores)
-    half = t_quantile(count - 1) * float(np.std(scores, ddof=1)) / math.sqrt(count)
-    centre = float(np.mean(scores))
+    error, dof = _standard_error([strata])
+    half = t_quantile(dof) * error
+    centre = float(average(strata))
     return Interval(centre - half, centre + half)
 
 
@@ -83,17 +92,21 @@ def separated(x: Sequence[Scores], y: Sequence[Scores]) -> bool:
     difference = abs(float(average(x)) - float(average(y)))
     if any(len(scores) < 2 for scores in (*x, *y)):
         return difference > 0.0
-    # The squared standard error is a sum over all tasks of both sides; dof: Welch-Satterthwaite.
+    error, dof = _standard_error([x, y])
+    return difference > t_quantile(dof) * error
+
+
+def _standard_error(sides: Sequence[Sequence[Scores]]) -> tuple[float, float]:
+    """Of a sum or difference of the sides' averages, with Welch-Satterthwaite's dof."""
     parts = [
         (float(np.var(scores, ddof=1)) / len(scores) / len(side) ** 2, len(scores) - 1)
-        for side in (x, y)
+        for side in sides
         for scores in side
     ]
     total = sum(variance for variance, _ in parts)
     if total == 0.0:
-        return difference > 0.0
-    dof = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-    return difference > t_quantile(dof) * math.sqrt(total)
+        return 0.0, 1.0
+    return math.sqrt(total), total**2 / sum(v**2 / freedom for v, freedom in parts)
 
 
 def bootstrap_interval(

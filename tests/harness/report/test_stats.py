@@ -87,6 +87,25 @@ def test_one_seed_is_never_called_tied_with_another_score() -> None:
     assert not stats.separated([array(50.0)], [array(50.0)])
 
 
+def test_interval_of_an_average_covers_the_truth_as_often_as_it_says() -> None:
+    """Three seeds on each of four tasks of unequal spread, 2000 times."""
+    rng = np.random.default_rng(0)
+    spreads = (1.0, 5.0, 10.0, 20.0)
+    covered = 0
+    for _ in range(2000):
+        low, high = stats.average_interval([rng.normal(50, s, 3) for s in spreads])
+        covered += low <= 50 <= high
+    assert 0.93 < covered / 2000 < 0.99
+
+
+def test_interval_of_an_average_of_equal_tasks_is_students_with_pooled_freedom() -> None:
+    """Equal variances: the error shrinks with √tasks, and the freedoms of the tasks add up."""
+    scores = array(1.0, 2.0, 6.0)
+    low, high = stats.average_interval([scores, scores + 10, scores + 20])
+    half = scipy.stats.t.ppf(0.975, 6) * scores.std(ddof=1) / 3
+    assert (low, high) == pytest.approx((13 - half, 13 + half), rel=1e-4)
+
+
 def test_bootstrap_of_two_seeds_is_the_enumeration_by_hand() -> None:
     # Resampled means of (0, 2) with deviations stretched by sqrt(2): 1 - sqrt(2) and 1 + sqrt(2)
     # a quarter of the time each, so they are the 2.5th and 97.5th percentiles.
