@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from algorithms import registry
 from algorithms.networks import Network, Params
 
 
@@ -154,13 +153,3 @@ class Algorithm(ABC, Generic[C]):
     @abstractmethod
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         """Actions for evaluation. [S, E, obs_dim] -> [S, E, action_dim], clipped by the engine."""
-
-
-def resolve_config(algorithm_id: str, overrides: Mapping[str, Any]) -> Config:
-    """The algorithm's config with `overrides` applied.
-
-    Raises:
-        KeyError: unknown algorithm.
-        pydantic.ValidationError: unknown field, wrong type, or value out of range.
-    """
-    return registry.load(algorithm_id).Config.model_validate(dict(overrides))

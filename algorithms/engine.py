@@ -9,7 +9,6 @@ stack, nor on its neighbours, nor on where a run was interrupted.
 from __future__ import annotations
 
 import functools
-import math
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import registry
-from algorithms.base import Algorithm, Batch, Config, Networks, NoiseSpec, Normal, Stage
+from algorithms.base import Algorithm, Batch, Config, Networks, Stage
+from algorithms.learning_state import LearningState, SeedState, first_slots
 from algorithms.networks import Params
+from algorithms.optimizer import adam_coefficients, adam_step
 from algorithms.precision import Precision, use_products
-from algorithms.seeding import derive_seed
+from algorithms.streams import draw, generator
 from algorithms.transitions import Transitions
 
 _BLOCK = 32  # updates whose indices and noise are drawn together
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-SeedState = dict[str, NDArray[Any]]
 
 
 class Engine:
@@ -79,8 +78,8 @@ class Engine:
         self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
         self.algorithm = _create(algorithm_id, config, transitions)
         self._load_data(transitions)
-        self._create_state()
-        self._counts: dict[str, int] = dict.fromkeys(self.algorithm.optimizers, 0)
+        self._state = LearningState.create(self.algorithm, self._slots, self._device)
+        self._order = {name: i for i, name in enumerate(self.algorithm.optimizers)}
         self._stage_ends = _stage_ends(self.algorithm.stages, total_steps)
         self._network_updates = self._count_updates()
         self._updates: dict[tuple[int, tuple[bool, ...]], Callable[..., dict[str, Tensor]]] = {}
@@ -97,16 +96,21 @@ class Engine:
             stage = self.algorithm.stages[index]
             first = self._stage_ends[index - 1] if index else 0
             if self.step == first:
-                self._copy_networks(stage.copies)
+                self._state.copy_networks(stage.copies)
             local = self.step - first + 1
             due = tuple(local % phase.every == 0 for phase in stage.phases)
             for phase, is_due in zip(stage.phases, due, strict=True):
                 for name in phase.trains if is_due else ():
-                    self._counts[name] += 1
+                    self._state.counts[name] += 1
             k = self.step % _BLOCK
             noise = {name: values[k] for name, values in self._noise.items()}
+            coefficients = adam_coefficients(
+                self.algorithm.optimizers, self._state.counts, self._network_updates
+            )
             update = self._update_function(index, due)
-            self._metrics |= update(self._indices[k], noise, self._adam_coefficients())
+            self._metrics |= update(
+                self._indices[k], noise, torch.tensor(coefficients, device=self._device)
+            )
             self.step += 1
 
     def metrics(self) -> dict[str, NDArray[np.float32]]:
@@ -119,10 +123,10 @@ class Engine:
         Its noise comes from the stream of that name, one for each seed, started afresh.
         """
         expected = (len(self.seeds), self.algorithm.obs_dim)
-        generators = [_generator("act", seed, stream) for seed in self.seeds]
-        real = slice(0, len(self.seeds))
-        params = _sliced(self._params, real)
-        nets = Networks(self.algorithm.networks, params, params, _sliced(self._targets, real))
+        generators = [generator("act", seed, stream) for seed in self.seeds]
+        params = first_slots(self._state.params, len(self.seeds))
+        targets = first_slots(self._state.targets, len(self.seeds))
+        nets = Networks(self.algorithm.networks, params, params, targets)
         last_trained = self.algorithm.stages[self._stage_of(max(0, self.step - 1))]
         choose = last_trained.act or self.algorithm.act
 
@@ -134,7 +138,7 @@ class Engine:
                 )
             x = torch.from_numpy(np.asarray(observations, np.float32)).to(self._device)
             x = (x - self._obs_mean) * self._obs_scale
-            noise = self._draw(self.algorithm.act_noise, generators, (x.shape[1],))
+            noise = draw(self.algorithm.act_noise, generators, (x.shape[1],), self._device)
             with torch.no_grad():
                 actions = choose(nets, x, noise).clamp(-1, 1)
             return np.asarray(actions.cpu().numpy(), np.float32)
@@ -145,9 +149,7 @@ class Engine:
 
     def state(self, slot: int) -> SeedState:
         """A copy of the learning state of the seed in `slot`, without the seed axis."""
-        tensors = {k: value[slot].cpu().numpy().copy() for k, value in self._named_state().items()}
-        counts = {f"updates/{k}": np.array(v, np.int64) for k, v in self._counts.items()}
-        return {**tensors, **counts}
+        return self._state.of_slot(slot)
 
     def load_state(self, states: Sequence[SeedState], step: int) -> None:
         """Continue from `state()` of every seed, in the order of `seeds`, taken after `step`.
@@ -156,20 +158,8 @@ class Engine:
         """
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
-        named = self._named_state()
-        expected = {(key, tuple(value.shape[1:])) for key, value in named.items()}
-        expected |= {(f"updates/{name}", ()) for name in self._counts}
-        for state in states:
-            wrong = expected ^ {(key, np.shape(value)) for key, value in state.items()}
-            if wrong:
-                raise ValueError(
-                    f"the checkpoint is of another algorithm or config: {sorted(wrong)[:4]}"
-                )
-        for key, value in named.items():
-            for slot in range(len(self._slots)):
-                saved = states[min(slot, len(states) - 1)][key]
-                value[slot].copy_(torch.from_numpy(np.array(saved)))
-        self._counts = {name: int(states[0][f"updates/{name}"]) for name in self._counts}
+        padding = len(self._slots) - len(states)
+        self._state.load([*states, *states[:padding]])
         self.step = step
         self._block = -1
 
@@ -194,6 +184,7 @@ class Engine:
         coefficients: Tensor,
     ) -> dict[str, Tensor]:
         """Gather a batch, then take every phase that is due. indices: [S, B]."""
+        state = self._state
         batch = self._gather(indices)
         metrics: dict[str, Tensor] = {}
         for phase, is_due in zip(self.algorithm.stages[index].phases, due, strict=True):
@@ -203,21 +194,28 @@ class Engine:
             def loss(
                 trained: dict[str, Params], phase: Any = phase
             ) -> tuple[Tensor, dict[str, Tensor]]:
-                params = {**self._params, **trained}
-                nets = Networks(self.algorithm.networks, params, self._params, self._targets)
+                params = {**state.params, **trained}
+                nets = Networks(self.algorithm.networks, params, state.params, state.targets)
                 losses, info = phase.loss(nets, batch, noise)
                 # The seeds share no parameter, so the gradient of the sum is each one's own.
                 return losses.sum(), {k: v.detach() for k, v in info.items()}
 
-            trained = {name: self._params[name] for name in phase.trains}
+            trained = {name: state.params[name] for name in phase.trains}
             gradients, info = torch.func.grad(loss, has_aux=True)(trained)
             metrics |= info
             for name in phase.trains:
-                self._adam(name, gradients[name], coefficients[self._order[name]])
+                adam_step(
+                    self.algorithm.optimizers[name],
+                    state.params[name],
+                    gradients[name],
+                    state.means[name],
+                    state.squares[name],
+                    coefficients[self._order[name]],
+                )
             for name in phase.updates_targets:
                 tau = self.algorithm.targets[name]
-                for key, value in self._params[name].items():
-                    self._targets[name][key].lerp_(value, tau)
+                for key, value in state.params[name].items():
+                    state.targets[name][key].lerp_(value, tau)
         return metrics
 
     def _gather(self, indices: Tensor) -> Batch:
@@ -232,60 +230,17 @@ class Engine:
             masks=1 - rows[..., -2],
         )
 
-    def _adam(self, name: str, gradients: Params, coefficients: Tensor) -> None:
-        """One Adam step. coefficients: learning rate / (1 - β1^t), 1 / (1 - β2^t), decay."""
-        optimizer = self.algorithm.optimizers[name]
-        if optimizer.max_grad_norm is not None:
-            squares = [g.square().flatten(1).sum(1) for g in gradients.values()]
-            norm = torch.stack(squares).sum(0).sqrt()  # [S]
-            shrink = (optimizer.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradients = {k: g * shrink.view(-1, *[1] * (g.ndim - 1)) for k, g in gradients.items()}
-        for key, gradient in gradients.items():
-            value, mean, square = (
-                group[name][key] for group in (self._params, self._means, self._squares)
-            )
-            mean.lerp_(gradient, 1 - _BETA1)
-            square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
-            if optimizer.weight_decay:
-                value.mul_(1 - coefficients[2])
-            value.sub_(coefficients[0] * mean / ((square * coefficients[1]).sqrt() + _EPSILON))
-
-    def _adam_coefficients(self) -> Tensor:
-        rows = []
-        for name, optimizer in self.algorithm.optimizers.items():
-            t = max(1, self._counts[name])
-            rate = optimizer.learning_rate
-            if optimizer.cosine_decay:
-                progress = (t - 1) / self._network_updates[name]
-                rate *= 0.5 * (1 + math.cos(math.pi * progress))
-            corrected = (rate / (1 - _BETA1**t), 1 / (1 - _BETA2**t))
-            rows.append((*corrected, rate * optimizer.weight_decay))
-        return torch.tensor(rows, device=self._device)
-
-    # --- randomness -------------------------------------------------------------------------
-
     def _draw_block(self) -> None:
         """Draw indices `[K, S, B]` and noise `[K, S, B, dim]` for the block `step` lies in."""
         block = self.step // _BLOCK
         if block == self._block:
             return
         self._block = block
-        generators = [_generator("train", seed, block) for seed in self._slots]
+        generators = [generator("train", seed, block) for seed in self._slots]
         shape = (_BLOCK, self.algorithm.config.batch_size)
         drawn = [torch.randint(len(self._rows), shape, generator=g) for g in generators]
         self._indices = torch.stack(drawn, 1).to(self._device)
-        self._noise = self._draw(self.algorithm.noise, generators, shape)
-
-    def _draw(
-        self, specs: NoiseSpec, generators: Sequence[torch.Generator], shape: tuple[int, ...]
-    ) -> dict[str, Tensor]:
-        """Noise with the seed axis before the last two: `[*shape[:-1], S, shape[-1], dim]`."""
-        noise = {}
-        for name, spec in specs.items():
-            draw = torch.randn if isinstance(spec, Normal) else torch.rand
-            drawn = [draw(*shape, spec.dim, generator=g) for g in generators]
-            noise[name] = torch.stack(drawn, len(shape) - 1).to(self._device)
-        return noise
+        self._noise = draw(self.algorithm.noise, generators, shape, self._device)
 
     # --- set-up -----------------------------------------------------------------------------
 
@@ -299,41 +254,6 @@ class Engine:
             std = observations.std(0, dtype=np.float64) + 1e-3  # TD3+BC's ε
         self._obs_mean = torch.tensor(mean, dtype=torch.float32, device=self._device)
         self._obs_scale = torch.tensor(1 / std, dtype=torch.float32, device=self._device)
-
-    def _create_state(self) -> None:
-        algorithm = self.algorithm
-        self._params = {
-            name: _stack(
-                [network.init(_generator("init", seed, name)) for seed in self._slots],
-                self._device,
-            )
-            for name, network in algorithm.networks.items()
-        }
-        self._targets = {name: _copies(self._params[name]) for name in algorithm.targets}
-        self._means = {name: _zeros(self._params[name]) for name in algorithm.optimizers}
-        self._squares = {name: _zeros(self._params[name]) for name in algorithm.optimizers}
-        self._order = {name: i for i, name in enumerate(algorithm.optimizers)}
-
-    def _named_state(self) -> dict[str, Tensor]:
-        groups = {
-            "params": self._params,
-            "targets": self._targets,
-            "adam_means": self._means,
-            "adam_squares": self._squares,
-        }
-        return {
-            f"{group}/{name}/{key}": value
-            for group, networks in groups.items()
-            for name, params in networks.items()
-            for key, value in params.items()
-        }
-
-    def _copy_networks(self, copies: Mapping[str, str]) -> None:
-        for name, source in copies.items():
-            for key, value in self._targets[source].items():
-                self._params[name][key].copy_(value)
-                if name in self._targets:
-                    self._targets[name][key].copy_(value)
 
     def _stage_of(self, step: int) -> int:
         """Which stage takes the update that follows `step` finished ones."""
@@ -383,23 +303,3 @@ def _compiler_exists(device: torch.device) -> bool:
         )
         return False
     return True
-
-
-def _generator(*key: int | str) -> torch.Generator:
-    return torch.Generator().manual_seed(derive_seed(*key))
-
-
-def _stack(seeds: Sequence[Params], device: torch.device) -> Params:
-    return {key: torch.stack([params[key] for params in seeds]).to(device) for key in seeds[0]}
-
-
-def _copies(params: Params) -> Params:
-    return {key: value.clone() for key, value in params.items()}
-
-
-def _zeros(params: Params) -> Params:
-    return {key: torch.zeros_like(value) for key, value in params.items()}
-
-
-def _sliced(networks: Mapping[str, Params], slots: slice) -> dict[str, Params]:
-    return {name: {k: v[slots] for k, v in params.items()} for name, params in networks.items()}

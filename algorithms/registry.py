@@ -7,12 +7,13 @@ point's name is the method id, its value is `package.module:AlgorithmClass`.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from algorithms.base import Algorithm
+    from algorithms.base import Algorithm, Config
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,13 @@ def load(algorithm_id: str) -> type[Algorithm[Any]]:
     module, _, name = entries()[algorithm_id].target.partition(":")
     cls: type[Algorithm[Any]] = getattr(importlib.import_module(module), name)
     return cls
+
+
+def resolve_config(algorithm_id: str, overrides: Mapping[str, Any]) -> Config:
+    """The algorithm's config with `overrides` applied.
+
+    Raises:
+        KeyError: unknown algorithm.
+        pydantic.ValidationError: unknown field, wrong type, or value out of range.
+    """
+    return load(algorithm_id).Config.model_validate(dict(overrides))

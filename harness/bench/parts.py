@@ -87,8 +87,8 @@ def real_run() -> dict[str, float]:
 def _flow_policy(seeds: int) -> Callable[[np.ndarray], np.ndarray]:
     import torch
 
-    from algorithms.base import resolve_config
     from algorithms.engine import Engine
+    from algorithms.registry import resolve_config
     from algorithms.transitions import Transitions
 
     torch.set_num_threads(1)

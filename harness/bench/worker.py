@@ -16,9 +16,9 @@ from typing import cast
 import numpy as np
 import torch
 
-from algorithms.base import resolve_config
 from algorithms.engine import Engine
 from algorithms.precision import Precision
+from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
 from harness.bench.rotation import CHUNK_SECONDS
 

@@ -18,7 +18,6 @@ from algorithms.base import (
     NoiseSpec,
     Normal,
     Phase,
-    resolve_config,
 )
 from algorithms.engine import Engine
 from algorithms.networks import MLP, Params
@@ -96,7 +95,7 @@ def of_seed(seen: list[tuple[Batch, Noise]], slot: int) -> Iterator[tuple[Batch,
 
 def make_algorithm(algorithm_id: str, **overrides: Any) -> Algorithm[Any]:
     """A narrow algorithm by itself, for its losses."""
-    config = resolve_config(algorithm_id, {"hidden_dims": (8, 8), **overrides})
+    config = registry.resolve_config(algorithm_id, {"hidden_dims": (8, 8), **overrides})
     return registry.load(algorithm_id)(config, OBS_DIM, ACTION_DIM)
 
 

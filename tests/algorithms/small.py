@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from algorithms import registry
-from algorithms.base import resolve_config
 from algorithms.engine import Engine
+from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
 
 OBS_DIM, ACTION_DIM = 3, 2

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from algorithms import registry
-from algorithms.base import Networks, resolve_config
+from algorithms.base import Networks
 from algorithms.engine import Engine
+from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
 from tests.algorithms.small import (
     ACTION_DIM,
@@ -94,7 +95,7 @@ def test_a_loss_reaches_exactly_the_networks_it_trains(
             trained_somewhere |= set(phase.trains)
             params = {
                 name: {k: v.clone().requires_grad_() for k, v in group.items()}
-                for name, group in engine._params.items()
+                for name, group in engine._state.params.items()
             }
             loss, _ = _loss(engine, phase, params)
             loss.sum().backward()
@@ -113,7 +114,7 @@ def test_seeds_do_not_touch_each_other(algorithm_id: str, transitions: Transitio
         for phase in stage.phases:
             params = {
                 name: {k: v.clone().requires_grad_() for k, v in group.items()}
-                for name, group in engine._params.items()
+                for name, group in engine._state.params.items()
             }
             loss, _ = _loss(engine, phase, params)
             loss[0].backward()
@@ -212,7 +213,7 @@ def _loss(
     batch = engine._gather(engine._indices[0])
     noise = {name: values[0] for name, values in engine._noise.items()}
     trains = phase.trains  # type: ignore[attr-defined]
-    given = {**engine._params, **({k: params[k] for k in trains} if params else {})}
-    nets = Networks(engine.algorithm.networks, given, engine._params, engine._targets)
+    given = {**engine._state.params, **({k: params[k] for k in trains} if params else {})}
+    nets = Networks(engine.algorithm.networks, given, engine._state.params, engine._state.targets)
     loss, metrics = phase.loss(nets, batch, noise)  # type: ignore[attr-defined]
     return loss, metrics

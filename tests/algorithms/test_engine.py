@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from algorithms import engine as engine_module
-from algorithms.base import resolve_config
 from algorithms.engine import Engine
+from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
 from tests.algorithms import line
 from tests.algorithms.reference import (

@@ -1,0 +1,60 @@
+"""Adam for stacked networks. Shapes: parameters `[S, ...]`, one learner a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from algorithms.base import Adam
+from algorithms.networks import Params
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+
+
+def adam_step(
+    adam: Adam,
+    params: Params,
+    gradients: Params,
+    means: Params,
+    squares: Params,
+    coefficients: Tensor,
+) -> None:
+    """Move `params` and the moments in place. coefficients: [3], of `adam_coefficients`."""
+    if adam.max_grad_norm is not None:
+        gradients = _clipped(gradients, adam.max_grad_norm)
+    step_size, square_correction, decay = coefficients.unbind()
+    for key, gradient in gradients.items():
+        mean, square = means[key], squares[key]
+        mean.lerp_(gradient, 1 - _BETA1)
+        square.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+        if adam.weight_decay:
+            params[key].mul_(1 - decay)
+        params[key].sub_(step_size * mean / ((square * square_correction).sqrt() + _EPSILON))
+
+
+def adam_coefficients(
+    adams: Mapping[str, Adam], counts: Mapping[str, int], totals: Mapping[str, int]
+) -> list[tuple[float, float, float]]:
+    """Learning rate / (1 − β1^t), 1 / (1 − β2^t) and decay of every network's update `t`.
+
+    counts: the updates so far, this one included. totals: those of the whole budget.
+    """
+    rows = []
+    for name, adam in adams.items():
+        t = max(1, counts[name])
+        rate = adam.learning_rate
+        if adam.cosine_decay:
+            rate *= 0.5 * (1 + math.cos(math.pi * (t - 1) / totals[name]))
+        rows.append((rate / (1 - _BETA1**t), 1 / (1 - _BETA2**t), rate * adam.weight_decay))
+    return rows
+
+
+def _clipped(gradients: Params, max_norm: float) -> Params:
+    """Each seed's gradient of one network, shrunk to a norm of at most `max_norm`."""
+    squares = [g.square().flatten(1).sum(1) for g in gradients.values()]
+    norm = torch.stack(squares).sum(0).sqrt()  # [S]
+    shrink = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    return {k: g * shrink.view(-1, *[1] * (g.ndim - 1)) for k, g in gradients.items()}
