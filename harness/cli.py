@@ -105,7 +105,8 @@ def list_(what: Listable, json: JsonOption = False) -> None:
     """List what there is to run."""
     from harness.listing import show_list
 
-    show_list(what.value, Console(), as_json=json)
+    wide = None if sys.stdout.isatty() else 200  # a pipe has no width to wrap to
+    show_list(what.value, Console(width=wide), as_json=json)
 
 
 @app.command()
