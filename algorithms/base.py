@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from algorithms.action_selection import parse_action_selection
 from algorithms.networks import Network, Params
 
 
@@ -26,6 +27,8 @@ class Config(BaseModel):
     batch_size: int = Field(256, ge=1)  # B, transitions an update
     discount: float = Field(0.99, ge=0, le=1)  # γ
     normalize_observations: bool = True  # shift and scale by the dataset's mean and std
+    normalize_rewards: bool = False  # scale so that the mean |return to go| of the data is 1
+    known_q: bool = False  # the task's closed-form Q, where it has one, as the critic
 
 
 C = TypeVar("C", bound=Config)
@@ -39,6 +42,8 @@ class Batch(NamedTuple):
     rewards: Tensor  # [S, B]
     next_observations: Tensor  # [S, B, obs_dim]
     masks: Tensor  # [S, B], 1 - terminals: 0 where there is nothing to bootstrap from
+    returns: Tensor  # [S, B], discounted, to the end of the episode (`Transitions.returns`)
+    previous_actions: Tensor  # [S, B, action_dim], zeros in an episode's first step
 
 
 @dataclass(frozen=True)
@@ -128,9 +133,19 @@ class Stage:
 
 
 class Algorithm(ABC, Generic[C]):
-    """A method: subclasses fill the attributes in `__init__` and write losses and `act`."""
+    """A method: subclasses fill the attributes in `create` and write losses and `act`.
+
+    Attributes:
+        action_selection: how it acts unless told otherwise, in the words of
+            `algorithms/action_selection.py`.
+        Pretraining: a config class whose fields alone decide the result of the first
+            `pretraining_stages` stages: methods with equal values there may share them.
+    """
 
     Config: ClassVar[type[Config]]
+    action_selection: ClassVar[str] = "noise-1"
+    Pretraining: ClassVar[type[BaseModel] | None] = None
+    pretraining_stages: int = 0
 
     networks: dict[str, Network]
     optimizers: dict[str, Adam]
@@ -139,17 +154,76 @@ class Algorithm(ABC, Generic[C]):
     noise: NoiseSpec  # what an update draws
     act_noise: NoiseSpec  # what acting draws
 
-    def __init__(self, config: C, obs_dim: int, action_dim: int) -> None:
+    def __init__(
+        self, config: C, obs_dim: int, action_dim: int, known_q: Network | None = None
+    ) -> None:
         self.config = config
         self.obs_dim = obs_dim
         self.action_dim = action_dim
         self.targets, self.noise, self.act_noise = {}, {}, {}
         self.create()
+        if config.known_q:
+            self._use_known_q(known_q)
 
     @abstractmethod
     def create(self) -> None:
         """Set `networks`, `optimizers`, `stages` and, where used, `targets` and the noise."""
 
+    def online_phases(self) -> tuple[Phase, ...]:
+        """The gradient steps of an update while it interacts; none: it learns from data alone."""
+        return ()
+
+    @classmethod
+    def learns_online(cls) -> bool:
+        """Whether it can go on in its environment after the offline stages."""
+        return cls.online_phases is not Algorithm.online_phases
+
+    def online_stage(self) -> Stage:
+        """What follows `stages` in a run that goes on online.
+
+        Raises ValueError for a method that learns from data alone.
+        """
+        if not self.learns_online():
+            raise ValueError(f"{type(self).__name__} learns from data alone, it has no online part")
+        phases = self.online_phases()
+        return Stage(_without("critic", phases) if self.config.known_q else phases)
+
     @abstractmethod
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         """Actions for evaluation. [S, E, obs_dim] -> [S, E, action_dim], clipped by the engine."""
+
+    def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+        """What best-of-N ranks by: the smaller twin's value. [S, B, ·] -> [S, B]."""
+        q: Tensor = nets.critic(observations, actions)
+        return q.amin(1)
+
+    def supports(self, selection: str) -> bool:
+        """Whether the method can act that way: only noise can be scaled, only a critic can rank."""
+        if selection == self.action_selection:
+            return True
+        ranks = parse_action_selection(selection).candidates > 1
+        return bool(self.act_noise) and ("critic" in self.networks or not ranks)
+
+    def _use_known_q(self, known_q: Network | None) -> None:
+        """Put the task's Q in the critic's place and never train it."""
+        if known_q is None or "critic" not in self.networks:
+            raise ValueError("known_q needs a task with a closed-form Q and a method with a critic")
+        if self.config.normalize_observations or self.config.normalize_rewards:
+            raise ValueError(
+                "known_q is a function of raw observations and rewards: set normalize_observations "
+                "and normalize_rewards to false"
+            )
+        self.networks["critic"] = known_q
+        del self.optimizers["critic"]
+        self.stages = tuple(
+            replace(stage, phases=_without("critic", stage.phases)) for stage in self.stages
+        )
+
+
+def _without(network: str, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """The phases that train anything else, without training `network`."""
+    left = (
+        replace(phase, trains=tuple(name for name in phase.trains if name != network))
+        for phase in phases
+    )
+    return tuple(phase for phase in left if phase.trains)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor
 
 from algorithms.base import Batch, Networks
@@ -45,6 +48,22 @@ def iql_critic_loss(
     return value_loss + critic_loss, metrics, advantage.detach()
 
 
+def monte_carlo_critic_loss(
+    nets: Networks, batch: Batch, expectile: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Q regresses on the data's returns, V on the target Q by expectile: IQL's start. -> [S]."""
+    target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
+    value = nets.value(batch.observations)
+    value_loss = expectile_loss(target_q - value, expectile).mean(-1)
+    q = nets.critic(batch.observations, batch.actions)
+    critic_loss = mean_squared_error(q, batch.returns)
+    return value_loss + critic_loss, {
+        "value/loss": value_loss,
+        "value/mean": value.mean(-1),
+        "critic/loss": critic_loss,
+    }
+
+
 def advantage(nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
     """min_i Q_i(s, a) − V(s), with the trained critics. [S, B, ·] -> [S, B]."""
     q: Tensor = nets.frozen.critic(observations, actions).amin(1)
@@ -55,10 +74,23 @@ def advantage(nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
 def scaled_advantage(
     nets: Networks, observations: Tensor, actions: Tensor, scale: Tensor
 ) -> Tensor:
-    """(min_i Q_i(s, a) − V(s)) / scale, with the trained critics. [S, B, ·], [S] -> [S, B]."""
-    return advantage(nets, observations, actions) / scale.unsqueeze(-1)
+    """(min_i Q_i(s, clip a) − V(s)) / scale, with the trained critics. [S, B, ·], [S] -> [S, B]."""
+    return advantage(nets, observations, actions.clamp(-1, 1)) / scale.unsqueeze(-1)
 
 
-def advantage_scale(nets: Networks, batch: Batch) -> Tensor:
-    """κ = mean |min_i Q_i − V| on the data's actions, a seed. -> [S]."""
-    return advantage(nets, batch.observations, batch.actions).abs().mean(-1).clamp(min=1e-6)
+def value_scale(nets: Networks, batch: Batch, kind: Literal["advantage", "q", "none"]) -> Tensor:
+    """κ on the data's actions, a seed: mean |min_i Q_i − V|, mean |min_i Q_i|, or one. -> [S]."""
+    if kind == "none":
+        return torch.ones_like(batch.rewards[:, 0])
+    if kind == "q":
+        values: Tensor = nets.frozen.critic(batch.observations, batch.actions).amin(1)
+    else:
+        values = advantage(nets, batch.observations, batch.actions)
+    scale: Tensor = values.abs().mean(-1).clamp(min=1e-6)
+    return scale
+
+
+def critic_noise(nets: Networks, batch: Batch) -> Tensor:
+    """δ = E sd_i Q_i(s, a) / E |min_i Q_i − V| on the data's actions, unbiased sd. -> [S]."""
+    disagreement: Tensor = nets.frozen.critic(batch.observations, batch.actions).std(1).mean(-1)
+    return disagreement / value_scale(nets, batch, "advantage")

@@ -12,6 +12,7 @@ import functools
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,9 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import registry
-from algorithms.base import Algorithm, Batch, Config, Networks, Stage
+from algorithms.action_selection import parse_action_selection
+from algorithms.base import Algorithm, Config, Networks, Stage
+from algorithms.batches import Batches
 from algorithms.learning_state import LearningState, SeedState, first_slots
-from algorithms.networks import Params
+from algorithms.networks import Network, Params
+from algorithms.online_buffer import OnlineBuffer
 from algorithms.optimizer import adam_coefficients, adam_step
 from algorithms.precision import Precision, use_products
 from algorithms.streams import draw, generator
@@ -42,14 +46,17 @@ class Engine:
         config: the algorithm's resolved config.
         transitions: the offline data, `[N, ...]` packed rows.
         seeds: one independent learner each.
-        total_steps: the budget in gradient steps; stages and schedules are shares of it.
+        total_steps: the offline budget in gradient steps; stages and schedules are shares of it.
+        online_steps: gradient steps after it, at constant learning rates, each after one `add`.
         precision: of matrix products; see `algorithms/precision.py`.
         device: "cpu" or a CUDA device.
         compile: use `torch.compile`; falls back to eager with one warning without a compiler.
+        known_q: the task's closed-form Q, for a config with `known_q`.
 
     Attributes:
         step: gradient steps taken so far.
         compiled: whether updates really are compiled.
+        pretraining_steps: the steps that methods of equal pretraining have in common.
     """
 
     def __init__(
@@ -60,9 +67,11 @@ class Engine:
         seeds: Sequence[int],
         *,
         total_steps: int,
+        online_steps: int = 0,
         precision: Precision = "fp32",
         device: str = "cpu",
         compile: bool = True,  # noqa: A002
+        known_q: Network | None = None,
     ) -> None:
         if len(set(seeds)) != len(seeds) or not seeds:
             raise ValueError(f"seeds must be distinct and at least one, found {list(seeds)}")
@@ -70,77 +79,121 @@ class Engine:
             raise ValueError("the dataset has no transitions")
         use_products(precision)
         self.seeds = tuple(seeds)
-        self.total_steps = total_steps
+        self.total_steps = total_steps + online_steps
         self.step = 0
         self._device = torch.device(device)
         self.compiled = compile and _compiler_exists(self._device)
         # Compiled code for a single seed rounds differently from code for several: pad to two.
         self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
-        self.algorithm = _create(algorithm_id, config, transitions)
-        self._load_data(transitions)
+        self.algorithm = _create(algorithm_id, config, transitions, known_q)
+        self._batches = Batches(transitions, config, self._device)
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
         self._order = {name: i for i, name in enumerate(self.algorithm.optimizers)}
         self._stage_ends = _stage_ends(self.algorithm.stages, total_steps)
+        self.pretraining_steps = [0, *self._stage_ends][self.algorithm.pretraining_stages]
         self._network_updates = self._count_updates()
+        dims = (transitions.obs_dim, transitions.action_dim)
+        self._online = OnlineBuffer(*dims, len(self._slots), online_steps, self._device)
+        self._online_stages = (self.algorithm.online_stage(),) if online_steps else ()
+        self._constant_adams = {
+            name: replace(adam, cosine_decay=False)
+            for name, adam in self.algorithm.optimizers.items()
+        }
         self._updates: dict[tuple[int, tuple[bool, ...]], Callable[..., dict[str, Tensor]]] = {}
         self._block = -1
         self._metrics: dict[str, Tensor] = {}
 
     # --- training ---------------------------------------------------------------------------
 
+    def add(self, transitions: Transitions) -> None:
+        """What every seed saw in its environment, one transition each, before an online update.
+
+        Raises ValueError for another number of transitions, or for one beyond the online steps.
+        """
+        copies = len(self._slots) // len(self.seeds)
+        self._online.add(replace(transitions, rows=np.tile(transitions.rows, (copies, 1))))
+
     def train(self, steps: int) -> None:
-        """Take `steps` gradient steps, stopping at the end of the budget."""
+        """Take `steps` gradient steps, stopping at the end of the budget.
+
+        Raises ValueError for an online step without an `add` before it.
+        """
         for _ in range(min(steps, self.total_steps - self.step)):
             self._draw_block()
             index = self._stage_of(self.step)
-            stage = self.algorithm.stages[index]
+            stage = self._stage(index)
             first = self._stage_ends[index - 1] if index else 0
             if self.step == first:
                 self._state.copy_networks(stage.copies)
             local = self.step - first + 1
+            online = index == len(self._stage_ends)
+            online_indices = self._draw_online(local) if online else None
             due = tuple(local % phase.every == 0 for phase in stage.phases)
             for phase, is_due in zip(stage.phases, due, strict=True):
                 for name in phase.trains if is_due else ():
                     self._state.counts[name] += 1
             k = self.step % _BLOCK
             noise = {name: values[k] for name, values in self._noise.items()}
-            coefficients = adam_coefficients(
-                self.algorithm.optimizers, self._state.counts, self._network_updates
-            )
+            adams = self._constant_adams if online else self.algorithm.optimizers
+            coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
             update = self._update_function(index, due)
             self._metrics |= update(
-                self._indices[k], noise, torch.tensor(coefficients, device=self._device)
+                self._indices[k],
+                online_indices,
+                noise,
+                torch.tensor(coefficients, device=self._device),
             )
             self.step += 1
 
     def metrics(self) -> dict[str, NDArray[np.float32]]:
-        """The latest value of every training metric, each `[S]`."""
-        return {k: v[: len(self.seeds)].float().cpu().numpy() for k, v in self._metrics.items()}
+        """The latest value of every training metric, each `[S]`.
 
-    def policy(self, stream: str) -> Policy:
+        `critic/value_level` is V's mean over the data's mean return: a sound critic is near 1. It
+        is not known online, where V's mean is not over the data alone.
+        """
+        seeds = len(self.seeds)
+        found = {k: v[:seeds].float().cpu().numpy() for k, v in self._metrics.items()}
+        offline = self.step <= self._stage_ends[-1]
+        if offline and "value/mean" in found and self._batches.mean_return:
+            found["critic/value_level"] = found["value/mean"] / self._batches.mean_return
+        return found
+
+    def policy(self, stream: str, selection: str | None = None) -> Policy:
         """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
 
-        Its noise comes from the stream of that name, one for each seed, started afresh.
+        Args:
+            stream: its noise comes from the stream of that name, one a seed, started afresh.
+            selection: how it acts, in the words of `algorithms/action_selection.py`; by default as
+                the algorithm does.
+
+        Raises ValueError for a selection the algorithm does not support.
         """
-        expected = (len(self.seeds), self.algorithm.obs_dim)
+        algorithm, seeds = self.algorithm, len(self.seeds)
+        selection = selection or algorithm.action_selection
+        if not algorithm.supports(selection):
+            raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
+        way = parse_action_selection(selection)
         generators = [generator("act", seed, stream) for seed in self.seeds]
-        params = first_slots(self._state.params, len(self.seeds))
-        targets = first_slots(self._state.targets, len(self.seeds))
-        nets = Networks(self.algorithm.networks, params, params, targets)
-        last_trained = self.algorithm.stages[self._stage_of(max(0, self.step - 1))]
-        choose = last_trained.act or self.algorithm.act
+        params = first_slots(self._state.params, seeds)
+        nets = Networks(algorithm.networks, params, params, first_slots(self._state.targets, seeds))
+        last_trained = self._stage(self._stage_of(max(0, self.step - 1)))
+        choose = last_trained.act or algorithm.act
 
         def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
-            if observations.ndim != 3 or observations.shape[::2] != expected:
+            if observations.ndim != 3 or observations.shape[::2] != (seeds, algorithm.obs_dim):
                 raise ValueError(
-                    f"observations must be [{expected[0]}, E, {expected[1]}] (seeds, episodes, "
+                    f"observations must be [{seeds}, E, {algorithm.obs_dim}] (seeds, episodes, "
                     f"obs_dim), found {list(observations.shape)}"
                 )
             x = torch.from_numpy(np.asarray(observations, np.float32)).to(self._device)
-            x = (x - self._obs_mean) * self._obs_scale
-            noise = draw(self.algorithm.act_noise, generators, (x.shape[1],), self._device)
+            x = self._batches.normalize(x).repeat_interleave(way.candidates, 1)
+            noise = draw(algorithm.act_noise, generators, (x.shape[1],), self._device)
+            noise = {name: way.noise_scale * value for name, value in noise.items()}
             with torch.no_grad():
                 actions = choose(nets, x, noise).clamp(-1, 1)
+                if way.candidates > 1:
+                    values = algorithm.action_value(nets, x, actions)
+                    actions = _best(actions, values, way.candidates)
             return np.asarray(actions.cpu().numpy(), np.float32)
 
         return act
@@ -156,12 +209,38 @@ class Engine:
 
         Raises ValueError, before anything is changed, for states of another algorithm or config.
         """
+        self._load(states, step, None)
+
+    def pretrained_state(self, slot: int) -> SeedState:
+        """The part of `state()` that pretraining has changed, and its latest metrics."""
+        metrics = {f"metrics/{k}": np.asarray(v[slot]) for k, v in self.metrics().items()}
+        return self._state.of_slot(slot, self._pretrained_networks()) | metrics
+
+    def load_pretrained(self, states: Sequence[SeedState], step: int) -> None:
+        """Start from `pretrained_state()` of every seed, taken after `step` <= pretraining_steps.
+
+        Raises ValueError as `load_state` does.
+        """
+        named = [name for name in states[0] if name.startswith("metrics/")]
+        learned = [{k: v for k, v in state.items() if k not in named} for state in states]
+        self._load(learned, step, self._pretrained_networks())
+        slots = [*states, *states[: len(self._slots) - len(states)]]
+        for name in named:
+            values = torch.tensor(np.array([state[name] for state in slots]), device=self._device)
+            self._metrics[name.removeprefix("metrics/")] = values
+
+    def _load(self, states: Sequence[SeedState], step: int, networks: Sequence[str] | None) -> None:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
         padding = len(self._slots) - len(states)
-        self._state.load([*states, *states[:padding]])
+        self._state.load([*states, *states[:padding]], networks)
         self.step = step
         self._block = -1
+
+    def _pretrained_networks(self) -> list[str]:
+        stages = self.algorithm.stages[: self.algorithm.pretraining_stages]
+        trained = {name for stage in stages for phase in stage.phases for name in phase.trains}
+        return [name for name in self.algorithm.networks if name in trained]
 
     # --- one update -------------------------------------------------------------------------
 
@@ -180,14 +259,18 @@ class Engine:
         index: int,
         due: tuple[bool, ...],
         indices: Tensor,
+        online_indices: Tensor | None,
         noise: Mapping[str, Tensor],
         coefficients: Tensor,
     ) -> dict[str, Tensor]:
-        """Gather a batch, then take every phase that is due. indices: [S, B]."""
+        """Gather a batch, then take every phase that is due. indices, online_indices: [S, B]."""
         state = self._state
-        batch = self._gather(indices)
+        if online_indices is None:
+            batch = self._batches.gather(indices)
+        else:
+            batch = self._batches.gather_mixed(indices, self._online, online_indices)
         metrics: dict[str, Tensor] = {}
-        for phase, is_due in zip(self.algorithm.stages[index].phases, due, strict=True):
+        for phase, is_due in zip(self._stage(index).phases, due, strict=True):
             if not is_due:
                 continue
 
@@ -218,18 +301,6 @@ class Engine:
                     state.targets[name][key].lerp_(value, tau)
         return metrics
 
-    def _gather(self, indices: Tensor) -> Batch:
-        obs, act = self.algorithm.obs_dim, self.algorithm.action_dim
-        rows = self._rows.index_select(0, indices.reshape(-1)).view(*indices.shape, -1)
-        start = obs + act + 1
-        return Batch(
-            observations=(rows[..., :obs] - self._obs_mean) * self._obs_scale,
-            actions=rows[..., obs : obs + act],
-            rewards=rows[..., obs + act],
-            next_observations=(rows[..., start : start + obs] - self._obs_mean) * self._obs_scale,
-            masks=1 - rows[..., -2],
-        )
-
     def _draw_block(self) -> None:
         """Draw indices `[K, S, B]` and noise `[K, S, B, dim]` for the block `step` lies in."""
         block = self.step // _BLOCK
@@ -238,26 +309,31 @@ class Engine:
         self._block = block
         generators = [generator("train", seed, block) for seed in self._slots]
         shape = (_BLOCK, self.algorithm.config.batch_size)
-        drawn = [torch.randint(len(self._rows), shape, generator=g) for g in generators]
+        drawn = [torch.randint(len(self._batches), shape, generator=g) for g in generators]
         self._indices = torch.stack(drawn, 1).to(self._device)
         self._noise = draw(self.algorithm.noise, generators, shape, self._device)
 
+    def _draw_online(self, size: int) -> Tensor:
+        """Indices `[S, B]` of each seed's own `size` transitions for the coming update."""
+        if len(self._online) != size:
+            raise ValueError(
+                f"online update {size} needs {size} transitions a seed, found {len(self._online)}"
+            )
+        shape = (self.algorithm.config.batch_size,)
+        generators = [generator("online", seed, self.step) for seed in self._slots]
+        drawn = [torch.randint(size, shape, generator=g) for g in generators]
+        return torch.stack(drawn).to(self._device)
+
     # --- set-up -----------------------------------------------------------------------------
 
-    def _load_data(self, transitions: Transitions) -> None:
-        config = self.algorithm.config
-        self._rows = torch.from_numpy(transitions.rows).to(self._device)
-        observations = transitions.observations
-        mean, std = np.zeros(transitions.obs_dim), np.ones(transitions.obs_dim)
-        if config.normalize_observations:
-            mean = observations.mean(0, dtype=np.float64)
-            std = observations.std(0, dtype=np.float64) + 1e-3  # TD3+BC's ε
-        self._obs_mean = torch.tensor(mean, dtype=torch.float32, device=self._device)
-        self._obs_scale = torch.tensor(1 / std, dtype=torch.float32, device=self._device)
-
     def _stage_of(self, step: int) -> int:
-        """Which stage takes the update that follows `step` finished ones."""
-        return next(i for i, end in enumerate(self._stage_ends) if step < end)
+        """Which stage takes the update after `step` finished ones; the online one comes last."""
+        ends = self._stage_ends
+        return next((i for i, end in enumerate(ends) if step < end), len(ends))
+
+    def _stage(self, index: int) -> Stage:
+        stages: tuple[Stage, ...] = (*self.algorithm.stages, *self._online_stages)
+        return stages[index]
 
     def _count_updates(self) -> dict[str, int]:
         """How many updates each network will get within the budget."""
@@ -271,11 +347,21 @@ class Engine:
         return {name: max(1, count) for name, count in counts.items()}
 
 
-def _create(algorithm_id: str, config: Config, transitions: Transitions) -> Algorithm[Any]:
+def _create(
+    algorithm_id: str, config: Config, transitions: Transitions, known_q: Network | None
+) -> Algorithm[Any]:
     cls = registry.load(algorithm_id)
     if not isinstance(config, cls.Config):
         raise TypeError(f"{algorithm_id} needs a {cls.Config.__name__}, found {type(config)}")
-    return cls(config, transitions.obs_dim, transitions.action_dim)
+    return cls(config, transitions.obs_dim, transitions.action_dim, known_q)
+
+
+def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
+    """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
+    seeds, _, action_dim = actions.shape
+    choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
+    options = actions.view(seeds, -1, candidates, action_dim)
+    return options.gather(2, choices.expand(-1, -1, 1, action_dim)).squeeze(2)
 
 
 def _stage_ends(stages: Sequence[Stage], total_steps: int) -> list[int]:

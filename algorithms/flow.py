@@ -1,12 +1,15 @@
 """Flow matching and its ODE. Shapes: `S` seeds, `B` batch, `K` flow steps.
 
 A velocity network is called as `velocity(observations, x, t)` with `x` `[S, B, action_dim]` and
-`t` `[S, B, 1]`; t = 0 is noise, t = 1 the action. Linear path: x_t = (1 − t) x_0 + t a.
+`t` `[S, B, 1]`; t = 0 is noise, t = 1 the action. A probability path joins them:
+x_t = σ(t) x_0 + α(t) a, of which flow matching learns the mean velocity σ'(t) x_0 + α'(t) a.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +17,8 @@ from torch import Tensor
 from algorithms.networks import MLP
 
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
+PathName = Literal["linear", "cosine", "spline"]
+Solver = Literal["euler", "midpoint"]
 
 
 def velocity_network(obs_dim: int, action_dim: int, hidden_dims: tuple[int, ...]) -> MLP:
@@ -21,27 +26,74 @@ def velocity_network(obs_dim: int, action_dim: int, hidden_dims: tuple[int, ...]
     return MLP(obs_dim + action_dim + 1, action_dim, hidden_dims, activation="gelu")
 
 
+def path_point(path: PathName, x0: Tensor, actions: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+    """x_t and its velocity on the path from x0 to the actions. [S, B, ·], time [S, B, 1].
+
+    linear: (1 − t, t), Lipman et al. 2210.02747. cosine: (cos πt/2, sin πt/2), variance preserving,
+    Albergo et al. 2303.08797. spline: the cubic with zero speed at both ends, α = 3t² − 2t³.
+    """
+    if path == "linear":
+        return (1 - time) * x0 + time * actions, actions - x0
+    if path == "cosine":
+        sigma, alpha = torch.cos(time * math.pi / 2), torch.sin(time * math.pi / 2)
+        return sigma * x0 + alpha * actions, math.pi / 2 * (sigma * actions - alpha * x0)
+    alpha = time * time * (3 - 2 * time)
+    return (1 - alpha) * x0 + alpha * actions, 6 * time * (1 - time) * (actions - x0)
+
+
 def flow_matching_loss(
-    velocity: Velocity, observations: Tensor, actions: Tensor, x0: Tensor, time: Tensor
+    velocity: Velocity,
+    observations: Tensor,
+    actions: Tensor,
+    x0: Tensor,
+    time: Tensor,
+    path: PathName = "linear",
 ) -> Tensor:
-    """E |u(s, x_t, t) − (a − x_0)|² on the linear path (Lipman et al. 2210.02747, Eq. 23).
+    """E |u(s, x_t, t) − ẋ_t|² (Lipman et al. 2210.02747, Eq. 23).
 
     observations [S, B, obs_dim], actions and x0 [S, B, action_dim], time [S, B, 1] -> [S].
     """
-    x = (1 - time) * x0 + time * actions
-    return (velocity(observations, x, time) - (actions - x0)).square().mean((1, 2))
+    x, rate = path_point(path, x0, actions, time)
+    return (velocity(observations, x, time) - rate).square().mean((1, 2))
 
 
-def euler_path(velocity: Velocity, observations: Tensor, x0: Tensor, flow_steps: int) -> Tensor:
-    """Every point x_0 … x_K of Euler's method. [S, B, action_dim] -> [K + 1, S, B, action_dim]."""
-    x, path = x0, [x0]
+class Rollout(NamedTuple):
+    """A flow integrated in K steps; step k goes from points[k] to points[k + 1].
+
+    The velocity of step k is the network's at (queries[k], query_times[k]): for Euler that is the
+    step's beginning, for the midpoint method half-way along an Euler step.
+    """
+
+    points: Tensor  # [K + 1, S, B, action_dim]
+    queries: Tensor  # [K, S, B, action_dim]
+    query_times: Tensor  # [K, S, B, 1]
+
+
+def roll_out(
+    velocity: Velocity,
+    observations: Tensor,
+    x0: Tensor,
+    flow_steps: int,
+    solver: Solver = "euler",
+) -> Rollout:
+    """Integrate from x0, keeping every point. x0: [S, B, action_dim]."""
+    h, x = 1 / flow_steps, x0
+    points, queries, times = [], [], []
     for k in range(flow_steps):
-        time = torch.full_like(x[..., :1], k / flow_steps)
-        x = x + velocity(observations, x, time) / flow_steps
-        path.append(x)
-    return torch.stack(path)
+        points.append(x)
+        time, query = torch.full_like(x[..., :1], k * h), x
+        if solver == "midpoint":
+            query = x + h / 2 * velocity(observations, x, time)
+            time = time + h / 2
+        x = x + h * velocity(observations, query, time)
+        queries.append(query)
+        times.append(time)
+    points.append(x)
+    return Rollout(torch.stack(points), torch.stack(queries), torch.stack(times))
 
 
-def euler_sample(velocity: Velocity, observations: Tensor, x0: Tensor, flow_steps: int) -> Tensor:
+def sample(
+    velocity: Velocity, observations: Tensor, x0: Tensor, flow_steps: int, solver: Solver = "euler"
+) -> Tensor:
     """The action at the end of the flow, unclipped. [S, B, action_dim] -> the same."""
-    return euler_path(velocity, observations, x0, flow_steps)[-1]
+    return roll_out(velocity, observations, x0, flow_steps, solver).points[-1]

@@ -26,7 +26,7 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.flow import euler_sample, flow_matching_loss, velocity_network
+from algorithms.flow import flow_matching_loss, sample, velocity_network
 
 
 class FlowBCConfig(Config):
@@ -60,4 +60,4 @@ class FlowBC(Algorithm[FlowBCConfig]):
         return loss, {"flow/loss": loss}
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        return euler_sample(nets.target.flow, observations, noise["x0"], self.config.flow_steps)
+        return sample(nets.target.flow, observations, noise["x0"], self.config.flow_steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +54,19 @@ class LearningState:
                 if name in self.targets:
                     self.targets[name][key].copy_(value)
 
-    def of_slot(self, slot: int) -> SeedState:
-        """A copy of one slot's state."""
-        tensors = {k: v[slot].cpu().numpy().copy() for k, v in self._named().items()}
-        return {**tensors, **{f"updates/{k}": np.array(v) for k, v in self.counts.items()}}
+    def of_slot(self, slot: int, networks: Collection[str] | None = None) -> SeedState:
+        """A copy of one slot's state, of the given networks or all."""
+        tensors = {k: v[slot].cpu().numpy().copy() for k, v in self._named(networks).items()}
+        return tensors | {k: np.array(v) for k, v in self._named_counts(networks).items()}
 
-    def load(self, states: Sequence[SeedState]) -> None:
-        """Take over one saved state a slot.
+    def load(self, states: Sequence[SeedState], networks: Collection[str] | None = None) -> None:
+        """Take over one saved state a slot, of the given networks or all.
 
         Raises ValueError, before anything is changed, for states of another algorithm or config.
         """
-        named = self._named()
+        named = self._named(networks)
         expected = {(key, tuple(value.shape[1:])) for key, value in named.items()}
-        expected |= {(f"updates/{name}", ()) for name in self.counts}
+        expected |= {(key, ()) for key in self._named_counts(networks)}
         for state in states:
             wrong = expected ^ {(key, np.shape(value)) for key, value in state.items()}
             if wrong:
@@ -76,9 +76,10 @@ class LearningState:
         for slot, state in enumerate(states):
             for key, value in named.items():
                 value[slot].copy_(torch.from_numpy(np.array(state[key])))
-        self.counts.update({name: int(states[0][f"updates/{name}"]) for name in self.counts})
+        for key in self._named_counts(networks):
+            self.counts[key.removeprefix("updates/")] = int(states[0][key])
 
-    def _named(self) -> dict[str, Tensor]:
+    def _named(self, chosen: Collection[str] | None) -> dict[str, Tensor]:
         groups = {
             "params": self.params,
             "targets": self.targets,
@@ -89,7 +90,15 @@ class LearningState:
             f"{group}/{name}/{key}": value
             for group, networks in groups.items()
             for name, params in networks.items()
+            if chosen is None or name in chosen
             for key, value in params.items()
+        }
+
+    def _named_counts(self, chosen: Collection[str] | None) -> dict[str, int]:
+        return {
+            f"updates/{name}": count
+            for name, count in self.counts.items()
+            if chosen is None or name in chosen
         }
 
 

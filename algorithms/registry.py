@@ -25,6 +25,7 @@ class Entry:
     paper: str
     family: str
     target: str  # "module:Class"
+    trusts_critic: bool = True  # False: imitates the data, so a bad critic cannot spoil it
 
 
 _BUILT_IN = (
@@ -48,9 +49,39 @@ _BUILT_IN = (
         "arXiv:2210.02747",
         "flow",
         "algorithms.flow_bc:FlowBC",
+        trusts_critic=False,
     ),
     Entry("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
-    Entry("bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC"),
+    Entry(
+        "ifql",
+        "Best of N behaviour flow samples under IQL's critic",
+        "arXiv:2502.02538",
+        "flow",
+        "baselines.ifql:IFQL",
+    ),
+    Entry(
+        "flow-bptt",
+        "Back-propagation through the flow",
+        "arXiv:2208.06193",
+        "flow",
+        "baselines.flow_bptt:FlowBPTT",
+    ),
+    Entry(
+        "diffusion-bc",
+        "Behaviour cloning with a diffusion policy",
+        "arXiv:2208.06193",
+        "diffusion",
+        "baselines.diffusion_bc:DiffusionBC",
+        trusts_critic=False,
+    ),
+    Entry(
+        "diffusion-ql",
+        "Diffusion-QL",
+        "arXiv:2208.06193",
+        "diffusion",
+        "baselines.diffusion_ql:DiffusionQL",
+    ),
+    Entry("bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False),
     Entry("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     Entry("iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"),
 )

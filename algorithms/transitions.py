@@ -72,6 +72,30 @@ class Transitions:
             ends = np.append(ends, len(self))
         return ends.astype(np.int64)
 
+    def episode_starts(self) -> NDArray[np.bool_]:
+        """Whether a transition is the first of its episode. [N]."""
+        starts = np.zeros(len(self), bool)
+        starts[np.concatenate([[0], self.episode_ends()[:-1]])] = True
+        return starts
+
+    def returns(self, discount: float) -> Floats:
+        """Discounted reward to go, Σ_i γ^i r, to the end of each transition's episode. [N].
+
+        What a time limit cuts off is taken to go on at the data's mean reward; nothing follows a
+        terminal.
+        """
+        rewards, terminals = self.rewards.tolist(), (self.terminals > 0).tolist()
+        beyond = float(self.rewards.mean(dtype=np.float64)) / (1 - discount) if discount < 1 else 0
+        ends = np.zeros(len(self), bool)
+        ends[self.episode_ends() - 1] = True
+        result, to_go = np.empty(len(self), np.float32), 0.0
+        for row, last in zip(range(len(self) - 1, -1, -1), ends[::-1].tolist(), strict=True):
+            if last:
+                to_go = 0.0 if terminals[row] else beyond
+            to_go = rewards[row] + discount * to_go
+            result[row] = to_go
+        return result
+
     @classmethod
     def pack(
         cls,

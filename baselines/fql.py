@@ -28,7 +28,7 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.critics import mean_squared_error
-from algorithms.flow import euler_sample, flow_matching_loss, velocity_network
+from algorithms.flow import flow_matching_loss, sample, velocity_network
 from algorithms.networks import MLP
 
 
@@ -86,7 +86,7 @@ class FQL(Algorithm[FQLConfig]):
         flow_loss = flow_matching_loss(
             nets.flow, observations, batch.actions, noise["x0"], noise["time"]
         )
-        target = euler_sample(nets.frozen.flow, observations, noise["z"], config.flow_steps)
+        target = sample(nets.frozen.flow, observations, noise["z"], config.flow_steps)
         actions = nets.actor(observations, noise["z"])
         distill_loss = (actions - target.clamp(-1, 1)).square().mean((1, 2))
         q = nets.frozen.critic(observations, actions.clamp(-1, 1)).mean(1)

@@ -14,7 +14,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from algorithms.base import Adam, Algorithm, Batch, Config, Loss, Networks, Noise, Phase, Stage
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    Loss,
+    Networks,
+    Noise,
+    Normal,
+    Phase,
+    Stage,
+)
 from algorithms.critics import iql_critic_loss
 from algorithms.networks import MLP, GaussianActor, gaussian_log_prob
 
@@ -33,6 +44,7 @@ class IQL(Algorithm[IQLConfig]):
     """Expectile V, TD Q, then max_π E [exp(β (Q − V)) log π(a | s)] (Eq. 5 to 7)."""
 
     Config = IQLConfig
+    action_selection = "noise-0"  # the mean
 
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim
@@ -47,8 +59,12 @@ class IQL(Algorithm[IQLConfig]):
             "value": Adam(config.learning_rate),
         }
         self.targets = {"critic": config.tau}
+        self.act_noise = {"gaussian": Normal(act)}
         networks = ("actor", "critic", "value")
         self.stages = (Stage((Phase(self.loss, networks, updates_targets=("critic",)),)),)
+
+    def online_phases(self) -> tuple[Phase, ...]:
+        return self.stages[0].phases
 
     def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         config = self.config
@@ -65,5 +81,6 @@ class IQL(Algorithm[IQLConfig]):
         return -(weight * gaussian_log_prob(batch.actions, mean, log_std)).mean(-1)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        mean: Tensor = nets.actor(observations)[0]
-        return mean
+        mean, log_std = nets.actor(observations)
+        action: Tensor = mean + log_std.exp() * noise["gaussian"]
+        return action

@@ -128,6 +128,15 @@ def bench(
     run_bench(json, corl)
 
 
+@app.command()
+def docs(results: ResultsOption = Path("results")) -> None:
+    """Rewrite the generated parts of the pages in docs/."""
+    from harness.docs import write_docs
+
+    changed = write_docs(Path("docs"), results)
+    print("\n".join(f"rewrote {page}" for page in changed) or "docs/ is up to date")
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends it with a message and exit code 2."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,70 +14,116 @@ from algorithms import registry
 from harness.errors import UserError
 from harness.problems import explain, unknown
 from harness.suite import Overrides, Suite
+from harness.sweep import Method
+from harness.tasks.spec import TaskSpec
 from harness.yaml_file import Document, KeyPath, Problem
 
-Layers = list[tuple[KeyPath, Mapping[str, Any]]]
 Configs = dict[tuple[str, str], Overrides]  # (task id, label) -> every field of the config
+Models = Mapping[str, type[BaseModel]]  # by label
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A config field's value, and where in the file it is given."""
+
+    path: KeyPath
+    value: Any
 
 
 def resolve_configs(
-    suite: Suite, document: Document, task_ids: Sequence[str], final: Mapping[str, Any]
+    suite: Suite, document: Document, tasks: Sequence[TaskSpec], final: Mapping[str, Any]
 ) -> Configs:
     """The full config of every cell of the suite.
 
     Args:
         suite: what the file says.
         document: the file, for its line numbers.
-        task_ids: ids of the suite's tasks.
+        tasks: the suite's tasks.
         final: overrides on top of all others, where an algorithm has such a field.
 
     Raises:
-        UserError: lists every key that no algorithm has and every value of a wrong type.
+        UserError: lists every key that no algorithm has, every value of a wrong type, and every
+            closed-form critic asked for where there is none.
     """
-    models = {label: _config_model(suite.algorithm_id(label)) for label in suite.algorithms}
-    problems = {p.key_path: p for p in _misplaced(suite, task_ids, models)}
+    methods = suite.methods
+    models = {method.label: _config_model(method.algorithm) for method in methods}
+    problems = {p.key_path: p for p in _misplaced(suite, [task.id for task in tasks], models)}
     configs: Configs = {}
-    for label, model in models.items():
-        for task_id in task_ids:
-            layers = _layers(suite, label, task_id, model)
-            layers.append(((), _having(final, model)))
-            merged = {key: value for _, layer in layers for key, value in layer.items()}
-            origin = {key: path for path, layer in layers for key in layer}
+    for method in methods:
+        model = models[method.label]
+        for task in tasks:
+            if not method.runs_on(task.id):
+                continue
+            settings = _settings(suite, method, task.id, model)
+            settings |= {k: _Setting((), v) for k, v in final.items() if k in model.model_fields}
+            merged = {key: setting.value for key, setting in settings.items()}
             try:
                 config = model.model_validate_json(json.dumps(merged), strict=True)
             except ValidationError as error:
-                for problem in explain(error, merged, model):
-                    path = origin.get(str(problem.key_path[0]), ()) if problem.key_path else ()
-                    path = (*(path or ("algorithms", label)), *problem.key_path)
-                    problems.setdefault(path, Problem(path, problem.message))
+                found = [
+                    _place(problem, method, settings) for problem in explain(error, merged, model)
+                ]
             else:
-                configs[task_id, label] = config.model_dump(mode="json")
+                configs[task.id, method.label] = config.model_dump(mode="json")
+                found = [
+                    _place(problem, method, settings)
+                    for problem in _closed_form_problems(configs[task.id, method.label], task)
+                ]
+            for problem in found:
+                problems.setdefault(problem.key_path, problem)
     if problems:
         raise document.error(list(problems.values()))
     return configs
 
 
-def _layers(suite: Suite, label: str, task_id: str, model: type[BaseModel]) -> Layers:
-    entry = suite.algorithms[label]
-    return [
-        (("defaults",), _having(suite.defaults, model)),
-        (("algorithms", label, "config"), entry.config),
-        *(
-            (("algorithms", label, "per_task", pattern), overrides)
-            for pattern, overrides in entry.per_task.items()
-            if fnmatchcase(task_id, pattern)
-        ),
-    ]
+def _settings(
+    suite: Suite, method: Method, task_id: str, model: type[BaseModel]
+) -> dict[str, _Setting]:
+    """What the suite says of a cell's config: later layers over earlier ones."""
+    fields, entry, here = model.model_fields, method.entry, ("algorithms", method.base)
+    settings = {
+        key: _Setting(("defaults", key), value)
+        for key, value in suite.defaults.items()
+        if key in fields
+    }
+    settings |= {k: _Setting((*here, "config", k), v) for k, v in entry.config.items()}
+    for key, value in method.variant.items():
+        path: KeyPath = (*here, "sweep", key)
+        settings[key] = _Setting(
+            (*path, entry.sweep[key].index(value)) if key in fields else path, value
+        )
+    for pattern, overrides in entry.per_task.items():
+        if fnmatchcase(task_id, pattern):
+            path = (*here, "per_task", pattern)
+            settings |= {k: _Setting((*path, k), v) for k, v in overrides.items()}
+    return settings
 
 
-def _having(overrides: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    return {key: value for key, value in overrides.items() if key in model.model_fields}
+def _place(problem: Problem, method: Method, settings: Mapping[str, _Setting]) -> Problem:
+    """A problem of a merged config, moved to where the file gives the value."""
+    if not problem.key_path:
+        return Problem(("algorithms", method.base), problem.message)
+    field, *rest = problem.key_path
+    setting = settings.get(str(field))
+    path = setting.path if setting and setting.path else ("algorithms", method.base, field)
+    return Problem((*path, *rest), problem.message)
 
 
-def _misplaced(
-    suite: Suite, task_ids: Sequence[str], models: Mapping[str, type[BaseModel]]
-) -> Iterator[Problem]:
-    """Defaults that no algorithm takes, and patterns that no task matches."""
+def _closed_form_problems(config: Overrides, task: TaskSpec) -> Iterator[Problem]:
+    """Why a cell cannot have the closed-form critic that it asks for."""
+    if not config.get("known_q"):
+        return
+    path: KeyPath = ("known_q",)
+    if task.suite != "multimodal":
+        message = f"{task.id} has no closed-form Q: only multimodal tasks do. Leave it out there"
+        yield Problem(path, f"{message} (see `tasks` and `per_task`)")
+    for field in ("normalize_observations", "normalize_rewards"):
+        if config[field]:
+            yield Problem(path, f"the closed-form Q sees raw data: set {field} to false")
+
+
+def _misplaced(suite: Suite, task_ids: Sequence[str], models: Models) -> Iterator[Problem]:
+    """Defaults that no algorithm takes, patterns that no task matches, fields set twice."""
     fields = sorted({field for model in models.values() for field in model.model_fields})
     for key in suite.defaults:
         if key not in fields:
@@ -84,10 +131,18 @@ def _misplaced(
                 ("defaults", key), f"no algorithm here has it: {unknown('key', key, fields)}"
             )
     for label, entry in suite.algorithms.items():
-        for pattern in entry.per_task:
+        here = ("algorithms", label)
+        patterns: list[tuple[KeyPath, str]] = [(("per_task", key), key) for key in entry.per_task]
+        patterns += [(("tasks", i), pattern) for i, pattern in enumerate(entry.tasks)]
+        for place, pattern in patterns:
             if not any(fnmatchcase(task_id, pattern) for task_id in task_ids):
                 message = f"no task of this suite matches; its tasks are {', '.join(task_ids)}"
-                yield Problem(("algorithms", label, "per_task", pattern), message)
+                yield Problem((*here, *place), message)
+        layers: list[tuple[KeyPath, Overrides]] = [(("config",), entry.config)]
+        layers += [(("per_task", pattern), layer) for pattern, layer in entry.per_task.items()]
+        for place, layer in layers:
+            for key in layer.keys() & entry.sweep.keys():
+                yield Problem((*here, *place, key), "`sweep` gives this field too; keep one")
 
 
 def _config_model(algorithm_id: str) -> type[BaseModel]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -32,6 +32,7 @@ class Episode:
         length: in steps.
         terminated: whether the MDP ended it; False at a time limit.
         success: 1 if the environment reported success at any step, else 0; nan if it never says.
+        measures: what the environment says of the whole episode in its last step, by name.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class Episode:
     length: int
     terminated: bool
     success: float
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Evaluator:
         """
         begun = time.perf_counter()
         rollouts = [
-            _Rollout(environment, *key)
+            Rollout(environment, "evaluation", *key)
             for environment, key in zip(self._environments, self._keys, strict=True)
         ]
         running = rollouts
@@ -119,18 +121,29 @@ class Evaluator:
             environment.close()
 
 
-class _Rollout:
-    """One environment's first episode after its seeded reset."""
+class Rollout:
+    """One environment's first episode after the reset of its `purpose`, seed and number.
 
-    def __init__(self, environment: gym.Env[Any, Any], seed: int, episode: int) -> None:
+    Attributes:
+        observation: what the next action is for.
+        reward: of the latest step.
+        terminated: whether the MDP has ended the episode.
+        done: whether it is over.
+    """
+
+    def __init__(
+        self, environment: gym.Env[Any, Any], purpose: str, seed: int, episode: int
+    ) -> None:
         self._environment = environment
         self._key = (seed, episode)
         self._return = 0.0
         self._length = 0
-        self._terminated = False
+        self.reward = 0.0
+        self.terminated = False
         self._success = math.nan
+        self._measures: dict[str, float] = {}
         self.done = False
-        reset_seed = derive_seed("evaluation", seed, episode) % 2**31
+        reset_seed = derive_seed(purpose, seed, episode) % 2**31
         observation, _ = environment.reset(seed=reset_seed)
         self.observation: Floats = np.asarray(observation, np.float32)
 
@@ -143,13 +156,22 @@ class _Rollout:
             )
         observation, reward, terminated, truncated, info = self._environment.step(action)
         self.observation = np.asarray(observation, np.float32)
-        self._return += float(reward)
+        self.reward = float(reward)
+        self._return += self.reward
         self._length += 1
-        self._terminated = bool(terminated)
+        self.terminated = bool(terminated)
         self.done = bool(terminated or truncated)
         if "success" in info:
             self._success = float(info["success"] or self._success == 1.0)
+        if self.done:
+            self._measures = {k: float(v) for k, v in info.get("measures", {}).items()}
 
     def result(self) -> Episode:
-        seed, episode = self._key
-        return Episode(seed, episode, self._return, self._length, self._terminated, self._success)
+        return Episode(
+            *self._key,
+            self._return,
+            self._length,
+            self.terminated,
+            self._success,
+            self._measures,
+        )

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from algorithms import registry
 from algorithms.version import ENGINE_VERSION
 from harness.configs import Configs, resolve_configs
 from harness.data_progress import Report
 from harness.errors import UserError
-from harness.results import RunFolder, write_json
+from harness.figures import figure_problems, parse_figures
+from harness.results import RunFolder
 from harness.spec import EvaluationSpec, RunSpec
 from harness.suite import Suite, load_suite, suite_tasks
+from harness.sweep import Method
 from harness.tasks.spec import TaskSpec
+from harness.yaml_file import Problem
 
 _SMOKE_STEPS = 60
+_SMOKE_ONLINE_STEPS = 120  # longer than pen's episodes
 _SMOKE_TRANSITIONS = 3000
 _SMOKE_CONFIG = {"hidden_dims": [32, 32], "batch_size": 32}
 
@@ -72,14 +75,19 @@ def make_plan(
     if smoke:
         suite = _shrunk(suite)
     final = _SMOKE_CONFIG if smoke else {}
-    configs = resolve_configs(suite, document, [task.id for task in tasks], final)
+    configs = resolve_configs(suite, document, tasks, final)
+    problems = [*figure_problems(parse_figures(suite.figures)[0], suite.methods, tasks)]
+    problems += _online_problems(suite)
+    if problems:
+        raise document.error(problems)
     chosen = _select(suite, tasks, only)
     hashes = _dataset_hashes(tasks, {task_id for task_id, _ in chosen}, progress)
     runs = [
-        _run_spec(suite, task, label, seed, configs, hashes[task.id])
+        _run_spec(suite, task, method, seed, configs, hashes[task.id])
         for task in tasks
         if task.id in hashes
-        for label in suite.algorithms
+        for method in suite.methods
+        if method.runs_on(task.id)
         for seed in suite.seed_list
     ]
     return Plan(
@@ -93,53 +101,39 @@ def make_plan(
     )
 
 
-def write_suite_json(plan: Plan, command: str) -> None:
-    """Leave what the report needs to know about the suite."""
-    suite, known = plan.suite, registry.entries()
-    algorithms = []
-    for label, entry in suite.algorithms.items():
-        algorithm = known[suite.algorithm_id(label)]
-        row: dict[str, Any] = {"label": label, "id": algorithm.id, "title": algorithm.title}
-        row |= {"paper": algorithm.paper, "family": algorithm.family}
-        row["config"] = plan.configs[plan.tasks[0].id, label]
-        algorithms.append(row | {"per_task": entry.per_task})
-    runs = [
-        {
-            "task": spec.task.id,
-            "label": spec.label,
-            "seed": spec.seed,
-            "path": str(spec.folder),
-            "hash": spec.hash,
-        }
-        for spec in plan.runs
-    ]
-    content = {
-        "name": suite.name,
-        "title": suite.title,
-        "question": suite.question,
-        "command": command,
-        "tasks": [task.model_dump(mode="json") for task in plan.tasks],
-        "algorithms": algorithms,
-        "seeds": suite.seed_list,
-        "steps": suite.training.steps,
-        "evaluation": suite.evaluation.model_dump(mode="json"),
-        "runs": runs,
-        "smoke": plan.smoke,
-    }
-    write_json(plan.directory / "suite.json", content)
+def _online_problems(suite: Suite) -> Iterator[Problem]:
+    """Entries that cannot go on online, in a suite that asks for it."""
+    if not suite.training.online_steps:
+        return
+    used = {label: entry.algorithm or label for label, entry in suite.algorithms.items()}
+    able = {name: registry.load(name).learns_online() for name in used.values()}
+    for label, algorithm in used.items():
+        if not able[algorithm]:
+            others = ", ".join(name for name, method in used.items() if able[method])
+            yield Problem(
+                ("algorithms", label),
+                f"{algorithm} learns from data alone: leave it out, or set training.online_steps "
+                f"to 0 (entries here that can go on online: {others or 'none'})",
+            )
 
 
 def _run_spec(
-    suite: Suite, task: TaskSpec, label: str, seed: int, configs: Configs, sha256: str
+    suite: Suite, task: TaskSpec, method: Method, seed: int, configs: Configs, sha256: str
 ) -> RunSpec:
+    evaluation = suite.evaluation
     return RunSpec(
         task=task,
         dataset_sha256=sha256,
-        algorithm=suite.algorithm_id(label),
-        label=label,
-        config=configs[task.id, label],
+        algorithm=method.algorithm,
+        label=method.label,
+        config=configs[task.id, method.label],
         steps=suite.training.steps,
-        evaluation=EvaluationSpec(every=suite.evaluation.every, episodes=suite.evaluation.episodes),
+        online_steps=suite.training.online_steps,
+        evaluation=EvaluationSpec(
+            every=evaluation.every,
+            episodes=evaluation.episodes,
+            action_selections=tuple(evaluation.action_selections),
+        ),
         seed=seed,
         precision=suite.training.precision,
         compiled=suite.training.compile,
@@ -150,7 +144,8 @@ def _run_spec(
 
 def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set[tuple[str, str]]:
     """The (task, label) cells that match any of the patterns. Raises UserError for none."""
-    cells = [(task.id, label) for task in tasks for label in suite.algorithms]
+    methods = suite.methods
+    cells = [(task.id, m.label) for task in tasks for m in methods if m.runs_on(task.id)]
     if not only:
         return set(cells)
     chosen = {
@@ -163,8 +158,8 @@ def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set
         raise UserError(
             f"--only {' '.join(only)} selects nothing in suite '{suite.name}'. Its tasks: "
             f"{', '.join(task.id for task in tasks)}. Its algorithms: "
-            f"{', '.join(suite.algorithms)}. A pattern matches task/algorithm, an algorithm, "
-            "or a task; * stands for anything."
+            f"{', '.join(method.label for method in methods)}. A pattern matches "
+            "task/algorithm, an algorithm, or a task; * stands for anything."
         )
     return chosen
 
@@ -187,7 +182,9 @@ def _dataset_hashes(
 
 def _shrunk(suite: Suite) -> Suite:
     """The suite with budgets of seconds; it still evaluates twice and stacks two seeds."""
-    training = suite.training.model_copy(update={"steps": _SMOKE_STEPS, "compile": False})
+    online_steps = min(suite.training.online_steps, _SMOKE_ONLINE_STEPS)
+    shorter = {"steps": _SMOKE_STEPS, "online_steps": online_steps, "compile": False}
+    training = suite.training.model_copy(update=shorter)
     every = {"every": _SMOKE_STEPS // 2, "episodes": 2}
     evaluation = suite.evaluation.model_copy(update=every)
     return suite.model_copy(

@@ -69,7 +69,7 @@ class TrialView:
     @property
     def seconds_left(self) -> float | None:
         rate = self.steps_per_second
-        return (self.trial.specs[0].steps - self.step) / rate if rate else None
+        return (self.trial.specs[0].total_steps - self.step) / rate if rate else None
 
     @property
     def error(self) -> str:
@@ -111,7 +111,7 @@ class LiveDisplay:
                 spec.task.id,
                 spec.label,
                 ",".join(str(s.seed) for s in view.trial.specs),
-                f"{view.step}/{spec.steps}",
+                f"{view.step}/{spec.total_steps}",
                 f"{view.steps_per_second:.0f}",
                 _points(view.score),
                 _duration(view.seconds_left),
@@ -178,8 +178,8 @@ def _sentence(view: TrialView) -> str:
     if view.state == "failed":
         return f"failed at step {view.step}: {view.error}"
     if view.state == "running" and view.evaluated_step == 0:
-        return f"started at step {view.step} of {spec.steps}"
-    sentence = f"{view.state} at step {view.step}/{spec.steps}, score {_points(view.score)}"
+        return f"started at step {view.step} of {spec.total_steps}"
+    sentence = f"{view.state} at step {view.step}/{spec.total_steps}, score {_points(view.score)}"
     if view.state == "running":
         sentence += f", {view.steps_per_second:.0f} steps/s, {_duration(view.seconds_left)} left"
     return sentence

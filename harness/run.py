@@ -5,8 +5,6 @@ Knows nothing of Ray or of processes: an executor iterates over `work(trial)`.
 
 from __future__ import annotations
 
-import errno
-import json
 import sys
 import time
 import traceback
@@ -14,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from algorithms import registry
-from harness.errors import UserError
+from harness.errors import UserError, describe
+from harness.pretraining import SharedPretraining
 from harness.results import State, Status, now
 from harness.run_tables import RunTables
 from harness.trial import Trial
@@ -23,6 +21,7 @@ from harness.trial import Trial
 if TYPE_CHECKING:
     from algorithms.engine import Engine
     from harness.evaluate import Evaluator
+    from harness.online import OnlineTraining
 
 _CHUNK_SECONDS = 1.0  # a stop request is noticed between chunks
 _FIRST_CHUNK = 32  # gradient steps, before the speed is known
@@ -54,6 +53,8 @@ class Run:
 
     engine: Engine
     evaluator: Evaluator | None = None
+    _online: OnlineTraining | None = None
+    _pretraining: SharedPretraining | None = None
 
     def __init__(self, trial: Trial, stop: Callable[[], bool]) -> None:
         self.trial = trial
@@ -82,8 +83,8 @@ class Run:
         self._write_status("running")
         import torch
 
-        from algorithms.engine import Engine
         from harness.data import ensure
+        from harness.engines import make_engine
         from harness.evaluate import Evaluator
 
         # One thread, whatever the executor grants: sums must not depend on the thread count.
@@ -94,19 +95,10 @@ class Run:
                 f"the data of {self.spec.task.id} changed after the run was planned: sha256 "
                 f"{data.sha256}, expected {self.spec.dataset_sha256}. Run the suite again."
             )
-        config_class = registry.load(self.spec.algorithm).Config
-        self.engine = Engine(
-            self.spec.algorithm,
-            config_class.model_validate_json(json.dumps(self.spec.config)),
-            data.transitions,
-            self.seeds,
-            total_steps=self.spec.steps,
-            precision=self.spec.precision,
-            device=self.spec.device,
-            compile=self.spec.compiled,
-        )
+        self.engine = make_engine(self.spec, self.seeds, data.transitions)
         self.evaluator = Evaluator(self.spec.task, self.seeds, self.spec.evaluation.episodes)
         self._load()
+        self._share_pretraining()
         self._write_provenance(data.sha256, data.manifest)
 
     def _load(self) -> None:
@@ -114,10 +106,34 @@ class Run:
             return
         self.engine.load_state([folder.read_checkpoint() for folder in self.folders], self.step)
         for tables in self.tables:
-            tables.load(until=self.step)
+            tables.load(self.step, self.engine.algorithm.action_selection)
         self.seconds |= self.folders[0].read_seconds()
         self._clock -= self.seconds["wall_seconds"]
         self._reported_training = self.seconds["train_seconds"]
+
+    def _share_pretraining(self) -> None:
+        """Take over the pretraining of another trial, or become the one that does it."""
+        if self.step >= self.engine.pretraining_steps:
+            return
+        results = self.trial.suite_dir.parent
+        steps = self.engine.pretraining_steps
+        self._pretraining = SharedPretraining(results, self.spec, self.seeds, steps)
+        if not self._pretraining.wait(self._stop):
+            return
+        folders = self._pretraining.folders
+        self.engine.load_pretrained([folder.read_checkpoint() for folder in folders], steps)
+        self.step = steps
+        self.seconds |= folders[0].read_seconds()
+        self._clock -= self.seconds["wall_seconds"]
+
+    def _leave_pretraining(self) -> None:
+        """Save what other trials can start from, and let them."""
+        if self._pretraining is not None:
+            self._count_wall_seconds()
+            for slot, folder in enumerate(self._pretraining.folders):
+                state = self.engine.pretrained_state(slot)
+                folder.write_checkpoint(state, self.step, self.seconds)
+            self._pretraining.release()
 
     def _write_provenance(self, sha256: str, manifest: Mapping[str, Any]) -> None:
         from harness.provenance import provenance
@@ -135,9 +151,12 @@ class Run:
     # --- the work ---------------------------------------------------------------------------
 
     def evaluations(self) -> Iterator[int]:
-        """Train and evaluate up to the end of the budget, yielding after each evaluation."""
+        """Train and evaluate up to the end of the budget, yielding after each evaluation.
+
+        Within pretraining there is nothing to evaluate that is the method's own.
+        """
         for step in self.spec.evaluation_steps():
-            if step <= self.tables[0].evaluated_step:
+            if step <= self.tables[0].evaluated_step or step < self.engine.pretraining_steps:
                 continue
             if not self.train_until(step):
                 self.save()
@@ -149,10 +168,16 @@ class Run:
 
     def train_until(self, step: int) -> bool:
         """Take gradient steps up to `step`; False if a stop was asked for before it."""
+        pretrained = self.engine.pretraining_steps
+        if self.step == self.spec.steps < step:
+            self._go_online()
         while self.step < step:
             if self._stop():
                 return False
-            self._train_chunk(min(self._chunk, step - self.step))
+            goal = pretrained if self.step < pretrained else step
+            self._train_chunk(min(self._chunk, goal - self.step))
+            if self.step == pretrained:
+                self._leave_pretraining()
             if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
                 self.save()
             self._write_status("running")
@@ -160,7 +185,10 @@ class Run:
 
     def _train_chunk(self, steps: int) -> None:
         start = time.perf_counter()
-        self.engine.train(steps)
+        if self.step < self.spec.steps:
+            self.engine.train(steps)
+        else:
+            self._train_online(steps)
         self.engine.metrics()  # waits for the device
         seconds = time.perf_counter() - start
         self.step = self.engine.step
@@ -168,29 +196,57 @@ class Run:
         self._steps_per_second = steps / seconds
         self._chunk = max(1, round(self._steps_per_second * _CHUNK_SECONDS))
 
+    def _go_online(self) -> None:
+        from harness.online import OnlineTraining
+
+        self._online = OnlineTraining(self.spec.task, self.engine)
+        self._chunk = _FIRST_CHUNK  # a step takes longer than it did
+
+    def _train_online(self, steps: int) -> None:
+        assert self._online is not None
+        for lived in self._online.train(steps):
+            slot = self.seeds.index(lived.episode.seed)
+            self.tables[slot].add_online(lived.step, lived.episode)
+
     def evaluate(self) -> None:
-        """Evaluate the policies of all seeds, write the tables, and save."""
-        assert self.evaluator is not None
-        evaluation = self.evaluator.evaluate(self.engine.policy(f"evaluation/{self.step}"))
-        self.seconds["evaluation_seconds"] += evaluation.seconds
+        """Evaluate the policies of all seeds in every way of acting, write the tables, and save."""
         training = self.seconds["train_seconds"] - self._reported_training
         self._reported_training = self.seconds["train_seconds"]
+        default, *others = self._ways_of_acting()
+        scores = self._evaluate(default, f"evaluation/{self.step}", training)
+        for way in others:
+            self._evaluate(way, f"evaluation/{self.step}/{way}", 0.0)
         metrics = self.engine.metrics()
-        for i, (seed, tables) in enumerate(zip(self.seeds, self.tables, strict=True)):
-            tables.add(
-                self.step,
-                [episode for episode in evaluation.episodes if episode.seed == seed],
-                {name: float(values[i]) for name, values in metrics.items()},
-                (training, evaluation.seconds, evaluation.action_latency_ms),
-            )
-            tables.write()
+        for i, (score, tables) in enumerate(zip(scores, self.tables, strict=True)):
+            values = {name: float(values[i]) for name, values in metrics.items()}
+            tables.close_step(self.step, score, values)
         self.save()
         self._write_status("running")
+
+    def _evaluate(self, way: str, stream: str, train_seconds: float) -> list[float]:
+        """Evaluate one way of acting; returns every seed's score, in points."""
+        assert self.evaluator is not None
+        evaluation = self.evaluator.evaluate(self.engine.policy(stream, way))
+        self.seconds["evaluation_seconds"] += evaluation.seconds
+        timing = (train_seconds, evaluation.seconds, evaluation.action_latency_ms)
+        return [
+            tables.add(self.step, way, [e for e in evaluation.episodes if e.seed == seed], timing)
+            for seed, tables in zip(self.seeds, self.tables, strict=True)
+        ]
+
+    def _ways_of_acting(self) -> list[str]:
+        """The algorithm's own, and after the last step those the suite asks for and it can."""
+        own = self.engine.algorithm.action_selection
+        at_the_end = self.step == self.spec.total_steps
+        asked = self.spec.evaluation.action_selections if at_the_end else ()
+        return [*dict.fromkeys([own, *filter(self.engine.algorithm.supports, asked)])]
 
     # --- what is left behind ----------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint for every seed."""
+        """Write a checkpoint for every seed, unless it is in the middle of its online steps."""
+        if self.spec.steps < self.step < self.spec.total_steps:
+            return
         self._count_wall_seconds()
         for slot, folder in enumerate(self.folders):
             folder.write_checkpoint(self.engine.state(slot), self.step, self.seconds)
@@ -206,6 +262,10 @@ class Run:
         """Release the environments, and the compiled code that a next trial cannot use."""
         if self.evaluator is not None:
             self.evaluator.close()
+        if self._online is not None:
+            self._online.close()
+        if self._pretraining is not None:
+            self._pretraining.release()
         if self.spec.compiled:
             import torch
 
@@ -216,7 +276,7 @@ class Run:
         status = Status(
             state=state,
             step=self.step,
-            total_steps=self.spec.steps,
+            total_steps=self.spec.total_steps,
             invocation=self.trial.invocation,
             started=self._started,
             error=error,
@@ -237,15 +297,3 @@ class Run:
 
     def _count_wall_seconds(self) -> None:
         self.seconds["wall_seconds"] = time.perf_counter() - self._clock
-
-
-def describe(error: Exception, trace: str) -> str:
-    """What `status.json` says of a failure: a sentence first, then the traceback if it helps."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return (
-            f"the disk is full ({error}). What was saved before is intact: free some space, then "
-            "run the suite again to continue."
-        )
-    return f"{type(error).__name__}: {error}\n\n{trace}"

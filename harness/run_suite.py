@@ -12,9 +12,11 @@ from rich.console import Console
 from harness.data_progress import data_progress
 from harness.execution import Stopped, execute, sole_use
 from harness.executors import make_executor
-from harness.plan import Plan, make_plan, write_suite_json
+from harness.plan import Plan, make_plan
+from harness.pretraining import pretrainers_first
 from harness.progress import make_display
 from harness.show import say, show_report
+from harness.suite_json import write_suite_json
 from harness.trial import group
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
@@ -48,13 +50,15 @@ def run_suite(
         write_suite_json(plan, command)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
-        trials = group(
-            left,
-            plan.suite.resources.seeds_per_trial,
-            suite_dir=plan.directory,
-            invocation=uuid.uuid4().hex,
-            command=command,
-            executor=executor,
+        trials = pretrainers_first(
+            group(
+                left,
+                plan.suite.resources.seeds_per_trial,
+                suite_dir=plan.directory,
+                invocation=uuid.uuid4().hex,
+                command=command,
+                executor=executor,
+            )
         )
         if trials:
             try:

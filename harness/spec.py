@@ -7,7 +7,13 @@ import json
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from harness.tasks.spec import TaskSpec
 
@@ -25,6 +31,15 @@ class EvaluationSpec(BaseModel):
 
     every: int  # gradient steps between evaluations; the last step is always evaluated
     episodes: int  # per seed and evaluation
+    action_selections: tuple[str, ...] = ()  # further ways of acting, after the last step only
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs keep the hash they had before there were other ways of acting."""
+        fields: dict[str, Any] = dump(self)
+        if not self.action_selections:
+            del fields["action_selections"]
+        return fields
 
 
 class RunSpec(BaseModel):
@@ -42,12 +57,26 @@ class RunSpec(BaseModel):
     label: str  # what the suite calls it; not hashed
     config: dict[str, JsonValue]  # after defaults and overrides
     steps: int
+    online_steps: int = 0  # of interaction after them, each with a gradient step
     evaluation: EvaluationSpec
     seed: int
     precision: Literal["fp32", "mixed"] = "fp32"  # of matrix products
     compiled: bool  # compiled and eager code round differently
     device: Literal["cpu", "cuda"]
     engine_version: int
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Offline runs keep the hash they had before there were online ones."""
+        fields: dict[str, Any] = dump(self)
+        if not self.online_steps:
+            fields.pop("online_steps", None)
+        return fields
+
+    @property
+    def total_steps(self) -> int:
+        """Gradient steps, offline and online."""
+        return self.steps + self.online_steps
 
     @property
     def hash(self) -> str:
@@ -70,9 +99,12 @@ class RunSpec(BaseModel):
         return {**self.model_dump(mode="json"), "hash": self.hash, "cell": self.cell}
 
     def evaluation_steps(self) -> list[int]:
-        """The steps after which the policy is evaluated, ascending; the last is `steps`."""
-        regular = range(self.evaluation.every, self.steps, self.evaluation.every)
-        return [*regular, self.steps]
+        """The steps after which the policy is evaluated, ascending.
+
+        The last offline step and the last of all are among them.
+        """
+        regular = range(self.evaluation.every, self.total_steps, self.evaluation.every)
+        return sorted({*regular, self.steps, self.total_steps})
 
 
 def _digest(fields: dict[str, Any]) -> str:

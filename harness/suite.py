@@ -6,16 +6,26 @@ All keys of a suite file are the fields of `Suite` and of the models it is made 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+)
 
 from algorithms import registry
+from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError, nearest
+from harness.figures import parse_figures
 from harness.problems import explain, unknown
+from harness.sweep import Method, expand, label_problems
 from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
 from harness.yaml_file import Document, KeyPath, Problem, read_yaml
@@ -24,22 +34,31 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length
 Overrides = dict[str, JsonValue]
 
 
+def _selection(name: str) -> str:
+    parse_action_selection(name)
+    return name
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class AlgorithmEntry(_Section):
-    """One row of the comparison."""
+    """One row of the comparison, or one a combination of the values in `sweep`."""
 
     algorithm: str | None = None  # id in the registry; the label itself when left out
     config: Overrides = {}
+    sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}  # field -> values
     per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
+    tasks: list[str] = Field(["*"], min_length=1)  # patterns of the tasks it runs on
 
 
 class Training(_Section):
     """The budget of every run."""
 
-    steps: int = Field(ge=1)  # gradient steps
+    steps: int = Field(ge=1)  # gradient steps on the data
+    # Afterwards, steps in the task's environment, each with a gradient step on what was seen too.
+    online_steps: int = Field(0, ge=0)
     precision: Literal["fp32", "mixed"] = "fp32"  # mixed: products may round to bfloat16 or TF32
     compile: bool = True  # part of a run's identity: eager code rounds differently
 
@@ -50,6 +69,8 @@ class EvaluationPlan(_Section):
     every: int = Field(ge=1)  # gradient steps
     episodes: int = Field(ge=1)  # per seed and evaluation
     protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
+    # More ways of acting, for those who can; measured after the last step, beside the scores.
+    action_selections: list[Annotated[str, AfterValidator(_selection)]] = []
 
 
 class Resources(_Section):
@@ -73,6 +94,7 @@ class Suite(_Section):
     training: Training
     evaluation: EvaluationPlan
     resources: Resources = Resources()
+    figures: list[Overrides] = []  # what the report draws beside its own: `harness/figures.py`
 
     @field_validator("seeds")
     @classmethod
@@ -86,8 +108,12 @@ class Suite(_Section):
     def seed_list(self) -> list[int]:
         return self.seeds if isinstance(self.seeds, list) else list(range(self.seeds))
 
-    def algorithm_id(self, label: str) -> str:
-        return self.algorithms[label].algorithm or label
+    @property
+    def methods(self) -> list[Method]:
+        """The rows of the comparison, in the file's order."""
+        return [
+            method for label, entry in self.algorithms.items() for method in expand(label, entry)
+        ]
 
 
 def load_suite(path: Path) -> tuple[Suite, Document]:
@@ -97,7 +123,8 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
         suite = Suite.model_validate_json(json.dumps(document.data, default=str), strict=True)
     except ValidationError as error:
         raise document.error(explain(error, document.data, Suite)) from error
-    problems = [*_algorithm_problems(suite), *_task_problems(suite)]
+    problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.methods)]
+    problems += parse_figures(suite.figures)[1]
     if problems:
         raise document.error(problems)
     return suite, document
@@ -117,7 +144,7 @@ def _task_entries(suite: Suite) -> Iterable[tuple[str, Overrides | None]]:
 
 
 def _task_problems(suite: Suite) -> Iterable[Problem]:
-    counts = Counter(task_id for task_id, _ in _task_entries(suite))
+    paths: dict[str, list[KeyPath]] = {}  # by the id that the task has with its options
     for i, entry in enumerate(suite.tasks):
         if isinstance(entry, dict) and len(entry) != 1:
             message = f"one task and its options a line, found {len(entry)} tasks"
@@ -125,18 +152,20 @@ def _task_problems(suite: Suite) -> Iterable[Problem]:
             continue
         task_id, options = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
         path: KeyPath = ("tasks", i) if options is None else ("tasks", i, task_id)
-        if counts[task_id] > 1:
-            yield Problem(path, f"task '{task_id}' is listed {counts[task_id]} times; keep one")
         try:
-            get_task(task_id, options)
+            paths.setdefault(get_task(task_id, options).id, []).append(path)
         except UserError as error:
             yield Problem(path, str(error))
+    for task_id, found in paths.items():
+        if len(found) > 1:
+            message = f"task '{task_id}' is listed {len(found)} times; keep one"
+            yield from (Problem(path, message) for path in found)
 
 
 def _algorithm_problems(suite: Suite) -> Iterable[Problem]:
     known = registry.entries()
     for label, entry in suite.algorithms.items():
-        found = suite.algorithm_id(label)
+        found = entry.algorithm or label
         if found not in known:
             path: KeyPath = ("algorithms", label) + (("algorithm",) if entry.algorithm else ())
             yield Problem(path, unknown("algorithm", found, known))
@@ -150,8 +179,9 @@ def find_suite(name: str) -> Path:
             return path
         raise UserError(f"There is no suite file {name}.{nearest(path.stem, suite_names())}")
     for folder in _suite_folders():
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
+        for file in sorted(folder.rglob("*.yaml")):
+            if name in {file.stem, str(file.relative_to(folder).with_suffix(""))}:
+                return file
     names = ", ".join(suite_names()) or "none"
     raise UserError(
         f"There is no suite '{name}'.{nearest(name, suite_names())} Suites here: {names}; "
@@ -161,7 +191,7 @@ def find_suite(name: str) -> Path:
 
 def suite_files() -> list[Path]:
     """The suite files of this project and of the current folder, sorted."""
-    return sorted({p.resolve() for folder in _suite_folders() for p in folder.glob("*.yaml")})
+    return sorted({p.resolve() for folder in _suite_folders() for p in folder.rglob("*.yaml")})
 
 
 def suite_names() -> list[str]:

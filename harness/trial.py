@@ -64,7 +64,7 @@ class Trial(BaseModel):
         for spec in self.specs:
             status = self.status(spec)
             if status is None and not self.stop_requested():
-                status = Status("running", 0, spec.steps, self.invocation, now())
+                status = Status("running", 0, spec.total_steps, self.invocation, now())
             if status is not None and status.state == "running":
                 failed = replace(status, state="failed", error=error, finished=now())
                 self.folder(spec).write_status(failed)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
 from harness.data.minari_format import Digests
+from harness.data.recipe import recipe_of
 from harness.data.store import (
     MANIFEST,
     DatasetFolder,
@@ -30,7 +31,6 @@ from harness.tasks.spec import TaskSpec
 
 _ROWS = "rows.npy"
 _LAYOUT = 1  # of the rows; a new number makes new caches
-_ARRAYS = ("observations/observation", "actions", "terminations", "truncations")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def cache_folder(task: TaskSpec) -> Path:
         {
             "layout": _LAYOUT,
             "dataset": task.dataset.id,
-            "arrays": {name: arrays[name]["sha256"] for name in _ARRAYS},
+            "arrays": {name: arrays[name]["sha256"] for name in recipe_of(task).inputs},
             "rewards": task.dataset.rewards,
         }
     )
@@ -118,15 +118,16 @@ def drop_rows(dataset_id: str) -> None:
 
 
 def _pack(task: TaskSpec, progress: Progress) -> Transitions:
-    from harness.data.relabel import rewards
-
+    recipe = recipe_of(task)
     path, manifest = DatasetFolder.of(task).data, DatasetFolder.of(task).manifest()
     digests = Digests()
     columns: dict[str, list[NDArray[Any]]] = {}
     done, total = 0, manifest["steps"]
     try:
-        for index, episode in enumerate(read_checked(task, _ARRAYS, digests)):
-            observations = episode["observations/observation"]
+        for index, episode in enumerate(read_checked(task, recipe.inputs, digests)):
+            done += len(episode["actions"])
+            episode = recipe.seen(task, episode)
+            observations = episode[recipe.inputs[0]]
             pieces = {
                 "observations": observations[:-1],
                 "next_observations": observations[1:],
@@ -134,9 +135,10 @@ def _pack(task: TaskSpec, progress: Progress) -> Transitions:
                 "terminals": episode["terminations"],
                 "timeouts": episode["truncations"],
             }
+            if "rewards" in episode:
+                pieces["rewards"] = episode["rewards"]
             for name, piece in pieces.items():
                 columns.setdefault(name, []).append(piece)
-            done += len(episode["actions"])
             if index % 500 == 0 or done == total:
                 progress(f"packing {task.id}", done, total)
     except (OSError, KeyError) as error:
@@ -144,5 +146,5 @@ def _pack(task: TaskSpec, progress: Progress) -> Transitions:
     if problems := check_arrays(task, manifest, digests):
         raise UserError(problems[0])
     joined = {name: np.concatenate(pieces) for name, pieces in columns.items()}
-    relabelled = rewards(task.dataset, joined["next_observations"])
-    return Transitions.pack(rewards=relabelled, **joined)
+    joined["rewards"] = recipe.rewards(task, joined)
+    return Transitions.pack(**joined)

@@ -6,25 +6,25 @@ from typing import Any
 
 from harness.data.store import MANIFEST, DatasetFolder, data_root
 from harness.errors import UserError, nearest
-from harness.tasks import TaskSpec, get_task, task_ids
-from harness.tasks.pointmaze import task_of_dataset
+from harness.tasks import TaskSpec, find_task, get_task, task_ids, task_of_dataset
 
 
 def datasets() -> list[dict[str, Any]]:
     """Every task's default dataset, then those of other sizes and seeds that are on disk.
 
-    Rows hold `id`, `tasks`, `transitions`, `state` (`made` or `absent`) and `path`.
+    Rows hold `id`, `tasks`, `transitions` (there are, or are asked for), `state` (`made` or
+    `absent`) and `path`.
     """
     tasks_of: dict[str, list[str]] = {}
     for task_id in task_ids():
         tasks_of.setdefault(get_task(task_id).dataset.id, []).append(task_id)
     rows = [_row(dataset_id, tasks) for dataset_id, tasks in tasks_of.items()]
     root = data_root() / "minari"
-    on_disk = sorted(path.parent.relative_to(root) for path in root.glob(f"*/*/{MANIFEST}"))
+    on_disk = sorted(path.parent.relative_to(root) for path in root.rglob(MANIFEST))
     for dataset_id in map(str, on_disk):
         task = task_of_dataset(dataset_id)
         if task is not None and dataset_id not in tasks_of:
-            rows.append(_row(dataset_id, tasks_of[get_task(task.id).dataset.id]))
+            rows.append(_row(dataset_id, tasks_of.get(get_task(task.id).dataset.id, [task.id])))
     return rows
 
 
@@ -32,24 +32,26 @@ def _row(dataset_id: str, tasks: list[str]) -> dict[str, Any]:
     task = task_of_dataset(dataset_id)
     assert task is not None
     folder = DatasetFolder.of(task)
+    asked = task.dataset.params.get("transitions", "all there are")
     return {
         "id": dataset_id,
         "tasks": tasks,
-        "transitions": task.dataset.params["transitions"],
+        "transitions": folder.manifest()["steps"] if folder.exists else asked,
         "state": "made" if folder.exists else "absent",
         "path": str(folder.path),
     }
 
 
 def resolve(name: str, *, transitions: int | None = None, seed: int | None = None) -> TaskSpec:
-    """The task meant by a task id, or the sparse task that learns from a dataset id.
+    """The task meant by a task id, or the (sparse) task that learns from a dataset id.
 
     Raises UserError for an unknown name, or for options beside a dataset id that already has them.
     """
     given = {"transitions": transitions, "data_seed": seed}
     options = {key: value for key, value in given.items() if value is not None}
-    if name in task_ids():
-        return get_task(name, options)
+    task = find_task(name, options)
+    if task is not None:
+        return task
     task = task_of_dataset(name)
     if task is None:
         known = [*task_ids(), *(row["id"] for row in datasets())]

@@ -6,14 +6,16 @@ import json
 import platform
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.data import minari_format
+from harness.data.recipe import Recipe, recipe_of
 from harness.data.store import (
     MANIFEST,
     DatasetFolder,
     appearing,
+    data_root,
     lock,
     make_command,
     write_errors_explained,
@@ -46,33 +48,27 @@ def make_dataset(
         if force or not folder.exists:
             with appearing(folder.path) as partial:
                 _write(task, partial, workers, progress)
-            _describe_namespace(folder.path.parent)
+            _describe_namespaces(task.dataset.id)
     return folder
 
 
 def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress) -> None:
-    from harness.data.recipes import pointmaze
+    recipe, what = recipe_of(task), f"making {task.dataset.id}"
+    asked = task.dataset.params.get("transitions")
 
-    params = task.dataset.params
-    maze, seed, transitions = str(params["maze"]), params["seed"], params["transitions"]
-    assert isinstance(seed, int)
-    assert isinstance(transitions, int)
-    what = f"making {task.dataset.id}"
-    progress(what, 0, transitions)
-    shards = pointmaze.shards(
-        maze,
-        transitions,
-        seed,
-        workers=workers,
-        progress=lambda done: progress(what, done, transitions),
-    )
-    episodes = (episode for shard in shards for episode in shard.episodes())
+    def heard(done: int) -> None:
+        # An import may not know how many steps there are.
+        progress(what, done, asked if isinstance(asked, int) else done + 1)
+
+    heard(0)
+    episodes = recipe.episodes(task, workers, heard)
     data = folder / "data"
     summary = minari_format.write(data, episodes)
-    (data / "metadata.json").write_text(json.dumps(_metadata(task, summary), indent=1))
+    progress(what, summary["steps"], summary["steps"])
+    (data / "metadata.json").write_text(json.dumps(_metadata(task, recipe, summary), indent=1))
     manifest = {
         "dataset": task.dataset.model_dump(mode="json", exclude={"rewards"}),
-        "constants": {"action_noise": pointmaze.ACTION_NOISE, "shard": pointmaze.SHARD_STEPS},
+        "constants": recipe.constants(task),
         "versions": _versions(),
         **summary,
     }
@@ -114,18 +110,14 @@ def read_checked(
         yield episode
 
 
-def _metadata(task: TaskSpec, summary: dict[str, Any]) -> dict[str, Any]:
+def _metadata(task: TaskSpec, recipe: Recipe, summary: dict[str, Any]) -> dict[str, Any]:
     from minari.serialization import serialize_space
 
-    from harness.data.recipes.point_physics import collection_environment
-    from harness.data.recipes.pointmaze import ACTION_NOISE
     from harness.tasks.environment import make_unwrapped
-    from harness.tasks.mazes import MAZES
 
-    maze = MAZES[str(task.dataset.params["maze"])]
-    collection = make_unwrapped(collection_environment(maze), maze.horizon)
+    origin = recipe.origin(task)
     evaluation = make_unwrapped(task.environment, task.horizon)
-    assert collection.spec is not None
+    assert origin.environment.spec is not None
     assert evaluation.spec is not None
     versions = _versions()
     made_with = ", ".join(f"{name} {versions[name]}" for name in _PACKAGES)
@@ -134,25 +126,19 @@ def _metadata(task: TaskSpec, summary: dict[str, Any]) -> dict[str, Any]:
         "total_steps": summary["steps"],
         "data_format": "hdf5",
         "jpeg_encoding": True,
-        "observation_space": serialize_space(collection.observation_space),
-        "action_space": serialize_space(collection.action_space),
-        "env_spec": collection.spec.to_json(),
+        "observation_space": serialize_space(origin.environment.observation_space),
+        "action_space": serialize_space(origin.environment.action_space),
+        "env_spec": origin.environment.spec.to_json(),
         "eval_env_spec": evaluation.spec.to_json(),
         "dataset_size": round(summary["bytes"] / 1e6, 1),
         "dataset_id": task.dataset.id,
-        "algorithm_name": "waypoint controller (breadth-first plan, PD law)",
+        "algorithm_name": origin.algorithm,
         "author": ["made on this machine by decision-flow-harness"],
-        "description": (
-            "LOCAL, not a download of the public dataset: D4RL's maze2d recipe rerun in "
-            f"gymnasium-robotics' {maze.title} maze, {summary['steps']} steps, action noise "
-            f"N(0, {ACTION_NOISE}^2), seed {task.dataset.params['seed']}. A new goal on arrival "
-            "or after the horizon, no reset in between; every goal-to-goal piece is one episode "
-            f"that ends in a truncation. Made with {made_with}."
-        ),
+        "description": f"{origin.text} Made with {made_with}.",
         "minari_version": versions["minari"],
         "ref_min_score": task.reference.min,
         "ref_max_score": task.reference.max,
-        "requirements": [f"{name}>={versions[name]}" for name in ("gymnasium-robotics", "mujoco")],
+        "requirements": [f"{name}>={versions[name]}" for name in origin.requirements],
     }
 
 
@@ -160,8 +146,9 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
-def _describe_namespace(folder: Path) -> None:
+def _describe_namespaces(dataset_id: str) -> None:
     """Minari expects a description in every namespace folder."""
-    path = folder / "namespace_metadata.json"
-    if not path.exists():
-        path.write_text(json.dumps({"description": "made locally by decision-flow-harness"}))
+    for namespace in list(PurePosixPath(dataset_id).parents)[:-1]:
+        path = data_root() / "minari" / namespace / "namespace_metadata.json"
+        if not path.exists():
+            path.write_text(json.dumps({"description": "made locally by decision-flow-harness"}))

@@ -21,9 +21,12 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
     groups = comparison.families
     if len(groups) > 1:
         groups = [comparison.everything, *groups]
+    groups = [group for group in groups if _shown(comparison, group)]
+    if not groups:
+        return []
     columns = min(COLUMNS, len(groups))
     rows = math.ceil(len(groups) / columns)
-    height = 0.24 * len(comparison.labels) + 0.75
+    height = 0.24 * max(len(_shown(comparison, group)) for group in groups) + 0.75
     width = 5.6 if columns == 1 else 2.6 * columns
     with styled():
         figure = Figure(figsize=(width, rows * height + 0.2), layout="constrained")
@@ -41,7 +44,9 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _panel(axes: Axes, comparison: Comparison, group: Group, styles: dict[str, Line]) -> None:
-    averages = {label: comparison.average(label, group.tasks) for label in comparison.labels}
+    averages = {
+        label: comparison.average(label, group.tasks) for label in _shown(comparison, group)
+    }
     best_first = sorted(averages, key=lambda label: _or_lowest(averages[label]), reverse=True)
     order = best_first[::-1]  # positions count from the bottom
     right = 1.0
@@ -66,7 +71,7 @@ def _panel(axes: Axes, comparison: Comparison, group: Group, styles: dict[str, L
                 markeredgewidth=0.7,
             )
         end = max(0.0, mean, -math.inf if math.isnan(high) else high)
-        _annotate(axes, end, position, f"{mean:.1f}")
+        _annotate(axes, end, position, f"{mean:.1f}{comparison.gate.mark(label, group.tasks)}")
         right = max(right, end)
     axes.set_xlim(right=right * 1.14)
     axes.axvline(0.0, color="#444444", linewidth=0.7)
@@ -78,6 +83,11 @@ def _panel(axes: Axes, comparison: Comparison, group: Group, styles: dict[str, L
     axes.grid(True, axis="x")
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_title(_title(comparison, group))
+
+
+def _shown(comparison: Comparison, group: Group) -> list[str]:
+    """The labels that the suite runs on all of the group's tasks."""
+    return [label for label in comparison.labels if comparison.applies(label, group.tasks)]
 
 
 def _annotate(axes: Axes, end: float, position: int, text: str) -> None:

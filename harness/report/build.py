@@ -8,13 +8,29 @@ from pathlib import Path
 import pandas as pd
 
 from harness.report import tables
+from harness.report.actions import action_grids
 from harness.report.bars import average_bars
 from harness.report.comparison import Comparison, compare
 from harness.report.curves import learning_curves
+from harness.report.figures import draw_requested, requested_tables
+from harness.report.figures.quantity_tables import table_grids, table_numbers
 from harness.report.html import page
 from harness.report.layout import score_grids, summary_grid
+from harness.report.multimodal import mode_grids, policy_numbers
+from harness.report.multimodal_figures import mode_figures
 from harness.report.notes import Notes, write_notes
-from harness.report.records import read_records
+from harness.report.records import Records, read_records
+from harness.report.style import Drawing
+
+AVERAGES = "Averages, best first. Lines are 95% intervals, dots single seeds."
+CURVES = (
+    "Learning curves: mean over seeds with its 95% band (Student's t, cut off at the panel's "
+    "edge). A curve covers the cell's finished runs, or all of them if none has."
+)
+MODES = (
+    "Tasks with known action modes: score, support, coverage and KL against the number of modes; "
+    "reward against KL; and where actions land in two dimensions. Methods act in their own ways."
+)
 
 
 @dataclass(frozen=True)
@@ -46,14 +62,17 @@ def build_report(suite_dir: Path) -> Report:
     records = read_records(suite_dir)
     comparison = compare(records)
     notes = write_notes(comparison)
-    grids = [*score_grids(comparison), summary_grid(comparison)]
-    folder = suite_dir / "figures"
-    folder.mkdir(exist_ok=True)
-    for old in (*folder.glob("curves*.p*"), *folder.glob("averages.p*")):
-        old.unlink()  # an earlier report may have had more pages
-    figures = (*average_bars(comparison, folder), *learning_curves(records, comparison, folder))
-    images = [path for path in figures if path.suffix == ".png"]
+    wanted = requested_tables(records)
+    grids = [*score_grids(comparison), summary_grid(comparison), *action_grids(comparison)]
+    grids += [grid for table in wanted for grid in table_grids(table, records, comparison)]
+    policies = policy_numbers(records)
+    grids += mode_grids(records, policies)
+    drawings = _draw(records, comparison, policies, suite_dir / "figures")
     title = records.suite.title
+    more = {table.slug: table_numbers(table, records, comparison) for table in wanted}
+    more["action_selections"] = tables.actions_csv(comparison)
+    for name, numbers in more.items():
+        _write_csv(suite_dir / f"{name}.csv", numbers)
     return Report(
         comparison,
         notes,
@@ -62,10 +81,32 @@ def build_report(suite_dir: Path) -> Report:
             latex=_write(suite_dir / "table.tex", tables.latex(title, grids, notes)),
             csv=_write_csv(suite_dir / "table.csv", tables.table_csv(comparison)),
             scores=_write_csv(suite_dir / "scores.csv", tables.scores_csv(comparison)),
-            figures=figures,
-            html=_write(suite_dir / "report.html", page(records, comparison, grids, notes, images)),
+            figures=tuple(path for drawing in drawings for path in drawing.files),
+            html=_write(
+                suite_dir / "report.html", page(records, comparison, grids, notes, drawings)
+            ),
         ),
     )
+
+
+def _draw(
+    records: Records, comparison: Comparison, policies: pd.DataFrame, folder: Path
+) -> list[Drawing]:
+    """Draw every figure into `folder`, which holds nothing else.
+
+    `policies` are the `policy_numbers` of the records.
+    """
+    folder.mkdir(exist_ok=True)
+    for old in (*folder.glob("*.png"), *folder.glob("*.pdf")):
+        old.unlink()  # an earlier report may have had others, or more pages
+    drawings = [
+        Drawing("Averages", AVERAGES, tuple(average_bars(comparison, folder))),
+        Drawing("Learning curves", CURVES, tuple(learning_curves(records, comparison, folder))),
+        *draw_requested(records, comparison, folder),
+    ]
+    if modes := mode_figures(records, comparison, policies, folder):
+        drawings.append(Drawing("Action modes", MODES, tuple(modes)))
+    return drawings
 
 
 def _write(path: Path, text: str) -> Path:

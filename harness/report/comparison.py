@@ -11,7 +11,9 @@ import pandas as pd
 
 from harness.errors import UserError, nearest
 from harness.report import stats
-from harness.report.records import Records, SuiteFile
+from harness.report.gate import Gate, critic_gate
+from harness.report.records import Records
+from harness.report.suite_file import SuiteFile
 
 # Which of a run's evaluations make its score. `last` involves no selection by online returns.
 PROTOCOLS = {
@@ -53,8 +55,10 @@ class Comparison:
     """Every number of the report that is about how well algorithms did."""
 
     suite: SuiteFile
-    scores: pd.DataFrame  # one row a planned run: task, label, seed, state, score (NaN: none)
+    scores: pd.DataFrame  # one row a planned run: task, label, seed, actions, state, score or NaN
+    action_scores: pd.DataFrame  # one a finished run and way of acting: task, …, actions, score
     cells: dict[tuple[str, str], Cell]
+    gate: Gate
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -75,6 +79,11 @@ class Comparison:
     @cached_property
     def everything(self) -> Group:
         return Group(f"all {len(self.tasks)} tasks", tuple(self.tasks))
+
+    def applies(self, label: str, tasks: Sequence[str]) -> bool:
+        """Whether the suite has the label run on all of the tasks."""
+        entry = next(entry for entry in self.suite.algorithms if entry.label == label)
+        return all(entry.runs_on(task) for task in tasks)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[stats.Scores] | None:
         """The label's scores by task, or None when a task has no finished seed."""
@@ -108,12 +117,15 @@ class Comparison:
 def compare(records: Records) -> Comparison:
     """Score every run by the suite's protocol. Raises UserError for an unknown protocol."""
     suite = records.suite
-    scores = records.runs[["task", "label", "seed", "state"]].merge(
-        final_scores(records.evaluations, suite.evaluation.protocol),
-        how="left",
-        on=["task", "label", "seed"],
-    )
-    scores.loc[scores["state"] != "done", "score"] = np.nan
+    planned = records.runs[["task", "label", "seed", "state"]]
+    own_way = {entry.label: entry.action_selection for entry in suite.algorithms}
+    planned.insert(3, "actions", planned["label"].map(own_way))
+    episodes = pd.concat([records.evaluations, records.other_actions])
+    measured = final_scores(episodes, suite.evaluation.protocol)
+    run = ["task", "label", "seed"]
+    finished = planned.loc[planned["state"] == "done", run]
+    action_scores = measured.merge(finished, on=run)
+    scores = planned.merge(action_scores, how="left", on=[*run, "actions"])
     cells = {}
     for task in suite.tasks:
         for algorithm in suite.algorithms:
@@ -123,17 +135,23 @@ def compare(records: Records) -> Comparison:
                 planned=len(runs),
                 failed=int((runs["state"] == "failed").sum()),
             )
-    return Comparison(suite=suite, scores=scores, cells=cells)
+    return Comparison(
+        suite=suite,
+        scores=scores,
+        action_scores=action_scores,
+        cells=cells,
+        gate=critic_gate(suite, action_scores, records.metrics.merge(finished, on=run)),
+    )
 
 
 def final_scores(evaluations: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """One row a run (task, label, seed) with its `score`, in points, under `protocol`."""
+    """One row a run and way of acting, with its `score`, in points, under `protocol`."""
     if protocol not in PROTOCOLS:
         raise UserError(
             f"suite.json asks for the evaluation protocol '{protocol}', known: "
             f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
         )
-    run = ["task", "label", "seed"]
+    run = ["task", "label", "seed", "actions"]
     last = evaluations[evaluations["step"] == evaluations.groupby(run)["step"].transform("max")]
     means: pd.Series[float] = last.groupby(run)["normalized_score"].mean()
     return means.rename("score").reset_index()

@@ -132,7 +132,7 @@ def _panel(axes: Axes, curves: Curves, task: str, shown: dict[str, Line]) -> Non
     axes.grid(True, axis="y")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
@@ -159,7 +159,8 @@ def _legend(figure: Figure, comparison: Comparison, shown: dict[str, Line], besi
             text.set_fontweight("bold")
 
 
-def _thousands(steps: float, _position: int) -> str:
+def thousands(steps: float, _position: int) -> str:
+    """An axis' steps in few letters: `500`, `20k`, `1M`."""
     if steps >= 1e6:
         return f"{steps / 1e6:g}M"
     return f"{steps / 1e3:g}k" if steps >= 1e3 else f"{steps:g}"

@@ -13,10 +13,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report.comparison import Comparison
+from harness.report.gate import UNUSABLE
 from harness.report.layout import MISSING, Grid
 from harness.report.notes import SMOKE, Notes
 from harness.report.records import Records
-from harness.report.style import PNG_DPI
+from harness.report.style import PNG_DPI, Drawing
 
 SCREEN_DPI = 125
 ALL_RUNS_SHOWN = 60  # longer lists of runs start folded
@@ -27,9 +28,9 @@ def page(
     comparison: Comparison,
     grids: Sequence[Grid],
     notes: Notes,
-    figures: Sequence[Path],
+    drawings: Sequence[Drawing],
 ) -> str:
-    """The report as HTML text; `figures` are PNG files."""
+    """The report as HTML text, with the PNG files of `drawings` in it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -41,9 +42,13 @@ def page(
     return environment.get_template("report.html").render(
         suite=records.suite,
         smoke=SMOKE,
+        unusable=UNUSABLE,
         grids=grids,
         notes=notes,
-        figures=[_figure(path) for path in figures],
+        figures=[
+            {"title": drawing.title, "caption": drawing.caption, "images": _images(drawing)}
+            for drawing in drawings
+        ],
         runs=runs,
         states=Counter(run["state"] for run in runs),
         failed=[run for run in runs if run["error"] or run["state"] == "failed"],
@@ -68,19 +73,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _figure(path: Path) -> dict[str, str]:
-    captions = {
-        "averages": "Averages, best first. Lines are 95% intervals, dots single seeds.",
-        "curves": "Learning curves: mean over seeds with its 95% band (Student's t, cut off at the "
-        "panel's edge). A curve covers the cell's finished runs, or all of them if none has.",
-    }
-    content = path.read_bytes()
-    pixels = int.from_bytes(content[16:20], "big")  # the width in a PNG's header
-    return {
-        "source": "data:image/png;base64," + base64.b64encode(content).decode("ascii"),
-        "width": f"{pixels * SCREEN_DPI / PNG_DPI:.0f}",
-        "caption": captions[path.stem.split("-")[0]],
-    }
+def _images(drawing: Drawing) -> list[dict[str, str]]:
+    contents = [path.read_bytes() for path in drawing.files if path.suffix == ".png"]
+    widths = [int.from_bytes(content[16:20], "big") for content in contents]  # a PNG's header
+    return [
+        {
+            "source": "data:image/png;base64," + base64.b64encode(content).decode("ascii"),
+            "width": f"{width * SCREEN_DPI / PNG_DPI:.0f}",
+        }
+        for content, width in zip(contents, widths, strict=True)
+    ]
 
 
 def _runs(records: Records, comparison: Comparison) -> list[dict[str, str]]:

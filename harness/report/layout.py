@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from harness.report import stats
-from harness.report.comparison import Cell, Comparison, Group
+from harness.report.comparison import Comparison, Group
 
 MAX_COLUMNS = 7
 MISSING = "–"
@@ -18,17 +18,18 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Text:
-    """One printed cell: `value`, its `spread` (after ±), and a `note` in words."""
+    """One printed cell: `value`, its `mark` (†), `spread` (after ±), and a `note` in words."""
 
     value: str
     spread: str = ""
     note: str = ""
     bold: bool = False
+    mark: str = ""
 
     def __str__(self) -> str:
         spread = f" ± {self.spread}" if self.spread else ""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.value}{spread}{note}"
+        return f"{self.value}{self.mark}{spread}{note}"
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,15 @@ def summary_grid(comparison: Comparison) -> Grid:
         if leader is None or label not in strata:
             continue
         scores = strata[label]
-        average = Text(_points(float(stats.average(scores))), bold=label in best)
+        mark = comparison.gate.mark(label, tasks)
+        average = Text(points(float(stats.average(scores))), bold=label in best, mark=mark)
         cells = [
-            average if several else cell_text(comparison.cells[tasks[0], label], label in best),
+            average if several else _score(comparison, tasks[0], label, label in best),
             _interval(comparison.average_interval(label, tasks)),
         ]
         if several:
             cells += [
-                Text(_points(float(stats.interquartile_mean(scores)))),
+                Text(points(float(stats.interquartile_mean(scores)))),
                 _interval(stats.bootstrap_interval(scores, stats.interquartile_mean)),
             ]
         chance = stats.probability_of_improvement(strata[leader], scores)
@@ -127,35 +129,39 @@ def summary_grid(comparison: Comparison) -> Grid:
     return Grid(title, tuple(columns), tuple(rows))
 
 
-def cell_text(cell: Cell, bold: bool) -> Text:
+def _score(comparison: Comparison, task: str, label: str, bold: bool) -> Text:
     """`mean ± std`, `failed`, or a dash; with the seeds that count where some do not."""
+    cell = comparison.cells[task, label]
     finished = len(cell.scores)
     if finished == 0:
         return Text("failed" if cell.failed else MISSING)
     note = f"{finished}/{cell.planned} seeds" if finished < cell.planned else ""
-    return Text(_points(cell.mean), _points(cell.std) if finished > 1 else "", note, bold)
+    spread = points(cell.std) if finished > 1 else ""
+    return Text(points(cell.mean), spread, note, bold, comparison.gate.mark(label, [task]))
 
 
 def _scores(comparison: Comparison, task: str) -> tuple[Text, ...]:
     best = comparison.best([task])
-    return tuple(
-        cell_text(comparison.cells[task, label], label in best) for label in comparison.labels
-    )
+    return tuple(_score(comparison, task, label, label in best) for label in comparison.labels)
 
 
 def _averages(comparison: Comparison, group: Group) -> tuple[Text, ...]:
     best = comparison.best(group.tasks)
-    return tuple(
-        Text(_points(comparison.average(label, group.tasks)), bold=label in best)
-        for label in comparison.labels
-    )
+    return tuple(_average(comparison, label, group, label in best) for label in comparison.labels)
 
 
-def _points(value: float | None) -> str:
+def _average(comparison: Comparison, label: str, group: Group, bold: bool) -> Text:
+    value = comparison.average(label, group.tasks)
+    mark = comparison.gate.mark(label, group.tasks) if value is not None else ""
+    return Text(points(value), bold=bold, mark=mark)
+
+
+def points(value: float | None) -> str:
+    """A number of points as tables print it."""
     return MISSING if value is None else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: never "-0.0"
 
 
 def _interval(interval: stats.Interval) -> Text:
     if math.isnan(interval.low):
         return Text(MISSING)
-    return Text(f"[{_points(interval.low)}, {_points(interval.high)}]")
+    return Text(f"[{points(interval.low)}, {points(interval.high)}]")

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from harness.report.actions import actions_note
 from harness.report.comparison import PROTOCOLS, Comparison
-from harness.report.records import SuiteFile
+from harness.report.multimodal import GRID_NOTE
+from harness.report.multimodal import SUITE as MULTIMODAL
+from harness.report.suite_file import SuiteFile
 from harness.tasks.spec import TaskSpec
 
 SMOKE = "SMOKE RUN: numbers mean nothing"
@@ -21,28 +24,36 @@ class Notes:
 
     smoke: bool
     protocol: str
+    actions: str  # empty if not recorded
+    gate: tuple[str, ...]
     statistics: tuple[str, ...]
     tasks: tuple[str, ...]
 
     @property
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
-        return (self.protocol, *self.statistics)
+        actions = (self.actions,) if self.actions else ()
+        return (self.protocol, *actions, *self.gate, *self.statistics)
 
 
 def write_notes(comparison: Comparison) -> Notes:
     """The notes of a comparison, in plain text."""
     suite = comparison.suite
-    statistics = (_cells(suite), _bold(suite), _intervals(comparison))
+    statistics: tuple[str, ...] = (_cells(comparison), _bold(suite), _intervals(comparison))
+    if any(task.suite == MULTIMODAL for task in suite.tasks):
+        statistics += (GRID_NOTE,)
     tasks = (*(_task(task) for task in suite.tasks), *_semantics(suite))
-    return Notes(suite.smoke, _protocol(suite), statistics, tasks)
+    gate = comparison.gate.notes() if any(e.learns_critic for e in suite.algorithms) else ()
+    return Notes(suite.smoke, _protocol(suite), actions_note(suite), gate, statistics, tasks)
 
 
 def _task(task: TaskSpec) -> str:
     data, environment, reference = task.dataset, task.environment, task.reference
+    is_made = data.source == "recipe"
+    origin = "made locally by the recipe" if is_made else "given on this machine, imported by"
     wrappers = f", wrapped by {', '.join(environment.wrappers)}" if environment.wrappers else ""
     return (
-        f"{task.id}: data {data.id}, made locally by the recipe {data.recipe} "
+        f"{task.id}: data {data.id}, {origin} {data.recipe} "
         f"({_arguments(data.params)}), rewards {data.rewards}. Environment {environment.id} "
         f"({_arguments(environment.kwargs)}){wrappers}; horizon {task.horizon:,} steps. "
         f"Normalized score = 100 (return - {reference.min:g}) / ({reference.max:g} - "
@@ -68,13 +79,15 @@ def _protocol(suite: SuiteFile) -> str:
     )
 
 
-def _cells(suite: SuiteFile) -> str:
-    if len(suite.seeds) == 1:
-        return "Cells: the score of the only seed, so no spread is given."
+def _cells(comparison: Comparison) -> str:
+    everywhere = all(comparison.applies(label, comparison.tasks) for label in comparison.labels)
+    dash = "" if everywhere else " '–' also: the suite does not run the method on that task."
+    if len(comparison.suite.seeds) == 1:
+        return f"Cells: the score of the only seed, so no spread is given.{dash}"
     return (
         "Cells: mean ± standard deviation over seeds (population, ddof = 0; scaled with the "
         "scores, never shifted). '(2/3 seeds)': only these finished and count. 'failed': no seed "
-        "finished and one failed. '–': nothing finished yet; an average needs every task."
+        "finished and one failed. '–': nothing finished yet; an average needs every task." + dash
     )
 
 

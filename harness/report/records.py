@@ -7,17 +7,26 @@ to another spec has a `state` that says so instead of scores.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.tasks.spec import TaskSpec
+from harness.report.suite_file import PlannedRun, SuiteFile
 
-_EVALUATION_COLUMNS = ("step", "episode", "return", "length", "success", "normalized_score")
+# Columns that a file must have, by its name; `actions` is not among them, as older files lack it.
+_COLUMNS = {
+    "evaluations": ("step", "episode", "return", "length", "success", "normalized_score"),
+    "metrics": ("step", "name", "value"),
+    "timings": ("step", "action_latency_ms"),
+    "measures": ("step", "episode", "name", "value"),
+    "online": ("step", "episode", "length", "normalized_score"),
+}
+_KEYS = ("task", "label", "seed", "actions")
 _STATUS_COLUMNS = (
     "step",
     "total_steps",
@@ -31,51 +40,6 @@ _STATUS_COLUMNS = (
 )
 
 
-class AlgorithmEntry(BaseModel, frozen=True):
-    """One column of the comparison; `label` names it, `id` is the registered method."""
-
-    label: str
-    id: str
-    title: str
-    paper: str
-    family: str
-    config: dict[str, Any]
-
-
-class EvaluationPlan(BaseModel, frozen=True):
-    """Evaluate every `every` gradient steps over `episodes` episodes; score by `protocol`."""
-
-    every: int
-    episodes: int
-    protocol: str
-
-
-class PlannedRun(BaseModel, frozen=True):
-    """One (task, label, seed); `path` is relative to the suite's folder."""
-
-    task: str
-    label: str
-    seed: int
-    path: str
-    hash: str
-
-
-class SuiteFile(BaseModel, frozen=True):
-    """What `suite.json` says was planned."""
-
-    name: str
-    title: str
-    question: str
-    command: str
-    tasks: list[TaskSpec]
-    algorithms: list[AlgorithmEntry]
-    seeds: list[int]
-    steps: int
-    evaluation: EvaluationPlan
-    runs: list[PlannedRun]
-    smoke: bool
-
-
 @dataclass(frozen=True)
 class Records:
     """A suite's results as tables.
@@ -83,14 +47,22 @@ class Records:
     `runs` has one row a planned run: task, label, seed, path, state (done, running, interrupted,
     failed, missing, or stale when the folder holds a different spec), step, total_steps, error,
     started, finished, train_seconds, evaluation_seconds, wall_seconds, steps_per_second,
-    action_latency_ms. `evaluations` has one row an episode: task, label, seed and the columns of
-    `evaluations.csv`. `specs` and `provenance` hold the JSON files by run path, where present.
+    action_latency_ms. The other tables have one row a row of the runs' CSV files of that name,
+    with task, label, seed and `actions` (how the policy acted). `evaluations` holds the episodes
+    that count, of the algorithms' own ways of acting; `other_actions` those of further ways, after
+    the last step. `online` holds the episodes of training in the environment. `specs` and
+    `provenance` hold the JSON files by run path, where present.
     """
 
     folder: Path
     suite: SuiteFile
     runs: pd.DataFrame
     evaluations: pd.DataFrame
+    other_actions: pd.DataFrame
+    metrics: pd.DataFrame
+    timings: pd.DataFrame
+    measures: pd.DataFrame
+    online: pd.DataFrame
     specs: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
 
@@ -98,15 +70,14 @@ class Records:
 def read_records(folder: Path) -> Records:
     """Read one suite's folder. Raises UserError if it or its `suite.json` cannot be used."""
     suite = _read_suite(folder)
+    own_way = {entry.label: entry.action_selection for entry in suite.algorithms}
     rows: list[dict[str, Any]] = []
-    evaluations: list[pd.DataFrame] = []
-    specs: dict[str, dict[str, Any]] = {}
-    provenance: dict[str, dict[str, Any]] = {}
+    found = _Found()
     for run in suite.runs:
         row: dict[str, Any] = {"task": run.task, "label": run.label, "seed": run.seed}
         row["path"] = run.path
         try:
-            row |= _read_run(folder / run.path, run, specs, provenance, evaluations)
+            row |= _read_run(folder / run.path, run, own_way[run.label], found)
         except (OSError, ValueError, KeyError) as problem:
             row |= {
                 "state": "failed",
@@ -114,16 +85,35 @@ def read_records(folder: Path) -> Records:
             }
         rows.append(row)
     keys = ["task", "label", "seed", "path", "state"]
-    runs = pd.DataFrame(rows, columns=[*keys, *_STATUS_COLUMNS, "action_latency_ms"])
-    empty = pd.DataFrame(columns=[*keys[:3], *_EVALUATION_COLUMNS]).astype({"seed": int})
     return Records(
         folder=folder,
         suite=suite,
-        runs=runs,
-        evaluations=pd.concat(evaluations, ignore_index=True) if evaluations else empty,
-        specs=specs,
-        provenance=provenance,
+        runs=pd.DataFrame(rows, columns=[*keys, *_STATUS_COLUMNS, "action_latency_ms"]),
+        evaluations=found.table("evaluations"),
+        other_actions=found.table("other_actions"),
+        metrics=found.table("metrics"),
+        timings=found.table("timings"),
+        measures=found.table("measures"),
+        online=found.table("online"),
+        specs=found.specs,
+        provenance=found.provenance,
     )
+
+
+class _Found:
+    """What the run folders held, collected run by run."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, dict[str, Any]] = {}
+        self.provenance: dict[str, dict[str, Any]] = {}
+        self.tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
+
+    def table(self, name: str) -> pd.DataFrame:
+        if self.tables[name]:
+            return pd.concat(self.tables[name], ignore_index=True)
+        columns = _COLUMNS["evaluations" if name == "other_actions" else name]
+        numbers = {column: float for column in columns if column != "name"}
+        return pd.DataFrame(columns=[*_KEYS, *columns]).astype({"seed": int, **numbers})
 
 
 def _read_suite(folder: Path) -> SuiteFile:
@@ -143,34 +133,40 @@ def _read_suite(folder: Path) -> SuiteFile:
         raise UserError(f"{path} is malformed{key}: {first['msg']}. {again}") from error
 
 
-def _read_run(
-    path: Path,
-    run: PlannedRun,
-    specs: dict[str, dict[str, Any]],
-    provenance: dict[str, dict[str, Any]],
-    evaluations: list[pd.DataFrame],
-) -> dict[str, Any]:
-    """The run's row; its files are added to the three collections."""
+def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[str, Any]:
+    """The run's row; its files are added to what was found."""
     if not (path / "status.json").exists():
         return {"state": "missing"}
     spec = json.loads((path / "spec.json").read_text("utf-8"))
     if spec["hash"] != run.hash:
         return {"state": "stale", "error": "the folder holds a run of a different spec"}
-    specs[run.path] = spec
+    found.specs[run.path] = spec
     if (path / "provenance.json").exists():
-        provenance[run.path] = json.loads((path / "provenance.json").read_text("utf-8"))
+        found.provenance[run.path] = json.loads((path / "provenance.json").read_text("utf-8"))
     status = json.loads((path / "status.json").read_text("utf-8"))
     row = {"state": status["state"]} | {key: status.get(key) for key in _STATUS_COLUMNS}
-    if (path / "timings.csv").exists():
-        row["action_latency_ms"] = pd.read_csv(path / "timings.csv")["action_latency_ms"].median()
-    episodes = None
-    if (path / "evaluations.csv").exists():
-        episodes = pd.read_csv(path / "evaluations.csv")
-        absent = [column for column in _EVALUATION_COLUMNS if column not in episodes]
-        if absent:
-            raise ValueError(f"evaluations.csv lacks {', '.join(absent)}")
-    if episodes is not None and len(episodes):
-        evaluations.append(episodes.assign(task=run.task, label=run.label, seed=run.seed))
-    elif status["state"] == "done":
+    tables = {name: _read_table(path, name, run, own_way) for name in _COLUMNS}
+    episodes = tables.pop("evaluations")
+    own = episodes["actions"] == own_way
+    if status["state"] == "done" and not own.any():
         raise ValueError("it is marked done but has no evaluations")
-    return row
+    tables |= {"evaluations": episodes[own], "other_actions": episodes[~own]}
+    for name, table in tables.items():
+        if len(table):
+            found.tables[name].append(table)
+    times = tables["timings"]
+    latency = times.loc[times["actions"] == own_way, "action_latency_ms"].median()
+    return row | {"action_latency_ms": latency}
+
+
+def _read_table(path: Path, name: str, run: PlannedRun, own_way: str) -> pd.DataFrame:
+    """One CSV file of a run, empty if there is none. Raises ValueError for missing columns."""
+    if not (path / f"{name}.csv").exists():
+        return pd.DataFrame(columns=[*_KEYS, *_COLUMNS[name]])
+    table = pd.read_csv(path / f"{name}.csv")
+    absent = [column for column in _COLUMNS[name] if column not in table]
+    if absent:
+        raise ValueError(f"{name}.csv lacks {', '.join(absent)}")
+    if "actions" not in table:
+        table["actions"] = own_way
+    return table.assign(task=run.task, label=run.label, seed=run.seed)

@@ -65,6 +65,15 @@ class Line:
         return red, green, blue
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report: its title, what it shows in words, and its files (PNG and PDF)."""
+
+    title: str
+    caption: str
+    files: tuple[Path, ...]
+
+
 CONTEXT = Line(colour="#BBBBBB", dash="solid", width=0.8)
 
 

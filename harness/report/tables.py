@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from harness.report.actions import action_table
 from harness.report.comparison import Comparison
 from harness.report.layout import Grid, Row, Text
 from harness.report.notes import SMOKE, Notes
@@ -35,6 +37,8 @@ _LATEX = {
     "≥": r"$\ge$",
     "→": r"$\to$",
     "–": "--",
+    "†": r"$^\dagger$",
+    "ρ": r"$\rho$",
     "…": r"\ldots{}",
 }
 
@@ -92,12 +96,17 @@ def latex(title: str, grids: list[Grid], notes: Notes) -> str:
 def table_csv(comparison: Comparison) -> pd.DataFrame:
     """One row a task (or average) and algorithm, numbers in full precision, for other programs."""
     rows: list[dict[str, Any]] = []
+    own_way = {entry.label: entry.action_selection for entry in comparison.suite.algorithms}
     for task in comparison.tasks:
         best = comparison.best([task])
         for label in comparison.labels:
             cell = comparison.cells[task, label]
             counts = {"seeds": len(cell.scores), "planned_seeds": cell.planned}
-            row = {"task": task, "algorithm": label, **counts, "failed_seeds": cell.failed}
+            row = {"task": task, "algorithm": label, "actions": own_way[label], **counts}
+            row |= {
+                "failed_seeds": cell.failed,
+                "critic_usable": _usable(comparison, [task], label),
+            }
             if len(cell.scores):
                 row |= {"mean": cell.mean, "std": cell.std, **_bounds(cell.interval)}
             rows.append(row | {"best": label in best})
@@ -108,12 +117,16 @@ def table_csv(comparison: Comparison) -> pd.DataFrame:
         best = comparison.best(group.tasks)
         for label in comparison.labels:
             row = {"task": f"average ({group.name})", "algorithm": label, "best": label in best}
+            row["actions"] = own_way[label]
+            row["critic_usable"] = _usable(comparison, group.tasks, label)
             row["mean"] = comparison.average(label, group.tasks)
             rows.append(row | _bounds(comparison.average_interval(label, group.tasks)))
     numbers = ["mean", "std", "ci95_low", "ci95_high"]
     counted = ["seeds", "planned_seeds", "failed_seeds"]
-    table = pd.DataFrame(rows, columns=["task", "algorithm", *numbers, *counted, "best"])
-    return _with_budget(table.astype(dict.fromkeys(counted, "Int64")), comparison)
+    names = ["task", "algorithm", "actions", *numbers, *counted, "best", "critic_usable"]
+    table = pd.DataFrame(rows, columns=names)
+    kinds = {**dict.fromkeys(counted, "Int64"), "critic_usable": "boolean"}
+    return _with_budget(table.astype(kinds), comparison)
 
 
 def scores_csv(comparison: Comparison) -> pd.DataFrame:
@@ -121,9 +134,23 @@ def scores_csv(comparison: Comparison) -> pd.DataFrame:
     return _with_budget(comparison.scores, comparison)
 
 
+def actions_csv(comparison: Comparison) -> pd.DataFrame:
+    """One row a task, algorithm and way of acting, in full precision."""
+    return _with_budget(action_table(comparison), comparison)
+
+
 def escape_latex(text: str) -> str:
     """`text` with every character that LaTeX would read as a command made literal."""
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | None:
+    """False where the label trusts an unusable critic; None where nothing was to be judged."""
+    entry = next(e for e in comparison.suite.algorithms if e.label == label)
+    verdicts = [comparison.gate.verdicts[task].usable for task in tasks]
+    if None in verdicts or not entry.learns_critic or not comparison.applies(label, tasks):
+        return None
+    return not comparison.gate.mark(label, tasks)
 
 
 def _with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
@@ -151,7 +178,7 @@ def _md_bold(text: str, bold: bool) -> str:
 def _md_text(cell: Text) -> str:
     spread = f" ± {cell.spread}" if cell.spread else ""
     note = f" ({cell.note})" if cell.note else ""
-    return _md_bold(cell.value, cell.bold) + spread + note
+    return _md_bold(cell.value, cell.bold) + cell.mark + spread + note
 
 
 def _latex_header(column: str) -> str:
@@ -170,4 +197,4 @@ def _latex_text(cell: Text) -> str:
     value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.bold else escape_latex(cell.value)
     spread = rf"{{\tiny\,$\pm$\,{cell.spread}}}" if cell.spread else ""
     note = rf" {{\tiny({escape_latex(cell.note)})}}" if cell.note else ""
-    return value + spread + note
+    return value + escape_latex(cell.mark) + spread + note

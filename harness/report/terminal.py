@@ -22,7 +22,8 @@ def render_terminal(report: Report) -> RenderableType:
         grids = [*algorithms_by_tasks(comparison, MAX_COLUMNS), *grids]
     warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
     tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
-    return Group(*warning, *tables, RichText(notes.protocol, style="dim"))
+    said = [notes.protocol, notes.actions, *notes.gate[1:]]
+    return Group(*warning, *tables, *(RichText(text, style="dim") for text in said if text))
 
 
 def _table(grid: Grid) -> Table:

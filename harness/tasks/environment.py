@@ -1,15 +1,20 @@
-"""Building evaluation environments from their specs (imports gymnasium and, for mazes, MuJoCo)."""
+"""Building evaluation environments from their specs (imports gymnasium and what they need)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tasks.robotics import light_mazes
+from harness.tasks import d4rl_wrappers as d4rl
 from harness.tasks.spec import EnvironmentSpec
+
+Environment = gym.Env[Any, Any]
 
 
 class PointState(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]]):
@@ -23,10 +28,19 @@ class PointState(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]
         return np.asarray(observation["observation"], np.float32)
 
 
-_WRAPPERS = {"point-state": PointState}
+_WRAPPERS: dict[str, Callable[[Environment], Environment]] = {
+    "point-state": PointState,
+    "pen-drop": d4rl.PenDrop,
+    "door-distance": partial(d4rl.PalmDistance, hand="door"),
+    "hammer-distance": partial(d4rl.PalmDistance, hand="hammer"),
+    "relocate-distance": partial(d4rl.PalmDistance, hand="relocate"),
+    "healthy-reward": d4rl.HealthyReward,
+    "held-success": d4rl.HeldSuccess,
+    "float32": d4rl.Float32,
+}
 
 
-def make(spec: EnvironmentSpec, horizon: int) -> gym.Env[Any, Any]:
+def make(spec: EnvironmentSpec, horizon: int) -> Environment:
     """The environment of a spec with its time limit (steps) and wrappers."""
     env = make_unwrapped(spec, horizon)
     for name in spec.wrappers:
@@ -34,7 +48,21 @@ def make(spec: EnvironmentSpec, horizon: int) -> gym.Env[Any, Any]:
     return env
 
 
-def make_unwrapped(spec: EnvironmentSpec, horizon: int) -> gym.Env[Any, Any]:
+def make_unwrapped(spec: EnvironmentSpec, horizon: int) -> Environment:
     """The same without our wrappers, as Minari's metadata describes it."""
-    with light_mazes():
-        return gym.make(spec.id, max_episode_steps=horizon, disable_env_checker=True, **spec.kwargs)
+    arguments: dict[str, Any] = dict(spec.kwargs)
+    with _care(spec.id):
+        return gym.make(spec.id, max_episode_steps=horizon, disable_env_checker=True, **arguments)
+
+
+def _care(environment_id: str) -> AbstractContextManager[None]:
+    """What makes environments cheaper or quieter. Imports MuJoCo only for those that need it."""
+    if environment_id.startswith(("PointMaze", "AdroitHand")):
+        from harness.tasks.robotics import light_environments
+
+        return light_environments()
+    if environment_id.startswith("HalfCheetah"):
+        from harness.tasks.quiet import quiet_loading
+
+        return quiet_loading()
+    return nullcontext()

@@ -10,12 +10,11 @@ medium (44.26, 297.46), large (30.57, 303.49), open (11.18, 27.17).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import UserError
 from harness.tasks.mazes import MAZES, Maze
+from harness.tasks.options import sized_id, task_of_sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 DEFAULT_TRANSITIONS = 1_000_000
@@ -41,7 +40,6 @@ _SOURCE = (
     "metadata of the public Minari dataset D4RL/pointmaze/{maze}{dense}-v2 (second-hand: quoted by "
     "public code that reads it), which belongs to this environment; not D4RL's maze2d values"
 )
-_DATASET_ID = re.compile(r"pointmaze/(?P<maze>[a-z]+)(-(?P<size>\d+k?))?(-seed(?P<seed>\d+))?-v0")
 
 
 def task_ids() -> list[str]:
@@ -49,41 +47,26 @@ def task_ids() -> list[str]:
     return [f"pointmaze/{name}{kind}" for kind in ("", "-dense") for name in MAZES]
 
 
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec:
-    """The spec of a known task id; `options` may hold `transitions` and `data_seed`.
+def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+    """The spec of a PointMaze task; `options` may hold `transitions` and `data_seed`.
 
-    Raises UserError for an option that does not exist or cannot be.
+    None for an id that is not PointMaze's. Raises UserError for an option that cannot be.
     """
-    allowed = ("transitions", "data_seed")
-    for name, value in options.items():
-        if name not in allowed:
-            raise UserError(f"{task_id} has no option '{name}'; it takes {' and '.join(allowed)}.")
-        lowest = 1 if name == "transitions" else 0
-        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-            raise UserError(
-                f"{task_id}: option '{name}' must be a whole number of at least {lowest}, "
-                f"found {value!r}."
-            )
-    transitions = options.get("transitions", DEFAULT_TRANSITIONS)
-    seed = options.get("data_seed", 0)
+    if task_id not in task_ids():
+        return None
+    numbers = whole_numbers(task_id, options, {"transitions": 1, "data_seed": 0})
     name = task_id.removeprefix("pointmaze/").removesuffix("-dense")
-    return _spec(MAZES[name], task_id.endswith("-dense"), transitions, seed)
+    return _spec(
+        MAZES[name],
+        task_id.endswith("-dense"),
+        numbers.get("transitions", DEFAULT_TRANSITIONS),
+        numbers.get("data_seed", 0),
+    )
 
 
 def task_of_dataset(dataset_id: str) -> TaskSpec | None:
     """The sparse task that learns from a dataset with this id, or None if it is not ours."""
-    match = _DATASET_ID.fullmatch(dataset_id)
-    if match is None or match["maze"] not in MAZES:
-        return None
-    size = match["size"]
-    transitions = (
-        DEFAULT_TRANSITIONS
-        if size is None
-        else int(size.removesuffix("k")) * (1000 if size.endswith("k") else 1)
-    )
-    if transitions < 1:
-        return None
-    return _spec(MAZES[match["maze"]], False, transitions, int(match["seed"] or 0))
+    return task_of_sized_id(build, dataset_id)
 
 
 def _spec(maze: Maze, dense: bool, transitions: int, seed: int) -> TaskSpec:
@@ -94,7 +77,11 @@ def _spec(maze: Maze, dense: bool, transitions: int, seed: int) -> TaskSpec:
         title=f"PointMaze {maze.title}{' (dense)' if dense else ''}",
         suite="pointmaze",
         dataset=DatasetRef(
-            id=_dataset_id(maze, transitions, seed),
+            id=sized_id(
+                f"pointmaze/{maze.name}",
+                None if transitions == DEFAULT_TRANSITIONS else transitions,
+                seed,
+            ),
             source="recipe",
             recipe="pointmaze",
             params={"maze": maze.name, "transitions": transitions, "seed": seed},
@@ -115,11 +102,3 @@ def _spec(maze: Maze, dense: bool, transitions: int, seed: int) -> TaskSpec:
             min=low, max=high, source=_SOURCE.format(maze=maze.name, dense=suffix)
         ),
     )
-
-
-def _dataset_id(maze: Maze, transitions: int, seed: int) -> str:
-    size = ""
-    if transitions != DEFAULT_TRANSITIONS:
-        thousands, rest = divmod(transitions, 1000)
-        size = f"-{transitions}" if rest else f"-{thousands}k"
-    return f"pointmaze/{maze.name}{size}{f'-seed{seed}' if seed else ''}-v0"

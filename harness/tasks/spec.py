@@ -24,14 +24,15 @@ class DatasetRef(_Spec):
 
     Attributes:
         id: Minari id it is stored under, such as `pointmaze/umaze-150k-v0`.
-        source: how it gets here; a `recipe` regenerates it on this machine.
-        recipe: name of the recipe.
-        params: the recipe's parameters.
+        source: where its bytes are from; a `recipe` makes them on this machine, `minari` datasets
+            are there already and imported.
+        recipe: name of what makes or imports it, a module of `harness.data.recipes`.
+        params: the recipe's parameters; `transitions` is the number of steps asked for, None all.
         rewards: the rule that makes the task's rewards from it.
     """
 
     id: str
-    source: Literal["recipe"]
+    source: Literal["recipe", "minari"]
     recipe: str
     params: dict[str, JsonValue]
     rewards: str

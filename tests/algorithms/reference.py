@@ -129,7 +129,9 @@ def random_batch(seeds: int, size: int) -> Batch:
     actions = 2 * torch.rand(seeds, size, ACTION_DIM, generator=generator) - 1
     rewards = torch.randn(seeds, size, generator=generator)
     masks = (torch.arange(size) % 3 != 2).float().expand(seeds, size)
-    return Batch(obs, actions, rewards, next_obs, masks)
+    returns = torch.randn(seeds, size, generator=generator)
+    previous_actions = 2 * torch.rand(seeds, size, ACTION_DIM, generator=generator) - 1
+    return Batch(obs, actions, rewards, next_obs, masks, returns, previous_actions)
 
 
 Function = Callable[..., Tensor]

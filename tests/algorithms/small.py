@@ -8,6 +8,7 @@ import numpy as np
 
 from algorithms import registry
 from algorithms.engine import Engine
+from algorithms.networks import Network
 from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
 
@@ -20,13 +21,24 @@ def make_engine(
     seeds: tuple[int, ...] = (0, 1),
     *,
     total_steps: int = 40,
+    online_steps: int = 0,
     compile: bool = False,  # noqa: A002
+    known_q: Network | None = None,
     **overrides: Any,
 ) -> Engine:
     small = {"hidden_dims": (16, 16), "batch_size": 32, **overrides}
+    if known_q:
+        small = {"known_q": True, "normalize_observations": False, **small}
     config = resolve_config(algorithm_id, small)
     return Engine(
-        algorithm_id, config, transitions, seeds, total_steps=total_steps, compile=compile
+        algorithm_id,
+        config,
+        transitions,
+        seeds,
+        total_steps=total_steps,
+        online_steps=online_steps,
+        compile=compile,
+        known_q=known_q,
     )
 
 

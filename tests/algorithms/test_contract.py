@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from algorithms import registry
-from algorithms.base import Networks
+from algorithms.base import Config, Networks
 from algorithms.engine import Engine
 from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
@@ -40,14 +40,15 @@ def test_opens_with_its_provenance_and_deviations(algorithm_id: str) -> None:
 
 @algorithms
 def test_every_config_field_has_a_comment(algorithm_id: str) -> None:
-    config = registry.load(algorithm_id).Config
-    source = inspect.getsource(config)
-    lines = source.splitlines()
-    fields = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.AnnAssign)]
-    assert fields
-    for node in fields:
-        assert node.end_lineno is not None
-        assert "  # " in lines[node.end_lineno - 1], ast.unparse(node)
+    own, *_ = families = registry.load(algorithm_id).Config.__mro__
+    for config in families[: families.index(Config) + 1]:
+        source = inspect.getsource(config)
+        lines = source.splitlines()
+        fields = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.AnnAssign)]
+        assert fields or config is not own
+        for node in fields:
+            assert node.end_lineno is not None
+            assert "  # " in lines[node.end_lineno - 1], ast.unparse(node)
 
 
 @algorithms
@@ -210,7 +211,7 @@ def _loss(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """A phase's loss on one batch; trained networks get `params`, all others the engine's."""
     engine._draw_block()
-    batch = engine._gather(engine._indices[0])
+    batch = engine._batches.gather(engine._indices[0])
     noise = {name: values[0] for name, values in engine._noise.items()}
     trains = phase.trains  # type: ignore[attr-defined]
     given = {**engine._state.params, **({k: params[k] for k in trains} if params else {})}

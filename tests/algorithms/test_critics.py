@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,13 @@ from torch import Tensor
 from algorithms.base import Batch, Networks
 from algorithms.critics import (
     advantage,
-    advantage_scale,
+    critic_noise,
     expectile_loss,
     iql_critic_loss,
     mean_squared_error,
+    monte_carlo_critic_loss,
     scaled_advantage,
+    value_scale,
 )
 from tests.algorithms.reference import Function, closed_form
 
@@ -54,7 +58,7 @@ def test_mean_squared_error_sums_over_members_and_averages_over_the_batch() -> N
 
 
 def _batch(masks: list[float]) -> Batch:
-    """One seed, two transitions: s = 1, 2; s' = 10, 20; r = 0.5, -1."""
+    """One seed, two transitions: s = 1, 2; s' = 10, 20; r = 0.5, -1; returns 0.2, -0.6."""
     column = lambda *values: torch.tensor(values).view(1, -1, 1)  # noqa: E731
     return Batch(
         observations=column(1.0, 2.0),
@@ -62,6 +66,8 @@ def _batch(masks: list[float]) -> Batch:
         rewards=torch.tensor([[0.5, -1.0]]),
         next_observations=column(10.0, 20.0),
         masks=torch.tensor([masks]),
+        returns=torch.tensor([[0.2, -0.6]]),
+        previous_actions=column(0.0, 0.5),
     )
 
 
@@ -90,6 +96,19 @@ def test_iql_losses_of_two_transitions_by_hand() -> None:
     assert float(loss) == pytest.approx(value_loss + critic_loss)
     assert float(metrics["value/mean"]) == pytest.approx(0.15)
     assert float(metrics["critic/mean"]) == pytest.approx(1.5)
+
+
+def test_monte_carlo_losses_of_two_transitions_by_hand() -> None:
+    """Q goes to the returns, whatever follows; V to the target Q as in IQL."""
+    loss, metrics = monte_carlo_critic_loss(_constant_critics(), _batch([1.0, 0.0]), 0.8)
+    value_loss = 0.8 * (0.3**2 + 0.2**2) / 2
+    critic_loss = ((1 - 0.2) ** 2 + (1 + 0.6) ** 2) / 2 + ((2 - 0.2) ** 2 + (2 + 0.6) ** 2) / 2
+    assert float(metrics["value/loss"]) == pytest.approx(value_loss)
+    assert float(metrics["critic/loss"]) == pytest.approx(critic_loss)
+    assert float(metrics["value/mean"]) == pytest.approx(0.15)
+    assert float(loss) == pytest.approx(value_loss + critic_loss)
+    ended, _ = monte_carlo_critic_loss(_constant_critics(), _batch([0.0, 0.0]), 0.8)
+    assert torch.equal(ended, loss)
 
 
 def test_the_mask_alone_decides_whether_to_bootstrap() -> None:
@@ -124,26 +143,59 @@ def test_iql_gradients_reach_only_the_regressed_predictions() -> None:
     assert float(q.grad) == pytest.approx(-2 * ((0.5 + 0.9) + (-1 + 0.9)))  # two members
 
 
-def test_advantage_is_the_smaller_q_less_v_and_its_scale_the_mean_size() -> None:
-    s = torch.tensor([[[0.0], [1.0]], [[2.0], [3.0]]])  # two seeds, two states
+def _two_seeds() -> tuple[Networks, Batch]:
+    """Twins 1 and s, V = 2 s, on states 0, 1 of the first seed and 2, 3 of the second."""
+    s = torch.tensor([[[0.0], [1.0]], [[2.0], [3.0]]])
     a = torch.zeros(2, 2, 1)
 
     def critic(s: Tensor, _actions: Tensor) -> Tensor:
         return torch.stack([1 + 0 * s[..., 0], s[..., 0]], 1)
 
+    flat = a[..., 0]
     nets = closed_form({"critic": critic, "value": lambda s: 2 * s[..., 0]})
+    return nets, Batch(s, a, flat, s, flat, flat, a)
+
+
+def test_advantage_is_the_smaller_q_less_v_in_units_of_the_scale() -> None:
+    nets, batch = _two_seeds()
+    s, a = batch.observations, batch.actions
     assert advantage(nets, s, a).tolist() == [[0.0, -1.0], [-3.0, -5.0]]
-    batch = Batch(s, a, a[..., 0], s, a[..., 0])
-    scale = advantage_scale(nets, batch)
-    assert scale.tolist() == [0.5, 4.0]
-    assert scaled_advantage(nets, s, a, scale).tolist() == [[0.0, -2.0], [-0.75, -1.25]]
+    scaled = scaled_advantage(nets, s, a, torch.tensor([0.5, 4.0]))
+    assert scaled.tolist() == [[0.0, -2.0], [-0.75, -1.25]]
 
 
-def test_the_scale_of_vanishing_advantages_is_not_zero() -> None:
+def test_a_scaled_advantage_is_that_of_the_clipped_action() -> None:
     nets = closed_form(
-        {"critic": lambda *_: torch.zeros(1, 2, 2), "value": lambda _: torch.zeros(1, 2)}
+        {"critic": lambda _s, a: a.sum(-1).unsqueeze(1).expand(-1, 2, -1), "value": _zero_value}
     )
+    actions = torch.tensor([[[3.0, 0.5], [-9.0, 1.0]]])
+    scaled = scaled_advantage(nets, torch.zeros(1, 2, 1), actions, torch.ones(1))
+    assert scaled.tolist() == [[1.5, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("advantage", [0.5, 4.0]), ("q", [0.5, 1.0]), ("none", [1.0, 1.0])]
+)
+def test_the_scale_is_the_mean_size_of_the_chosen_value(kind: Any, expected: list[float]) -> None:
+    """|min Q − V| = 0, 1 and 3, 5; |min Q| = 0, 1 and 1, 1."""
+    assert value_scale(*_two_seeds(), kind).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["advantage", "q", "none"])
+def test_the_scale_of_vanishing_values_is_not_zero(kind: Any) -> None:
+    nets = closed_form({"critic": lambda *_: torch.zeros(1, 2, 2), "value": _zero_value})
     zeros = torch.zeros(1, 2, 1)
-    scale = advantage_scale(nets, _batch([1.0, 1.0]))
+    scale = value_scale(nets, _batch([1.0, 1.0]), kind)
     assert float(scale) > 0
     assert scaled_advantage(nets, zeros, zeros, scale).tolist() == [[0.0, 0.0]]
+
+
+def test_critic_noise_is_the_twins_deviation_in_units_of_the_advantage() -> None:
+    """Twins apart by 1, 0 and 1, 2: sd = gap / √2; mean advantages 0.5 and 4."""
+    root = 2**0.5
+    expected = torch.tensor([0.5 / root / 0.5, 1.5 / root / 4.0])
+    torch.testing.assert_close(critic_noise(*_two_seeds()), expected)
+
+
+def _zero_value(s: Tensor) -> Tensor:
+    return torch.zeros(s.shape[:2])

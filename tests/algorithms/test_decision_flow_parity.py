@@ -1,87 +1,132 @@
-"""Decision Flow's losses and gradients against loops over states and flow decisions."""
+"""Decision Flow's losses and gradients against loops over states and flow decisions.
+
+The loop differentiates the value of the point reached itself (−T C(s, x + u/T) + ρ D, with |u| held
+for `angle`) wherever the algorithm works out such a derivative first.
+"""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from algorithms.base import Algorithm, Networks
-from algorithms.critics import iql_critic_loss
-from algorithms.flow import flow_matching_loss
-from algorithms.networks import Params
-from tests.algorithms.reference import (
-    make_algorithm,
-    members,
-    random_batch,
-    random_noise,
-    random_params,
+from algorithms.decision_flow import DecisionFlowConfig
+from tests.algorithms.flow_reference import leaves, reached_by_gradients
+from tests.algorithms.reference import make_algorithm, members, random_batch, random_noise
+
+SEEDS, BATCH, STATES, T, RHO = 2, 4, 3, 3, 0.3
+
+switches = pytest.mark.parametrize(
+    ("variant", "switched"),
+    [
+        ("df-dir", {"direction": "unit"}),
+        ("df-dir", {"direction": "full"}),
+        ("df-dir", {"direction": "angle"}),
+        ("df-dir", {"td_lambda": 0.6, "previous_action": True, "solver": "midpoint"}),
+        ("df-div", {}),
+        ("df-div", {"divergence": "kl"}),
+        ("df-div", {"divergence_reduction": "mean"}),
+        ("df-div", {"td_lambda": 0.6}),
+        ("df-div", {"previous_action": True}),
+        ("df-div", {"solver": "midpoint"}),
+    ],
+    ids=str,
 )
 
-SEEDS, BATCH = 2, 4
-
-variants = pytest.mark.parametrize("variant", ["df-dir", "df-div"])
+Modules = dict[str, list[nn.Sequential]]
 
 
-def _improvement_of_one_seed(
-    variant: str,
-    modules: dict[str, list[torch.nn.Sequential]],
-    s: Tensor,
-    x0: Tensor,
-    scale: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Policy and flow critic loss, state by state and decision by decision (ρ = 0.3, T = 3)."""
-    steps, rho = 3, 0.3
-    (policy,), (behavior,), (flow_critic,), (value,) = (
-        modules[name] for name in ("policy", "behavior", "flow_critic", "value")
-    )
-    frozen_flow_critic = copy.deepcopy(flow_critic).requires_grad_(False)
+class Loop:
+    """One seed's flow policy iteration, state by state and decision by decision."""
 
-    def advantage(state: Tensor, action: Tensor) -> Tensor:
-        qs = [q(torch.cat([state, action.clamp(-1, 1)])) for q in modules["critic"]]
-        return (torch.min(*qs) - value(state))[0] / scale
+    def __init__(self, variant: str, config: DecisionFlowConfig, modules: Modules) -> None:
+        self.variant, self.config, self.modules = variant, config, modules
+        self.fixed_flow_critic = copy.deepcopy(modules["flow_critic"][0]).requires_grad_(False)
+        self.direction = getattr(config, "direction", "full")
+        self.gains: list[Tensor] = []
+        self.divergences: list[Tensor] = []
+        self.critic_losses: list[Tensor] = []
 
-    policy_losses, critic_losses = [], []
-    for state, start in zip(s, x0, strict=True):
-        points, x = [], start
+    def policy_loss(self) -> Tensor:
+        return (-torch.stack(self.gains) + RHO * torch.stack(self.divergences)).mean()
+
+    def value(self, state: Tensor, action: Tensor, scale: Tensor) -> Tensor:
+        qs = [q(torch.cat([state, action.clamp(-1, 1)])) for q in self.modules["critic"]]
+        return (torch.min(*qs) - self.modules["value"][0](state))[0] / scale
+
+    def divergence(self, velocity: Tensor, query: Tensor) -> Tensor:
+        squared = (velocity - self.modules["behavior"][0](query)) ** 2
+        if self.config.divergence == "kl":
+            squared = squared / (2 * self.modules["spread"][0](query).exp().detach())
+        return squared.mean() if self.config.divergence_reduction == "mean" else squared.sum()
+
+    def gain(self, start: Tensor, velocity: Tensor, worth: Any) -> Tensor:
+        """What the policy climbs in one decision; only the velocity carries a gradient."""
+        if self.direction == "unit":
+            reached = (start + velocity / T).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(worth(reached), reached)
+            return velocity @ (gradient / (gradient.norm() + 1e-8))
+        step = velocity / T
+        if self.direction == "angle":
+            step = velocity / velocity.norm() * velocity.norm().detach() / T
+        return T * worth(start + step)
+
+    def add(self, state: Tensor, x0: Tensor, before: Tensor, scale: Tensor) -> None:
+        """Both losses of the T decisions from one state and noise."""
+        (policy,), (flow_critic,) = self.modules["policy"], self.modules["flow_critic"]
+        remembered = before if self.config.previous_action else before[:0]
+        points, queries, x = [], [], x0
         with torch.no_grad():
-            for k in range(steps):
+            for k in range(T):
+                query = torch.cat([state, x, torch.tensor([k / T])])
+                if self.config.solver == "midpoint":
+                    half_way = x + policy(query) / (2 * T)
+                    query = torch.cat([state, half_way, torch.tensor([(k + 0.5) / T])])
                 points.append(x)
-                x = x + policy(torch.cat([state, x, torch.tensor([k / steps])])) / steps
-            outcome = advantage(state, x)
-        penalty_to_go = torch.tensor(0.0)
-        for k in reversed(range(steps)):
-            flow_state = torch.cat([state, points[k], torch.tensor([k / steps])])
-            velocity = policy(flow_state)
-            divergence = ((velocity - behavior(flow_state)) ** 2).sum()
-            if variant == "df-div":
-                penalty_to_go = penalty_to_go + divergence.detach()
-            target = outcome - rho / steps * penalty_to_go
-            critic_losses.append((flow_critic(flow_state)[0] - target) ** 2)
-            reached = points[k] + velocity / steps
-            if variant == "df-dir":
-                reached = reached.detach().requires_grad_()
-            if k == steps - 1:
-                worth = advantage(state, reached)
-            else:
-                following = torch.cat([state, reached, torch.tensor([(k + 1) / steps])])
-                worth = frozen_flow_critic(following)[0]
-            if variant == "df-dir":
-                (gradient,) = torch.autograd.grad(worth, reached)
-                gain = velocity @ (gradient / (gradient.norm() + 1e-8))
-            else:
-                gain = steps * worth
-            policy_losses.append(-gain + rho * divergence)
-    return torch.stack(policy_losses).mean(), torch.stack(critic_losses).mean()
+                queries.append(query)
+                x = x + policy(query) / T
+            outcome = self.value(state, x, scale)
+
+        def flow_state(point: Tensor, k: int) -> Tensor:
+            return torch.cat([state, remembered, point, torch.tensor([k / T])])
+
+        target = outcome
+        for k in reversed(range(T)):
+            velocity = policy(queries[k])
+            divergence = self.divergence(velocity, queries[k])
+            if k < T - 1:
+                bootstrap = self.modules["target flow_critic"][0](flow_state(points[k + 1], k + 1))
+                trace = self.config.td_lambda
+                target = trace * target + (1 - trace) * bootstrap[0].detach()
+            if self.variant == "df-div":
+                target = target - RHO / T * divergence.detach()
+            self.critic_losses.append((flow_critic(flow_state(points[k], k))[0] - target) ** 2)
+
+            def worth(reached: Tensor, k: int = k) -> Tensor:
+                if k == T - 1:
+                    return self.value(state, reached, scale)
+                return self.fixed_flow_critic(flow_state(reached, k + 1))[0]
+
+            self.gains.append(self.gain(points[k], velocity, worth))
+            self.divergences.append(divergence)
 
 
-@variants
-def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(variant: str) -> None:
+@switches
+def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(
+    variant: str, switched: dict[str, Any]
+) -> None:
     """The roll-out is fixed: gradients enter at each decision's own velocity alone."""
-    algorithm = make_algorithm(variant, flow_steps=3, rho=0.3, rollout_states=3)
-    trained, targets, nets = _leaves(algorithm)
+    algorithm = make_algorithm(
+        variant,
+        flow_steps=T,
+        rho=RHO,
+        rollout_states=STATES,
+        **switched,
+    )
+    trained, targets, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     loss, metrics = algorithm.improvement_loss(nets, batch, noise)
     loss.sum().backward()
@@ -91,54 +136,58 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(variant: st
             name: members(network, {k: v[seed].detach() for k, v in trained[name].items()})
             for name, network in algorithm.networks.items()
         }
-        target_behavior = {k: v[seed] for k, v in targets["behavior"].items()}
-        modules["behavior"] = members(algorithm.networks["behavior"], target_behavior)
+        for name, averaged in (("behavior", "behavior"), ("target flow_critic", "flow_critic")):
+            params = {k: v[seed] for k, v in targets[averaged].items()}
+            modules[name] = members(algorithm.networks[averaged], params)
         s, a = batch.observations[seed], batch.actions[seed]
         qs = torch.stack([q(torch.cat([s, a], -1)) for q in modules["critic"]]).amin(0)
         scale = (qs - modules["value"][0](s)).abs().mean().detach()  # of the whole batch
-        policy_loss, flow_critic_loss = _improvement_of_one_seed(
-            variant, modules, s[:3], noise["x0"][seed, :3], scale
-        )
-        (policy_loss + flow_critic_loss).backward()
-        torch.testing.assert_close(metrics["policy/loss"][seed], policy_loss, rtol=1e-4, atol=1e-5)
+        loop = Loop(variant, algorithm.config, modules)
+        for i in range(STATES):
+            x0, before = noise["x0"][seed, i], batch.previous_actions[seed, i]
+            loop.add(s[i], x0, before, scale)
+        flow_critic_loss = torch.stack(loop.critic_losses).mean()
+        (loop.policy_loss() + flow_critic_loss).backward()
         torch.testing.assert_close(
             metrics["flow_critic/loss"][seed], flow_critic_loss, rtol=1e-4, atol=1e-5
         )
         for name in ("policy", "flow_critic"):
             for i in range(3):
                 ours = trained[name][f"weight_{i}"].grad[seed, 0]
-                linear = [m for m in modules[name][0] if isinstance(m, torch.nn.Linear)][i]
+                linear = [m for m in modules[name][0] if isinstance(m, nn.Linear)][i]
                 torch.testing.assert_close(ours.T, linear.weight.grad, rtol=1e-3, atol=1e-5)
 
 
-@variants
-def test_improvement_leaves_critic_value_behaviour_and_the_roll_out_alone(variant: str) -> None:
-    """Even a roll-out whose policy could carry a gradient carries none."""
-    algorithm = make_algorithm(variant, flow_steps=3)
-    trained, _, nets = _leaves(algorithm)
+@pytest.mark.parametrize("variant", ["df-dir", "df-div"])
+@pytest.mark.parametrize(
+    ("switched", "trained_too"),
+    [
+        ({}, set()),
+        ({"divergence": "kl"}, {"spread"}),
+        ({"joint_critic": True}, {"critic", "value"}),
+        ({"rho_rule": "critic-noise", "td_lambda": 0.5}, set()),
+    ],
+    ids=str,
+)
+def test_improvement_reaches_the_policy_its_critic_and_what_is_switched_on(
+    variant: str, switched: dict[str, Any], trained_too: set[str]
+) -> None:
+    """Never the behaviour flow; Q and V only where they learn jointly."""
+    algorithm = make_algorithm(variant, flow_steps=3, **switched)
+    trained, _, nets = leaves(algorithm, SEEDS)
     batch = random_batch(SEEDS, BATCH)
     loss, _ = algorithm.improvement_loss(nets, batch, random_noise(algorithm.noise, SEEDS, BATCH))
     loss.sum().backward()
-    reached = {name for name, ps in trained.items() if any(p.grad is not None for p in ps.values())}
-    assert reached == {"policy", "flow_critic"}
+    expected = {"policy", "flow_critic"} | trained_too
+    assert reached_by_gradients(trained) == expected
+    (phase,) = algorithm.stages[-1].phases
+    assert set(phase.trains) == expected
 
 
-def test_pretraining_sums_flow_matching_and_iql() -> None:
-    algorithm = make_algorithm("df-div", discount=0.9, expectile=0.8)
-    _, _, nets = _leaves(algorithm)
-    batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
-    loss, metrics = algorithm.pretrain_loss(nets, batch, noise)
-    flow_loss = flow_matching_loss(
-        nets.behavior, batch.observations, batch.actions, noise["x0"], noise["time"]
-    )
-    iql_loss, _, _ = iql_critic_loss(nets, batch, discount=0.9, expectile=0.8)
-    torch.testing.assert_close(loss, flow_loss + iql_loss)
-    torch.testing.assert_close(metrics["behavior/loss"], flow_loss)
-
-
-def test_acts_with_the_average_of_the_policy() -> None:
-    algorithm = make_algorithm("df-dir", flow_steps=3)
-    _, targets, nets = _leaves(algorithm)
+@pytest.mark.parametrize("solver", ["euler", "midpoint"])
+def test_acts_with_the_average_of_the_policy(solver: str) -> None:
+    algorithm = make_algorithm("df-dir", flow_steps=3, solver=solver)
+    _, targets, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.act_noise, SEEDS, BATCH)
     actions = algorithm.act(nets, batch.observations, noise)
     for seed in range(SEEDS):
@@ -146,18 +195,9 @@ def test_acts_with_the_average_of_the_policy() -> None:
         (policy,) = members(algorithm.networks["policy"], params)
         x = noise["x0"][seed]
         for k in range(3):
-            time = torch.full((BATCH, 1), k / 3)
-            x = x + policy(torch.cat([batch.observations[seed], x, time], -1)) / 3
+            time, query = torch.full((BATCH, 1), k / 3), x
+            if solver == "midpoint":
+                query = x + policy(torch.cat([batch.observations[seed], x, time], -1)) / 6
+                time = time + 1 / 6
+            x = x + policy(torch.cat([batch.observations[seed], query, time], -1)) / 3
         torch.testing.assert_close(actions[seed], x, rtol=1e-4, atol=1e-6)
-
-
-def _leaves(algorithm: Algorithm) -> tuple[dict[str, Params], dict[str, Params], Networks]:
-    """Trained parameters that take gradients (as does the roll-out's policy), targets, networks."""
-    trained = random_params(algorithm.networks, SEEDS)
-    frozen = {name: {k: v.clone() for k, v in ps.items()} for name, ps in trained.items()}
-    trained["frozen policy"] = frozen["policy"]
-    for params in trained.values():
-        for value in params.values():
-            value.requires_grad_()
-    targets = random_params(algorithm.networks, SEEDS, stream=1)
-    return trained, targets, Networks(algorithm.networks, trained, frozen, targets)

@@ -55,6 +55,37 @@ def test_episodes_end_at_terminals_timeouts_and_the_end_of_the_data(
 ) -> None:
     packed = Transitions.pack(**_columns(8, terminals=terminals, timeouts=timeouts))
     assert packed.episode_ends().tolist() == ends
+    assert np.flatnonzero(packed.episode_starts()).tolist() == [0, *ends[:-1]]
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize(
+    ("terminals", "timeouts"),
+    [([2], [5, 7]), ([2, 4], [2, 3]), ([7], [3]), ([], [])],
+    ids=["ends in a time limit", "both flags", "ends in a terminal", "one cut episode"],
+)
+def test_returns_equal_a_sum_over_each_episodes_rest(
+    terminals: list[int], timeouts: list[int], discount: float
+) -> None:
+    """Where an episode was cut, the data's mean reward goes on for ever (not if γ = 1)."""
+    packed = Transitions.pack(**_columns(8, terminals=terminals, timeouts=timeouts))
+    mean_reward = packed.rewards.astype(np.float64).mean()
+    returns = packed.returns(discount)
+    assert returns.shape == (8,)
+    assert returns.dtype == np.float32
+    for start in range(8):
+        expected, row = 0.0, start
+        while True:
+            expected += discount ** (row - start) * float(packed.rewards[row])
+            row += 1
+            if row - 1 in terminals:
+                break
+            if row - 1 in timeouts or row == 8:
+                ever = 3000 if discount < 1 else 0
+                powers = float(discount) ** np.arange(row - start, row - start + ever)
+                expected += mean_reward * float(powers.sum())
+                break
+        assert returns[start] == pytest.approx(expected, rel=1e-4, abs=1e-5), start
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from tests.algorithms.small import make_engine
 def test_the_loss_is_the_mean_squared_error_of_the_squashed_output() -> None:
     zeros = torch.zeros(1, 2)
     actions = torch.tensor([[[0.0, 1.0], [-0.5, 0.5]]])
-    batch = Batch(torch.zeros(1, 2, 3), actions, zeros, torch.zeros(1, 2, 3), zeros)
+    states = torch.zeros(1, 2, 3)
+    batch = Batch(states, actions, zeros, states, zeros, zeros, torch.zeros(1, 2, 2))
     nets = closed_form({"actor": lambda s: torch.tensor([0.0, 0.3]).expand(*s.shape[:2], 2)})
     loss, _ = make_algorithm("bc").loss(nets, batch, {})
     t = math.tanh(0.3)

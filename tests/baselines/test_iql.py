@@ -98,8 +98,10 @@ def test_the_actor_loss_by_hand_with_its_weights_bounded() -> None:
     assert float(loss) == pytest.approx(-(math.exp(1.5) + 100) / 2 * log_prob, rel=1e-5)
 
 
-def test_acts_with_the_mean() -> None:
-    mean = torch.rand(1, 4, ACTION_DIM)
-    nets = closed_form({"actor": lambda _: (mean, torch.ones_like(mean))})
-    actions = make_algorithm("iql").act(nets, torch.zeros(1, 4, OBS_DIM), {})
-    assert torch.equal(actions, mean)
+def test_acts_with_the_gaussian_whose_mean_is_left_without_noise() -> None:
+    mean, noise = torch.rand(1, 4, ACTION_DIM), torch.randn(1, 4, ACTION_DIM)
+    nets = closed_form({"actor": lambda _: (mean, torch.full_like(mean, math.log(0.5)))})
+    algorithm, observations = make_algorithm("iql"), torch.zeros(1, 4, OBS_DIM)
+    assert torch.equal(algorithm.act(nets, observations, {"gaussian": 0 * noise}), mean)
+    actions = algorithm.act(nets, observations, {"gaussian": noise})
+    torch.testing.assert_close(actions, mean + 0.5 * noise)

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from harness.data import ensure
-from harness.plan import Plan, write_suite_json
+from harness.plan import Plan
 from harness.run import work
 from harness.suite import load_suite, suite_tasks
+from harness.suite_json import write_suite_json
 from tests.harness.conftest import REPOSITORY, TINY_TASK, CommandLine, evaluation_files, trials_of
 
 WriteSuite = Callable[..., Path]

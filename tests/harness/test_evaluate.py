@@ -57,6 +57,14 @@ class Silent(Countdown):
         return (*super().step(action)[:4], {})
 
 
+class Measured(Countdown):
+    """The same with measures in every step, of which the last step's are the episode's."""
+
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        measures = {"steps": np.float32(self.k + 1)}
+        return (*super().step(action)[:4], {"measures": measures})
+
+
 def length_of(reset_seed: int) -> int:
     return 2 + int(np.random.default_rng(reset_seed).integers(8))
 
@@ -100,6 +108,14 @@ def test_a_seed_is_scored_alike_alone_and_in_any_batch() -> None:
 def test_an_environment_that_never_speaks_of_success_gives_nan() -> None:
     result = Evaluator(Silent, [0], 2).evaluate(zeros)
     assert all(math.isnan(episode.success) for episode in result.episodes)
+
+
+def test_measures_are_those_of_the_last_step() -> None:
+    result = Evaluator(Measured, [0, 7], 4).evaluate(zeros)
+    assert [episode.measures for episode in result.episodes] == [
+        {"steps": float(episode.length)} for episode in result.episodes
+    ]
+    assert evaluate([0], 1).episodes[0].measures == {}
 
 
 def test_each_environment_receives_its_own_row_and_finished_rows_stand_still() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.plan import Plan, make_plan, write_suite_json
+from harness.plan import Plan, make_plan
+from harness.suite_json import write_suite_json
 from tests.harness.conftest import TINY_TASK, trials_of
 
 PlanOf = Callable[..., Plan]
@@ -104,7 +105,12 @@ def test_suite_json_names_every_run_and_its_folder(plan_of: PlanOf) -> None:
     assert content["command"] == "python -m harness run tiny.yaml"
     assert content["seeds"] == [0, 1]
     assert content["steps"] == 40
-    assert content["evaluation"] == {"every": 20, "episodes": 2, "protocol": "last"}
+    assert content["evaluation"] == {
+        "every": 20,
+        "episodes": 2,
+        "protocol": "last",
+        "action_selections": [],
+    }
     assert [a["label"] for a in content["algorithms"]] == ["bc", "slow-bc"]
     assert content["algorithms"][1]["id"] == "bc"
     assert content["algorithms"][1]["config"]["learning_rate"] == 1e-4

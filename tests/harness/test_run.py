@@ -126,7 +126,7 @@ def test_a_killed_run_continues_from_its_checkpoint_and_drops_later_rows(
     assert list(work(trial, stop_after(25))) == [20]
     for spec in plan.runs:  # as if it had died after writing the next rows, before the checkpoint
         with (plan.folder(spec).path / "evaluations.csv").open("a") as file:
-            file.write(f"{spec.seed},40,0,1.0,2,false,0.0,3.0\n")
+            file.write(f"{spec.seed},40,noise-1,0,1.0,2,false,0.0,3.0\n")
     assert finish(plan) == [40]
     assert evaluation_files(plan.directory) == whole
 
@@ -265,3 +265,79 @@ def test_nothing_starts_once_a_stop_is_requested(plan_of: PlanOf) -> None:
 def test_a_trial_survives_the_way_to_its_worker(plan_of: PlanOf) -> None:
     trial: Any = trials_of(plan_of())[0]
     assert Trial.model_validate_json(trial.model_dump_json()) == trial
+
+
+def rows(plan: Plan, index: int, name: str) -> list[dict[str, str]]:
+    path = plan.folder(plan.runs[index]).path / f"{name}.csv"
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_further_ways_of_acting_are_measured_after_the_last_step_only(plan_of: PlanOf) -> None:
+    algorithms = {"iql": {}, "td3-bc": {}}
+    ways = ["noise-1", "noise-0", "best-of-4", "noise-1"]
+    evaluation = {"every": 20, "episodes": 2, "action_selections": ways}
+    plan = plan_of(seeds=[4, 5], algorithms=algorithms, evaluation=evaluation)
+    finish(plan)
+    found = [(row["step"], row["actions"], row["episode"]) for row in rows(plan, 0, "evaluations")]
+    assert found == [
+        (step, way, str(episode))
+        for step, ways in (("20", ["noise-0"]), ("40", ["noise-0", "noise-1", "best-of-4"]))
+        for way in ways
+        for episode in range(2)
+    ]
+    times = [(row["step"], row["actions"]) for row in rows(plan, 0, "timings")]
+    assert times == list(dict.fromkeys((step, way) for step, way, _ in found))
+    own = [float(r["normalized_score"]) for r in rows(plan, 0, "evaluations")[2:4]]
+    status = plan.folder(plan.runs[0]).status()
+    assert status is not None
+    assert status.latest_score == pytest.approx(np.mean(own))
+    deterministic = rows(plan, 2, "evaluations")
+    assert {row["actions"] for row in deterministic} == {"noise-1"}  # TD3+BC can do nothing else
+
+
+def test_further_ways_of_acting_change_no_number_of_the_own_one(plan_of: PlanOf) -> None:
+    ways = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
+    plain, more = plan_of(algorithms={"iql": {}}), plan_of(algorithms={"iql": {}}, evaluation=ways)
+    assert plain.runs[0].hash != more.runs[0].hash
+    finish(plain)
+    finish(more)
+    expected = rows(plain, 0, "evaluations")
+    assert [row for row in rows(more, 0, "evaluations") if row["actions"] == "noise-0"] == expected
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_resumed_run_keeps_the_score_of_its_own_way(plan_of: PlanOf, tmp_path: Path) -> None:
+    evaluation = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
+    plan = plan_of(algorithms={"iql": {}}, evaluation=evaluation)
+    finish(plan)
+    whole = evaluation_files(plan.directory)
+    shutil.rmtree(tmp_path / "results")
+    [trial] = trials_of(plan)
+    list(work(trial, stop_after(25)))
+    finish(plan)
+    assert evaluation_files(plan.directory) == whole
+
+
+def test_measures_of_an_environment_are_kept(plan_of: PlanOf) -> None:
+    tasks = [{"multimodal/modes-2-dim-2": {"transitions": 200}}]
+    plan = plan_of(tasks=tasks, seeds=1, evaluation={"every": 20, "episodes": 3})
+    finish(plan)
+    found = rows(plan, 0, "measures")
+    assert list(found[0]) == ["seed", "step", "actions", "episode", "name", "value"]
+    keys = {(row["step"], row["actions"], row["episode"]) for row in found}
+    assert keys == {(step, "noise-1", str(e)) for step in ("20", "40") for e in range(3)}
+
+
+def test_a_run_without_measures_leaves_no_file_of_them(plan_of: PlanOf) -> None:
+    plan = plan_of(seeds=1)
+    finish(plan)
+    assert not (plan.folder(plan.runs[0]).path / "measures.csv").exists()
+
+
+def test_a_closed_form_critic_is_given_to_the_engine(plan_of: PlanOf) -> None:
+    tasks = [{"multimodal/modes-2-dim-2": {"transitions": 200}}]
+    config = {"known_q": True, "normalize_observations": False}
+    plan = plan_of(tasks=tasks, seeds=1, algorithms={"ifql": {"config": config}})
+    finish(plan)
+    assert states(plan) == ["done"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness.spec import EvaluationSpec, RunSpec
 from harness.tasks import get_task
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = RunSpec(
     task=get_task("pointmaze/umaze"),
     dataset_sha256="ab" * 32,
@@ -36,6 +38,7 @@ BASE = RunSpec(
         {"steps": 101},
         {"evaluation": EvaluationSpec(every=30, episodes=3)},
         {"evaluation": EvaluationSpec(every=31, episodes=2)},
+        {"evaluation": EvaluationSpec(every=30, episodes=2, action_selections=("noise-0",))},
         {"compiled": False},
         {"device": "cuda"},
         {"engine_version": 2},
@@ -89,3 +92,21 @@ def test_the_last_step_is_always_evaluated(steps: int, every: int, expected: lis
     evaluation = EvaluationSpec(every=every, episodes=1)
     spec = BASE.model_copy(update={"steps": steps, "evaluation": evaluation})
     assert spec.evaluation_steps() == expected
+
+
+def test_runs_from_before_there_were_other_ways_of_acting_keep_their_hash() -> None:
+    fields = BASE.model_dump(mode="json")
+    assert fields["evaluation"] == {"every": 30, "episodes": 2}
+    evaluation = EvaluationSpec(every=30, episodes=2, action_selections=("noise-0",))
+    changed = BASE.model_copy(update={"evaluation": evaluation})
+    assert RunSpec.model_validate_json(changed.model_dump_json()) == changed
+
+
+def test_the_committed_runs_still_have_the_hash_they_were_written_with() -> None:
+    files = sorted((REPOSITORY / "results" / "local" / "quickstart").rglob("spec.json"))
+    assert files
+    for file in files:
+        fields = json.loads(file.read_text())
+        written = fields.pop("hash"), fields.pop("cell")
+        spec = RunSpec.model_validate(fields)
+        assert (spec.hash, spec.cell) == written

@@ -16,7 +16,8 @@ WriteSuite = Callable[..., Path]
 def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> None:
     suite, _ = load_suite(path)
     assert suite.name == path.stem
-    assert path.read_text().startswith(f"# python -m harness run suites/{path.name}\n")
+    shown = path.relative_to(path.parents[[p.name for p in path.parents].index("suites")])
+    assert path.read_text().startswith(f"# python -m harness run suites/{shown}\n")
     assert suite_tasks(suite, {})
 
 
@@ -27,12 +28,12 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         (
             {"training": {"steps": 10, "compiled": True}},
             "training.compiled: unknown key 'compiled'. Did you mean 'compile'? "
-            "Allowed: steps, precision, compile.",
+            "Allowed: steps, online_steps, precision, compile.",
         ),
         (
             {"algorithms": {"bc": {"cofnig": {}}}},
             "algorithms.bc.cofnig: unknown key 'cofnig'. Did you mean 'config'? "
-            "Allowed: algorithm, config, per_task.",
+            "Allowed: algorithm, config, sweep, per_task, tasks.",
         ),
         (
             {"training": {"steps": "10"}},
@@ -53,6 +54,10 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         (
             {"evaluation": {"every": 10, "episodes": 1, "protocol": "best"}},
             "evaluation.protocol: expected 'last', found the text 'best'",
+        ),
+        (
+            {"evaluation": {"every": 10, "episodes": 1, "action_selections": ["noise-0", "mean"]}},
+            "evaluation.action_selections[1]: 'mean' is no action selection; write noise-<scale>",
         ),
         (
             {"resources": {"gpus_per_trial": 2}},
@@ -143,10 +148,18 @@ def test_seeds_are_a_count_or_a_list(write_suite: WriteSuite) -> None:
     assert load_suite(write_suite(seeds=[7, 2]))[0].seed_list == [7, 2]
 
 
-def test_a_suite_is_found_by_name_or_path(write_suite: WriteSuite) -> None:
+def test_a_suite_is_found_by_name_or_path(
+    write_suite: WriteSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_suite()
     assert find_suite(str(path)) == path
     assert find_suite("quickstart").name == "quickstart.yaml"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "suites" / "ablations").mkdir(parents=True)
+    file = tmp_path / "suites" / "ablations" / "paths.yaml"
+    file.write_bytes(path.read_bytes())
+    assert find_suite("paths").resolve() == find_suite("ablations/paths").resolve() == file
+    assert file in suite_files()
     with pytest.raises(UserError, match=r"no suite 'quikstart'\. Did you mean 'quickstart'\?"):
         find_suite("quikstart")
     with pytest.raises(UserError, match=r"no suite file nowhere/quickstart\.yaml"):

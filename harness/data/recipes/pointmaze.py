@@ -14,22 +14,26 @@ Deviations:
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from algorithms.seeding import derive_seed
+from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
-from harness.data.recipes.point_physics import PointPhysics
+from harness.data.parallel import in_order
+from harness.data.recipe import Origin, Recipe
+from harness.data.recipes import point_rewards
+from harness.data.recipes.point_physics import PointPhysics, collection_environment
+from harness.data.recipes.visit_map import visit_map
 from harness.data.recipes.waypoints import WaypointController
+from harness.tasks.environment import make_unwrapped
 from harness.tasks.mazes import MAZES, Cell
 from harness.tasks.pointmaze import GOAL_RADIUS
+from harness.tasks.spec import TaskSpec
 
 SHARD_STEPS = 50_000
 # D4RL's `--noisy`; whether its released files used it cannot be told from them, Minari's always do.
@@ -117,44 +121,62 @@ def _draw(cells: list[Cell], rng: np.random.Generator) -> Cell:
 
 
 def shards(
-    maze_name: str,
-    transitions: int,
-    seed: int,
-    *,
-    workers: int | None,
-    progress: Callable[[int], None],
+    maze_name: str, transitions: int, seed: int, workers: int | None = None
 ) -> Iterator[Shard]:
-    """All shards in order, made by `workers` processes (None: one a core).
-
-    `progress` hears the number of steps done.
-    """
+    """All shards in order, made by `workers` processes (None: one a core)."""
     sizes = [min(SHARD_STEPS, transitions - start) for start in range(0, transitions, SHARD_STEPS)]
-    workers = min(workers or os.cpu_count() or 1, len(sizes))
-    arguments = (
-        [maze_name] * len(sizes),
-        [seed] * len(sizes),
-        range(len(sizes)),
-        sizes,
-    )
-    if workers == 1:
-        made = map(drive, *arguments)
-        yield from _count(made, progress)
-        return
-    # Spawned, not forked: the parent may hold threads (torch, Ray) that a fork would break.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts_to_the_parent)
-    try:
-        yield from _count(pool.map(drive, *arguments), progress)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    jobs = [(maze_name, seed, shard, steps) for shard, steps in enumerate(sizes)]
+    return in_order(drive, jobs, workers)
 
 
-def _count(made: Iterator[Shard], progress: Callable[[int], None]) -> Iterator[Shard]:
-    done = 0
-    for shard in made:
-        done += len(shard.actions)
-        progress(done)
-        yield shard
+class PointMaze(Recipe):
+    """The recipe, for any of the mazes."""
+
+    # The commanded goals' rewards are stored, but a task's are for its own goal.
+    inputs = ("observations/observation", "actions", "terminations", "truncations")
+
+    def episodes(
+        self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
+    ) -> Iterator[EpisodeArrays]:
+        """Every goal-to-goal piece."""
+        params, done = task.dataset.params, 0
+        transitions, seed = params["transitions"], params["seed"]
+        assert isinstance(transitions, int)
+        assert isinstance(seed, int)
+        for shard in shards(str(params["maze"]), transitions, seed, workers):
+            done += len(shard.actions)
+            progress(done)
+            yield from shard.episodes()
+
+    def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
+        """The numbers that are fixed in this file."""
+        return {"action_noise": ACTION_NOISE, "shard": SHARD_STEPS}
+
+    def origin(self, task: TaskSpec) -> Origin:
+        """For Minari's metadata."""
+        maze, params = MAZES[str(task.dataset.params["maze"])], task.dataset.params
+        return Origin(
+            algorithm="waypoint controller (breadth-first plan, PD law)",
+            text=(
+                "LOCAL, not a download of the public dataset: D4RL's maze2d recipe rerun in "
+                f"gymnasium-robotics' {maze.title} maze, {params['transitions']} steps, action "
+                f"noise N(0, {ACTION_NOISE}^2), seed {params['seed']}. A new goal on arrival "
+                "or after the horizon, no reset in between; every goal-to-goal piece is one "
+                "episode that ends in a truncation."
+            ),
+            environment=make_unwrapped(collection_environment(maze), maze.horizon),
+            requirements=("gymnasium-robotics", "mujoco"),
+        )
+
+    def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> Floats:
+        """The evaluation environment's, in expectation over the goals it draws."""
+        return point_rewards.rewards(task.dataset, columns["next_observations"])
+
+    def details(self, task: TaskSpec, data: Transitions) -> str:
+        """A map of where the steps are."""
+        maze = MAZES[str(task.dataset.params["maze"])]
+        title = "percent of steps in each cell (the goal's in brackets)"
+        return f"{title}\n{visit_map(maze, data.observations[:, :2])}"
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+RECIPE = PointMaze()

@@ -95,7 +95,7 @@ def test_the_controller_scores_near_the_reference_maximum() -> None:
 
 
 def made(name: str = "umaze", seed: int = 0, steps: int = 1500, **kwargs: int) -> bytes:
-    shards = pointmaze.shards(name, steps, seed, workers=kwargs.get("workers", 1), progress=print)
+    shards = pointmaze.shards(name, steps, seed, kwargs.get("workers", 1))
     return b"".join(
         array.tobytes()
         for shard in shards

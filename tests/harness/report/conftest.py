@@ -51,7 +51,12 @@ def make_task(task_id: str) -> TaskSpec:
 
 @dataclass
 class SuiteBuilder:
-    """Plans a suite; `write` leaves the folder. Scores are final scores, in points."""
+    """Plans a suite; `write` leaves the folder. Scores are final scores, in points.
+
+    Lists have a number a seed. `entries` adds to what suite.json says of labels, `specs` replaces
+    made-up tasks, `ways` holds the scores of further ways of acting, `metrics` and `latencies` the
+    last step's values. With an `action_selection` in `entries`, files have the column `actions`.
+    """
 
     root: Path
     tasks: list[str]
@@ -63,6 +68,13 @@ class SuiteBuilder:
     smoke: bool = False
     name: str = "demo"
     final: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by task, label
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # by label
+    specs: dict[str, TaskSpec] = field(default_factory=dict)  # by task
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    ways: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+    metrics: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+    measures: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+    latencies: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     states: dict[tuple[str, str, int], str] = field(default_factory=dict)
     errors: dict[tuple[str, str, int], str] = field(default_factory=dict)
 
@@ -81,6 +93,8 @@ class SuiteBuilder:
         (self.folder / "suite.json").write_text(json.dumps(self.suite(), indent=2))
         for task in self.tasks:
             for label in self.labels:
+                if task not in self.entries.get(label, {}).get("tasks", self.tasks):
+                    continue
                 for index, seed in enumerate(self.seeds):
                     state = self.states.get((task, label, seed), "done")
                     if state != "missing":
@@ -92,14 +106,16 @@ class SuiteBuilder:
         for label in self.labels:
             title, family = ALGORITHMS.get(label, (label.title(), "other"))
             known = {"label": label, "id": label, "title": title, "family": family}
-            algorithms.append(known | {"paper": "arXiv:0000.00000", "config": self.config(label)})
+            known |= {"paper": "arXiv:0000.00000", "config": self.config(label)}
+            algorithms.append(known | self.entries.get(label, {}))
         return {
             "name": self.name,
             "title": "Decision Flow against its baselines",
             "question": "Does Decision Flow beat cloning & offline RL <on mazes>?",
             "command": f"python -m harness run suites/{self.name}.yaml",
-            "tasks": [make_task(task).model_dump(mode="json") for task in self.tasks],
+            "tasks": [self.task(task).model_dump(mode="json") for task in self.tasks],
             "algorithms": algorithms,
+            "figures": self.figures,
             "seeds": self.seeds,
             "steps": self.steps,
             "evaluation": {"every": self.every, "episodes": self.episodes, "protocol": "last"},
@@ -114,9 +130,13 @@ class SuiteBuilder:
                 }
                 for task in self.tasks
                 for label in self.labels
+                if task in self.entries.get(label, {}).get("tasks", self.tasks)
                 for seed in self.seeds
             ],
         }
+
+    def task(self, task_id: str) -> TaskSpec:
+        return self.specs.get(task_id) or make_task(task_id)
 
     def config(self, label: str) -> dict[str, Any]:
         shared = {"batch_size": 256, "discount": 0.99, "actor": {"hidden_dims": [128, 128]}}
@@ -127,7 +147,7 @@ class SuiteBuilder:
         path.mkdir(parents=True)
         done = state == "done"
         spec = {
-            "task": make_task(task).model_dump(mode="json"),
+            "task": self.task(task).model_dump(mode="json"),
             "dataset_sha256": "d" * 64,
             "algorithm": label,
             "label": label,
@@ -173,19 +193,39 @@ class SuiteBuilder:
         level = 95 - 9 * (self.labels.index(label) % 9)
         scores = self.final.get((task, label))
         final = scores[index] if scores else level + rng.normal(0, 2 + self.labels.index(label) % 4)
-        rows = ["seed,step,episode,return,length,terminated,success,normalized_score"]
-        times = ["step,train_seconds,evaluation_seconds,action_latency_ms"]
+        own_way = self.entries.get(label, {}).get("action_selection", "")
+        acting, header = (f"{own_way},", "actions,") if own_way else ("", "")
+        rows = [f"seed,step,{header}episode,return,length,terminated,success,normalized_score"]
+        times = [f"step,{header}train_seconds,evaluation_seconds,action_latency_ms"]
+        latency = self.latencies.get((task, label), [0.4 + 0.01 * i for i in range(index + 1)])
+        metrics = ["seed,step,name,value"]
         for step in range(self.every, until + 1, self.every):
             mean = final * (1 - np.exp(-6 * step / self.steps)) / (1 - np.exp(-6))
             if step < self.steps:
                 mean += rng.normal(0, 3)
             noise = rng.normal(0, 8, self.episodes)
-            for episode, score in enumerate((mean + noise - noise.mean()).tolist()):
-                raw = LOW + score / 100 * (HIGH - LOW)
-                rows.append(f"{seed},{step},{episode},{raw!r},300,false,1.0,{score!r}")
-            times.append(f"{step},18.0,1.5,{0.4 + 0.01 * index!r}")
+            rows += self._episodes(f"{seed},{step},{acting}", mean + noise - noise.mean())
+            times.append(f"{step},{acting}18.0,1.5,{latency[index]!r}")
+            for name, values in self.metrics.get((task, label), {}).items():
+                value = values[index] * (2 - step / self.steps)
+                metrics.append(f"{seed},{step},{name},{value!r}")
+        for way, values in self.ways.get((task, label), {}).items():
+            rows += self._episodes(f"{seed},{until},{way},", np.full(2, values[index]))
+            times.append(f"{until},{way},0.0,1.5,{2 * latency[index]!r}")
         (path / "evaluations.csv").write_text("\n".join(rows) + "\n")
         (path / "timings.csv").write_text("\n".join(times) + "\n")
+        (path / "metrics.csv").write_text("\n".join(metrics) + "\n")
+        if measures := self.measures.get((task, label)):
+            found = [f"{seed},{until},{acting}0,{k},{v[index]!r}" for k, v in measures.items()]
+            text = "\n".join([f"seed,step,{header}episode,name,value", *found])
+            (path / "measures.csv").write_text(text + "\n")
+
+    def _episodes(self, prefix: str, scores: Any) -> list[str]:
+        rows = []
+        for episode, score in enumerate(scores.tolist()):
+            raw = LOW + score / 100 * (HIGH - LOW)
+            rows.append(f"{prefix}{episode},{raw!r},300,false,1.0,{score!r}")
+        return rows
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import pytest
 from gymnasium_robotics.envs.maze import maps
 
 from harness.errors import UserError
-from harness.tasks import get_task, make_environment, task_ids
+from harness.tasks import get_task, make_environment, task_ids, task_of_dataset
 from harness.tasks.mazes import MAZES
-from harness.tasks.pointmaze import task_of_dataset
 from harness.tasks.spec import ReferenceScores
 
 gym.register_envs(gymnasium_robotics)
@@ -61,7 +60,7 @@ def test_scores_normalise_to_the_reference_points() -> None:
 
 def test_specs_survive_json() -> None:
     for task_id in task_ids():
-        task = get_task(task_id, {"transitions": 150_000, "data_seed": 3})
+        task = get_task(task_id, {"transitions": 150_000})
         assert type(task).model_validate_json(task.model_dump_json()) == task
 
 
@@ -82,7 +81,15 @@ def test_a_dataset_id_says_how_to_make_it(transitions: int, seed: int, dataset_i
 
 
 @pytest.mark.parametrize(
-    "dataset_id", ["pointmaze/umaze", "pointmaze/cave-v0", "pointmaze/umaze-0k-v0", "d4rl/x-v0"]
+    "dataset_id",
+    [
+        "pointmaze/umaze",
+        "pointmaze/cave-v0",
+        "pointmaze/umaze-0k-v0",
+        "pointmaze/umaze-dense-v0",
+        "local/pen/expert-seed1-v0",
+        "d4rl/x-v0",
+    ],
 )
 def test_other_ids_are_nobodys_dataset(dataset_id: str) -> None:
     assert task_of_dataset(dataset_id) is None

@@ -1,4 +1,4 @@
-"""A task's rewards for data that were collected under other goals.
+"""PointMaze's rewards for data that were collected under other goals.
 
 D4RL relabels from the current observation with a radius of 0.5 around a fixed goal, which puts
 every reward one step late (Farama-Foundation/D4RL issue 194) and belongs to its own environment.

@@ -1,0 +1,36 @@
+"""How a stochastic policy's actions are chosen at evaluation (light: no torch)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ActionSelection:
+    """One way of acting.
+
+    Attributes:
+        noise_scale: factor on the policy's noise. 1 samples the policy; 0 is a Gaussian's mean, or
+            a flow or diffusion started from zero.
+        candidates: N; of so many samples the one with the largest critic value acts.
+    """
+
+    noise_scale: float = 1.0
+    candidates: int = 1
+
+
+_NOISE = re.compile(r"noise-(\d+(?:\.\d+)?)")
+_BEST = re.compile(r"best-of-([1-9]\d*)")
+
+
+def parse_action_selection(name: str) -> ActionSelection:
+    """`noise-0`, `noise-0.5`, `noise-1`, `best-of-4`, … Raises ValueError for anything else."""
+    if match := _NOISE.fullmatch(name):
+        return ActionSelection(noise_scale=float(match[1]))
+    if match := _BEST.fullmatch(name):
+        return ActionSelection(candidates=int(match[1]))
+    raise ValueError(
+        f"'{name}' is no action selection; write noise-<scale>, such as noise-0 or noise-0.5, or "
+        "best-of-<N>, such as best-of-4"
+    )

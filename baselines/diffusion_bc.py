@@ -1,0 +1,68 @@
+"""Diffusion behaviour cloning: a diffusion model of the dataset's actions, acting by itself.
+
+Paper: Wang et al., Diffusion Policies as an Expressive Policy Class for Offline Reinforcement
+Learning, arXiv:2208.06193, whose BC ablation this is.
+Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL `agents/bc_diffusion.py`.
+
+Deviations:
+    - Acts with a Polyak average of the weights, as `flow-bc` does (official: the raw weights).
+    - The network's deviations are those of `baselines/diffusion_ql.py`.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    Loss,
+    Networks,
+    Noise,
+    Normal,
+    Phase,
+    Stage,
+    Uniform,
+)
+from baselines.diffusion import diffusion_loss, noise_network, sample, sampling_noise
+
+
+class DiffusionBCConfig(Config):
+    """Diffusion behaviour cloning's settings."""
+
+    learning_rate: float = 3e-4  # Adam
+    diffusion_steps: int = Field(5, ge=1)  # K, steps from noise to action
+    ema: float = 1e-3  # Polyak rate of the weights that act
+
+
+class DiffusionBC(Algorithm[DiffusionBCConfig]):
+    """Fits a diffusion model to the dataset's actions and acts by sampling it."""
+
+    Config = DiffusionBCConfig
+
+    def create(self) -> None:
+        config, act = self.config, self.action_dim
+        self.networks = {"actor": noise_network(self.obs_dim, act, config.hidden_dims)}
+        self.optimizers = {"actor": Adam(config.learning_rate)}
+        self.targets = {"actor": config.ema}
+        self.noise = {"epsilon": Normal(act), "step": Uniform(1)}
+        self.act_noise = {"sample": sampling_noise(act, config.diffusion_steps)}
+        self.stages = (Stage((Phase(self.loss, ("actor",), updates_targets=("actor",)),)),)
+
+    def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        loss = diffusion_loss(
+            nets.actor,
+            batch.observations,
+            batch.actions,
+            noise["epsilon"],
+            noise["step"],
+            self.config.diffusion_steps,
+        )
+        return loss, {"actor/bc_loss": loss}
+
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        steps = self.config.diffusion_steps
+        return sample(nets.target.actor, observations, noise["sample"], steps)

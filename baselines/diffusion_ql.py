@@ -1,0 +1,111 @@
+"""Diffusion-QL: a diffusion policy that clones the data while climbing Q through its sampler.
+
+Paper: Wang et al., Diffusion Policies as an Expressive Policy Class for Offline Reinforcement
+Learning, arXiv:2208.06193.
+Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL `agents/ql_diffusion.py`.
+
+Deviations:
+    - Acts by one sample. Official: draws 50 and picks one by the softmax of their target Q; the
+      nearest here is the action selection `best-of-N`, which suites list beside the default.
+    - The average policy, which backups use, moves by 0.001 in every update. Official: by 0.005 in
+      every fifth, the same in the long run, and not at all during the first 1000.
+    - The actor's Q term is the mean over which twin is climbed and which one scales it. Official:
+      a coin decides in every update.
+    - One default bound of the gradient's norm (official: 1 to 10, chosen for each task), and no
+      learning-rate decay (official: `--lr_decay` lowers it by 0.1% in a run).
+    - GELU for Mish, and the step's embedding feeds the first layer without an MLP of its own: for
+      at most 16 steps that gives the layer any offset for each step already.
+    - The width is a suite's choice (paper: 3 x 256) and observations are normalised (paper: no).
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    Loss,
+    Networks,
+    Noise,
+    Normal,
+    Phase,
+    Stage,
+    Uniform,
+)
+from algorithms.critics import mean_squared_error
+from algorithms.networks import MLP
+from baselines.diffusion import diffusion_loss, noise_network, sample, sampling_noise
+
+
+class DiffusionQLConfig(Config):
+    """Diffusion-QL's settings, with the paper's values for Gym locomotion."""
+
+    learning_rate: float = 3e-4  # Adam, actor; 3e-5 on Adroit
+    critic_learning_rate: float = 3e-4  # Adam, critics
+    eta: float = 1.0  # η: weight of the normalised Q; 0.1 to 0.15 on Adroit, 0.5 to 4.5 on AntMaze
+    diffusion_steps: int = Field(5, ge=1)  # K, steps from noise to action
+    tau: float = 0.005  # Polyak rate of the target critic
+    ema: float = 1e-3  # Polyak rate of the policy that backups use
+    max_grad_norm: float = 5.0  # of each network
+    max_q_backup: bool = False  # back up the best of ten next actions; on most AntMaze tasks
+
+
+class DiffusionQL(Algorithm[DiffusionQLConfig]):
+    """min_π L_diffusion − η E Q(s, a) / E |Q|, a drawn by the whole chain of π."""
+
+    Config = DiffusionQLConfig
+
+    def create(self) -> None:
+        config, obs, act = self.config, self.obs_dim, self.action_dim
+        self.networks = {
+            "actor": noise_network(obs, act, config.hidden_dims),
+            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2, activation="gelu"),
+        }
+        self.optimizers = {
+            "actor": Adam(config.learning_rate, max_grad_norm=config.max_grad_norm),
+            "critic": Adam(config.critic_learning_rate, max_grad_norm=config.max_grad_norm),
+        }
+        self.targets = {"actor": config.ema, "critic": config.tau}
+        self._candidates = 10 if config.max_q_backup else 1
+        draw = sampling_noise(act, config.diffusion_steps)
+        self.noise = {
+            "next_sample": Normal(self._candidates * draw.dim),
+            "epsilon": Normal(act),
+            "step": Uniform(1),
+            "sample": draw,
+        }
+        self.act_noise = {"sample": draw}
+        actor = Phase(self.actor_loss, ("actor",), updates_targets=("actor", "critic"))
+        self.stages = (Stage((Phase(self.critic_loss, ("critic",)), actor)),)
+
+    def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Twins regress on r + γ min_i Q_i(s', a'), a' from the average policy."""
+        config, count = self.config, self._candidates
+        observations = batch.next_observations.repeat_interleave(count, 1)
+        draws = noise["next_sample"].reshape(*observations.shape[:2], -1)
+        actions = sample(nets.target.actor, observations, draws, config.diffusion_steps)
+        next_qs = nets.target.critic(observations, actions).unflatten(-1, (-1, count)).amax(-1)
+        backup = batch.rewards + config.discount * batch.masks * next_qs.amin(1)
+        q = nets.critic(batch.observations, batch.actions)
+        loss = mean_squared_error(q, backup)
+        return loss, {"critic/loss": loss, "critic/mean": q.mean((1, 2))}
+
+    def actor_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        config, observations = self.config, batch.observations
+        steps = config.diffusion_steps
+        bc_loss = diffusion_loss(
+            nets.actor, observations, batch.actions, noise["epsilon"], noise["step"], steps
+        )
+        actions = sample(nets.actor, observations, noise["sample"], steps)
+        q = nets.critic(observations, actions)
+        scale = q.abs().mean(-1).detach().flip(1)  # each twin is divided by the other's size
+        q_loss = -(q.mean(-1) / scale).mean(1)
+        loss = bc_loss + config.eta * q_loss
+        return loss, {"actor/bc_loss": bc_loss, "actor/q_loss": q_loss}
+
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        return sample(nets.actor, observations, noise["sample"], self.config.diffusion_steps)

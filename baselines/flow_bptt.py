@@ -1,0 +1,94 @@
+"""Back-propagation through the flow: the flow policy climbs Q through all of its ODE steps.
+
+Paper: the flow counterpart of Diffusion-QL (Wang et al., arXiv:2208.06193), as the baseline FBRAC
+of Flow Q-Learning (Park, Li and Levine, arXiv:2502.02538).
+Code: seohongpark/fql, paper's appendix; no file of the released code is followed.
+
+Deviations:
+    - Critic and behaviour flow are Decision Flow's, trained first and frozen; the value scale, the
+      divergence and the price ρ are Decision Flow's too, so that only the gradient's path differs.
+      FBRAC trains its critic jointly, on the policy's own next actions.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
+from algorithms.critics import iql_critic_loss, scaled_advantage, value_scale
+from algorithms.flow import roll_out, sample, velocity_network
+from algorithms.flow_pretraining import FlowPolicyConfig, FlowPretraining
+
+
+class FlowBPTTConfig(FlowPolicyConfig):
+    """Settings; the same names as Decision Flow's mean the same."""
+
+    rho: float = Field(0.3, ge=0)  # price of leaving the behaviour flow
+    online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
+    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
+    rollout_states: int = Field(64, ge=1)  # states a policy update rolls out
+    policy_learning_rate: float = 1e-3  # u_θ; decays to 0 along a cosine
+    policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
+
+
+class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
+    """L = mean [ −A(s, x_T) + ρ mean_k |u_θ − u_v|² ], differentiated through x_1 … x_T."""
+
+    Config = FlowBPTTConfig
+
+    def create(self) -> None:
+        config = self.config
+        self.create_pretraining(config.pretrain_share)
+        self.networks["policy"] = velocity_network(
+            self.obs_dim, self.action_dim, config.hidden_dims
+        )
+        self.optimizers["policy"] = Adam(config.policy_learning_rate, cosine_decay=True)
+        self.targets["policy"] = config.policy_ema
+        improve = Phase(self.improvement_loss, ("policy",), updates_targets=("policy",))
+        share = 1 - config.pretrain_share
+        # Adds to the stages of pretraining.
+        self.stages += (Stage((improve,), share, {"policy": "behavior"}),)
+
+    def online_phases(self) -> tuple[Phase, ...]:
+        """Improvement at the price `online_rho`, with Q and V learning on; u_v stays."""
+        averaged = ("policy", "critic")
+        return (Phase(self.online_loss, (*averaged, "value"), updates_targets=averaged),)
+
+    def online_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        config = self.config
+        policy_loss, metrics = self.policy_loss(nets, batch, noise, config.online_rho)
+        critic_loss, critic_metrics, _ = iql_critic_loss(
+            nets, batch, discount=config.discount, expectile=config.expectile
+        )
+        return policy_loss + critic_loss, metrics | critic_metrics
+
+    def improvement_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        return self.policy_loss(nets, batch, noise, self.config.rho)
+
+    def policy_loss(self, nets: Networks, batch: Batch, noise: Noise, rho: float) -> Loss:
+        """Value and divergence of a few states' roll-outs."""
+        config = self.config
+        observations = batch.observations[:, : config.rollout_states]
+        x0 = noise["x0"][:, : config.rollout_states]
+        scale = value_scale(nets, batch, "advantage")
+        rolled = roll_out(nets.policy, observations, x0, config.flow_steps, config.solver)
+        divergence = sum(
+            (nets.policy(observations, x, t) - nets.target.behavior(observations, x, t))
+            .square()
+            .sum(-1)
+            for x, t in zip(rolled.queries, rolled.query_times, strict=True)
+        )
+        final_value = scaled_advantage(nets, observations, rolled.points[-1], scale)
+        divergence = divergence / config.flow_steps
+        loss = (-final_value + rho * divergence).mean(-1)
+        return loss, {
+            "policy/divergence": divergence.mean(-1),
+            "policy/final_advantage": final_value.mean(-1),
+        }
+
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        config = self.config
+        return sample(
+            nets.target.policy, observations, noise["x0"], config.flow_steps, config.solver
+        )

@@ -1,0 +1,108 @@
+"""What every recipe is. A module of `harness.data.recipes` holds one, called `RECIPE`."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from algorithms.transitions import Transitions
+from harness.data.minari_format import EpisodeArrays
+from harness.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a dataset is from, as Minari's metadata say it.
+
+    Attributes:
+        algorithm: what acted.
+        text: how it was made, in sentences.
+        environment: what it was made in; it must have a spec.
+        requirements: pip requirements of that environment.
+    """
+
+    algorithm: str
+    text: str
+    environment: gym.Env[Any, Any]
+    requirements: tuple[str, ...]
+
+
+class Recipe(ABC):
+    """Makes (or imports) the dataset of a task, and turns it into what the task learns from.
+
+    Attributes:
+        inputs: the arrays that the packed rows are made of: flat observations first, then actions,
+            terminations and truncations, and rewards where the dataset's own count.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = (
+        "observations",
+        "actions",
+        "rewards",
+        "terminations",
+        "truncations",
+    )
+
+    @abstractmethod
+    def episodes(
+        self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
+    ) -> Iterator[EpisodeArrays]:
+        """The episodes in order, the same whatever the `workers`; progress hears steps done.
+
+        Observations have one row more than actions; rewards, terminations and truncations have one
+        a step, and an episode's last step is one of the latter two.
+        """
+
+    @abstractmethod
+    def origin(self, task: TaskSpec) -> Origin:
+        """For Minari's metadata; called after the last episode."""
+
+    def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
+        """What else the bytes depend on, for the manifest; called after the last episode."""
+        return {}
+
+    def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
+        """The episode's `inputs` as they are under the task's rules of termination."""
+        return episode
+
+    def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
+        """The task's rewards, [N], from the columns of all its transitions.
+
+        `columns` are the arguments of `Transitions.pack`; its rewards are the recorded ones.
+        """
+        return columns["rewards"]
+
+    def details(self, task: TaskSpec, data: Transitions) -> str:
+        """What `data info` prints below its table."""
+        return ""
+
+
+def recipe_of(task: TaskSpec) -> Recipe:
+    """The recipe of the task's dataset."""
+    name = task.dataset.recipe.replace("-", "_")
+    recipe: Recipe = importlib.import_module(f"harness.data.recipes.{name}").RECIPE
+    return recipe
+
+
+def whole_episodes(
+    episodes: Iterable[EpisodeArrays], transitions: int | None
+) -> Iterator[EpisodeArrays]:
+    """As many of the first episodes as fit into so many transitions, but at least one; None: all.
+
+    Reads one episode too many, to know that it does not fit.
+    """
+    steps = 0
+    for index, episode in enumerate(episodes):
+        steps += len(episode["actions"])
+        if transitions is not None and steps > transitions and index > 0:
+            return
+        yield episode

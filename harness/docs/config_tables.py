@@ -1,0 +1,96 @@
+"""Every field of a method's config as Markdown, from the code that defines it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from textwrap import dedent
+from typing import Any
+
+from pydantic import BaseModel
+
+from algorithms import registry
+from harness.errors import UserError
+from harness.problems import unknown
+
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_TYPES = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
+
+
+def config_tables(algorithm_id: str) -> str:
+    """A table a config class of the method, its own first, then those it inherits from.
+
+    Raises UserError for an unknown method.
+    """
+    known = registry.entries()
+    if algorithm_id not in known:
+        raise UserError(unknown("method", algorithm_id, known))
+    return describe(registry.load(algorithm_id).Config)
+
+
+def describe(model: type[BaseModel]) -> str:
+    """The tables of a config: name, default, allowed values and comment of every field."""
+    parts = []
+    for cls, fields in _fields_by_class(model):
+        summary, comments = (inspect.getdoc(cls) or "").partition("\n")[0], _comments(cls)
+        schema = model.model_json_schema()["properties"]
+        rows = [
+            (f"`{name}`", _yaml(schema[name]["default"]), _allowed(schema[name]), comments[name])
+            for name in fields
+        ]
+        header = [("Field", "Default", "Allowed", "What it is"), ("---",) * 4]
+        lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (*header, *rows)]
+        parts += [f"`{cls.__name__}`: {summary}", "\n".join(lines)]
+    return "\n\n".join(parts)
+
+
+def _fields_by_class(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], list[str]]]:
+    """Classes from the most derived up, each with the fields that no class before it has."""
+    seen: set[str] = set()
+    for cls in model.__mro__:
+        own = [name for name in inspect.get_annotations(cls) if name not in seen]
+        fields = [name for name in own if name in model.model_fields]
+        seen.update(fields)
+        if fields and issubclass(cls, BaseModel):
+            yield cls, fields
+
+
+def _comments(cls: type[BaseModel]) -> Mapping[str, str]:
+    """The comment at the end of every field's definition, by field."""
+    source = dedent(inspect.getsource(cls))
+    lines = source.splitlines()
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.ClassDef)
+    comments = {}
+    for node in definition.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            assert node.end_lineno is not None
+            last_line = lines[node.end_lineno - 1].encode()  # offsets count bytes
+            rest = last_line[node.end_col_offset :].decode()
+            comments[node.target.id] = rest.strip().removeprefix("#").strip()
+    return comments
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """The values that a field's JSON schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(branch) for branch in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "boolean":
+        return "`true`, `false`"
+    if schema["type"] == "array":
+        return f"list of {_allowed(schema['items'])}s"
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
+    return ", ".join([_TYPES[schema["type"]], *bounds])
+
+
+def _yaml(value: Any) -> str:
+    """A default as a suite file would say it."""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")

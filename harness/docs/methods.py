@@ -1,0 +1,31 @@
+"""The methods of this repository as a Markdown table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from algorithms import registry
+from harness.docs.place import Place
+
+_PACKAGES = ("algorithms", "baselines")  # what is installed beside them is not ours to list
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def methods_table(place: Place) -> str:
+    """Id, title, paper and file of every method; the id links to its page, if it has one."""
+    lines = ["| Method | Title | Paper | File |", "| --- | --- | --- | --- |"]
+    for entry in registry.entries().values():
+        module = entry.target.partition(":")[0]
+        if module.partition(".")[0] not in _PACKAGES:
+            continue
+        file = f"{module.replace('.', '/')}.py"
+        page = place.page.with_name(f"{entry.id}.md")
+        name = f"[`{entry.id}`]({page.name})" if page.is_file() else f"`{entry.id}`"
+        link = f"[`{file}`]({place.link(_ROOT / file)})"
+        lines.append(f"| {name} | {entry.title} | {_paper(entry.paper)} | {link} |")
+    return "\n".join(lines)
+
+
+def _paper(paper: str) -> str:
+    number = paper.removeprefix("arXiv:")
+    return paper if number == paper else f"[{paper}](https://arxiv.org/abs/{number})"

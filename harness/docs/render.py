@@ -1,0 +1,53 @@
+"""What can stand in a block, by its first word.
+
+    config METHOD             every field of the method's config
+    methods                   the methods of this repository
+    results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
+                              them), `run` (how they were made), or how titles of tables begin,
+                              written like a file's name: `summary-of`, `how-actions-are-chosen`
+    figure FILE "CAPTION"
+
+SUITE and FILE are paths under the results folder; FILE may have `*` in its name.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.docs.config_tables import config_tables
+from harness.docs.methods import methods_table
+from harness.docs.place import Place
+from harness.docs.results import suite_figure, suite_results
+from harness.errors import UserError
+from harness.problems import unknown
+
+
+@dataclass(frozen=True)
+class _Kind:
+    usage: str
+    arguments: tuple[int, ...]  # how many there may be
+    write: Callable[..., str]  # given the place, then the arguments
+
+
+_KINDS = {
+    "config": _Kind("config METHOD", (1,), lambda _, method: config_tables(method)),
+    "methods": _Kind("methods", (0,), methods_table),
+    "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
+    "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
+}
+
+
+def render(request: str, place: Place) -> str:
+    """The Markdown that belongs into a block. Raises UserError for what cannot be written."""
+    try:
+        name, *arguments = shlex.split(request)
+    except ValueError as error:
+        raise UserError(f"the marker cannot be read: {error}") from error
+    if name not in _KINDS:
+        raise UserError(unknown("block", name, _KINDS))
+    kind = _KINDS[name]
+    if len(arguments) not in kind.arguments:
+        raise UserError(f"write `{kind.usage}`, found `{request}`")
+    return kind.write(place, *arguments)

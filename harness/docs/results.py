@@ -1,0 +1,107 @@
+"""What a suite's results folder has to show: its tables, notes and figures, and how it was made."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.docs.place import Place
+from harness.errors import UserError
+from harness.figures import slug
+from harness.problems import unknown
+from harness.report.notes import SMOKE
+from harness.report.suite_file import SuiteFile
+from harness.results import read_json
+
+
+def suite_results(place: Place, suite: str, what: str = "table") -> str:
+    """How a suite was run, and the part of its tables that is asked for.
+
+    Args:
+        place: where the text is to stand.
+        suite: its folder under that of all results.
+        what: `table`, `notes`, `run`, or the beginning of the slugs of some titles.
+
+    Raises:
+        UserError: the suite was run, but has nothing of that name.
+    """
+    folder = place.results / suite
+    if not _was_run(folder):
+        return _not_run(folder)
+    tables, notes = _parts((folder / "table.md").read_text("utf-8"))
+    if what == "run":
+        chosen = []
+    elif what == "notes":
+        chosen = [notes]
+    else:
+        chosen = [
+            f"{title}\n\n{table}"
+            for title, table in tables
+            if what == "table" or slug(title).startswith(what)
+        ]
+        if not chosen:
+            names = [slug(title) for title, _ in tables]
+            raise UserError(unknown("table", what, ["table", "notes", "run", *names]))
+    return "\n\n".join([_origin(folder, place), *chosen])
+
+
+def suite_figure(place: Place, file: str, caption: str) -> str:
+    """A figure of a suite with its caption.
+
+    Args:
+        place: where the text is to stand.
+        file: under the folder of all results. `*` in its name stands for anything, as the pages of
+            a large figure are files of their own.
+        caption: stands under the figure, and for it where it cannot be seen.
+
+    Raises:
+        UserError: the suite was run, but has no such figure.
+    """
+    path = place.results / file
+    if not _was_run(path.parent.parent):
+        return _not_run(path.parent.parent)
+    found = sorted(path.parent.glob(path.name), key=lambda f: (len(f.name), f.name))  # 2 before 10
+    if not found:
+        names = sorted(figure.name for figure in path.parent.glob("*.png"))
+        raise UserError(unknown("figure", path.name, names))
+    images = [f"![{caption}]({place.link(figure)})" for figure in found]
+    return "\n\n".join([*images, f"*{caption}*"])
+
+
+def _was_run(folder: Path) -> bool:
+    """Whether there is a report to show: it is written when a run of the suite has ended."""
+    return (folder / "table.md").is_file()
+
+
+def _not_run(folder: Path) -> str:
+    command = f"python -m harness run {folder.name} --results {folder.parent.as_posix()}"
+    return f"*Not run yet. `{command}` makes these results.*"
+
+
+def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
+    """The titled tables of a `table.md`, and its notes."""
+    paragraphs = text.strip().split("\n\n")
+    tables = [(title, table) for title, table in pairwise(paragraphs) if table.startswith("|")]
+    return tables, paragraphs[-1]
+
+
+def _origin(folder: Path, place: Place) -> str:
+    """Command, date, seeds and budget, with a link to everything else."""
+    try:
+        suite = SuiteFile.model_validate_json((folder / "suite.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{folder / 'suite.json'} cannot be read: {error}") from error
+    found = [read_json(folder / run.path / "status.json") for run in suite.runs]
+    done = [status for status in found if status is not None and status["state"] == "done"]
+    date = max((f" on {status['finished'][:10]}" for status in done), default="")
+    some_left = 0 < len(done) < len(found)
+    unfinished = f" {len(done)} of {len(found)} runs are done." if some_left else ""
+    seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
+    warning = f"**{SMOKE}.** " if suite.smoke else ""
+    return (
+        f"{warning}Made by `{suite.command}`{date}: {seeds} ({', '.join(map(str, suite.seeds))}), "
+        f"{suite.steps:,} gradient steps a run, {suite.evaluation.episodes:,} episodes an "
+        f"evaluation.{unfinished} [All tables and notes]({place.link(folder / 'table.md')})."
+    )

@@ -1,0 +1,90 @@
+"""Training that goes on in the task's environment: act, see what happens, learn from it, repeat.
+
+Every seed has an environment of its own. A step of training is one step in each of them, by one
+sample of the seed's current policy, followed by one gradient step on a batch of which half is data
+and half what the seed has seen itself (RLPD, arXiv:2302.02948). A seed's numbers depend on nothing
+but the seed, as its resets and its actions come from streams of its own. No checkpoint is written
+on the way, since the environments' states cannot be saved: a run that is interrupted here goes
+back to its last offline step and lives through the same episodes again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from algorithms.transitions import Transitions
+from harness.evaluate import Episode, Rollout
+from harness.tasks import make_environment
+from harness.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from algorithms.engine import Engine
+
+_ACTING = "noise-1"
+
+
+@dataclass(frozen=True)
+class Lived:
+    """An episode of training, and the run's step after the gradient step that followed its last."""
+
+    step: int
+    episode: Episode
+
+
+class OnlineTraining:
+    """The environments of an engine's seeds, and its training in them.
+
+    Args:
+        task: what to interact with.
+        engine: its learners, at the end of their offline steps.
+    """
+
+    def __init__(self, task: TaskSpec, engine: Engine) -> None:
+        self._engine = engine
+        self._environments = [make_environment(task) for _ in engine.seeds]
+        self._rollouts = [self._begin(slot, 0) for slot in range(len(engine.seeds))]
+
+    def train(self, steps: int) -> list[Lived]:
+        """Take `steps` steps in every environment; returns the episodes that ended, in order.
+
+        Raises RuntimeError if an action is not finite.
+        """
+        lived = []
+        for _ in range(steps):
+            self._engine.add(self._interact())
+            self._engine.train(1)
+            for slot, rollout in enumerate(self._rollouts):
+                if rollout.done:
+                    episode = rollout.result()
+                    lived.append(Lived(self._engine.step, episode))
+                    self._rollouts[slot] = self._begin(slot, episode.episode + 1)
+        return lived
+
+    def close(self) -> None:
+        for environment in self._environments:
+            environment.close()
+
+    def _begin(self, slot: int, episode: int) -> Rollout:
+        return Rollout(self._environments[slot], "online", self._engine.seeds[slot], episode)
+
+    def _interact(self) -> Transitions:
+        """Step every environment once."""
+        rollouts = self._rollouts
+        observations = np.stack([rollout.observation for rollout in rollouts])
+        policy = self._engine.policy(f"online/{self._engine.step}", _ACTING)
+        # Twice, as small products round differently for one observation of one seed alone.
+        actions = policy(np.stack([observations, observations], axis=1))[:, 0]
+        for rollout, action in zip(rollouts, actions, strict=True):
+            rollout.step(action)
+        terminals = np.array([rollout.terminated for rollout in rollouts])
+        return Transitions.pack(
+            observations=observations,
+            actions=actions,
+            rewards=np.array([rollout.reward for rollout in rollouts]),
+            next_observations=np.stack([rollout.observation for rollout in rollouts]),
+            terminals=terminals,
+            timeouts=np.array([rollout.done for rollout in rollouts]) & ~terminals,
+        )

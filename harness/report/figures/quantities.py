@@ -1,0 +1,74 @@
+"""What figures are about, a number a finished run: score, latency, training metric or measure."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.figures import Heatmap, Metrics, Table, Trend
+from harness.report.comparison import Comparison
+from harness.report.records import Records
+
+RUN = ["task", "label", "seed"]
+
+
+def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFrame:
+    """`name` (as a suite's `value`) of every finished run: task, label, seed, actions, value.
+
+    Scores, measures and latencies have a row for each way of acting; metrics, which do not depend
+    on it, have one for the algorithm's own. Measures are means over the last step's episodes,
+    metrics are those of the last step, latencies medians over all evaluations, in milliseconds.
+    """
+    kind, _, what = name.partition(":")
+    if kind == "score":
+        return comparison.action_scores.rename(columns={"score": "value"})
+    if kind == "latency":
+        times = finished(records, records.timings)
+        return _by_run(times, "action_latency_ms", "median")
+    if kind == "measure":
+        rows = finished(records, records.measures)
+        return _by_run(_last_step(rows[rows["name"] == what]), "value", "mean")
+    own_way = {entry.label: entry.action_selection for entry in records.suite.algorithms}
+    rows = finished(records, records.metrics)
+    rows = _last_step(rows[rows["name"] == what])
+    return _by_run(rows.assign(actions=rows["label"].map(own_way)), "value", "mean")
+
+
+def finished(records: Records, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of finished runs."""
+    done = records.runs.loc[records.runs["state"] == "done", RUN]
+    return table.merge(done, on=RUN)
+
+
+def axis_label(name: str) -> str:
+    """A quantity, swept field or task option in the words of an axis."""
+    kind, colon, what = name.partition(":")
+    words = {"score": "Normalized score", "latency": "Action latency (ms)"}
+    text = what if colon else words.get(kind, kind)
+    return text.replace("_", " ")
+
+
+def own_actions(records: Records, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the algorithms' own ways of acting."""
+    own_way = {entry.label: entry.action_selection for entry in records.suite.algorithms}
+    return table[table["actions"] == table["label"].map(own_way)]
+
+
+def shown(
+    figure: Heatmap | Trend | Metrics | Table, records: Records, table: pd.DataFrame
+) -> pd.DataFrame:
+    """The rows of the entries and tasks that a figure is about."""
+    bases = {entry.label: entry.base for entry in records.suite.algorithms}
+    keep = [
+        figure.shows_row(label, bases[label]) and figure.shows_task(task)
+        for label, task in zip(table["label"], table["task"], strict=True)
+    ]
+    return table[pd.Series(keep, index=table.index, dtype=bool)]
+
+
+def _last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["step"] == rows.groupby(RUN)["step"].transform("max")]
+
+
+def _by_run(rows: pd.DataFrame, column: str, how: str) -> pd.DataFrame:
+    values: pd.Series[float] = rows.groupby([*RUN, "actions"])[column].agg(how)
+    return values.rename("value").reset_index()

@@ -1,0 +1,125 @@
+"""Whether the critic was good enough on a task for methods that trust it to be ranked there.
+
+IFQL shows it: its samples are those of a cloned policy, and best-of-4 changes nothing but which of
+them the critic picks. If picking does not help, the critic is no guide to any other method either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from harness.report.suite_file import AlgorithmEntry, SuiteFile
+
+PROBE = "ifql"  # id of the algorithm whose runs are the gate
+CLONING, PICKING = "noise-1", "best-of-4"
+LEVEL = "critic/value_level"  # metric: mean V on the data over the data's mean return
+LOWEST, HIGHEST = 0.5, 2.0  # of that level
+MARK = "†"
+UNUSABLE = "critic not usable at this budget"
+RULE = (
+    f"Critic gate, measured by {PROBE} on each task: '{UNUSABLE}' if best-of-4 under its critic "
+    "scores below its cloning (noise-1) by more than one standard error of the paired differences "
+    "over seeds (a low bar on purpose: a false alarm costs less than a ranking by a wrong critic), "
+    f"or if a critic's value level, mean V over the data's mean return, is outside [{LOWEST:g}, "
+    f"{HIGHEST:g}]. {MARK}: a method that trusts such a critic; its scores rank nothing"
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found on a task; `usable` is None where it was not measured."""
+
+    usable: bool | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The verdicts by task id, and the cells (task, label) that trust an unusable critic."""
+
+    verdicts: dict[str, Verdict]
+    marked: frozenset[tuple[str, str]]
+
+    def mark(self, label: str, tasks: Iterable[str]) -> str:
+        """The dagger, if the label trusts an unusable critic on one of the tasks; else nothing."""
+        return MARK if any((task, label) in self.marked for task in tasks) else ""
+
+    def notes(self) -> tuple[str, ...]:
+        """The rule and its outcome on every task, or that there is none."""
+        if not any(verdict.reason for verdict in self.verdicts.values()):
+            return (f"Critic gate: not measured, as no run of {PROBE} learns a critic here.",)
+        words = {True: "critic usable", False: UNUSABLE, None: "not measured"}
+        found = [f"{task}: {words[v.usable]} ({v.reason})" for task, v in self.verdicts.items()]
+        return (f"{RULE}.", f"Critic gate on {'; on '.join(found)}.")
+
+
+def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -> Gate:
+    """Judge the critic on every task.
+
+    Args:
+        suite: what was planned; the first entry of id `ifql` that learns a critic is the probe.
+        scores: of finished runs: task, label, seed, actions, score.
+        metrics: of finished runs: task, label, seed, step, name, value.
+    """
+    last = metrics[metrics["name"] == LEVEL].sort_values("step")
+    by_run = last.groupby(["task", "label", "seed"])["value"].last()
+    levels: dict[tuple[str, str], float] = {
+        (str(task), str(label)): float(values.mean())
+        for (task, label), values in by_run.groupby(["task", "label"])
+    }
+    probes = [entry for entry in suite.algorithms if entry.id == PROBE and entry.learns_critic]
+    verdicts, marked = {}, set()
+    for task in suite.tasks:
+        probe = next((entry.label for entry in probes if entry.runs_on(task.id)), None)
+        if probe is None:
+            verdicts[task.id] = Verdict(None, f"no {PROBE} here" if probes else "")
+            continue
+        verdict = _judge(
+            scores[(scores["task"] == task.id) & (scores["label"] == probe)],
+            levels.get((task.id, probe), math.nan),
+        )
+        verdicts[task.id] = verdict
+        for entry in suite.algorithms:
+            level = levels.get((task.id, entry.label), math.nan)
+            suspect = verdict.usable is False or (verdict.usable is True and _is_off(level))
+            if suspect and entry.learns_critic and entry.runs_on(task.id):
+                marked.add((task.id, entry.label))
+    return Gate(verdicts, frozenset(marked))
+
+
+def trusts(entry: AlgorithmEntry, actions: str) -> bool:
+    """Whether the algorithm, acting that way, trusts a critic that it learned."""
+    only_clones = entry.id == PROBE and not actions.startswith("best-of")
+    return entry.learns_critic and not only_clones
+
+
+def _judge(scores: pd.DataFrame, level: float) -> Verdict:
+    """The verdict from the probe's scores on a task and its value level (NaN: not logged)."""
+    by_way = scores.pivot_table(index="seed", columns="actions", values="score")
+    value_level = "value level not logged" if math.isnan(level) else f"value level {level:.2f}"
+    if not {CLONING, PICKING} <= set(by_way.columns):
+        missing = f"{PROBE} was not evaluated by both {CLONING} and {PICKING}"
+        return Verdict(False if _is_off(level) else None, f"{missing}; {value_level}")
+    pairs = by_way[[CLONING, PICKING]].dropna()
+    differences = (pairs[PICKING] - pairs[CLONING]).to_numpy(np.float64)
+    count = len(differences)
+    if count == 0:
+        return Verdict(None, "no seed was evaluated in both ways")
+    mean = float(differences.mean())
+    error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    spread = f" ± {error:.1f}" if count > 1 else ""
+    usable = mean >= -error and not _is_off(level)
+    return Verdict(
+        usable,
+        f"{PICKING} {pairs[PICKING].mean():.1f}, {CLONING} {pairs[CLONING].mean():.1f}, paired "
+        f"difference {mean:.1f}{spread} over {count} seed{'s' if count > 1 else ''}; {value_level}",
+    )
+
+
+def _is_off(level: float) -> bool:
+    return not (math.isnan(level) or LOWEST <= level <= HIGHEST)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from algorithms.action_selection import ActionSelection, parse_action_selection
+
+
+@pytest.mark.parametrize(
+    ("name", "noise_scale", "candidates"),
+    [
+        ("noise-0", 0.0, 1),
+        ("noise-0.5", 0.5, 1),
+        ("noise-1", 1.0, 1),
+        ("noise-2", 2.0, 1),
+        ("best-of-1", 1.0, 1),
+        ("best-of-4", 1.0, 4),
+        ("best-of-32", 1.0, 32),
+    ],
+)
+def test_a_name_says_how_much_noise_and_how_many_candidates(
+    name: str, noise_scale: float, candidates: int
+) -> None:
+    assert parse_action_selection(name) == ActionSelection(noise_scale, candidates)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "mean",
+        "noise",
+        "noise-",
+        "noise-.5",
+        "noise--1",
+        "noise-1e3",
+        "noise-0.5.1",
+        "best-of-0",
+        "best-of-4.5",
+        "best-of--4",
+        "best-of-",
+        "a best-of-4",
+        "Best-of-4",
+        "best-of-4\n",
+    ],
+)
+def test_anything_else_is_refused_with_what_to_write(name: str) -> None:
+    with pytest.raises(ValueError, match=r"is no action selection; write noise-<scale>.*best-of-4"):
+        parse_action_selection(name)

@@ -1,0 +1,33 @@
+"""A bandit whose behaviour policy has two narrow modes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.engine import Engine
+from algorithms.transitions import Transitions
+
+POOR, GOOD = np.array([[-0.7, 0.7], [0.7, -0.7]])  # they pay 0 and 1
+STD = 0.1
+
+
+def two_modes(n: int = 1024) -> Transitions:
+    """Episodes of one step without an observation, as often in one mode as in the other."""
+    rng = np.random.default_rng(0)
+    good = rng.integers(2, size=n)
+    observations = np.zeros((n, 1))
+    return Transitions.pack(
+        observations=observations,
+        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((n, 2)),
+        rewards=good.astype(float),
+        next_observations=observations,
+        terminals=np.ones(n, bool),
+        timeouts=np.zeros(n, bool),
+    )
+
+
+def share_near(mode: NDArray[np.float64], engine: Engine, radius: float) -> NDArray[np.float64]:
+    """How many of a policy's actions lie that near to a mode. -> [S], of 1."""
+    actions = engine.policy("test")(np.zeros((len(engine.seeds), 500, 1), np.float32))
+    return np.asarray((np.linalg.norm(actions - mode, axis=-1) < radius).mean(1))

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.report import build_report
+from harness.report.comparison import Comparison, compare
+from harness.report.gate import MARK, UNUSABLE, Verdict
+from harness.report.layout import score_grids
+from harness.report.records import read_records
+
+GOOD, BAD = "pointmaze/umaze", "gym/hopper"
+LABELS = ["df-div", "iql", "known", "flow-bc", "ifql"]
+ENTRIES = {
+    "df-div": {"action_selection": "noise-1"},
+    "iql": {"action_selection": "noise-0"},
+    "known": {"action_selection": "noise-1", "config": {"known_q": True}},
+    "flow-bc": {"action_selection": "noise-1", "trusts_critic": False},
+    "ifql": {"action_selection": "best-of-32"},
+}
+CLONED, BETTER, WORSE = [40.0, 42.0, 44.0], [50.0, 51.0, 55.0], [35.0, 38.0, 36.0]
+
+
+@pytest.fixture
+def judged(make_suite: Callable[..., Any]) -> Callable[..., Comparison]:
+    """A comparison on two tasks, on the second of which picking by the critic does harm."""
+
+    def make(**changes: Any) -> Comparison:
+        settings: dict[str, Any] = {
+            "tasks": [GOOD, BAD],
+            "labels": LABELS,
+            "entries": ENTRIES,
+            "episodes": 1,
+            "every": 10_000,
+            "ways": {
+                (GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": BETTER},
+                (BAD, "ifql"): {"noise-1": CLONED, "best-of-4": WORSE},
+            },
+        }
+        return compare(read_records(make_suite(**(settings | changes)).write()))
+
+    return make
+
+
+def verdict(comparison: Comparison, task: str) -> Verdict:
+    return comparison.gate.verdicts[task]
+
+
+def test_methods_that_learn_a_critic_are_marked_where_picking_by_it_does_harm(
+    judged: Callable[..., Comparison],
+) -> None:
+    comparison = judged()
+    assert verdict(comparison, GOOD).usable is True
+    assert verdict(comparison, BAD).usable is False
+    assert comparison.gate.marked == {(BAD, "df-div"), (BAD, "iql"), (BAD, "ifql")}
+    rows = {row.name: row.cells for row in score_grids(comparison)[0].rows}
+    assert [cell.mark for cell in rows[GOOD]] == [""] * 5
+    assert [cell.mark for cell in rows[BAD]] == [MARK, MARK, "", "", MARK]
+    assert [cell.mark for cell in rows["Average (all 2 tasks)"]] == [MARK, MARK, "", "", MARK]
+
+
+def test_the_reason_has_the_numbers(judged: Callable[..., Comparison]) -> None:
+    # Differences -5, -4, -8: mean -17/3, standard error sqrt(13/3 / 3).
+    assert verdict(judged(), BAD).reason == (
+        "best-of-4 36.3, noise-1 42.0, paired difference -5.7 ± 1.2 over 3 seeds; "
+        "value level not logged"
+    )
+
+
+@pytest.mark.parametrize(
+    ("picked", "usable"),
+    [
+        ([40.0, 42.0, 44.0], True),  # no difference
+        ([37.0, 43.0, 43.0], True),  # differences -3, 1, -1: mean -1, standard error 1.15
+        ([38.0, 42.0, 43.0], False),  # differences -2, 0, -1: mean -1, standard error 0.58
+        ([39.0, 41.0, 43.0], False),  # -1 on every seed
+    ],
+)
+def test_harm_is_a_mean_difference_of_more_than_its_standard_error(
+    judged: Callable[..., Comparison], picked: list[float], usable: bool
+) -> None:
+    ways = {(GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": picked}}
+    assert verdict(judged(ways=ways), GOOD).usable is usable
+
+
+@pytest.mark.parametrize(
+    ("level", "usable"), [(0.49, False), (0.5, True), (1.0, True), (2.0, True), (2.1, False)]
+)
+def test_the_probes_value_level_must_be_that_of_the_data(
+    judged: Callable[..., Comparison], level: float, usable: bool
+) -> None:
+    comparison = judged(metrics={(GOOD, "ifql"): {"critic/value_level": [level] * 3}})
+    assert verdict(comparison, GOOD).usable is usable
+    assert f"value level {level:.2f}" in verdict(comparison, GOOD).reason
+
+
+def test_a_method_whose_own_value_level_is_off_is_marked_alone(
+    judged: Callable[..., Comparison],
+) -> None:
+    comparison = judged(metrics={(GOOD, "df-div"): {"critic/value_level": [3.0, 2.5, 3.5]}})
+    assert verdict(comparison, GOOD).usable is True
+    assert {label for task, label in comparison.gate.marked if task == GOOD} == {"df-div"}
+
+
+def test_without_a_probe_nothing_is_marked_and_the_note_says_so(
+    judged: Callable[..., Comparison],
+) -> None:
+    levels = {(GOOD, "iql"): {"critic/value_level": [9.0] * 3}}
+    comparison = judged(labels=["df-div", "iql"], ways={}, metrics=levels)
+    assert comparison.gate.marked == frozenset()
+    assert comparison.gate.notes() == (
+        "Critic gate: not measured, as no run of ifql learns a critic here.",
+    )
+
+
+def test_a_probe_with_the_closed_form_q_says_nothing_of_learned_critics(
+    judged: Callable[..., Comparison],
+) -> None:
+    entries = ENTRIES | {"ifql": {"action_selection": "noise-1", "config": {"known_q": True}}}
+    assert "not measured" in judged(entries=entries).gate.notes()[0]
+
+
+def test_a_probe_that_did_not_act_in_both_ways_is_no_measurement(
+    judged: Callable[..., Comparison],
+) -> None:
+    comparison = judged(ways={(GOOD, "ifql"): {"noise-1": CLONED}})
+    assert verdict(comparison, GOOD).usable is None
+    assert "not evaluated by both noise-1 and best-of-4" in verdict(comparison, GOOD).reason
+    assert not [task for task, _ in comparison.gate.marked if task == GOOD]
+
+
+def test_every_artefact_says_which_cells_trust_an_unusable_critic(
+    make_suite: Callable[..., Any],
+) -> None:
+    suite = make_suite(
+        tasks=[BAD],
+        labels=LABELS,
+        entries=ENTRIES,
+        ways={(BAD, "ifql"): {"noise-1": CLONED, "best-of-4": WORSE}},
+        final={(BAD, "iql"): [10.0, 11.0, 12.0]},
+    )
+    paths = build_report(suite.write()).paths
+    assert f"11.0{MARK} ± 0.8" in paths.markdown.read_text()
+    assert r"11.0$^\dagger$" in paths.latex.read_text()
+    assert f'11.0<sup title="{UNUSABLE}">{MARK}</sup>' in paths.html.read_text()
+    for path in (paths.markdown, paths.latex, paths.html):
+        assert UNUSABLE in path.read_text()
+    with paths.csv.open(newline="") as file:
+        found = {row["algorithm"]: row["critic_usable"] for row in csv.DictReader(file)}
+    assert found == {"df-div": "False", "iql": "False", "known": "", "flow-bc": "", "ifql": "False"}
