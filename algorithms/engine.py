@@ -13,7 +13,6 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,20 +21,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import registry
+from algorithms.acting import Policy, make_policy
 from algorithms.action_selection import parse_action_selection
-from algorithms.base import Algorithm, Config, Networks, Stage
+from algorithms.base import Algorithm, Config, Networks
 from algorithms.batches import Batches
 from algorithms.learning_state import LearningState, SeedState, first_slots
 from algorithms.networks import Network, Params
 from algorithms.online_buffer import OnlineBuffer
 from algorithms.optimizer import adam_coefficients, adam_step
 from algorithms.precision import Precision, use_products
+from algorithms.schedule import Schedule
 from algorithms.streams import draw, generator
 from algorithms.transitions import Transitions
 
 _BLOCK = 32  # updates whose indices and noise are drawn together
-
-Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Engine:
@@ -89,12 +88,14 @@ class Engine:
         self._batches = Batches(transitions, config, self._device)
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
         self._order = {name: i for i, name in enumerate(self.algorithm.optimizers)}
-        self._stage_ends = _stage_ends(self.algorithm.stages, total_steps)
-        self.pretraining_steps = [0, *self._stage_ends][self.algorithm.pretraining_stages]
-        self._network_updates = self._count_updates()
+        online = self.algorithm.online_stage() if online_steps else None
+        self._schedule = Schedule(self.algorithm.stages, total_steps, online)
+        self.pretraining_steps = [0, *self._schedule.ends][self.algorithm.pretraining_stages]
+        self._network_updates = {
+            name: self._schedule.updates(name) for name in self.algorithm.optimizers
+        }
         dims = (transitions.obs_dim, transitions.action_dim)
         self._online = OnlineBuffer(*dims, len(self._slots), online_steps, self._device)
-        self._online_stages = (self.algorithm.online_stage(),) if online_steps else ()
         self._constant_adams = {
             name: replace(adam, cosine_decay=False)
             for name, adam in self.algorithm.optimizers.items()
@@ -120,13 +121,9 @@ class Engine:
         """
         for _ in range(min(steps, self.total_steps - self.step)):
             self._draw_block()
-            index = self._stage_of(self.step)
-            stage = self._stage(index)
-            first = self._stage_ends[index - 1] if index else 0
-            if self.step == first:
+            index, stage, local, online = self._schedule.position(self.step)
+            if local == 1:
                 self._state.copy_networks(stage.copies)
-            local = self.step - first + 1
-            online = index == len(self._stage_ends)
             online_indices = self._draw_online(local) if online else None
             due = tuple(local % phase.every == 0 for phase in stage.phases)
             for phase, is_due in zip(stage.phases, due, strict=True):
@@ -153,7 +150,7 @@ class Engine:
         """
         seeds = len(self.seeds)
         found = {k: v[:seeds].float().cpu().numpy() for k, v in self._metrics.items()}
-        offline = self.step <= self._stage_ends[-1]
+        offline = self.step <= self._schedule.ends[-1]
         if offline and "value/mean" in found and self._batches.mean_return:
             found["critic/value_level"] = found["value/mean"] / self._batches.mean_return
         return found
@@ -172,31 +169,17 @@ class Engine:
         selection = selection or algorithm.action_selection
         if not algorithm.supports(selection):
             raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
-        way = parse_action_selection(selection)
-        generators = [generator("act", seed, stream) for seed in self.seeds]
         params = first_slots(self._state.params, seeds)
-        nets = Networks(algorithm.networks, params, params, first_slots(self._state.targets, seeds))
-        last_trained = self._stage(self._stage_of(max(0, self.step - 1)))
-        choose = last_trained.act or algorithm.act
-
-        def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
-            if observations.ndim != 3 or observations.shape[::2] != (seeds, algorithm.obs_dim):
-                raise ValueError(
-                    f"observations must be [{seeds}, E, {algorithm.obs_dim}] (seeds, episodes, "
-                    f"obs_dim), found {list(observations.shape)}"
-                )
-            x = torch.from_numpy(np.asarray(observations, np.float32)).to(self._device)
-            x = self._batches.normalize(x).repeat_interleave(way.candidates, 1)
-            noise = draw(algorithm.act_noise, generators, (x.shape[1],), self._device)
-            noise = {name: way.noise_scale * value for name, value in noise.items()}
-            with torch.no_grad():
-                actions = choose(nets, x, noise).clamp(-1, 1)
-                if way.candidates > 1:
-                    values = algorithm.action_value(nets, x, actions)
-                    actions = _best(actions, values, way.candidates)
-            return np.asarray(actions.cpu().numpy(), np.float32)
-
-        return act
+        targets = first_slots(self._state.targets, seeds)
+        return make_policy(
+            algorithm,
+            Networks(algorithm.networks, params, params, targets),
+            self._schedule.last_trained(self.step).act or algorithm.act,
+            parse_action_selection(selection),
+            self._batches,
+            [generator("act", seed, stream) for seed in self.seeds],
+            self._device,
+        )
 
     # --- saving -----------------------------------------------------------------------------
 
@@ -270,7 +253,7 @@ class Engine:
         else:
             batch = self._batches.gather_mixed(indices, self._online, online_indices)
         metrics: dict[str, Tensor] = {}
-        for phase, is_due in zip(self._stage(index).phases, due, strict=True):
+        for phase, is_due in zip(self._schedule.stages[index].phases, due, strict=True):
             if not is_due:
                 continue
 
@@ -324,28 +307,6 @@ class Engine:
         drawn = [torch.randint(size, shape, generator=g) for g in generators]
         return torch.stack(drawn).to(self._device)
 
-    # --- set-up -----------------------------------------------------------------------------
-
-    def _stage_of(self, step: int) -> int:
-        """Which stage takes the update after `step` finished ones; the online one comes last."""
-        ends = self._stage_ends
-        return next((i for i, end in enumerate(ends) if step < end), len(ends))
-
-    def _stage(self, index: int) -> Stage:
-        stages: tuple[Stage, ...] = (*self.algorithm.stages, *self._online_stages)
-        return stages[index]
-
-    def _count_updates(self) -> dict[str, int]:
-        """How many updates each network will get within the budget."""
-        counts = dict.fromkeys(self.algorithm.optimizers, 0)
-        start = 0
-        for stage, end in zip(self.algorithm.stages, self._stage_ends, strict=True):
-            for phase in stage.phases:
-                for name in phase.trains:
-                    counts[name] += (end - start) // phase.every
-            start = end
-        return {name: max(1, count) for name, count in counts.items()}
-
 
 def _create(
     algorithm_id: str, config: Config, transitions: Transitions, known_q: Network | None
@@ -354,29 +315,6 @@ def _create(
     if not isinstance(config, cls.Config):
         raise TypeError(f"{algorithm_id} needs a {cls.Config.__name__}, found {type(config)}")
     return cls(config, transitions.obs_dim, transitions.action_dim, known_q)
-
-
-def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
-    """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
-    seeds, _, action_dim = actions.shape
-    choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
-    options = actions.view(seeds, -1, candidates, action_dim)
-    return options.gather(2, choices.expand(-1, -1, 1, action_dim)).squeeze(2)
-
-
-def _stage_ends(stages: Sequence[Stage], total_steps: int) -> list[int]:
-    """The step after the last of each stage.
-
-    Raises ValueError unless the shares sum to one and every stage gets a step.
-    """
-    shares = [stage.share for stage in stages]
-    if abs(sum(shares) - 1) > 1e-9:
-        raise ValueError(f"the stages' shares of the budget must sum to 1, found {shares}")
-    ends = [round(total_steps * sum(shares[: i + 1])) for i in range(len(shares))]
-    ends = [*ends[:-1], total_steps]
-    if any(end <= start for start, end in pairwise([0, *ends])):
-        raise ValueError(f"{total_steps} steps are too few for stages with the shares {shares}")
-    return ends
 
 
 @functools.cache

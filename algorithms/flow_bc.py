@@ -26,7 +26,7 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.flow import flow_matching_loss, sample, velocity_network
+from algorithms.flow import PathName, flow_matching_loss, sample, velocity_network
 
 
 class FlowBCConfig(Config):
@@ -35,6 +35,7 @@ class FlowBCConfig(Config):
     learning_rate: float = 1e-3  # Adam
     flow_steps: int = 10  # Euler steps from noise to action
     ema: float = 1e-3  # Polyak rate of the weights that act
+    path: PathName = "linear"  # probability path from noise to action
 
 
 class FlowBC(Algorithm[FlowBCConfig]):
@@ -55,7 +56,12 @@ class FlowBC(Algorithm[FlowBCConfig]):
 
     def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         loss = flow_matching_loss(
-            nets.flow, batch.observations, batch.actions, noise["x0"], noise["time"]
+            nets.flow,
+            batch.observations,
+            batch.actions,
+            noise["x0"],
+            noise["time"],
+            self.config.path,
         )
         return loss, {"flow/loss": loss}
 

@@ -200,7 +200,7 @@ class Run:
         from harness.online import OnlineTraining
 
         self._online = OnlineTraining(self.spec.task, self.engine)
-        self._chunk = _FIRST_CHUNK  # a step takes longer than it did
+        self._chunk = 1  # until its speed is known: a step takes longer than it did
 
     def _train_online(self, steps: int) -> None:
         assert self._online is not None

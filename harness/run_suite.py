@@ -80,10 +80,11 @@ def _delete_selected(plan: Plan, console: Console) -> None:
 
 
 def _announcement(plan: Plan, left: int) -> str:
-    count = len(plan.selected)
+    count, training = len(plan.selected), plan.suite.training
+    steps = training.steps + training.online_steps
     label = "SMOKE TEST, its scores mean nothing: " if plan.smoke else ""
     return (
-        f"{label}{plan.suite.title}: {count} runs of {plan.suite.training.steps} steps, "
+        f"{label}{plan.suite.title}: {count} runs of {steps} steps, "
         f"{count - left} done already, {left} to do."
     )
 

@@ -30,7 +30,9 @@ from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
 from harness.yaml_file import Document, KeyPath, Problem, read_yaml
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=60)]
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
+SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
 Overrides = dict[str, JsonValue]
 
 
@@ -84,7 +86,7 @@ class Resources(_Section):
 class Suite(_Section):
     """A comparison: every algorithm on every task with every seed."""
 
-    name: Name  # also the folder under results/
+    name: SuiteName  # also the folder under results/
     title: str
     question: str  # what the comparison is to answer
     tasks: list[str | dict[str, Overrides]] = Field(min_length=1)  # id, or {id: options}

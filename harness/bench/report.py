@@ -30,12 +30,13 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
     console = Console()
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
     workers = [
-        _contender("iql", 0),
-        _contender("iql", 0, "mixed"),
-        _contender("td3-bc", 0),
-        _contender("df-div", 0),
-        _contender("df-div", 1),
-        _contender("df-dir", 1),
+        _contender("iql"),
+        _contender("iql", precision="mixed"),
+        _contender("td3-bc"),
+        _contender("df-div", "pretraining"),
+        _contender("df-div", "improvement"),
+        _contender("df-dir", "improvement"),
+        _contender("df-div", "joint improvement"),
     ]
     if corl is not None:
         workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))
@@ -70,11 +71,11 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
 
 
 def _contender(
-    algorithm: str, stage: int, precision: Precision = "fp32"
+    algorithm: str, part: str = "all", precision: Precision = "fp32"
 ) -> tuple[str, Sequence[str]]:
-    stages = "" if algorithm in {"iql", "td3-bc"} else f" stage {stage + 1}"
-    name = f"{algorithm}{stages}, {_SEEDS} seeds, {precision}"
-    return name, ["engine", algorithm, str(_SEEDS), str(stage), precision]
+    training = "" if part == "all" else f" {part}"
+    name = f"{algorithm}{training}, {_SEEDS} seeds, {precision}"
+    return name, ["engine", algorithm, str(_SEEDS), part, precision]
 
 
 def _rates_table(rates: list[Rate]) -> Table:

@@ -41,12 +41,17 @@ def synthetic_transitions() -> Transitions:
     )
 
 
-def engine(algorithm: str, seeds: str, stage: str, precision: Precision) -> tuple[Run, int]:
-    """Our engine, past the beginning of the given stage (0 or 1)."""
+def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple[Run, int]:
+    """Our engine in a part of training.
+
+    part: all, pretraining, improvement, or joint improvement, in which Q and V learn on.
+    """
     config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
     budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
-    if stage == "1":
-        config = config.model_copy(update={"pretrain_share": 1e-9})
+    if part != "all":
+        joint = part == "joint improvement"
+        share = 0.5 if part == "pretraining" else 1e-9
+        config = config.model_copy(update={"pretrain_share": share, "joint_critic": joint})
     learner = Engine(
         algorithm,
         config,
@@ -64,8 +69,8 @@ def main() -> None:
     os.sched_setaffinity(0, {int(core)})
     torch.set_num_threads(1)
     if kind == "engine":
-        algorithm, seeds, stage, precision = arguments
-        run, learners = engine(algorithm, seeds, stage, cast(Precision, precision))
+        algorithm, seeds, part, precision = arguments
+        run, learners = engine(algorithm, seeds, part, cast(Precision, precision))
     else:
         from harness.bench.corl import corl_iql
 

@@ -76,7 +76,7 @@ def _was_run(folder: Path) -> bool:
 
 
 def _not_run(folder: Path) -> str:
-    command = f"python -m harness run {folder.name} --results {folder.parent.as_posix()}"
+    command = f"python -m harness run {folder.name}"
     return f"*Not run yet. `{command}` makes these results.*"
 
 

@@ -19,6 +19,9 @@ from harness.report.layout import score_grids, summary_grid
 from harness.report.multimodal import mode_grids, policy_numbers
 from harness.report.multimodal_figures import mode_figures
 from harness.report.notes import Notes, write_notes
+from harness.report.online import online_grids, online_numbers
+from harness.report.online_figures import CAPTION as ONLINE
+from harness.report.online_figures import online_figures
 from harness.report.records import Records, read_records
 from harness.report.style import Drawing
 
@@ -67,10 +70,14 @@ def build_report(suite_dir: Path) -> Report:
     grids += [grid for table in wanted for grid in table_grids(table, records, comparison)]
     policies = policy_numbers(records)
     grids += mode_grids(records, policies)
+    interaction = online_numbers(records)
+    grids += online_grids(records, interaction)
     drawings = _draw(records, comparison, policies, suite_dir / "figures")
     title = records.suite.title
     more = {table.slug: table_numbers(table, records, comparison) for table in wanted}
     more["action_selections"] = tables.actions_csv(comparison)
+    more |= {"policies": policies} if len(policies) else {}
+    more |= {"online": interaction} if len(interaction) else {}
     for name, numbers in more.items():
         _write_csv(suite_dir / f"{name}.csv", numbers)
     return Report(
@@ -106,6 +113,8 @@ def _draw(
     ]
     if modes := mode_figures(records, comparison, policies, folder):
         drawings.append(Drawing("Action modes", MODES, tuple(modes)))
+    if online := online_figures(records, comparison, folder):
+        drawings.append(Drawing("Going on online", ONLINE, tuple(online)))
     return drawings
 
 

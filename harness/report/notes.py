@@ -12,6 +12,7 @@ from harness.report.actions import actions_note
 from harness.report.comparison import PROTOCOLS, Comparison
 from harness.report.multimodal import GRID_NOTE
 from harness.report.multimodal import SUITE as MULTIMODAL
+from harness.report.online import NOTE as REGRET_NOTE
 from harness.report.suite_file import SuiteFile
 from harness.tasks.spec import TaskSpec
 
@@ -42,6 +43,8 @@ def write_notes(comparison: Comparison) -> Notes:
     statistics: tuple[str, ...] = (_cells(comparison), _bold(suite), _intervals(comparison))
     if any(task.suite == MULTIMODAL for task in suite.tasks):
         statistics += (GRID_NOTE,)
+    if suite.online_steps:
+        statistics += (REGRET_NOTE,)
     tasks = (*(_task(task) for task in suite.tasks), *_semantics(suite))
     gate = comparison.gate.notes() if any(e.learns_critic for e in suite.algorithms) else ()
     return Notes(suite.smoke, _protocol(suite), actions_note(suite), gate, statistics, tasks)
@@ -71,9 +74,10 @@ def _semantics(suite: SuiteFile) -> list[str]:
 
 def _protocol(suite: SuiteFile) -> str:
     plan = suite.evaluation
+    online = f", then {suite.online_steps:,} online" if suite.online_steps else ""
     return (
         f"Protocol '{plan.protocol}': a run's score is {PROTOCOLS[plan.protocol]}. "
-        f"{suite.steps:,} gradient steps a run; {plan.episodes} evaluation episodes every "
+        f"{suite.steps:,} gradient steps a run{online}; {plan.episodes} evaluation episodes every "
         f"{plan.every:,} steps; {len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''} "
         f"({', '.join(map(str, suite.seeds))})."
     )

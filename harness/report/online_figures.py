@@ -85,8 +85,7 @@ def _running_mean(episodes: pd.DataFrame, steps: Floats, window: float) -> Float
     total = recent @ episodes["normalized_score"].to_numpy(np.float64)
     count = recent.sum(axis=1)
     means = pd.Series(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-    running: Floats = means.ffill().to_numpy(np.float64)
-    return running
+    return np.asarray(means.ffill(), np.float64)
 
 
 def _panel(

@@ -80,9 +80,9 @@ def record(engine: Engine) -> list[tuple[Batch, Noise]]:
 
         return replace(phase, loss=loss)
 
-    engine.algorithm.stages = tuple(
+    engine._schedule.stages = tuple(
         replace(stage, phases=(watched(stage.phases[0]), *stage.phases[1:]))
-        for stage in engine.algorithm.stages
+        for stage in engine._schedule.stages
     )
     return seen
 

@@ -83,7 +83,7 @@ def test_the_warm_start_takes_its_share_of_the_budget_from_pretrainings(
 ) -> None:
     engine = make_engine(algorithm_id, transitions, pretrain_share=0.5, warm_start_share=warm)
     assert engine.algorithm.pretraining_stages == stages
-    assert engine._stage_ends == [*ends, 40]
+    assert engine._schedule.ends == [*ends, 40]
     assert engine.pretraining_steps == 20
     first = engine.algorithm.stages[0].phases[0].loss.__name__
     assert first == ("warm_start_loss" if warm else "pretrain_loss")

@@ -28,8 +28,7 @@ def _decisions(algorithm: Any, batch: Batch) -> Decisions:
     """From a roll-out of a policy that drifts."""
     x0 = start_noise(SEEDS, BATCH)["x0"]
     rolled = roll_out(lambda s, x, t: s[..., :2] - x * t, batch.observations, x0, T)
-    decisions = decisions_of(batch, rolled, previous_action=algorithm.config.previous_action)
-    return decisions
+    return decisions_of(batch, rolled, previous_action=algorithm.config.previous_action)
 
 
 def _targets(algorithm: Any, divergence: Tensor, final_value: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,14 +65,14 @@ def go_online(engine: Engine, steps: int = ONLINE) -> None:
 def record_online(engine: Engine) -> list[tuple[Batch, Noise]]:
     """What every online update will see."""
     seen: list[tuple[Batch, Noise]] = []
-    [stage] = engine._online_stages
+    *offline, stage = engine._schedule.stages
     [phase] = stage.phases
 
     def loss(nets: Any, batch: Batch, noise: Noise) -> Any:
         seen.append((batch, noise))
         return phase.loss(nets, batch, noise)
 
-    engine._online_stages = (replace(stage, phases=(replace(phase, loss=loss),)),)
+    engine._schedule.stages = (*offline, replace(stage, phases=(replace(phase, loss=loss),)))
     return seen
 
 
@@ -240,7 +240,7 @@ def test_each_update_needs_the_transition_before_it(transitions: Transitions) ->
     with pytest.raises(ValueError, match="online update 1 needs 1 transitions a seed, found 0"):
         engine.train(1)
     assert states_equal(engine.state(0), before)
-    with pytest.raises(ValueError, match="2 learners .* cannot add 1"):
+    with pytest.raises(ValueError, match=r"2 learners .* cannot add 1"):
         engine.add(seen_at(0, (0,)))
     go_online(engine)
     with pytest.raises(ValueError, match="room for 0 transitions"):

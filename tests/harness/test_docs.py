@@ -195,7 +195,7 @@ def test_all_pages_of_a_figure_stand_over_its_caption(quickstart: Path, tmp_path
 )
 def test_what_was_not_run_says_how_to_run_it(request_: str) -> None:
     written = render(request_, Place(Path("docs/page.md"), Path("results")))
-    command = "python -m harness run later --results results/here"
+    command = "python -m harness run later"
     assert written == f"*Not run yet. `{command}` makes these results.*"
 
 

@@ -15,7 +15,7 @@ WriteSuite = Callable[..., Path]
 @pytest.mark.parametrize("path", suite_files(), ids=lambda path: path.stem)
 def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> None:
     suite, _ = load_suite(path)
-    assert suite.name == path.stem
+    assert suite.name.rpartition("/")[2] == path.stem
     shown = path.relative_to(path.parents[[p.name for p in path.parents].index("suites")])
     assert path.read_text().startswith(f"# python -m harness run suites/{shown}\n")
     assert suite_tasks(suite, {})

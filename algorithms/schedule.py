@@ -1,0 +1,57 @@
+"""Which stage of an algorithm takes which gradient step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from algorithms.base import Stage
+
+
+class Position(NamedTuple):
+    """Where one gradient step lies."""
+
+    number: int  # of its stage, from 0
+    stage: Stage
+    local: int  # the step within the stage, from 1
+    online: bool
+
+
+class Schedule:
+    """The offline stages, each its share of the budget, and the online one after them, if any.
+
+    Raises ValueError unless the shares sum to one and every stage gets a step.
+
+    Attributes:
+        ends: the step after the last of each offline stage.
+    """
+
+    def __init__(self, stages: Sequence[Stage], steps: int, online: Stage | None) -> None:
+        shares = [stage.share for stage in stages]
+        if abs(sum(shares) - 1) > 1e-9:
+            raise ValueError(f"the stages' shares of the budget must sum to 1, found {shares}")
+        ends = [round(steps * sum(shares[: i + 1])) for i in range(len(shares))]
+        self.ends = [*ends[:-1], steps]
+        if any(end <= start for start, end in pairwise([0, *self.ends])):
+            raise ValueError(f"{steps} steps are too few for stages with the shares {shares}")
+        self._offline = tuple(stages)
+        self.stages = (*stages, online) if online is not None else self._offline
+
+    def position(self, done: int) -> Position:
+        """Of the gradient step that follows `done` finished ones."""
+        number = next((i for i, end in enumerate(self.ends) if done < end), len(self.ends))
+        start = self.ends[number - 1] if number else 0
+        return Position(number, self.stages[number], done - start + 1, number == len(self.ends))
+
+    def last_trained(self, done: int) -> Stage:
+        """The stage of the latest of `done` finished steps; the first before any."""
+        return self.position(max(0, done - 1)).stage
+
+    def updates(self, network: str) -> int:
+        """How many updates a network gets offline; at least 1, for schedules to divide by."""
+        count = 0
+        for stage, (start, end) in zip(self._offline, pairwise([0, *self.ends]), strict=True):
+            for phase in stage.phases:
+                count += (end - start) // phase.every * phase.trains.count(network)
+        return max(1, count)
