@@ -37,12 +37,12 @@ Fidelity.
     intermediate values aligned with the final action's in DF-dir; the normalised velocity; the
     weight ρ on D(u_θ ‖ u_v); T = 10; a_{n-1} in the flow state as an option.
 
-Deviations (the paper's choice is unknown; docs/algorithms/df-dir.md and df-div.md give the runs):
+Deviations (the paper's choice is unknown; docs/algorithms/ names the suite that tests each):
     - the flow critic is composed with the ODE step, and the exact A follows the last step: a
       critic of the velocity itself stayed at cloning in every trial;
     - the scale κ and the factor T make one ρ mean the same on every task and for every T;
     - D is summed over dimensions, ρ = 0.3: its mean over them needed ρ from 1 to 30, by task;
-    - DF-dir's default is `full`: with `unit` and `angle` it left the support of narrow modes;
+    - DF-dir's default is `full`: in trials `unit` left the support of narrow modes;
     - `kl` is between Gaussian velocities that share the behaviour's residual variance σ²(s, x, t):
       D = |u_θ − u_v|² / 2σ²; sampling stays deterministic;
     - a_{n-1} enters the flow critic only, since a policy that acts has to be Markov here;
