@@ -39,13 +39,13 @@ _DATASET = re.compile(rf"(?P<task>{_NAME}(-separation-\d+(_\d+)?)?(-gap-\d+(_\d+
 
 _REWARDS = "as recorded: max_k r_k exp(-|a - mu_k|^2 / (2 d sigma^2)), after which the episode ends"
 _SEMANTICS = (
-    "One step an episode: the policy sees (cos, sin) of a uniform angle, by which the first two "
-    "coordinates of every mode's centre mu_k are turned. The deterministic reward is Q itself, so "
-    "100 is the best mode's centre and no action has more. The behaviour is an equal mixture of "
-    "N(mu_k, sigma^2 I); success means that the nearest centre is within the radius that holds "
-    "99% of its mode. Separation is the distance of the nearest two centres in units of sigma "
-    "sqrt(d), the data's root mean square distance from their centre; 4 sigma lie between every "
-    "centre and the limits of the actions; r_k rises evenly from 1 - gap to 1"
+    "One step an episode: the policy sees (cos, sin) of an angle, uniform from 0 to pi / 2K, by "
+    "which the first two coordinates of every mode's centre mu_k are turned. The deterministic "
+    "reward is Q itself, so 100 is the best mode's centre and no action has more. The behaviour is "
+    "an equal mixture of N(mu_k, sigma^2 I); success means that the nearest centre is within the "
+    "radius that holds 99% of its mode. Separation is the distance of the nearest two centres in "
+    "units of sigma sqrt(d), the data's root mean square distance from their centre; 4 sigma lie "
+    "between every centre and the limits of the actions; r_k rises evenly from 1 - gap to 1"
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import gymnasium as gym
@@ -38,7 +37,7 @@ class ActionModesBandit(gym.Env[Floats, Floats]):
     ) -> tuple[Floats, dict[str, Any]]:
         """Draw a context."""
         super().reset(seed=seed)
-        self._observation = observations_of(self.np_random.uniform(0, 2 * math.pi, 1))[0]
+        self._observation = observations_of(self.np_random.uniform(0, self.modes.turn, 1))[0]
         return self._observation, {}
 
     def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:

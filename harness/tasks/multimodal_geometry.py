@@ -65,6 +65,15 @@ class ActionModes:
         """Reward at each centre [K], from `1 - reward_gap` to 1."""
         return np.linspace(1.0 - self.reward_gap, 1.0, self.modes) if self.modes > 1 else np.ones(1)
 
+    @property
+    def turn(self) -> float:
+        """Contexts are uniform on [0, turn] radians: a quarter of the angle between neighbours.
+
+        Turned through the whole of it, eight modes on a circle are a ring to everyone who does not
+        know the context to a few degrees, and flow matching learns the ring long before the modes.
+        """
+        return math.pi / (2 * self.modes)
+
     @cached_property
     def support_radius(self) -> float:
         """Radius around a centre, in sigmas, that holds 99% of its mode."""

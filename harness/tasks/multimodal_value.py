@@ -75,7 +75,7 @@ def known_q(task: TaskSpec) -> KnownQ:
     canonical = modes.sample(SAMPLES, rng)
     sd = float(modes.value(canonical).std())
     if noise:
-        observations = observations_of(rng.uniform(0, 2 * math.pi, SAMPLES))
+        observations = observations_of(rng.uniform(0, modes.turn, SAMPLES))
         actions = turned(observations, canonical)
         constants |= _noise(modes, rng)
         unscaled = random_function(

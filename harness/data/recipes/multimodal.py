@@ -7,7 +7,6 @@ of them would take 200 MB and two minutes for 100,000 steps.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -43,7 +42,7 @@ class Multimodal(Recipe):
             np.random.default_rng(derive_seed(*stream, name))
             for name in ("contexts", "modes", "noise")
         )
-        observations = observations_of(contexts.uniform(0, 2 * math.pi, steps + 1))
+        observations = observations_of(contexts.uniform(0, modes.turn, steps + 1))
         centres = modes.centres[choices.integers(modes.modes, size=steps)]
         canonical = centres + modes.sigma * noise.standard_normal((steps, modes.dim))
         actions = turned(observations[:-1], canonical).clip(-1.0, 1.0).astype(np.float32)
@@ -61,7 +60,11 @@ class Multimodal(Recipe):
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The numbers that are fixed in code."""
-        return {"steps_together": STEPS_TOGETHER, "margin_in_sigmas": MARGIN}
+        return {
+            "steps_together": STEPS_TOGETHER,
+            "margin_in_sigmas": MARGIN,
+            "turn": ActionModes.of(task).turn,
+        }
 
     def origin(self, task: TaskSpec) -> Origin:
         """For Minari's metadata."""

@@ -146,7 +146,8 @@ def test_the_same_canonical_action_has_the_same_reward_in_every_context() -> Non
         seen.append(observation)
         rewards.append(env.step(turned(observation[None], canonical)[0].astype(np.float32))[1])
     np.testing.assert_allclose(rewards, rewards[0], rtol=1e-4)
-    assert np.ptp(seen, axis=0).min() > 1.5  # the contexts differ
+    angles = np.arctan2(*np.array(seen).T[::-1])
+    assert 0 <= angles.min() < 0.1 < 0.3 < angles.max() < math.pi / 8  # a quarter of 2 pi / 4
 
 
 def test_actions_beyond_the_limits_count_as_the_limits() -> None:

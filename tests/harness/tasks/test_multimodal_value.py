@@ -35,7 +35,7 @@ def params_of(network: Network) -> dict[str, Tensor]:
 
 def behaviour(task_id: str, count: int = 20_000) -> Arrays:
     problem, rng = ActionModes.of(get_task(task_id)), np.random.default_rng(7)
-    observations = observations_of(rng.uniform(0, 2 * math.pi, count))
+    observations = observations_of(rng.uniform(0, problem.turn, count))
     actions = turned(observations, problem.sample(count, rng))
     return observations, actions.astype(np.float32)
 
