@@ -15,9 +15,11 @@ from harness.errors import UserError
 from harness.figures import figure_problems, parse_figures
 from harness.results import RunFolder
 from harness.spec import EvaluationSpec, RunSpec
-from harness.suite import Suite, load_suite, suite_tasks
+from harness.suite import Suite, load_suite, suite_tasks, task_entries
 from harness.sweep import Method
+from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
+from harness.tasks.stand_in import with_stand_in
 from harness.yaml_file import Problem
 
 _SMOKE_STEPS = 60
@@ -63,13 +65,14 @@ def make_plan(
         progress: told of data being made: what, done, total.
         only: patterns of `task/label`, label or task; none selects everything.
         seeds: a number of seeds instead of the suite's.
-        smoke: shrink everything to seconds.
+        smoke: shrink everything to seconds, and put stand-ins in the place of data that cannot be
+            made in seconds.
 
     Raises:
         UserError: anything wrong with the suite, the selection or the data.
     """
     suite, document = load_suite(suite_path)
-    tasks = suite_tasks(suite, {"transitions": _SMOKE_TRANSITIONS} if smoke else {})
+    tasks = list(_smoke_tasks(suite)) if smoke else suite_tasks(suite)
     if seeds is not None:
         suite = suite.model_copy(update={"seeds": list(range(seeds))})
     if smoke:
@@ -178,6 +181,18 @@ def _dataset_hashes(
             if task.id in needed:
                 raise
     return hashes
+
+
+def _smoke_tasks(suite: Suite) -> Iterator[TaskSpec]:
+    """The suite's tasks with little data of their own kind, or stand-in data."""
+    from harness.data.recipe import recipe_of
+
+    for task_id, options in task_entries(suite):
+        task = get_task(task_id, options)
+        if recipe_of(task).makes_small:
+            yield get_task(task_id, (options or {}) | {"transitions": _SMOKE_TRANSITIONS})
+        else:
+            yield with_stand_in(task, _SMOKE_TRANSITIONS)
 
 
 def _shrunk(suite: Suite) -> Suite:

@@ -132,12 +132,13 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
     return suite, document
 
 
-def suite_tasks(suite: Suite, final: Overrides) -> list[TaskSpec]:
-    """The specs of the suite's tasks, in its order; `final` options go over the suite's own."""
-    return [get_task(task_id, (options or {}) | final) for task_id, options in _task_entries(suite)]
+def suite_tasks(suite: Suite) -> list[TaskSpec]:
+    """The specs of the suite's tasks, in its order."""
+    return [get_task(task_id, options) for task_id, options in task_entries(suite)]
 
 
-def _task_entries(suite: Suite) -> Iterable[tuple[str, Overrides | None]]:
+def task_entries(suite: Suite) -> Iterable[tuple[str, Overrides | None]]:
+    """Task ids and their options, in the suite's order."""
     for entry in suite.tasks:
         if isinstance(entry, str):
             yield entry, None

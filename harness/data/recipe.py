@@ -42,6 +42,8 @@ class Recipe(ABC):
     Attributes:
         inputs: the arrays that the packed rows are made of: flat observations first, then actions,
             terminations and truncations, and rewards where the dataset's own count.
+        makes_small: whether a few thousand steps take seconds and nothing but this machine; smoke
+            runs replace the data of all others by stand-ins.
     """
 
     inputs: ClassVar[tuple[str, ...]] = (
@@ -51,6 +53,7 @@ class Recipe(ABC):
         "terminations",
         "truncations",
     )
+    makes_small: ClassVar[bool] = False
 
     @abstractmethod
     def episodes(

@@ -174,7 +174,7 @@ def test_changed_data_stop_the_command_before_any_run(
 ) -> None:
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
     suite = write_suite()
-    [task] = suite_tasks(load_suite(suite)[0], {})
+    [task] = suite_tasks(load_suite(suite)[0])
     ensure(task)
     [rows] = (tmp_path / "data").rglob("rows.npy")
     content = bytearray(rows.read_bytes())

@@ -18,7 +18,7 @@ TASKS = ["pointmaze/umaze", "pointmaze/medium"]
 def resolve(write_suite: Callable[..., Path]) -> Callable[..., Configs]:
     def resolve(final: dict[str, Any] | None = None, **changes: Any) -> Configs:
         suite, document = load_suite(write_suite(**{"tasks": TASKS, "defaults": {}} | changes))
-        return resolve_configs(suite, document, suite_tasks(suite, {}), final or {})
+        return resolve_configs(suite, document, suite_tasks(suite), final or {})
 
     return resolve
 

@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.data import ensure
 from harness.errors import UserError
 from harness.plan import Plan, make_plan
 from harness.suite_json import write_suite_json
+from harness.tasks import make_environment
 from tests.harness.conftest import TINY_TASK, trials_of
 
 PlanOf = Callable[..., Plan]
@@ -96,6 +99,25 @@ def test_smoke_shrinks_a_suite_into_results_of_its_own(
         assert run.config["hidden_dims"] == [32, 32]
     write_suite_json(plan, "command")
     assert json.loads((plan.directory / "suite.json").read_text())["smoke"] is True
+
+
+def test_smoke_puts_stand_ins_in_the_place_of_data_that_are_not_here(
+    data_home: Path, tmp_path: Path, write_suite: Callable[..., Path]
+) -> None:
+    path = write_suite(tasks=["local/pen/expert", "local/hopper/medium-expert"], seeds=1)
+    plan = make_plan(path, tmp_path, lambda *_: None, smoke=True)
+    assert all("stand-in" in run.task.title for run in plan.runs)
+    for task in plan.tasks:
+        rows = ensure(task, make=False).transitions
+        env = make_environment(task)
+        assert 3000 <= len(rows) < 3000 + task.horizon
+        assert (rows.obs_dim,) == env.observation_space.shape
+        ends = rows.episode_ends()
+        lengths = np.diff(ends, prepend=0)
+        assert lengths.max() <= task.horizon
+        # Most often the pen is dropped, and the body falls, long before the horizon.
+        assert rows.terminals[ends - 1].mean() > 0.9
+        np.testing.assert_array_equal(rows.terminals[ends - 1] == 0, lengths == task.horizon)
 
 
 def test_suite_json_names_every_run_and_its_folder(plan_of: PlanOf) -> None:

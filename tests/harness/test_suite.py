@@ -18,7 +18,7 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
     assert suite.name.rpartition("/")[2] == path.stem
     shown = path.relative_to(path.parents[[p.name for p in path.parents].index("suites")])
     assert path.read_text().startswith(f"# python -m harness run suites/{shown}\n")
-    assert suite_tasks(suite, {})
+    assert suite_tasks(suite)
 
 
 @pytest.mark.parametrize(

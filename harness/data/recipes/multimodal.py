@@ -32,6 +32,8 @@ STEPS_TOGETHER = 1000
 class Multimodal(Recipe):
     """The recipe, for any number of modes and dimensions; fewer steps are the first of more."""
 
+    makes_small = True
+
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:

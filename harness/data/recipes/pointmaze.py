@@ -134,6 +134,7 @@ class PointMaze(Recipe):
 
     # The commanded goals' rewards are stored, but a task's are for its own goal.
     inputs = ("observations/observation", "actions", "terminations", "truncations")
+    makes_small = True
 
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
