@@ -56,13 +56,14 @@ def fetch(task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str
 
     Raises UserError if no mirror has it, or what is here is another file.
     """
-    final, name = file_of(task), _name(task)
+    final, name, file = file_of(task), _name(task), task.dataset.params["file"]
     notes: list[str] = []
     with write_errors_explained(final), lock(f"fetch-{name}"):
         origin = f"found in {folder()}"
         if not final.exists():
             origin, notes = download(
-                [f"{mirror}/{task.dataset.params['file']}" for mirror in mirrors()],
+                # As D4RL's server has it, then as flat mirrors do.
+                [f"{mirror}/{path}" for mirror in mirrors() for path in (file, name)],
                 final,
                 size=_size(task),
                 check=lambda part: _check(task, part),

@@ -1,8 +1,9 @@
 """D4RL's own HDF5 files: which there are, and what is known of their bytes (light).
 
 Paths: D4RL d4rl/infos.py @ 89141a6. Sizes and sha256: TensorFlow Datasets, the checksums.tsv files
-in tensorflow_datasets/d4rl, which a second party recorded from the same addresses. It has none for
-relocate and maze2d: those are trusted on first use and locked from then on.
+in tensorflow_datasets/d4rl, which a second party recorded from the same addresses; seven of the
+locomotion files' were found in other people's records, too. There are none for relocate and maze2d:
+those files are trusted on first use and locked from then on.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from harness.data.cli import data_app
 from harness.data.download import Patience
 from harness.errors import UserError
 from harness.tasks import d4rl_files, get_task
-from tests.harness.data.file_server import fixed, serving, status, whole
+from tests.harness.data.file_server import Handler, fixed, serving, status, whole
 
 NAME = "hopper_medium-v2.hdf5"
 
@@ -107,6 +107,15 @@ def test_mirrors_are_tried_in_order_and_their_faults_told(monkeypatch: pytest.Mo
     assert "is ready: 36 transitions" in printed
 
 
+@pytest.mark.usefixtures("known")
+def test_a_mirror_may_have_the_files_in_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flat(handler: Handler) -> None:
+        (whole(CONTENT) if handler.path == f"/base/{NAME}" else status(404))(handler)
+
+    with serving(flat) as server:
+        assert "is ready: 36 transitions" in fetch(monkeypatch, f"{server.url}/base/")
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -173,7 +182,8 @@ def test_a_local_file_that_is_not_the_published_one_is_refused(known: Path) -> N
 @pytest.mark.usefixtures("unknown")
 def test_every_failure_is_told_and_the_rest_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = ("adroit/pen/human", "gym/hopper/medium", "pointmaze/umaze")
-    with serving(status(404), whole(CONTENT)) as server, pytest.raises(UserError) as error:
+    answers = [status(404), status(404), whole(CONTENT)]  # the pen's is asked for twice
+    with serving(*answers) as server, pytest.raises(UserError) as error:
         fetch(monkeypatch, server.url, ids=ids)
     assert "pen-human-v1.hdf5 could not be fetched" in str(error.value)
     assert "pointmaze/umaze-v0 is not fetched but made" in str(error.value)
