@@ -1,18 +1,22 @@
-"""`python -m harness data …`: make, verify and describe datasets."""
+"""`python -m harness data …`: make, fetch, verify and describe datasets."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from harness.data.catalog import resolve
-from harness.data.store import DatasetFolder, make_command
+from harness.data.store import DatasetFolder
 from harness.data_progress import data_progress
 from harness.errors import UserError
+from harness.tasks.spec import TaskSpec
 
-data_app = typer.Typer(help="Make, verify and describe datasets.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from harness.data.cache import LoadedData
+
+data_app = typer.Typer(help="Make, fetch, verify and describe datasets.", no_args_is_help=True)
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Task or dataset ids.")]
 Transitions = Annotated[int | None, typer.Option(help="Steps to make instead of the default.")]
@@ -38,25 +42,27 @@ def make(
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         with data_progress(console) as progress:
             loaded = data.prepare(task, force=force, workers=workers, progress=progress)
-        console.print(
-            f"{task.dataset.id} is ready: "
-            f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
-            f"in {DatasetFolder.of(task).path}",
-            soft_wrap=True,
-        )
+        console.print(_ready(task, loaded), soft_wrap=True)
 
 
 @data_app.command()
 def fetch(ids: Ids) -> None:
-    """Download datasets (none of the present ones is downloaded; they are made)."""
-    tasks = [resolve(name) for name in ids]
-    raise UserError(
-        "\n".join(
-            f"{task.dataset.id} is not fetched but made on this machine, by the recipe "
-            f"'{task.dataset.recipe}'. Make it with: {make_command(task)}"
-            for task in tasks
-        )
-    )
+    """Download datasets that are not made here (D4RL's own), and prepare them for training."""
+    from harness import data
+
+    console, failures = Console(), []
+    for task in [resolve(name) for name in ids]:
+        try:
+            with data_progress(console) as progress:
+                notes = data.fetch(task, progress=progress)
+                loaded = data.prepare(task, progress=progress)
+        except UserError as error:
+            failures.append(str(error))
+            continue
+        for line in [*notes, _ready(task, loaded)]:
+            console.print(line, soft_wrap=True, markup=False)
+    if failures:
+        raise UserError("\n".join(failures))
 
 
 @data_app.command()
@@ -82,3 +88,11 @@ def info(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
 
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         Console().print(card(task, data.ensure(task, make=False)))
+
+
+def _ready(task: TaskSpec, loaded: LoadedData) -> str:
+    return (
+        f"{task.dataset.id} is ready: "
+        f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
+        f"in {DatasetFolder.of(task).path}"
+    )

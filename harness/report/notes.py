@@ -16,6 +16,11 @@ from harness.report.online import NOTE as REGRET_NOTE
 from harness.report.suite_file import SuiteFile
 from harness.tasks.spec import TaskSpec
 
+_ORIGINS = {
+    "recipe": "made locally by the recipe",
+    "minari": "given on this machine, imported by",
+    "d4rl": "D4RL's own file, imported by",
+}
 SMOKE = "SMOKE RUN: numbers mean nothing"
 
 
@@ -52,8 +57,7 @@ def write_notes(comparison: Comparison) -> Notes:
 
 def _task(task: TaskSpec) -> str:
     data, environment, reference = task.dataset, task.environment, task.reference
-    is_made = data.source == "recipe"
-    origin = "made locally by the recipe" if is_made else "given on this machine, imported by"
+    origin = _ORIGINS[data.source]
     wrappers = f", wrapped by {', '.join(environment.wrappers)}" if environment.wrappers else ""
     return (
         f"{task.id}: data {data.id}, {origin} {data.recipe} "

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.tasks import d4rl_wrappers as d4rl
+from harness.tasks.d4rl_maze import D4rlMaze
 from harness.tasks.spec import EnvironmentSpec
 
 Environment = gym.Env[Any, Any]
@@ -30,6 +31,7 @@ class PointState(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]
 
 _WRAPPERS: dict[str, Callable[[Environment], Environment]] = {
     "point-state": PointState,
+    "d4rl-maze": D4rlMaze,
     "pen-drop": d4rl.PenDrop,
     "door-distance": partial(d4rl.PalmDistance, hand="door"),
     "hammer-distance": partial(d4rl.PalmDistance, hand="hammer"),

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
-_SUFFIX = re.compile(r"(?P<name>.+?)(-(?P<size>[1-9]\d*k?))?(-seed(?P<seed>\d+))?-v0")
+_SUFFIX = re.compile(r"(?P<name>.+?)(-(?P<size>[1-9]\d*k?))?(-seed(?P<seed>\d+))?-v\d+")
 
 
 def whole_numbers(
@@ -30,13 +30,13 @@ def whole_numbers(
     return dict(options)
 
 
-def sized_id(name: str, transitions: int | None, seed: int = 0) -> str:
+def sized_id(name: str, transitions: int | None, seed: int = 0, version: int = 0) -> str:
     """`name-150k-seed2-v0`; None for the default size, whose id does not say it."""
     size = ""
     if transitions is not None:
         thousands, rest = divmod(transitions, 1000)
         size = f"-{transitions}" if rest else f"-{thousands}k"
-    return f"{name}{size}{f'-seed{seed}' if seed else ''}-v0"
+    return f"{name}{size}{f'-seed{seed}' if seed else ''}-v{version}"
 
 
 def parse_dataset_id(text: str) -> tuple[str, dict[str, int]] | None:

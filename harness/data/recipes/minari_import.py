@@ -68,6 +68,10 @@ class MinariImport(Recipe):
             requirements=("gymnasium", "gymnasium-robotics", "mujoco"),
         )
 
+    def missing(self, task: TaskSpec) -> str:
+        """Every dataset that is not in the folder."""
+        return "\n- ".join(_absent(task))
+
     def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
         """With D4RL's rule for the pen, the episode ends where it drops."""
         if task.dataset.rewards != PEN_DROP:
@@ -93,15 +97,24 @@ def _datasets(task: TaskSpec) -> list[str]:
 
 
 def _files(task: TaskSpec) -> list[Path]:
-    return [
-        local_file(
-            "HARNESS_LOCAL_DATA",
-            "minari",
-            f"{dataset}/data/{minari_format.DATA_FILE}",
-            f"The dataset {dataset} that {task.id} learns from",
-        )
-        for dataset in _datasets(task)
-    ]
+    return [_file(task, dataset) for dataset in _datasets(task)]
+
+
+def _file(task: TaskSpec, dataset: str) -> Path:
+    return local_file(
+        "HARNESS_LOCAL_DATA",
+        "minari",
+        f"{dataset}/data/{minari_format.DATA_FILE}",
+        f"The dataset {dataset} that {task.id} learns from",
+    )
+
+
+def _absent(task: TaskSpec) -> Iterator[str]:
+    for dataset in _datasets(task):
+        try:
+            _file(task, dataset)
+        except UserError as error:
+            yield str(error)
 
 
 def _environment(recorded: str) -> gym.Env[Any, Any]:
