@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from harness.data.catalog import resolve
-from harness.data.store import DatasetFolder, make_command
+from harness.data.store import DatasetFolder
 from harness.data_progress import data_progress
-from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.data import LoadedData
+    from harness.tasks import TaskSpec
 
 data_app = typer.Typer(help="Make, verify and describe datasets.", no_args_is_help=True)
 
@@ -38,25 +41,22 @@ def make(
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         with data_progress(console) as progress:
             loaded = data.prepare(task, force=force, workers=workers, progress=progress)
-        console.print(
-            f"{task.dataset.id} is ready: "
-            f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
-            f"in {DatasetFolder.of(task).path}",
-            soft_wrap=True,
-        )
+        _say_ready(console, task, loaded)
 
 
 @data_app.command()
-def fetch(ids: Ids) -> None:
-    """Download datasets (none of the present ones is downloaded; they are made)."""
-    tasks = [resolve(name) for name in ids]
-    raise UserError(
-        "\n".join(
-            f"{task.dataset.id} is not fetched but made on this machine, by the recipe "
-            f"'{task.dataset.recipe}'. Make it with: {make_command(task)}"
-            for task in tasks
-        )
-    )
+def fetch(ids: Ids, transitions: Transitions = None) -> None:
+    """Download public datasets and import them; what is here already is not downloaded again."""
+    from harness import data
+    from harness.data.fetch import fetchers
+
+    console = Console()
+    tasks = [resolve(name, transitions=transitions) for name in ids]
+    for task, fetch_files in zip(tasks, fetchers(tasks), strict=True):
+        with data_progress(console) as progress:
+            fetch_files(task, progress)
+            loaded = data.prepare(task, progress=progress)
+        _say_ready(console, task, loaded)
 
 
 @data_app.command()
@@ -82,3 +82,12 @@ def info(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
 
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         Console().print(card(task, data.ensure(task, make=False)))
+
+
+def _say_ready(console: Console, task: TaskSpec, loaded: LoadedData) -> None:
+    console.print(
+        f"{task.dataset.id} is ready: "
+        f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
+        f"in {DatasetFolder.of(task).path}",
+        soft_wrap=True,
+    )
