@@ -167,9 +167,13 @@ def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set
 def _dataset_hashes(
     tasks: Sequence[TaskSpec], needed: set[str], progress: Report
 ) -> dict[str, str]:
-    """Sha256 of each task's data; data not needed now is not made, and its task left out."""
-    from harness.data import ensure
+    """Sha256 of each task's data; data not needed now is not made, and its task left out.
 
+    Nothing is made unless all that is needed is there or can be made.
+    """
+    from harness.data import ensure, require
+
+    require(task for task in tasks if task.id in needed)
     hashes = {}
     for task in tasks:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.data.cache import LoadedData, build_rows, cache_folder, drop_rows, open_rows
 from harness.data.datasets import (
     Progress,
@@ -12,11 +14,12 @@ from harness.data.datasets import (
     unreadable,
 )
 from harness.data.minari_format import Digests
+from harness.data.recipe import recipe_of
 from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
-__all__ = ["LoadedData", "Progress", "data_root", "ensure", "prepare", "verify"]
+__all__ = ["LoadedData", "Progress", "data_root", "ensure", "fetch", "prepare", "require", "verify"]
 
 
 def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) -> LoadedData:
@@ -28,10 +31,38 @@ def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) ->
     """
     if not make and not DatasetFolder.of(task).exists:
         raise UserError(
-            f"The dataset {task.dataset.id} of {task.id} is not made yet. "
+            recipe_of(task).missing(task)
+            or f"The dataset {task.dataset.id} of {task.id} is not made yet. "
             f"Make it with: {make_command(task)}"
         )
     return prepare(task, progress=progress)
+
+
+def require(tasks: Iterable[TaskSpec]) -> None:
+    """Raise UserError unless every task's dataset is there or can be made here.
+
+    The message lists every one that is not, each with the command that gets it. Nothing is made.
+    """
+    absent = {
+        task.dataset.id: what
+        for task in tasks
+        if not DatasetFolder.of(task).exists and (what := recipe_of(task).missing(task))
+    }
+    if absent:
+        count = "1 dataset is" if len(absent) == 1 else f"{len(absent)} datasets are"
+        raise UserError(
+            f"{count} not on this machine, and nothing was started:\n"
+            + "\n".join(f"- {what}" for what in absent.values())
+        )
+
+
+def fetch(task: TaskSpec, *, progress: Progress = silent) -> list[str]:
+    """Download what the task's dataset is made of, unless the dataset is there.
+
+    Returns what went wrong on the way, a sentence each. Raises UserError if it cannot be had, or if
+    the dataset is made and not downloaded.
+    """
+    return [] if DatasetFolder.of(task).exists else recipe_of(task).fetch(task, progress)
 
 
 def prepare(

@@ -1,4 +1,4 @@
-"""`python -m harness data …`: make, verify and describe datasets."""
+"""`python -m harness data …`: make, fetch, verify and describe datasets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rich.console import Console
 from harness.data.catalog import resolve
 from harness.data.store import DatasetFolder
 from harness.data_progress import data_progress
+from harness.errors import UserError
+from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from harness.data import LoadedData
-    from harness.tasks import TaskSpec
+    from harness.data.cache import LoadedData
 
-data_app = typer.Typer(help="Make, verify and describe datasets.", no_args_is_help=True)
+data_app = typer.Typer(help="Make, fetch, verify and describe datasets.", no_args_is_help=True)
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Task or dataset ids.")]
 Transitions = Annotated[int | None, typer.Option(help="Steps to make instead of the default.")]
@@ -41,22 +42,27 @@ def make(
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         with data_progress(console) as progress:
             loaded = data.prepare(task, force=force, workers=workers, progress=progress)
-        _say_ready(console, task, loaded)
+        console.print(_ready(task, loaded), soft_wrap=True)
 
 
 @data_app.command()
-def fetch(ids: Ids, transitions: Transitions = None) -> None:
-    """Download public datasets and import them; what is here already is not downloaded again."""
+def fetch(ids: Ids) -> None:
+    """Download D4RL's and Minari's public datasets, and prepare them for training."""
     from harness import data
-    from harness.data.fetch import fetchers
 
-    console = Console()
-    tasks = [resolve(name, transitions=transitions) for name in ids]
-    for task, fetch_files in zip(tasks, fetchers(tasks), strict=True):
-        with data_progress(console) as progress:
-            fetch_files(task, progress)
-            loaded = data.prepare(task, progress=progress)
-        _say_ready(console, task, loaded)
+    console, failures = Console(), []
+    for task in [resolve(name) for name in ids]:
+        try:
+            with data_progress(console) as progress:
+                notes = data.fetch(task, progress=progress)
+                loaded = data.prepare(task, progress=progress)
+        except UserError as error:
+            failures.append(str(error))
+            continue
+        for line in [*notes, _ready(task, loaded)]:
+            console.print(line, soft_wrap=True, markup=False)
+    if failures:
+        raise UserError("\n".join(failures))
 
 
 @data_app.command()
@@ -84,10 +90,9 @@ def info(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
         Console().print(card(task, data.ensure(task, make=False)))
 
 
-def _say_ready(console: Console, task: TaskSpec, loaded: LoadedData) -> None:
-    console.print(
+def _ready(task: TaskSpec, loaded: LoadedData) -> str:
+    return (
         f"{task.dataset.id} is ready: "
         f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
-        f"in {DatasetFolder.of(task).path}",
-        soft_wrap=True,
+        f"in {DatasetFolder.of(task).path}"
     )

@@ -19,9 +19,8 @@ from harness.data.minari_roots import (
     find,
     user_root,
 )
-from harness.data.store import lock, make_command
+from harness.data.store import lock
 from harness.errors import UserError
-from harness.tasks.spec import TaskSpec
 
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # s, after failures in a row that brought nothing
 CHUNK = 1 << 16  # bytes; a dropped connection loses what has arrived of one
@@ -30,44 +29,55 @@ _PASSING = {408, 416, 429}  # statuses that may not come again; so may all from 
 _NO_SUCH_RANGE = 416
 
 
-def fetch(task: TaskSpec, progress: Progress) -> None:
-    """Download what the task's dataset is made of, unless it is here; goes on with parts of it.
+def fetch(command: str, dataset_id: str, progress: Progress) -> list[str]:
+    """Download a dataset unless it is here; goes on with what is here of it.
 
-    Raises UserError when the remote cannot be reached, has no such dataset or one that the
-    installed Minari does not read, or when what arrived is not what the remote has.
+    Args:
+        command: what was typed, for messages.
+        dataset_id: such as `D4RL/door/human-v2`.
+        progress: hears of bytes.
+
+    Returns:
+        What went wrong on the way, a sentence each.
+
+    Raises:
+        UserError: the remote cannot be reached, has no such dataset or one that the installed
+            Minari does not read, or what arrived is not what the remote has.
     """
-    datasets = task.dataset.params["datasets"]
-    assert isinstance(datasets, list)
-    for dataset_id in map(str, datasets):
-        with lock(f"download {dataset_id}"):
-            if find(dataset_id) is None:
-                _download(task, PublicDataset(download_root(), dataset_id), progress)
+    with lock(f"download {dataset_id}"):
+        if find(dataset_id) is not None:
+            return []
+        dataset = PublicDataset(download_root(), dataset_id)
+        notes = _download(command, dataset, progress)
+        if damage := dataset.damage():
+            shutil.rmtree(dataset.folder)
+            shutil.rmtree(dataset.records)
+            raise UserError(
+                f"{dataset_id} arrived damaged: {damage}. It was deleted and nothing was "
+                f"imported. Fetch it again with: {command}"
+            )
+        return notes
 
 
-def _download(task: TaskSpec, dataset: PublicDataset, progress: Progress) -> None:
+def _download(command: str, dataset: PublicDataset, progress: Progress) -> list[str]:
     _prepare_client()
-    remote, failures, most = _remote(), 0, _arrived(dataset)
+    remote, notes = _remote(), list[str]()
+    failures, most = 0, _arrived(dataset)
     while True:
         try:
-            _attempt(remote, dataset, progress, failures)
-            break
+            _attempt(remote, dataset, progress, len(notes) + 1)
+            return notes
         except Exception as error:
             if not _may_pass(error):
                 raise
             arrived = _arrived(dataset)
             failures, most = 1 if arrived > most else failures + 1, max(most, arrived)
             if failures > len(WAITS) or not _worth_waiting(error):
-                raise _stopped(task, dataset, remote, error) from error
+                raise _stopped(command, dataset, remote, error) from error
             if _status(error) == _NO_SUCH_RANGE:
                 shutil.rmtree(dataset.records)  # more had arrived than there is
+            notes.append(f"{dataset.id}: {_first_line(error)}; tried again.")
             time.sleep(WAITS[failures - 1])
-    if damage := dataset.damage():
-        shutil.rmtree(dataset.folder)
-        shutil.rmtree(dataset.records)
-        raise UserError(
-            f"{dataset.id} arrived damaged: {damage}. It was deleted and nothing was imported. "
-            f"Fetch it again with: {make_command(task)}"
-        )
 
 
 def _prepare_client() -> None:
@@ -81,11 +91,11 @@ def _prepare_client() -> None:
     disable_progress_bars()
 
 
-def _attempt(remote: str, dataset: PublicDataset, progress: Progress, failures: int) -> None:
+def _attempt(remote: str, dataset: PublicDataset, progress: Progress, count: int) -> None:
     from minari.storage.remotes import get_cloud_storage
 
     size = _on_remote(remote, dataset.id).get("dataset_size") or 0.0  # MB
-    what = f"downloading {dataset.id}, bytes" + (f" (try {failures + 1})" if failures else "")
+    what = f"downloading {dataset.id}, bytes" + (f" (try {count})" if count > 1 else "")
     with _watched(what, dataset, int(float(size) * 1e6), progress):
         get_cloud_storage().download_dataset(dataset.id, dataset.root)
     # huggingface_hub takes what is there for good when the remote falls silent half-way.
@@ -177,11 +187,14 @@ def _status(error: Exception) -> int | None:
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
-def _stopped(task: TaskSpec, dataset: PublicDataset, remote: str, error: Exception) -> UserError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
+def _stopped(command: str, dataset: PublicDataset, remote: str, error: Exception) -> UserError:
     return UserError(
-        f"`{make_command(task)}` stopped: {dataset.id} could not be downloaded from {remote} "
-        f"({reason[0]}). Nothing is lost: what has arrived is kept in {dataset.root}, and no "
-        "dataset was changed. Type the same command again when that is put right, and it goes on; "
-        f"or copy the dataset into {user_root()} from a machine that has it, and type it then."
+        f"`{command}` stopped: {dataset.id} could not be downloaded from {remote} "
+        f"({_first_line(error)}). Nothing is lost: what has arrived is kept in {dataset.root}, and "
+        "no dataset was changed. Type the same command again when that is put right, and it goes "
+        f"on; or copy the dataset into {user_root()} from a machine that has it, and type it then."
     )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.data.locks import sha256_of
 from harness.data.minari_format import DATA_FILE
 from harness.data.store import data_root
 from harness.errors import UserError
@@ -115,8 +116,8 @@ def check_version(dataset_id: str, metadata: dict[str, Any]) -> None:
 
 def _etag(path: Path, digits: int) -> str:
     """A file's etag on the remote, of a kind told by its length."""
+    if digits == _SHA256_DIGITS:
+        return sha256_of(path)
     with path.open("rb") as file:
-        if digits == _SHA256_DIGITS:
-            return hashlib.file_digest(file, "sha256").hexdigest()
         content = file.read()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

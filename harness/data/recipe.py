@@ -13,6 +13,8 @@ from pydantic import JsonValue
 
 from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
+from harness.data.store import make_command
+from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -92,6 +94,24 @@ class Recipe(ABC):
         `columns` are the arguments of `Transitions.pack`; its rewards are the recorded ones.
         """
         return columns["rewards"]
+
+    def missing(self, task: TaskSpec) -> str:
+        """What must be on this machine first and is not, and the command that gets it; or nothing.
+
+        Quick: called for every task of a suite before anything is made.
+        """
+        return ""
+
+    def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
+        """Download what the dataset is made of; returns what went wrong on the way, in sentences.
+
+        Progress hears what, how much is done, and of how much. Raises UserError if it cannot be
+        had, or if there is nothing to download.
+        """
+        raise UserError(
+            f"{task.dataset.id} is not fetched but made on this machine, by the recipe "
+            f"'{task.dataset.recipe}'. Make it with: {make_command(task)}"
+        )
 
     def details(self, task: TaskSpec, data: Transitions) -> str:
         """What `data info` prints below its table."""

@@ -57,9 +57,8 @@ class DatasetFolder:
 
 
 def make_command(task: TaskSpec, *, force: bool = False) -> str:
-    """What to type to get a task's dataset: to fetch or make it, or to make it again (`force`)."""
-    verb = "fetch" if task.dataset.source == "minari-remote" and not force else "make"
-    return f"python -m harness data {verb} {task.dataset.id}{' --force' if force else ''}"
+    """What to type to make (or remake) a task's dataset."""
+    return f"python -m harness data make {task.dataset.id}{' --force' if force else ''}"
 
 
 def canonical_json(value: Any) -> str:

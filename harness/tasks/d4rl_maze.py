@@ -24,11 +24,12 @@ Floats = NDArray[np.float64]
 class D4rlMaze(gym.Wrapper[NDArray[np.float32], Any, dict[str, Any], Any]):
     """Observations (row, column and their velocities), actions, starts, goal and reward of D4RL."""
 
-    def __init__(self, env: gym.Env[dict[str, Any], Any]) -> None:
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
-        self._robotics: Any = env.unwrapped
-        maze = self._robotics.maze
+        robotics: Any = env.unwrapped
+        maze = robotics.maze
+        self._robotics = robotics
         self._centre = np.array([maze.y_map_center, maze.x_map_center]) - 0.5 - _SHIFT
         cells = np.array([[mark != 1 for mark in row] for row in maze.maze_map])
         self._starts = np.argwhere(cells)

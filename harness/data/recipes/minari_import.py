@@ -7,7 +7,6 @@ applied as rows are packed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import JsonValue
 
 from harness.data import minari_format
 from harness.data.local_files import local_file
+from harness.data.locks import sha256_of
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.errors import UserError
@@ -39,17 +39,18 @@ class MinariImport(Recipe):
     kind: ClassVar[str] = "LOCAL, not a download of the public dataset"
     remedy: ClassVar[str] = "Copy it anew and try again."
 
+    def file(self, task: TaskSpec, dataset: str) -> Path:
+        """A dataset's data file. Raises UserError if it is not on this machine."""
+        return local_file(
+            "HARNESS_LOCAL_DATA",
+            "minari",
+            f"{dataset}/data/{minari_format.DATA_FILE}",
+            f"The dataset {dataset} that {task.id} learns from",
+        )
+
     def files(self, task: TaskSpec) -> list[Path]:
-        """The data file of each dataset. Raises UserError for one that is not on this machine."""
-        return [
-            local_file(
-                "HARNESS_LOCAL_DATA",
-                "minari",
-                f"{dataset}/data/{minari_format.DATA_FILE}",
-                f"The dataset {dataset} that {task.id} learns from",
-            )
-            for dataset in datasets_of(task)
-        ]
+        """All of them."""
+        return [self.file(task, dataset) for dataset in datasets_of(task)]
 
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
@@ -67,7 +68,7 @@ class MinariImport(Recipe):
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The sha256 of the files that were read."""
         return {
-            f"sha256 of {dataset}": hashlib.sha256(file.read_bytes()).hexdigest()
+            f"sha256 of {dataset}": sha256_of(file)
             for dataset, file in zip(datasets_of(task), self.files(task), strict=True)
         }
 
@@ -86,6 +87,16 @@ class MinariImport(Recipe):
             environment=_environment(described[0]["env_spec"]),
             requirements=("gymnasium", "gymnasium-robotics", "mujoco"),
         )
+
+    def missing(self, task: TaskSpec) -> str:
+        """Every dataset that is not on this machine."""
+        absent = []
+        for dataset in datasets_of(task):
+            try:
+                self.file(task, dataset)
+            except UserError as error:
+                absent.append(str(error))
+        return "\n- ".join(absent)
 
     def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
         """With D4RL's rule for the pen, the episode ends where it drops."""

@@ -7,8 +7,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import JsonValue
 
+from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipes.minari_remote import MinariRemote
+from harness.data.recipes.visit_map import visit_map
+from harness.tasks.mazes import MAZES
 from harness.tasks.spec import TaskSpec
 
 _STATE, _GOAL = "observations/observation", "observations/desired_goal"
@@ -42,6 +45,12 @@ class MinariPointMaze(MinariRemote):
         stale = sum(bool((goal[0] != goal[1]).any()) for goal in goals)
         told = f"{stale} of {len(goals)} episodes"
         return super().constants(task) | {"stale first goals": told}
+
+    def details(self, task: TaskSpec, data: Transitions) -> str:
+        """A map of where the steps are."""
+        name = task.id.removeprefix("minari/pointmaze/").removesuffix("-dense")
+        title = "percent of steps in each cell (the evaluation goal's in brackets)"
+        return f"{title}\n{visit_map(MAZES[name], data.observations[:, :2])}"
 
 
 RECIPE = MinariPointMaze()

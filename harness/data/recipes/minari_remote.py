@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from harness.data.minari_format import EpisodeArrays
+from harness.data import locks, minari_download
+from harness.data.minari_format import DATA_FILE, EpisodeArrays
 from harness.data.minari_roots import PublicDataset, check_version, download_root, find, user_root
 from harness.data.recipe import whole_episodes
 from harness.data.recipes.minari_import import MinariImport, datasets_of, metadata_of
-from harness.data.store import make_command
 from harness.errors import UserError
 from harness.tasks.reward_sign import D4RL_SIGN, recorded_sign, with_d4rl_sign
 from harness.tasks.spec import TaskSpec
@@ -28,24 +28,37 @@ class MinariRemote(MinariImport):
     kind: ClassVar[str] = "public Minari data, imported"
     remedy: ClassVar[str] = "Delete its dataset's folder and fetch it again."
 
-    def files(self, task: TaskSpec) -> list[Path]:
-        """The data file of each dataset. Raises UserError for one that is not on this machine."""
-        return [dataset.data_file for dataset in _public(task)]
+    def file(self, task: TaskSpec, dataset: str) -> Path:
+        """A dataset's data file. Raises UserError if it is not on this machine."""
+        return _found(task, dataset).data_file
+
+    def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
+        """Download the datasets that are not here."""
+        command = _command(task)
+        return [
+            note
+            for dataset in datasets_of(task)
+            for note in minari_download.fetch(command, dataset, progress)
+        ]
 
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
-        """As imported, once the files are known to be the remote's and for the installed Minari."""
-        for dataset in _public(task):
+        """As imported, once the files are known to be the remote's, and those of the first time."""
+        for dataset_id in datasets_of(task):
+            dataset = _found(task, dataset_id)
             if damage := dataset.damage():
                 raise UserError(f"{damage}. {self.remedy}")
-            check_version(dataset.id, metadata_of(dataset.data_file))
+            check_version(dataset_id, metadata_of(dataset.data_file))
+            origin = f"found in {dataset.root}, revision {dataset.revision}"
+            locks.hold(f"{dataset_id}/{DATA_FILE}", dataset.data_file, None, origin)
         yield from super().episodes(task, workers, progress)
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """sha256 and revision of what was read, and the sign that rewards were recorded with."""
         found = super().constants(task)
-        found |= {f"revision of {dataset.id}": dataset.revision for dataset in _public(task)}
+        for dataset in datasets_of(task):
+            found[f"revision of {dataset}"] = _found(task, dataset).revision
         if hand := _hand(task):
             sign = recorded_sign(hand, self._first_columns(task))
             found["palm's distance in recorded rewards"] = sign or "neither added nor subtracted"
@@ -70,14 +83,18 @@ class MinariRemote(MinariImport):
         return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
 
 
-def _public(task: TaskSpec) -> list[PublicDataset]:
-    found = {dataset_id: find(dataset_id) for dataset_id in datasets_of(task)}
-    if missing := [dataset_id for dataset_id, dataset in found.items() if dataset is None]:
+def _found(task: TaskSpec, dataset_id: str) -> PublicDataset:
+    dataset = find(dataset_id)
+    if dataset is None:
         raise UserError(
-            f"{' and '.join(missing)}, which {task.id} learns from, is neither in {user_root()} "
-            f"nor in {download_root()}. Download it with: {make_command(task)}"
+            f"The dataset {dataset_id} that {task.id} learns from is neither in {user_root()} nor "
+            f"in {download_root()}. Get it with: {_command(task)}"
         )
-    return [dataset for dataset in found.values() if dataset is not None]
+    return dataset
+
+
+def _command(task: TaskSpec) -> str:
+    return f"python -m harness data fetch {task.dataset.id}"
 
 
 def _hand(task: TaskSpec) -> str | None:

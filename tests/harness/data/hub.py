@@ -19,6 +19,7 @@ class Hub(ThreadingHTTPServer):
     """Serves the dataset repository `farama-minari/D4RL`.
 
     Attributes:
+        commit: the id of the newest one.
         files: bytes by path; `.hdf5` files are in LFS, served from a content network as the hub's.
         faults: what to do about the next requests for LFS bytes, one each: "drop" half-way, answer
             with a status, "short": say and send half, "flip": send a wrong byte.
@@ -31,6 +32,7 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.commit = COMMIT
         self.files: dict[str, bytes] = {}
         self.faults: list[str | int] = []
         self.api_faults: list[int] = []
@@ -76,8 +78,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(self.server.api_faults.pop(0), {}, b"")
                 return
             siblings = [{"rfilename": name} for name in self.server.files]
-            self._json({"id": _NAME, "sha": COMMIT, "siblings": siblings})
-        elif match := re.fullmatch(f"/datasets/{_NAME}/resolve/(main|{COMMIT})/(.+)", url.path):
+            self._json({"id": _NAME, "sha": self.server.commit, "siblings": siblings})
+        elif match := re.fullmatch(
+            f"/datasets/{_NAME}/resolve/(main|{self.server.commit})/(.+)", url.path
+        ):
             self._resolve(match[2])
         elif match := re.fullmatch("/lfs/(.+)", url.path):
             self._blob(self.server.files[match[1]])
@@ -85,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {}, b"")
 
     def _resolve(self, name: str) -> None:
-        headers = {"X-Repo-Commit": COMMIT}
+        headers = {"X-Repo-Commit": self.server.commit}
         if name not in self.server.files:
             self._answer(404, headers | {"X-Error-Code": "EntryNotFound"}, b"")
             return
@@ -100,7 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Linked-Size": str(len(content)),
         }
         if self.server.xet:
-            route = f"{self.server.address}/api/datasets/{_NAME}/xet-read-token/{COMMIT}"
+            route = (
+                f"{self.server.address}/api/datasets/{_NAME}/xet-read-token/{self.server.commit}"
+            )
             headers |= {"X-Xet-Hash": "0" * 64, "X-Xet-Refresh-Route": route}
         self._answer(302, headers, b"")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +21,6 @@ from algorithms.transitions import Transitions
 from harness import data
 from harness.data import minari_download
 from harness.data.cli import data_app
-from harness.data.fetch import fetchers
 from harness.errors import UserError
 from harness.tasks import TaskSpec, get_task
 from tests.harness.data import public_data
@@ -78,8 +78,7 @@ def maze() -> TaskSpec:
 
 def fetch(task: TaskSpec) -> Transitions:
     """What `data fetch` does, without its words."""
-    (fetch_files,) = fetchers([task])
-    fetch_files(task, data.datasets.silent)
+    data.fetch(task)
     return data.prepare(task).transitions
 
 
@@ -102,7 +101,9 @@ def test_fetch_downloads_imports_and_records_the_revision(hub: Hub, root: Path) 
     constants = json.loads((folder / "manifest.json").read_text())["constants"]
     assert constants[f"revision of {MAZE}"] == COMMIT
     assert "every array is what its manifest says" in run("verify", "minari/pointmaze/open-dense")
-    assert COMMIT in run("info", "minari/pointmaze/open-dense")
+    card = run("info", "minari/pointmaze/open-dense")
+    assert COMMIT in card
+    assert "############################" in card  # the map's upper wall
     kept = root / "downloads/minari" / MAZE / "data/main_data.hdf5"
     assert kept.stat().st_size == size
 
@@ -215,6 +216,29 @@ def test_without_a_network_the_command_says_what_to_do(
         assert words in str(caught.value)
 
 
+def test_offline_mode_is_not_waited_for(
+    hub: Hub, maze: TaskSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(minari_download, "WAITS", (1000.0,))
+    with pytest.raises(UserError, match=r"stopped: .*offline mode is enabled.*Nothing is lost"):
+        fetch(maze)
+
+
+def test_other_data_under_the_same_version_are_named(
+    hub: Hub, root: Path, maze: TaskSpec, tmp_path: Path
+) -> None:
+    fetch(maze)
+    for folder in ("downloads", "minari", "cache"):
+        shutil.rmtree(root / folder)
+    public_data.leave(tmp_path / "later", MAZE, *public_data.play(300))
+    hub.add(tmp_path / "later", MAZE)
+    hub.commit = COMMIT[::-1]
+    with pytest.raises(UserError, match=r"is not the file it should be: sha256 .*files.lock.json"):
+        fetch(maze)
+    assert nothing_is_imported(root)
+
+
 def test_the_users_own_copy_is_imported_without_a_network(
     published: Path, root: Path, maze: TaskSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +253,7 @@ def test_a_run_without_the_data_says_how_to_get_them(user_root: Path, maze: Task
     command = "python -m harness data fetch minari/pointmaze/open-dense-v2"
     with pytest.raises(UserError, match=command):
         data.ensure(maze, make=False)
-    with pytest.raises(UserError, match=f"{MAZE}, which .* is neither in .*{command}"):
+    with pytest.raises(UserError, match=f"{MAZE} that .* is neither in .*{command}"):
         data.ensure(maze)
 
 
@@ -334,5 +358,6 @@ def test_the_command_as_typed_resumes_although_the_hub_offers_xet(
     )
     assert result.returncode == 0, result.stderr
     assert "(try 2)" in result.stdout
+    assert "tried again." in result.stdout
     assert "is ready" in result.stdout
     assert hub.ranges == [None, f"bytes={half // minari_download.CHUNK * minari_download.CHUNK}-"]
