@@ -61,8 +61,8 @@ def fetch(command: str, dataset_id: str, progress: Progress) -> list[str]:
 
 def _download(command: str, dataset: PublicDataset, progress: Progress) -> list[str]:
     _prepare_client()
-    remote, notes = _remote(), list[str]()
-    failures, most = 0, _arrived(dataset)
+    notes: list[str] = []
+    remote, failures, most = _remote(), 0, _arrived(dataset)
     while True:
         try:
             _attempt(remote, dataset, progress, len(notes) + 1)

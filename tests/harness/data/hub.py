@@ -74,8 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
             asked = query["author"] == [OWNER] and REPOSITORY in query.get("search", [REPOSITORY])
             self._json([{"id": _NAME}] if asked else [])
         elif url.path in (f"/api/datasets/{_NAME}", f"/api/datasets/{_NAME}/revision/main"):
-            if self.server.api_faults:
-                self._answer(self.server.api_faults.pop(0), {}, b"")
+            status = self.server.api_faults.pop(0) if self.server.api_faults else 200
+            if status != 200:
+                self._answer(status, {}, b"")
                 return
             siblings = [{"rfilename": name} for name in self.server.files]
             self._json({"id": _NAME, "sha": self.server.commit, "siblings": siblings})

@@ -22,7 +22,7 @@ from harness import data
 from harness.data import minari_download
 from harness.data.cli import data_app
 from harness.errors import UserError
-from harness.tasks import TaskSpec, get_task
+from harness.tasks import TaskSpec, get_task, make_environment
 from tests.harness.data import public_data
 from tests.harness.data.hub import COMMIT, Hub
 
@@ -149,6 +149,23 @@ def test_a_busy_remote_is_tried_again(hub: Hub, maze: TaskSpec) -> None:
     hub.api_faults = [502]
     assert len(fetch(maze)) > 300
     assert hub.ranges == [None] * 3
+
+
+def test_half_a_dataset_is_not_taken_for_all_of_it(hub: Hub, maze: TaskSpec) -> None:
+    # huggingface_hub returns what is there when it cannot ask for the list of files.
+    hub.faults = [503]
+    hub.api_faults = [200, 502, 502]
+    assert len(fetch(maze)) > 300
+
+
+def test_more_than_there_is_begins_anew(hub: Hub, root: Path) -> None:
+    task = get_task("minari/adroit/door/human")
+    hub.faults = ["drop", 503, 503, 503]
+    with pytest.raises(UserError, match="Nothing is lost"):
+        fetch(task)
+    (part,) = (root / "downloads").rglob("*.incomplete")
+    part.write_bytes(bytes(2 * len(hub.files[DOOR_FILE])))
+    assert len(fetch(task)) == 8 * 200
 
 
 def test_a_file_shorter_than_was_said_is_not_taken(hub: Hub, root: Path, maze: TaskSpec) -> None:
@@ -283,6 +300,7 @@ def test_the_goal_seen_is_the_one_that_was_rewarded(
     rows = loaded.transitions
     ends = rows.episode_ends()
     assert len(ends) >= 4
+    assert make_environment(maze).observation_space.shape == (rows.obs_dim,)
     goals = rows.observations[:, 4:]
     for arrived in (rows.observations, rows.next_observations):
         np.testing.assert_array_equal(arrived[:, 4:], goals)
