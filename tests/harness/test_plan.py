@@ -54,6 +54,22 @@ def test_data_of_tasks_that_are_not_selected_are_not_made(plan_of: PlanOf, data_
     assert not [path for path in data_home.rglob("*") if "large" in path.name]
 
 
+def test_all_missing_data_are_named_before_any_are_made(
+    plan_of: PlanOf, data_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_D4RL_DATA", str(tmp_path / "nowhere"))
+    makeable = {"pointmaze/medium": {"transitions": 2200}}
+    with pytest.raises(UserError) as error:
+        plan_of(tasks=[makeable, "gym/hopper/medium", "adroit/pen/human"])
+    for dataset in ("gym/hopper/medium-v2", "adroit/pen/human-v1"):
+        assert f"Get it with: python -m harness data fetch {dataset}" in str(error.value)
+    assert "2 datasets are not on this machine" in str(error.value)
+    assert not [path for path in data_home.rglob("*") if "medium" in path.name]
+    only = {"only": ["pointmaze/medium"]}
+    plan = plan_of(only, tasks=[makeable, "gym/hopper/medium"])  # the rest is not needed
+    assert {run.task.id for run in plan.runs} == {"pointmaze/medium"}
+
+
 def test_adding_seeds_and_algorithms_keeps_the_runs_there_are(plan_of: PlanOf) -> None:
     before = {run.hash for run in plan_of(seeds=2).runs}
     after = {run.hash for run in plan_of(seeds=3, algorithms={"bc": {}, "flow-bc": {}}).runs}

@@ -104,6 +104,8 @@ def _stitched(task: TaskSpec) -> Episodes:
             f"{path} is not one of D4RL's files: {episodes.unmarked:,} of its {len(steps):,} steps "
             "have a successor that is not the next row's observation."
         )
+    if not episodes.lengths.any():
+        raise UserError(f"{path} is not one of D4RL's files: none of its steps has a successor.")
     return episodes
 
 
