@@ -94,8 +94,12 @@ def _prepare_client() -> None:
 def _attempt(remote: str, dataset: PublicDataset, progress: Progress, count: int) -> None:
     from minari.storage.remotes import get_cloud_storage
 
+    again = f" (try {count})" if count > 1 else ""
+    asking = f"asking {remote} for {dataset.id}{again}"
+    progress(asking, 0, 1)
     size = _on_remote(remote, dataset.id).get("dataset_size") or 0.0  # MB
-    what = f"downloading {dataset.id}, bytes" + (f" (try {count})" if count > 1 else "")
+    progress(asking, 1, 1)
+    what = f"downloading {dataset.id}, bytes{again}"
     with _watched(what, dataset, int(float(size) * 1e6), progress):
         get_cloud_storage().download_dataset(dataset.id, dataset.root)
     # huggingface_hub takes what is there for good when the remote falls silent half-way.

@@ -224,8 +224,11 @@ def test_without_a_network_the_command_says_what_to_do(
 ) -> None:
     hub.server_close()
     hub.shutdown()
+    heard: list[str] = []
     with pytest.raises(UserError) as caught:
-        fetch(maze)
+        data.fetch(maze, progress=lambda what, *_: heard.append(what))
+    asked = f"asking hf://farama-minari for {MAZE}"
+    assert heard == [asked, *(f"{asked} (try {count})" for count in (2, 3, 4))]
     assert str(caught.value).startswith(
         "`python -m harness data fetch minari/pointmaze/open-dense-v2` stopped: "
     )
