@@ -127,17 +127,7 @@ def _pack(task: TaskSpec, progress: Progress) -> Transitions:
         for index, episode in enumerate(read_checked(task, recipe.inputs, digests)):
             done += len(episode["actions"])
             episode = recipe.seen(task, episode)
-            observations = episode[recipe.inputs[0]]
-            pieces = {
-                "observations": observations[:-1],
-                "next_observations": observations[1:],
-                "actions": episode["actions"],
-                "terminals": episode["terminations"],
-                "timeouts": episode["truncations"],
-            }
-            if "rewards" in episode:
-                pieces["rewards"] = episode["rewards"]
-            for name, piece in pieces.items():
+            for name, piece in recipe.columns(episode).items():
                 columns.setdefault(name, []).append(piece)
             if index % 500 == 0 or done == total:
                 progress(f"packing {task.id}", done, total)

@@ -47,7 +47,7 @@ def make(
 
 @data_app.command()
 def fetch(ids: Ids) -> None:
-    """Download datasets that are not made here (D4RL's own), and prepare them for training."""
+    """Download D4RL's and Minari's public datasets, and prepare them for training."""
     from harness import data
 
     console, failures = Console(), []

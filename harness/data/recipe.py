@@ -79,6 +79,18 @@ class Recipe(ABC):
         """The episode's `inputs` as they are under the task's rules of termination."""
         return episode
 
+    def columns(self, episode: EpisodeArrays) -> EpisodeArrays:
+        """An episode's transitions as `Transitions.pack` takes them, rewards only if it has any."""
+        observations = episode[self.inputs[0]]
+        columns = {
+            "observations": observations[:-1],
+            "next_observations": observations[1:],
+            "actions": episode["actions"],
+            "terminals": episode["terminations"],
+            "timeouts": episode["truncations"],
+        }
+        return columns | ({"rewards": episode["rewards"]} if "rewards" in episode else {})
+
     def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
         """The task's rewards, [N], from the columns of all its transitions.
 

@@ -19,6 +19,7 @@ from harness.tasks.spec import TaskSpec
 _ORIGINS = {
     "recipe": "made locally by the recipe",
     "minari": "given on this machine, imported by",
+    "minari-remote": "a public Minari dataset, imported by",
     "d4rl": "D4RL's own file, imported by",
 }
 SMOKE = "SMOKE RUN: numbers mean nothing"

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, nearest
-from harness.tasks import adroit, d4rl, gym_mujoco, maze2d, multimodal, pointmaze
+from harness.tasks import (
+    adroit,
+    d4rl,
+    gym_mujoco,
+    maze2d,
+    minari_public,
+    multimodal,
+    pointmaze,
+)
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 if TYPE_CHECKING:
@@ -32,7 +40,7 @@ __all__ = [
     "task_of_dataset",
 ]
 
-_FAMILIES = (pointmaze, adroit, gym_mujoco, d4rl, maze2d, multimodal)
+_FAMILIES = (pointmaze, adroit, gym_mujoco, d4rl, maze2d, minari_public, multimodal)
 
 
 def task_ids() -> list[str]:

@@ -29,8 +29,21 @@ class PointState(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]
         return np.asarray(observation["observation"], np.float32)
 
 
+class PointGoal(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]]):
+    """Keeps (x, y, vx, vy, goal x, goal y) of PointMaze's dict observation, as float32."""
+
+    def __init__(self, env: gym.Env[dict[str, Any], Any]) -> None:
+        super().__init__(env)
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (6,), np.float32)
+
+    def observation(self, observation: dict[str, Any]) -> NDArray[np.float32]:
+        parts = (observation["observation"], observation["desired_goal"])
+        return np.concatenate(parts, dtype=np.float32)
+
+
 _WRAPPERS: dict[str, Callable[[Environment], Environment]] = {
     "point-state": PointState,
+    "point-goal": PointGoal,
     "d4rl-maze": D4rlMaze,
     "pen-drop": d4rl.PenDrop,
     "door-distance": partial(d4rl.PalmDistance, hand="door"),

@@ -25,14 +25,15 @@ class DatasetRef(_Spec):
     Attributes:
         id: Minari id it is stored under, such as `pointmaze/umaze-150k-v0`.
         source: where its bytes are from; a `recipe` makes them on this machine, `minari` datasets
-            are there already and imported, `d4rl` files are D4RL's own, fetched or there already.
+            are there already and imported, `minari-remote` ones are public and imported once they
+            are fetched or there, `d4rl` files are D4RL's own, fetched or there already.
         recipe: name of what makes or imports it, a module of `harness.data.recipes`.
         params: the recipe's parameters; `transitions` is the number of steps asked for, None all.
         rewards: the rule that makes the task's rewards from it.
     """
 
     id: str
-    source: Literal["recipe", "minari", "d4rl"]
+    source: Literal["recipe", "minari", "minari-remote", "d4rl"]
     recipe: str
     params: dict[str, JsonValue]
     rewards: str

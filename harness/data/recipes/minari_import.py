@@ -7,20 +7,19 @@ applied as rows are packed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.data import minari_format
 from harness.data.local_files import local_file
+from harness.data.locks import sha256_of
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.errors import UserError
@@ -30,17 +29,38 @@ from harness.tasks.spec import EnvironmentSpec, TaskSpec
 
 
 class MinariImport(Recipe):
-    """Datasets one after the other; of a limited number of transitions each gives a share."""
+    """Datasets one after the other; of a limited number of transitions each gives a share.
+
+    Attributes:
+        kind: what the datasets are, for Minari's metadata.
+        remedy: what to do about a damaged file.
+    """
+
+    kind: ClassVar[str] = "LOCAL, not a download of the public dataset"
+    remedy: ClassVar[str] = "Copy it anew and try again."
+
+    def file(self, task: TaskSpec, dataset: str) -> Path:
+        """A dataset's data file. Raises UserError if it is not on this machine."""
+        return local_file(
+            "HARNESS_LOCAL_DATA",
+            "minari",
+            f"{dataset}/data/{minari_format.DATA_FILE}",
+            f"The dataset {dataset} that {task.id} learns from",
+        )
+
+    def files(self, task: TaskSpec) -> list[Path]:
+        """All of them."""
+        return [self.file(task, dataset) for dataset in datasets_of(task)]
 
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
         """The arrays that rows need, actions clipped to [-1, 1]."""
-        files, done = _files(task), 0
+        files, done = self.files(task), 0
         limit = task.dataset.params.get("transitions")
         share = limit // len(files) if isinstance(limit, int) else None
         for file in files:
-            for episode in whole_episodes(_read(file, self.inputs), share):
+            for episode in whole_episodes(self._read(file), share):
                 done += len(episode["actions"])
                 progress(done)
                 yield episode | {"actions": np.clip(episode["actions"], -1.0, 1.0)}
@@ -48,29 +68,35 @@ class MinariImport(Recipe):
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The sha256 of the files that were read."""
         return {
-            f"sha256 of {dataset}": hashlib.sha256(file.read_bytes()).hexdigest()
-            for dataset, file in zip(_datasets(task), _files(task), strict=True)
+            f"sha256 of {dataset}": sha256_of(file)
+            for dataset, file in zip(datasets_of(task), self.files(task), strict=True)
         }
 
     def origin(self, task: TaskSpec) -> Origin:
         """The first dataset's environment, and every dataset's own description."""
-        described = [json.loads((f.parent / "metadata.json").read_text()) for f in _files(task)]
+        described = [metadata_of(file) for file in self.files(task)]
         limit = task.dataset.params.get("transitions")
         part = f"the first {limit} transitions in whole episodes" if limit else "all"
         texts = "; ".join(
             f"{dataset}: “{metadata['description']}”"
-            for dataset, metadata in zip(_datasets(task), described, strict=True)
+            for dataset, metadata in zip(datasets_of(task), described, strict=True)
         )
         return Origin(
             algorithm=", then ".join(metadata["algorithm_name"] for metadata in described),
-            text=f"LOCAL, not a download of the public dataset: {part} of {texts}.",
+            text=f"{self.kind}: {part} of {texts}.",
             environment=_environment(described[0]["env_spec"]),
             requirements=("gymnasium", "gymnasium-robotics", "mujoco"),
         )
 
     def missing(self, task: TaskSpec) -> str:
-        """Every dataset that is not in the folder."""
-        return "\n- ".join(_absent(task))
+        """Every dataset that is not on this machine."""
+        absent = []
+        for dataset in datasets_of(task):
+            try:
+                self.file(task, dataset)
+            except UserError as error:
+                absent.append(str(error))
+        return "\n- ".join(absent)
 
     def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
         """With D4RL's rule for the pen, the episode ends where it drops."""
@@ -85,52 +111,44 @@ class MinariImport(Recipe):
         cut |= {"terminations": last, "truncations": np.zeros(steps, np.bool_)}
         return cut | {"observations": episode["observations"][: steps + 1]}
 
+    def _read(self, file: Path) -> Iterator[EpisodeArrays]:
+        try:
+            for number, episode in enumerate(minari_format.read(file.parent, self.inputs)):
+                steps = len(episode["actions"])
+                if len(episode[self.inputs[0]]) != steps + 1:
+                    raise UserError(
+                        f"{file}: episode {number} has {steps} actions and "
+                        f"{len(episode[self.inputs[0]])} observations, not one more than actions."
+                    )
+                yield episode
+        except (OSError, KeyError) as error:
+            raise UserError(f"{file} cannot be read ({error}). {self.remedy}") from error
+
     def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
         """As recorded, but for what D4RL's rules change."""
         return corrected_rewards(task.dataset.rewards, columns)
 
 
-def _datasets(task: TaskSpec) -> list[str]:
+def datasets_of(task: TaskSpec) -> list[str]:
+    """Ids of the Minari datasets that the task's dataset is made of."""
     datasets = task.dataset.params["datasets"]
     assert isinstance(datasets, list)
     return [str(dataset) for dataset in datasets]
 
 
-def _files(task: TaskSpec) -> list[Path]:
-    return [_file(task, dataset) for dataset in _datasets(task)]
-
-
-def _file(task: TaskSpec, dataset: str) -> Path:
-    return local_file(
-        "HARNESS_LOCAL_DATA",
-        "minari",
-        f"{dataset}/data/{minari_format.DATA_FILE}",
-        f"The dataset {dataset} that {task.id} learns from",
-    )
-
-
-def _absent(task: TaskSpec) -> Iterator[str]:
-    for dataset in _datasets(task):
-        try:
-            _file(task, dataset)
-        except UserError as error:
-            yield str(error)
+def metadata_of(file: Path) -> dict[str, Any]:
+    """Minari's metadata of the dataset that a data file is of."""
+    metadata: dict[str, Any] = json.loads((file.parent / "metadata.json").read_text())
+    return metadata
 
 
 def _environment(recorded: str) -> gym.Env[Any, Any]:
-    found = EnvSpec.from_json(recorded)
+    # Not gymnasium's EnvSpec.from_json, which rejects what older releases wrote.
+    found = json.loads(recorded)
     spec = EnvironmentSpec(
-        id=found.id, kwargs=found.kwargs, wrappers=(), semantics="where the data were made"
+        id=found["id"], kwargs=found["kwargs"], wrappers=(), semantics="where the data were made"
     )
-    assert found.max_episode_steps is not None
-    return make_unwrapped(spec, found.max_episode_steps)
-
-
-def _read(file: Path, names: tuple[str, ...]) -> Iterator[EpisodeArrays]:
-    try:
-        yield from minari_format.read(file.parent, names)
-    except (OSError, KeyError) as error:
-        raise UserError(f"{file} cannot be read ({error}). Copy it anew and try again.") from error
+    return make_unwrapped(spec, int(found["max_episode_steps"]))
 
 
 RECIPE = MinariImport()

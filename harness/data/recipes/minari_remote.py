@@ -1,0 +1,105 @@
+"""Public Minari datasets, from the user's own Minari root or as `data fetch` downloaded them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from harness.data import locks, minari_download
+from harness.data.minari_format import DATA_FILE, EpisodeArrays
+from harness.data.minari_roots import PublicDataset, check_version, download_root, find, user_root
+from harness.data.recipe import whole_episodes
+from harness.data.recipes.minari_import import MinariImport, datasets_of, metadata_of
+from harness.errors import UserError
+from harness.tasks.reward_sign import D4RL_SIGN, recorded_sign, with_d4rl_sign
+from harness.tasks.spec import TaskSpec
+
+_SIGN_ROWS = 200_000  # which are enough to tell the sign
+
+
+class MinariRemote(MinariImport):
+    """Datasets of D4RL's tasks; where rewards carry a distance of either sign, they get D4RL's."""
+
+    kind: ClassVar[str] = "public Minari data, imported"
+    remedy: ClassVar[str] = "Delete its dataset's folder and fetch it again."
+
+    def file(self, task: TaskSpec, dataset: str) -> Path:
+        """A dataset's data file. Raises UserError if it is not on this machine."""
+        return _found(task, dataset).data_file
+
+    def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
+        """Download the datasets that are not here."""
+        command = _command(task)
+        return [
+            note
+            for dataset in datasets_of(task)
+            for note in minari_download.fetch(command, dataset, progress)
+        ]
+
+    def episodes(
+        self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
+    ) -> Iterator[EpisodeArrays]:
+        """As imported, once the files are known to be the remote's, and those of the first time."""
+        for dataset_id in datasets_of(task):
+            dataset = _found(task, dataset_id)
+            if damage := dataset.damage():
+                raise UserError(f"{damage}. {self.remedy}")
+            check_version(dataset_id, metadata_of(dataset.data_file))
+            origin = f"found in {dataset.root}, revision {dataset.revision}"
+            locks.hold(f"{dataset_id}/{DATA_FILE}", dataset.data_file, None, origin)
+        yield from super().episodes(task, workers, progress)
+
+    def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
+        """sha256 and revision of what was read, and the sign that rewards were recorded with."""
+        found = super().constants(task)
+        for dataset in datasets_of(task):
+            found[f"revision of {dataset}"] = _found(task, dataset).revision
+        if hand := _hand(task):
+            sign = recorded_sign(hand, self._first_columns(task))
+            found["palm's distance in recorded rewards"] = sign or "neither added nor subtracted"
+        return found
+
+    def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
+        """As recorded; Adroit's with D4RL's sign. Raises UserError if the sign cannot be told."""
+        hand = _hand(task)
+        if hand is None:
+            return super().rewards(task, columns)
+        rewards = with_d4rl_sign(hand, columns)
+        if rewards is None:
+            raise UserError(
+                f"{task.dataset.id}: its rewards neither add nor subtract the palm's distance, so "
+                f"they are not those of a {hand} task as D4RL or gymnasium-robotics pays them."
+            )
+        return rewards
+
+    def _first_columns(self, task: TaskSpec) -> EpisodeArrays:
+        episodes = (episode for file in self.files(task) for episode in self._read(file))
+        columns = [self.columns(episode) for episode in whole_episodes(episodes, _SIGN_ROWS)]
+        return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+
+
+def _found(task: TaskSpec, dataset_id: str) -> PublicDataset:
+    dataset = find(dataset_id)
+    if dataset is None:
+        raise UserError(
+            f"The dataset {dataset_id} that {task.id} learns from is neither in {user_root()} nor "
+            f"in {download_root()}. Get it with: {_command(task)}"
+        )
+    return dataset
+
+
+def _command(task: TaskSpec) -> str:
+    return f"python -m harness data fetch {task.dataset.id}"
+
+
+def _hand(task: TaskSpec) -> str | None:
+    """Whose distance the task's rewards are corrected by, if any."""
+    return next((hand for hand, rule in D4RL_SIGN.items() if rule == task.dataset.rewards), None)
+
+
+RECIPE = MinariRemote()
