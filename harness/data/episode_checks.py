@@ -159,6 +159,11 @@ class EpisodeProblems:
                 self._counts[check.__name__] = self._counts.get(check.__name__, 0) + 1
                 return
 
+    @property
+    def regular(self) -> bool:
+        """Whether every episode's arrays are of the right sizes and kinds."""
+        return not self._first.keys() & {steps_agree.__name__, shapes_and_types.__name__}
+
     def sentences(self) -> Iterable[str]:
         """One for every check that failed, with its first place and how many episodes there are."""
         for name, text in self._first.items():

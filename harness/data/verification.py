@@ -32,11 +32,11 @@ def verify(task: TaskSpec) -> list[str]:
         return [str(error)]
     problems = _identity(task, manifest, metadata)
     problems += lock_file.compare(task.dataset.id, manifest["arrays"])
-    if cut := _size(task, manifest):
+    if cut := _cut_short(task, manifest):
         return [*problems, cut]
     try:
-        found = _arrays(task, manifest, metadata)
-        return problems + found + _rows(task, sound=not found)
+        found, packable = _arrays(task, manifest, metadata)
+        return problems + found + _rows(task, packable=packable)
     except UserError as error:
         return [*problems, str(error)]
     except (OSError, KeyError, json.JSONDecodeError) as error:
@@ -64,19 +64,21 @@ def _identity(task: TaskSpec, manifest: dict[str, Any], metadata: dict[str, Any]
     return problems
 
 
-def _size(task: TaskSpec, manifest: dict[str, Any]) -> str:
+def _cut_short(task: TaskSpec, manifest: dict[str, Any]) -> str:
     path = DatasetFolder.of(task).data / DATA_FILE
     found = path.stat().st_size if path.exists() else 0
-    if found == manifest["bytes"]:
+    if found >= manifest["bytes"]:
         return ""
-    what = "is cut short" if found < manifest["bytes"] else "has grown"
     return (
-        f"{path} {what}: it has {found:,} bytes and its manifest says {manifest['bytes']:,}. "
+        f"{path} is cut short: it has {found:,} bytes and its manifest says {manifest['bytes']:,}. "
         f"Remake it with: {make_command(task, force=True)}"
     )
 
 
-def _arrays(task: TaskSpec, manifest: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
+def _arrays(
+    task: TaskSpec, manifest: dict[str, Any], metadata: dict[str, Any]
+) -> tuple[list[str], bool]:
+    """What is wrong with the arrays, and whether rows can be made of them all the same."""
     folder, digests = DatasetFolder.of(task), Digests()
     by_people = any(name.split("/")[-1].startswith(("human", "cloned")) for name in published(task))
     looking = EpisodeProblems(task.dataset.id, expected_of(metadata, demonstrations=by_people))
@@ -85,6 +87,7 @@ def _arrays(task: TaskSpec, manifest: dict[str, Any], metadata: dict[str, Any]) 
         looking.look(number, episode)
         steps.append(len(episode["actions"]))
     problems = check_arrays(task, manifest, digests)
+    packable = not problems and looking.regular
     for number, ((label, length), there) in enumerate(zip(said, steps, strict=True)):
         if (label, length) != (number, there):
             problems.append(
@@ -98,18 +101,18 @@ def _arrays(task: TaskSpec, manifest: dict[str, Any], metadata: dict[str, Any]) 
             f"manifest says {manifest['episodes']:,} with {manifest['steps']:,}. {_remedy(task)}"
         )
     said_of_it = [*looking.sentences(), *published_counts(task, sum(steps), len(steps))]
-    return problems + [f"{sentence} {_remedy(task)}" for sentence in said_of_it]
+    return problems + [f"{sentence} {_remedy(task)}" for sentence in said_of_it], packable
 
 
-def _rows(task: TaskSpec, *, sound: bool) -> list[str]:
-    """The stored rows, if there are any; and if the dataset is `sound`, what rows of it hold."""
+def _rows(task: TaskSpec, *, packable: bool) -> list[str]:
+    """The stored rows, if there are any; and if they can be made, what rows of the dataset hold."""
     problems, stored = [], None
     if (cache_folder(task) / MANIFEST).exists():
         try:
             stored = open_rows(task)
         except UserError as error:
             problems.append(str(error))
-    if not sound:
+    if not packable:
         return problems
     rows = pack_rows(task, silent)
     if stored is not None and stored.transitions.rows.tobytes() != rows.rows.tobytes():

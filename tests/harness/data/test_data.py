@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import sys
 import time
@@ -108,11 +109,14 @@ def test_damaged_rows_are_refused_and_made_again_by_force(root: Path, task: Task
     assert data.verify(task) == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "not an array"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "not an array", "Python objects"])
 def test_rows_that_cannot_be_read_are_explained(root: Path, task: TaskSpec, damage: str) -> None:
     data.ensure(task)
     (rows,) = root.glob("cache/*/rows.npy")
-    content = {"cut": rows.read_bytes()[:-500], "not an array": b"rows"}.get(damage)
+    objects = io.BytesIO()
+    np.save(objects, np.array([{}]), allow_pickle=True)
+    contents = {"cut": rows.read_bytes()[:-500], "not an array": b"rows"}
+    content = (contents | {"Python objects": objects.getvalue()}).get(damage)
     rows.unlink() if content is None else rows.write_bytes(content)
     with pytest.raises(UserError, match=r"rows.npy cannot be read.*--force"):
         data.ensure(task)
