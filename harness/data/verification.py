@@ -15,7 +15,7 @@ from harness.data.datasets import check_arrays, read_checked, silent, unreadable
 from harness.data.episode_checks import EpisodeProblems, expected_of
 from harness.data.minari_format import DATA_FILE, Digests, labels
 from harness.data.published import published, published_counts
-from harness.data.store import MANIFEST, DatasetFolder, make_command, read_manifest
+from harness.data.store import MANIFEST, DatasetFolder, make_command
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
@@ -25,16 +25,14 @@ def verify(task: TaskSpec) -> list[str]:
     folder = DatasetFolder.of(task)
     if not folder.exists:
         return [f"{task.dataset.id} is not made. Make it with: {make_command(task)}"]
+    problems: list[str] = []
     try:
         manifest = folder.manifest()
-        metadata = read_manifest(folder.data / "metadata.json")
-    except UserError as error:
-        return [str(error)]
-    problems = _identity(task, manifest, metadata)
-    problems += lock_file.compare(task.dataset.id, manifest["arrays"])
-    if cut := _cut_short(task, manifest):
-        return [*problems, cut]
-    try:
+        problems += lock_file.compare(task.dataset.id, manifest["arrays"])
+        metadata = json.loads((folder.data / "metadata.json").read_text())
+        problems += _identity(task, manifest, metadata)
+        if cut := _cut_short(task, manifest):
+            return [*problems, cut]
         found, packable = _arrays(task, manifest, metadata)
         return problems + found + _rows(task, packable=packable)
     except UserError as error:

@@ -134,6 +134,18 @@ def test_a_folder_with_another_dataset_is_named(made_task: TaskSpec) -> None:
     assert "'seed': 0" in found
 
 
+def test_metadata_that_are_damaged_or_of_other_data_are_named(made_task: TaskSpec) -> None:
+    path = DatasetFolder.of(made_task).data / "metadata.json"
+    metadata = path.read_text()
+    path.write_text(metadata.replace('"total_steps": 1500', '"total_steps": 1501'))
+    (problem,) = data.verify(made_task)
+    assert "metadata.json says 1,501 steps, and the manifest 1,500" in problem
+    path.write_text(metadata[:100])
+    (problem,) = data.verify(made_task)
+    assert "cannot be read" in problem
+    assert "--force" in problem
+
+
 def nan(episodes: list[EpisodeArrays]) -> None:
     episodes[2]["observations/observation"][7, 1] = np.nan
 
