@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.data import dataset_lock
 from harness.data.cache import LoadedData, build_rows, cache_folder, drop_rows, open_rows
-from harness.data.datasets import (
-    Progress,
-    check_arrays,
-    make_dataset,
-    read_checked,
-    silent,
-    unreadable,
-)
-from harness.data.minari_format import Digests
+from harness.data.datasets import Progress, make_dataset, silent
 from harness.data.recipe import recipe_of
 from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command
 from harness.errors import UserError
@@ -27,7 +20,7 @@ def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) ->
 
     Safe to call from several processes at once: one makes, the others wait. Every open checks the
     rows' sha256. Raises UserError for missing data (`make=False`), bytes that do not match their
-    manifest, or a full disk.
+    manifest, another version than the lock file has, or a full disk.
     """
     if not make and not DatasetFolder.of(task).exists:
         raise UserError(
@@ -71,6 +64,7 @@ def prepare(
     """Make whatever is missing of the task's dataset and rows; `force` makes all of it again."""
     if force or not DatasetFolder.of(task).exists:
         make_dataset(task, force=force, workers=workers, progress=progress)
+    dataset_lock.admit(task.dataset.id, DatasetFolder.of(task).manifest()["arrays"])
     if force:
         drop_rows(task.dataset.id)
     if not (cache_folder(task) / MANIFEST).exists():
@@ -81,22 +75,8 @@ def prepare(
 def verify(task: TaskSpec) -> list[str]:
     """What is wrong with the task's data on disk, a sentence each; empty when all is well.
 
-    Compares every array of the dataset, and the packed rows if there are any, with the manifests.
+    Looks at bytes and at content (see `harness.data.verification`); repairs nothing.
     """
-    folder = DatasetFolder.of(task)
-    if not folder.exists:
-        return [f"{task.dataset.id} is not made. Make it with: {make_command(task)}"]
-    manifest, digests = folder.manifest(), Digests()
-    try:
-        for _ in read_checked(task, manifest["arrays"], digests):
-            pass
-    except (OSError, KeyError) as error:
-        problems = [unreadable(task, folder.data, error)]
-    else:
-        problems = check_arrays(task, manifest, digests)
-    if (cache_folder(task) / MANIFEST).exists():
-        try:
-            open_rows(task)
-        except UserError as error:
-            problems.append(str(error))
-    return problems
+    from harness.data import verification
+
+    return verification.verify(task)

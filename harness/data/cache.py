@@ -23,6 +23,7 @@ from harness.data.store import (
     content_key,
     data_root,
     lock,
+    make_command,
     read_manifest,
     write_errors_explained,
 )
@@ -64,16 +65,35 @@ def cache_folder(task: TaskSpec) -> Path:
 
 def open_rows(task: TaskSpec) -> LoadedData:
     """Open the task's rows. Raises UserError if their bytes are not those of the manifest."""
-    folder = cache_folder(task)
+    return _open(cache_folder(task), make_command(task, force=True))
+
+
+def find_rows(sha256: str) -> LoadedData | None:
+    """The rows with this hash, whichever task they are of; None if they are not on this machine.
+
+    Raises UserError if their bytes are not those of the manifest.
+    """
+    for path in sorted((data_root() / "cache").glob(f"*/{MANIFEST}")):
+        manifest = read_manifest(path)
+        if manifest["rows"]["sha256"] == sha256:
+            remake = f"python -m harness data make {manifest['dataset']['dataset']['id']} --force"
+            return _open(path.parent, remake)
+    return None
+
+
+def _open(folder: Path, remake: str) -> LoadedData:
     manifest = read_manifest(folder / MANIFEST)
     path, expected = folder / _ROWS, manifest["rows"]["sha256"]
     try:
-        rows: NDArray[np.float32] = np.load(path, mmap_mode="c")
+        rows: NDArray[np.float32] = np.load(path, mmap_mode="c", allow_pickle=False)
+        # Read, not hashed through the map: that would make every page this process's own.
+        with path.open("rb", buffering=0) as file:
+            file.seek(path.stat().st_size - rows.nbytes)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
-        raise UserError(unreadable(task, path, error)) from error
-    found = hashlib.sha256(rows.data).hexdigest()
+        raise UserError(unreadable(path, error, remake)) from error
     if found != expected:
-        raise UserError(mismatch(task, path, "rows", expected, found))
+        raise UserError(mismatch(path, "rows", expected, found, remake))
     transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
     return LoadedData(transitions, manifest, found)
 
@@ -87,7 +107,7 @@ def build_rows(task: TaskSpec, progress: Progress) -> None:
     with write_errors_explained(folder), lock(folder.name):
         if (folder / MANIFEST).exists():
             return
-        transitions = _pack(task, progress)
+        transitions = pack_rows(task, progress)
         rows = transitions.rows
         manifest = {
             "task": task.id,
@@ -117,7 +137,8 @@ def drop_rows(dataset_id: str) -> None:
             shutil.rmtree(path.parent)
 
 
-def _pack(task: TaskSpec, progress: Progress) -> Transitions:
+def pack_rows(task: TaskSpec, progress: Progress) -> Transitions:
+    """The rows of the task's dataset, in memory. Raises UserError as `build_rows` does."""
     recipe = recipe_of(task)
     path, manifest = DatasetFolder.of(task).data, DatasetFolder.of(task).manifest()
     digests = Digests()
@@ -132,7 +153,7 @@ def _pack(task: TaskSpec, progress: Progress) -> Transitions:
             if index % 500 == 0 or done == total:
                 progress(f"packing {task.id}", done, total)
     except (OSError, KeyError) as error:
-        raise UserError(unreadable(task, path, error)) from error
+        raise UserError(unreadable(path, error, make_command(task, force=True))) from error
     if problems := check_arrays(task, manifest, digests):
         raise UserError(problems[0])
     joined = {name: np.concatenate(pieces) for name, pieces in columns.items()}

@@ -21,6 +21,7 @@ data_app = typer.Typer(help="Make, fetch, verify and describe datasets.", no_arg
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Task or dataset ids.")]
 Transitions = Annotated[int | None, typer.Option(help="Steps to make instead of the default.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the recipe instead of 0.")]
+_SOUND = "every array is what manifest and lock file say, and every check passes for"
 
 
 @data_app.command()
@@ -67,14 +68,14 @@ def fetch(ids: Ids) -> None:
 
 @data_app.command()
 def verify(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
-    """Compare every array on disk with its manifest; exit code 1 if anything differs."""
+    """Compare arrays with manifest and lock file and check what they hold; exit code 1 if wrong."""
     from harness import data
 
     sound = True
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         problems = data.verify(task)
         sound = sound and not problems
-        for line in problems or [f"{task.dataset.id}: every array is what its manifest says"]:
+        for line in problems or [f"{task.dataset.id}: {_SOUND} {task.id}"]:
             Console().print(line, soft_wrap=True, markup=False)
     if not sound:
         raise typer.Exit(1)
@@ -82,7 +83,7 @@ def verify(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None
 
 @data_app.command()
 def info(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
-    """Describe datasets: sizes, returns, actions, origin and a map of visits."""
+    """Describe datasets: sizes, histograms of returns, lengths and actions, origin, visits."""
     from harness import data
     from harness.data.card import card
 

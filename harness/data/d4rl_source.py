@@ -12,7 +12,7 @@ from pathlib import Path
 
 import h5py
 
-from harness.data import locks
+from harness.data import download_lock
 from harness.data.download import Patience, RefusedError, download
 from harness.data.recipes.d4rl_steps import REQUIRED
 from harness.data.store import data_root, lock, write_errors_explained
@@ -48,7 +48,7 @@ def held(task: TaskSpec) -> str:
     """The sha256 of a task's file. Raises UserError if the file is absent or another one."""
     if missing := absent(task):
         raise UserError(missing)
-    return locks.hold(_name(task), file_of(task), _published(task), f"found in {folder()}")
+    return download_lock.hold(_name(task), file_of(task), _published(task), f"found in {folder()}")
 
 
 def fetch(task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
@@ -70,7 +70,7 @@ def fetch(task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str
                 progress=lambda done, total: progress(f"fetching {name} (bytes)", done, total),
                 patience=PATIENCE,
             )
-        locks.hold(name, final, _published(task), origin)
+        download_lock.hold(name, final, _published(task), origin)
     return notes
 
 
@@ -98,8 +98,8 @@ def _check(task: TaskSpec, part: Path) -> None:
         raise RefusedError("it sent a web page instead of the file")
     if size is not None and found != size:
         raise RefusedError(f"it sent {found:,} bytes, not {size:,}")
-    known = locks.expected(_name(task), _published(task))
-    if known is not None and (sha256 := locks.sha256_of(part)) != known.sha256:
+    known = download_lock.expected(_name(task), _published(task))
+    if known is not None and (sha256 := download_lock.sha256_of(part)) != known.sha256:
         raise RefusedError(
             f"it sent other bytes: sha256 {sha256[:16]}…, expected {known.sha256[:16]}… "
             f"({known.source})"

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.data import minari_format
+from harness.data import dataset_lock, minari_format
 from harness.data.recipe import Recipe, recipe_of
 from harness.data.store import (
     MANIFEST,
@@ -41,18 +41,21 @@ def make_dataset(
 ) -> DatasetFolder:
     """Make the task's dataset unless it is there (`force`: even then); returns where it is.
 
-    Raises UserError when the disk is full; nothing half-written is left behind then.
+    Raises UserError when the disk is full, or when the lock file has other bytes for the same id;
+    nothing half-written is left behind then, and what was there stays.
     """
     folder = DatasetFolder.of(task)
     with write_errors_explained(folder.path), lock(task.dataset.id):
         if force or not folder.exists:
             with appearing(folder.path) as partial:
-                _write(task, partial, workers, progress)
+                arrays = _write(task, partial, workers, progress)
+                dataset_lock.admit(task.dataset.id, arrays)
             _describe_namespaces(task.dataset.id)
     return folder
 
 
-def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress) -> None:
+def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress) -> dict[str, Any]:
+    """Write data, metadata and manifest; returns the digests of the arrays."""
     recipe, what = recipe_of(task), f"making {task.dataset.id}"
     asked = task.dataset.params.get("transitions")
 
@@ -73,31 +76,47 @@ def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress
         **summary,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    arrays: dict[str, Any] = summary["arrays"]
+    return arrays
 
 
 def check_arrays(
     task: TaskSpec, manifest: dict[str, Any], digests: minari_format.Digests
 ) -> list[str]:
-    """One sentence for every digested array that is not what the manifest says."""
+    """One sentence for every digested array that is not what the manifest says.
+
+    Arrays whose episodes are all there, but in another order, share one.
+    """
     path = DatasetFolder.of(task).data / minari_format.DATA_FILE
-    found, problems = digests.summary(), []
+    remake, found = make_command(task, force=True), digests.summary()
+    problems, reordered = [], []
     for name, expected in manifest["arrays"].items():
-        if name in found and found[name] != expected:
-            problems.append(mismatch(task, path, name, expected["sha256"], found[name]["sha256"]))
+        if name not in found or expected.items() <= found[name].items():
+            continue
+        if expected.get("any_order") == found[name]["any_order"]:
+            reordered.append(name)
+        else:
+            sha256 = found[name]["sha256"]
+            problems.append(mismatch(path, name, expected["sha256"], sha256, remake))
+    if reordered:
+        problems.append(
+            f"{path}: the episodes of {', '.join(reordered)} are in another order than its "
+            f"manifest says: some were exchanged. Remake it with: {remake}"
+        )
     return problems
 
 
-def mismatch(task: TaskSpec, path: Path, array: str, expected: str, found: str) -> str:
+def mismatch(path: Path, array: str, expected: str, found: str, remake: str) -> str:
     """The message for bytes that are not those of the manifest."""
     return (
         f"{path}: '{array}' is not what its manifest says (sha256 expected {expected[:16]}…, "
-        f"found {found[:16]}…). Remake it with: {make_command(task, force=True)}"
+        f"found {found[:16]}…). Remake it with: {remake}"
     )
 
 
-def unreadable(task: TaskSpec, path: Path, error: Exception) -> str:
+def unreadable(path: Path, error: Exception, remake: str) -> str:
     """The message for a data file that is damaged or gone."""
-    return f"{path} cannot be read ({error}). Remake it with: {make_command(task, force=True)}"
+    return f"{path} cannot be read ({error}). Remake it with: {remake}"
 
 
 def read_checked(

@@ -16,6 +16,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import UserError
+
 # One episode's arrays by their path in the file; observations have one row more than actions.
 EpisodeArrays = dict[str, NDArray[Any]]
 
@@ -27,18 +29,30 @@ class Digests:
 
     def __init__(self) -> None:
         self._hashes: dict[str, Any] = {}
+        self._sums: dict[str, int] = {}
         self._shapes: dict[str, tuple[str, list[int]]] = {}
 
     def add(self, name: str, array: NDArray[Any]) -> None:
-        digest = self._hashes.setdefault(name, hashlib.sha256())
-        digest.update(np.ascontiguousarray(array).data)
+        content = np.ascontiguousarray(array).data
+        self._hashes.setdefault(name, hashlib.sha256()).update(content)
+        piece = int.from_bytes(hashlib.sha256(content).digest(), "big")
+        self._sums[name] = (self._sums.get(name, 0) + piece) % 2**256
         _, (rows, *_) = self._shapes.get(name, ("", [0]))
         self._shapes[name] = (str(array.dtype), [rows + len(array), *array.shape[1:]])
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """By array name: its sha256, dtype and shape over all episodes."""
+        """By array name: its sha256, dtype and shape over all episodes.
+
+        `any_order` is the sum of the episodes' own sha256: the same for the same episodes in
+        another order, so that exchanged episodes can be told from other damage.
+        """
         return {
-            name: {"sha256": digest.hexdigest(), "dtype": dtype, "shape": shape}
+            name: {
+                "sha256": digest.hexdigest(),
+                "any_order": f"{self._sums[name]:064x}",
+                "dtype": dtype,
+                "shape": shape,
+            }
             for name, digest in sorted(self._hashes.items())
             for dtype, shape in [self._shapes[name]]
         }
@@ -81,9 +95,34 @@ def write(folder: Path, episodes: Iterable[EpisodeArrays]) -> dict[str, Any]:
 
 
 def read(folder: Path, names: Iterable[str]) -> Iterator[EpisodeArrays]:
-    """The named arrays of every episode in order. Raises OSError or KeyError on a damaged file."""
+    """The named arrays of every episode in order.
+
+    Raises OSError or KeyError on a damaged file, UserError on an array of Python objects.
+    """
     names = list(names)
     with h5py.File(folder / DATA_FILE, "r") as file:
         for index in range(len(file)):
             group = file[f"episode_{index}"]
-            yield {name: group[name][()] for name in names}
+            yield {name: _numbers(folder, group, name) for name in names}
+
+
+def labels(folder: Path) -> list[tuple[int, int]]:
+    """What every episode says of itself, in order: its number and its steps.
+
+    Raises OSError or KeyError on a damaged file.
+    """
+    with h5py.File(folder / DATA_FILE, "r") as file:
+        attributes = [file[f"episode_{index}"].attrs for index in range(len(file))]
+        return [(int(each["id"]), int(each["total_steps"])) for each in attributes]
+
+
+def _numbers(folder: Path, group: Any, name: str) -> NDArray[Any]:
+    stored = group[name]
+    if stored.dtype.hasobject:
+        raise UserError(
+            f"{folder / DATA_FILE}: '{name}' of {group.name[1:]} holds Python objects and not "
+            "numbers, and objects are never loaded from a dataset. Take it from a source that "
+            "stores numbers."
+        )
+    array: NDArray[Any] = stored[()]
+    return array

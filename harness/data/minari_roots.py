@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data.locks import sha256_of
+from harness.data.download_lock import sha256_of
 from harness.data.minari_format import DATA_FILE
 from harness.data.store import data_root
 from harness.errors import UserError

@@ -12,6 +12,7 @@ from harness.report.actions import action_grids
 from harness.report.bars import average_bars
 from harness.report.comparison import Comparison, compare
 from harness.report.curves import learning_curves
+from harness.report.data_cards import data_cards
 from harness.report.figures import draw_requested, requested_tables
 from harness.report.figures.quantity_tables import table_grids, table_numbers
 from harness.report.html import page
@@ -58,8 +59,9 @@ class Report:
 
 
 def build_report(suite_dir: Path) -> Report:
-    """Write tables, figures and page into `suite_dir`; equal results give equal bytes.
+    """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
 
+    Figures of the data need those in the data folder; where they are not, the page says so.
     Raises UserError if the folder or its `suite.json` is missing or malformed.
     """
     records = read_records(suite_dir)
@@ -73,6 +75,8 @@ def build_report(suite_dir: Path) -> Report:
     interaction = online_numbers(records)
     grids += online_grids(records, interaction)
     drawings = _draw(records, comparison, policies, suite_dir / "figures")
+    cards = data_cards(records, suite_dir / "figures")
+    of_data = [card.drawing for card in cards.values() if card.drawing]
     title = records.suite.title
     more = {table.slug: table_numbers(table, records, comparison) for table in wanted}
     more["action_selections"] = tables.actions_csv(comparison)
@@ -88,9 +92,9 @@ def build_report(suite_dir: Path) -> Report:
             latex=_write(suite_dir / "table.tex", tables.latex(title, grids, notes)),
             csv=_write_csv(suite_dir / "table.csv", tables.table_csv(comparison)),
             scores=_write_csv(suite_dir / "scores.csv", tables.scores_csv(comparison)),
-            figures=tuple(path for drawing in drawings for path in drawing.files),
+            figures=tuple(path for drawing in [*drawings, *of_data] for path in drawing.files),
             html=_write(
-                suite_dir / "report.html", page(records, comparison, grids, notes, drawings)
+                suite_dir / "report.html", page(records, comparison, grids, notes, drawings, cards)
             ),
         ),
     )

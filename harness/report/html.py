@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report.comparison import Comparison
+from harness.report.data_cards import DataCard, trained_on
 from harness.report.gate import UNUSABLE
 from harness.report.layout import MISSING, Grid
 from harness.report.notes import SMOKE, Notes
@@ -29,8 +30,9 @@ def page(
     grids: Sequence[Grid],
     notes: Notes,
     drawings: Sequence[Drawing],
+    cards: Mapping[str, DataCard],
 ) -> str:
-    """The report as HTML text, with the PNG files of `drawings` in it."""
+    """The report as HTML text, with the PNG files of `drawings` and of the data's `cards` in it."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -45,10 +47,7 @@ def page(
         unusable=UNUSABLE,
         grids=grids,
         notes=notes,
-        figures=[
-            {"title": drawing.title, "caption": drawing.caption, "images": _images(drawing)}
-            for drawing in drawings
-        ],
+        figures=[_figure(drawing) for drawing in drawings],
         runs=runs,
         states=Counter(run["state"] for run in runs),
         failed=[run for run in runs if run["error"] or run["state"] == "failed"],
@@ -57,7 +56,10 @@ def page(
             {"entry": entry, "settings": _settings(records, entry.label)}
             for entry in records.suite.algorithms
         ],
-        tasks=[{"spec": task, "data": _data(records, task.id)} for task in records.suite.tasks],
+        tasks=[
+            {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}
+            for task in records.suite.tasks
+        ],
         provenance=_provenance(records),
     )
 
@@ -71,6 +73,15 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
+
+
+def _figure(drawing: Drawing) -> dict[str, Any]:
+    return {"title": drawing.title, "caption": drawing.caption, "images": _images(drawing)}
+
+
+def _shown(card: DataCard) -> dict[str, Any]:
+    figure = _figure(card.drawing) if card.drawing else None
+    return {"facts": card.facts, "absent": card.absent, "figure": figure}
 
 
 def _images(drawing: Drawing) -> list[dict[str, str]]:
@@ -126,10 +137,9 @@ def _settings(records: Records, label: str) -> list[tuple[str, str]]:
 def _data(records: Records, task: str) -> list[tuple[str, str]]:
     """What the task's runs recorded of the data they trained on."""
     paths = [run.path for run in records.suite.runs if run.task == task]
-    hashes = {records.specs[path]["dataset_sha256"] for path in paths if path in records.specs}
     found = [records.provenance[path] for path in paths if path in records.provenance]
     recorded = flatten(found[0].get("dataset", {})) if found else {}
-    rows = [("packed rows sha256", value) for value in sorted(hashes)]
+    rows = [("packed rows sha256", value) for value in trained_on(records, task)]
     return rows + [(name, value) for name, value in recorded.items() if name != "sha256"]
 
 

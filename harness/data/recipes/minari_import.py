@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.data import minari_format
+from harness.data.download_lock import sha256_of
 from harness.data.local_files import local_file
-from harness.data.locks import sha256_of
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.errors import UserError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from harness.data import locks, minari_download
+from harness.data import download_lock, minari_download
 from harness.data.minari_format import DATA_FILE, EpisodeArrays
 from harness.data.minari_roots import PublicDataset, check_version, download_root, find, user_root
 from harness.data.recipe import whole_episodes
@@ -51,7 +51,7 @@ class MinariRemote(MinariImport):
                 raise UserError(f"{damage}. {self.remedy}")
             check_version(dataset_id, metadata_of(dataset.data_file))
             origin = f"found in {dataset.root}, revision {dataset.revision}"
-            locks.hold(f"{dataset_id}/{DATA_FILE}", dataset.data_file, None, origin)
+            download_lock.hold(f"{dataset_id}/{DATA_FILE}", dataset.data_file, None, origin)
         yield from super().episodes(task, workers, progress)
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:

@@ -39,6 +39,8 @@ def test_make_verify_and_info_in_turn(root: Path) -> None:
     assert code == 0
     assert "1,500" in output
     assert "####################" in output
+    assert "return of an episode, and how many have it" in output
+    assert "action 1  █" in output
 
 
 def test_verify_fails_on_a_damaged_dataset(root: Path) -> None:

@@ -86,7 +86,8 @@ def test_medium_expert_is_both_one_after_the_other(here: Path) -> None:
     assert rows.terminals.tolist() == [0.0] * 4 + [1.0] + [0.0] * 11
     assert np.flatnonzero(rows.timeouts).tolist() == [11, 15]
     assert "sha256 of local/hopper/medium-v0" in loaded.manifest["dataset"]["constants"]
-    assert data.verify(task) == []
+    (problem,) = data.verify(task)  # of random numbers, only the rewards can be told from real ones
+    assert "not what its observations say" in problem
 
 
 def test_a_number_of_transitions_is_shared_out_in_whole_episodes(here: Path) -> None:

@@ -1,0 +1,99 @@
+"""The figure of a dataset's card: returns, lengths, actions at a limit, and where steps are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from harness.data.facts import RowFacts
+from harness.report.style import COLOURS, save, styled
+from harness.tasks.spec import TaskSpec
+
+_LOW, _HIGH = COLOURS[1], COLOURS[0]
+_BARS = "#5C6470"
+_WALL = "#B9BEC6"
+_BINS = 40
+_A_CELL = 16  # squares of the map along a cell's side
+
+
+def data_figure(
+    task: TaskSpec, rows: Any, facts: RowFacts, stem: Path, warning: str = ""
+) -> list[Path]:
+    """Write `<stem>.png|pdf` of packed rows (`Transitions`); every step counts.
+
+    `warning` is printed above, where the data stand in for others.
+    """
+    grid = task.environment.kwargs.get("maze_map")
+    with styled():
+        figure = Figure(figsize=(8.6, 2.2), layout="constrained")
+        widths = [1.0, 1.0, 1.0, 1.05] if grid else [1.0, 1.0, 1.3]
+        panels = figure.subplots(1, len(widths), width_ratios=widths)
+        _histogram(panels[0], facts.returns, "Return of an episode")
+        _histogram(panels[1], facts.lengths, "Steps of an episode")
+        _limits(panels[2], facts)
+        if grid:
+            _map(panels[3], np.array(grid, dtype=object), rows.observations[:, :2])
+        if warning:
+            figure.suptitle(warning, color="#C00000", weight="bold")
+        return save(figure, stem)
+
+
+def _histogram(axes: Axes, values: NDArray[Any], title: str) -> None:
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        axes.bar([low], [len(values)], width=max(1.0, abs(low)) / 20, color=_BARS)
+        axes.set_xticks([low], [f"{low:g}"])
+        axes.set_xlim(low - max(1.0, abs(low)) / 2, low + max(1.0, abs(low)) / 2)
+    else:
+        axes.hist(values, bins=_BINS, color=_BARS)
+        axes.axvline(float(values.mean()), color="black", linewidth=0.8, linestyle=(0, (3, 2)))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_title(title)
+    axes.set_ylabel("Episodes")
+    axes.grid(True, axis="y")
+
+
+def _limits(axes: Axes, facts: RowFacts) -> None:
+    index = np.arange(len(facts.at_low))
+    axes.bar(index, 100 * facts.at_low, color=_LOW, label="at -1")
+    axes.bar(index, 100 * facts.at_high, bottom=100 * facts.at_low, color=_HIGH, label="at 1")
+    axes.set_title("Actions at a limit")
+    axes.set_xlabel("Action")
+    axes.set_ylabel("Steps (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlim(-0.6, len(index) - 0.4)
+    axes.set_ylim(0, max(1.0, 125 * float((facts.at_low + facts.at_high).max())))
+    axes.grid(True, axis="y")
+    axes.legend(loc="upper right", ncols=2, handlelength=0.9, columnspacing=0.9)
+
+
+def _map(axes: Axes, grid: NDArray[Any], positions: NDArray[np.float32]) -> None:
+    """PointMaze: rows from the top, a cell of 1 x 1, the origin in the middle."""
+    height, width = grid.shape
+    for (row, column), mark in np.ndenumerate(grid):
+        corner = (column - width / 2, height / 2 - row - 1)
+        if mark == 1:
+            axes.add_patch(Rectangle(corner, 1, 1, facecolor=_WALL, edgecolor="none"))
+        elif mark == "g":
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_HIGH, zorder=3))
+    counts, x, y = np.histogram2d(
+        positions[:, 0],
+        positions[:, 1],
+        bins=(width * _A_CELL, height * _A_CELL),
+        range=((-width / 2, width / 2), (-height / 2, height / 2)),
+    )
+    shown = np.ma.masked_equal(counts.T, 0)
+    axes.pcolormesh(x, y, shown, norm=LogNorm(), cmap="viridis", rasterized=True, zorder=2)
+    axes.set_title("Where the steps are")
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[["left", "bottom"]].set_visible(False)
