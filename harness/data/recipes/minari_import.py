@@ -34,10 +34,12 @@ class MinariImport(Recipe):
     Attributes:
         kind: what the datasets are, for Minari's metadata.
         remedy: what to do about a damaged file.
+        kept: arrays that are stored beside the inputs, for what checks the dataset.
     """
 
     kind: ClassVar[str] = "LOCAL, not a download of the public dataset"
     remedy: ClassVar[str] = "Copy it anew and try again."
+    kept: ClassVar[tuple[str, ...]] = ()
 
     def file(self, task: TaskSpec, dataset: str) -> Path:
         """A dataset's data file. Raises UserError if it is not on this machine."""
@@ -55,7 +57,7 @@ class MinariImport(Recipe):
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
-        """The arrays that rows need, actions clipped to [-1, 1]."""
+        """The arrays that rows or checks need, actions clipped to [-1, 1]."""
         files, done = self.files(task), 0
         limit = task.dataset.params.get("transitions")
         share = limit // len(files) if isinstance(limit, int) else None
@@ -113,7 +115,7 @@ class MinariImport(Recipe):
 
     def _read(self, file: Path) -> Iterator[EpisodeArrays]:
         try:
-            for number, episode in enumerate(minari_format.read(file.parent, self.inputs)):
+            for number, episode in enumerate(minari_format.read(file.parent, self.inputs + self.kept)):
                 steps = len(episode["actions"])
                 if len(episode[self.inputs[0]]) != steps + 1:
                     raise UserError(

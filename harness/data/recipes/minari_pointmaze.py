@@ -32,6 +32,7 @@ class MinariPointMaze(MinariRemote):
         "terminations",
         "truncations",
     )
+    kept: ClassVar[tuple[str, ...]] = ("observations/achieved_goal",)
 
     def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
         """State and goal side by side, [T + 1, 6]; the first goal is the second's."""

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import data
-from harness.data import d4rl_source, locks
+from harness.data import d4rl_source, download_lock
 from harness.data.cli import data_app
 from harness.data.download import Patience
 from harness.errors import UserError
@@ -76,7 +76,7 @@ def test_a_file_is_fetched_locked_and_ready(known: Path, monkeypatch: pytest.Mon
     assert "gym/hopper/medium-v2 is ready: 36 transitions" in printed
     assert f"fetching {NAME} (bytes): done" in printed
     assert (known / "d4rl" / NAME).read_bytes() == CONTENT
-    entry = json.loads(locks.lock_file().read_text())[NAME]
+    entry = json.loads(download_lock.lock_file().read_text())[NAME]
     assert entry["sha256"] == sha256(CONTENT)
     assert entry["bytes"] == len(CONTENT)
     assert entry["origin"] == f"{server.url}/gym_mujoco_v2/{NAME}"
@@ -132,7 +132,7 @@ def test_what_is_no_whole_hdf5_file_never_appears(
     with serving(answer) as server, pytest.raises(UserError, match=complaint):
         fetch(monkeypatch, server.url)
     assert list((unknown / "d4rl").iterdir()) == []
-    assert not locks.lock_file().exists()
+    assert not download_lock.lock_file().exists()
 
 
 @pytest.mark.usefixtures("unknown")
@@ -176,7 +176,7 @@ def test_a_local_file_that_is_not_the_published_one_is_refused(known: Path) -> N
     (known / "d4rl" / NAME).write_bytes(hdf5(seed=1))
     with pytest.raises(UserError, match=r"not the file it should be.*a second party's record"):
         data.ensure(get_task("gym/hopper/medium"))
-    assert not locks.lock_file().exists()
+    assert not download_lock.lock_file().exists()
 
 
 @pytest.mark.usefixtures("unknown")

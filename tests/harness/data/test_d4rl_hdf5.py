@@ -258,7 +258,8 @@ def test_the_imported_dataset_is_sound_and_minari_reads_it(
     arrays = random_file(7)
     task = leave(here, "gym/hopper/medium-expert", arrays)
     loaded = data.ensure(task)
-    assert data.verify(task) == []
+    (problem,) = data.verify(task)  # of random numbers, only the rewards can be told from real ones
+    assert "not what its observations say" in problem
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(root / "minari"))
     dataset = minari.load_dataset("gym/hopper/medium-expert-v2")
     assert dataset.total_steps == len(loaded.transitions)
