@@ -115,7 +115,8 @@ class MinariImport(Recipe):
 
     def _read(self, file: Path) -> Iterator[EpisodeArrays]:
         try:
-            for number, episode in enumerate(minari_format.read(file.parent, self.inputs + self.kept)):
+            names = (*self.inputs, *self.kept)
+            for number, episode in enumerate(minari_format.read(file.parent, names)):
                 steps = len(episode["actions"])
                 if len(episode[self.inputs[0]]) != steps + 1:
                     raise UserError(

@@ -100,7 +100,8 @@ def test_fetch_downloads_imports_and_records_the_revision(hub: Hub, root: Path) 
     folder = root / "minari/minari/pointmaze/open-dense-v2"
     constants = json.loads((folder / "manifest.json").read_text())["constants"]
     assert constants[f"revision of {MAZE}"] == COMMIT
-    assert "every array is what manifest and lock file say" in run("verify", "minari/pointmaze/open-dense")
+    told = run("verify", "minari/pointmaze/open-dense")
+    assert "every array is what manifest and lock file say" in told
     card = run("info", "minari/pointmaze/open-dense")
     assert COMMIT in card
     assert "############################" in card  # the map's upper wall
