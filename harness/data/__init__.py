@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.data import dataset_lock
 from harness.data.cache import LoadedData, build_rows, cache_folder, drop_rows, open_rows
-from harness.data.datasets import Progress, make_dataset, silent
+from harness.data.datasets import Progress, another_dataset, make_dataset, silent
 from harness.data.recipe import recipe_of
 from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command
 from harness.errors import UserError
@@ -20,7 +20,7 @@ def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) ->
 
     Safe to call from several processes at once: one makes, the others wait. Every open checks the
     rows' sha256. Raises UserError for missing data (`make=False`), bytes that do not match their
-    manifest, another version than the lock file has, or a full disk.
+    manifest, another version than the task or the lock file names, or a full disk.
     """
     if not make and not DatasetFolder.of(task).exists:
         raise UserError(
@@ -64,7 +64,10 @@ def prepare(
     """Make whatever is missing of the task's dataset and rows; `force` makes all of it again."""
     if force or not DatasetFolder.of(task).exists:
         make_dataset(task, force=force, workers=workers, progress=progress)
-    dataset_lock.admit(task.dataset.id, DatasetFolder.of(task).manifest()["arrays"])
+    manifest = DatasetFolder.of(task).manifest()
+    if problems := another_dataset(task, manifest):
+        raise UserError(problems[0])
+    dataset_lock.admit(task.dataset.id, manifest["arrays"])
     if force:
         drop_rows(task.dataset.id)
     if not (cache_folder(task) / MANIFEST).exists():

@@ -80,6 +80,21 @@ def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress
     return arrays
 
 
+def another_dataset(task: TaskSpec, manifest: dict[str, Any]) -> list[str]:
+    """One sentence for everything in which the folder's dataset is not the one the task names.
+
+    The same id from another version of its recipe is another dataset.
+    """
+    path, asked = DatasetFolder.of(task).path, task.dataset.model_dump(mode="json")
+    return [
+        f"{path} holds another dataset than {task.dataset.id}: its {key} is "
+        f"{manifest['dataset'][key]!r} and not {value!r}. Move it away, and make the right one "
+        f"with: {make_command(task)}"
+        for key, value in asked.items()
+        if key != "rewards" and manifest["dataset"][key] != value
+    ]
+
+
 def check_arrays(
     task: TaskSpec, manifest: dict[str, Any], digests: minari_format.Digests
 ) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.data import dataset_lock, reward_checks, row_checks
 from harness.data.cache import cache_folder, open_rows, pack_rows
-from harness.data.datasets import check_arrays, read_checked, silent, unreadable
+from harness.data.datasets import another_dataset, check_arrays, read_checked, silent, unreadable
 from harness.data.episode_checks import EpisodeProblems, expected_of
 from harness.data.minari_format import DATA_FILE, Digests, labels
 from harness.data.published import published, published_counts
@@ -44,15 +44,7 @@ def verify(task: TaskSpec) -> list[str]:
 
 def _identity(task: TaskSpec, manifest: dict[str, Any], metadata: dict[str, Any]) -> list[str]:
     """The folder holds the dataset that it is named after."""
-    folder, problems = DatasetFolder.of(task), []
-    asked = task.dataset.model_dump(mode="json", exclude={"rewards"})
-    for key, value in asked.items():
-        if manifest["dataset"][key] != value:
-            problems.append(
-                f"{folder.path} holds another dataset than {task.dataset.id}: its {key} is "
-                f"{manifest['dataset'][key]!r} and not {value!r}. Move it away, and make the right "
-                f"one with: {make_command(task)}"
-            )
+    folder, problems = DatasetFolder.of(task), another_dataset(task, manifest)
     for key, there in (("total_steps", "steps"), ("total_episodes", "episodes")):
         if metadata[key] != manifest[there]:
             problems.append(

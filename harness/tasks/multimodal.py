@@ -38,9 +38,10 @@ _ID = re.compile(
 _DATASET = re.compile(rf"(?P<task>{_NAME}(-separation-\d+(_\d+)?)?(-gap-\d+(_\d+)?)?)(?P<rest>-.*)")
 
 _REWARDS = "as recorded: max_k r_k exp(-|a - mu_k|^2 / (2 d sigma^2)), after which the episode ends"
+CONTEXTS = "uniform from 0 to pi / 2K"
 _SEMANTICS = (
-    "One step an episode: the policy sees (cos, sin) of an angle, uniform from 0 to pi / 2K, by "
-    "which the first two coordinates of every mode's centre mu_k are turned. The deterministic "
+    f"One step an episode: the policy sees (cos, sin) of an angle, {CONTEXTS}, by which the first "
+    "two coordinates of every mode's centre mu_k are turned. The deterministic "
     "reward is Q itself, so 100 is the best mode's centre and no action has more. The behaviour is "
     "an equal mixture of N(mu_k, sigma^2 I); success means that the nearest centre is within the "
     "radius that holds 99% of its mode. Separation is the distance of the nearest two centres in "
@@ -109,7 +110,14 @@ def _spec(modes: int, dim: int, numbers: dict[str, float], transitions: int, see
             ),
             source="recipe",
             recipe="multimodal",
-            params={"modes": modes, "dim": dim, **shape, "transitions": transitions, "seed": seed},
+            params={
+                "modes": modes,
+                "dim": dim,
+                **shape,
+                "contexts": CONTEXTS,
+                "transitions": transitions,
+                "seed": seed,
+            },
             rewards=_REWARDS,
         ),
         environment=EnvironmentSpec(

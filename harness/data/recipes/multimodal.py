@@ -62,11 +62,7 @@ class Multimodal(Recipe):
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The numbers that are fixed in code."""
-        return {
-            "steps_together": STEPS_TOGETHER,
-            "margin_in_sigmas": MARGIN,
-            "turn": ActionModes.of(task).turn,
-        }
+        return {"steps_together": STEPS_TOGETHER, "margin_in_sigmas": MARGIN}
 
     def origin(self, task: TaskSpec) -> Origin:
         """For Minari's metadata."""

@@ -131,6 +131,8 @@ def test_a_folder_with_another_dataset_is_named(made_task: TaskSpec) -> None:
     DatasetFolder.of(made_task).path.rename(DatasetFolder.of(other).path)
     found = "\n".join(data.verify(other))
     assert "holds another dataset than pointmaze/umaze-1500-seed3-v0" in found
+    with pytest.raises(UserError, match="holds another dataset"):
+        data.ensure(other)
     assert "'seed': 0" in found
 
 
