@@ -54,7 +54,10 @@ class Gate:
         if not any(verdict.reason for verdict in self.verdicts.values()):
             return (f"Critic gate: not measured, as no run of {PROBE} learns a critic here.",)
         words = {True: "critic usable", False: UNUSABLE, None: "not measured"}
-        found = [f"{task}: {words[v.usable]} ({v.reason})" for task, v in self.verdicts.items()]
+        tasks: dict[str, list[str]] = {}
+        for task, verdict in self.verdicts.items():
+            tasks.setdefault(f"{words[verdict.usable]} ({verdict.reason})", []).append(task)
+        found = [f"{', '.join(ids)}: {what}" for what, ids in tasks.items()]
         return (f"{RULE}.", f"Critic gate on {'; on '.join(found)}.")
 
 
