@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, nearest
-from harness.tasks import adroit, gym_mujoco, multimodal, pointmaze
+from harness.tasks import adroit, gym_mujoco, made, multimodal, pointmaze, rollouts
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ __all__ = [
     "task_of_dataset",
 ]
 
-_FAMILIES = (pointmaze, adroit, gym_mujoco, multimodal)
+_FAMILIES = (pointmaze, adroit, gym_mujoco, made, multimodal, rollouts)
 
 
 def task_ids() -> list[str]:
