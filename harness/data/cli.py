@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -53,7 +52,7 @@ def make(
     from harness import data
 
     if bool(ids) == (policy is not None):
-        raise click.UsageError("Give either ids of tasks or datasets, or --policy FILE.")
+        raise typer.BadParameter("Give either ids of tasks or datasets, or --policy FILE.")
     if policy is not None:
         from harness.data.recipes.kept_policies import keep_policy
 

@@ -43,8 +43,8 @@ def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
     """The spec of such a task.
 
     `options` may hold `medium_score` (points), `training_steps`, `data_seed` (of the training and
-    of the episodes), and but for medium-replay `transitions`. None for an id that is not one.
-    Raises UserError for an option that cannot be.
+    of the episodes) and `transitions` (of medium-replay the first ones; by default all). None for
+    an id that is not one. Raises UserError for an option that cannot be.
     """
     if task_id not in task_ids():
         return None
@@ -77,34 +77,30 @@ def task_of_dataset(dataset_id: str) -> TaskSpec | None:
         options["medium_score"] = int(match["score"])
     if match["steps"]:
         options["training_steps"] = int(match["steps"]) * (1000 if match["k"] else 1)
-    if "transitions" in options and match["task"].endswith("medium-replay"):
-        return None
     task = build(match["task"], options)
     return task if task is not None and task.dataset.id == dataset_id else None
 
 
 def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
     _, name, level = task_id.split("/")
-    lowest = {"medium_score": 1, "training_steps": 1, "data_seed": 0}
-    sized = {"transitions": 1} if level in TRANSITIONS else {}
-    numbers = whole_numbers(task_id, options, sized | lowest)
+    lowest = {"transitions": 1, "medium_score": 1, "training_steps": 1, "data_seed": 0}
+    numbers = whole_numbers(task_id, options, lowest)
     seed = numbers.get("data_seed", 0)
     score = numbers.get("medium_score", MEDIUM_SCORE)
     steps = numbers.get("training_steps", TRAINING_STEPS[name])
-    size = {"transitions": numbers.get("transitions", TRANSITIONS[level])} if sized else {}
+    size = numbers.get("transitions", TRANSITIONS.get(level))
     named = task_id
     if score != MEDIUM_SCORE:
         named += f"-at{score}"
     if steps != TRAINING_STEPS[name]:
         named += f"-train{in_thousands(steps)}"
-    default = size.get("transitions") == TRANSITIONS.get(level)
     return DatasetRef(
-        id=sized_id(named, None if default else size["transitions"], seed),
+        id=sized_id(named, None if size == TRANSITIONS.get(level) else size, seed),
         source="recipe",
         recipe="locomotion",
         params={
             "level": level,
-            **size,
+            **({} if size is None else {"transitions": size}),
             "seed": seed,
             "training_steps": steps,
             "medium_score": score,

@@ -22,9 +22,10 @@ _ID = re.compile(r"rollout/(?P<where>\w+)/(?P<policy>[a-z0-9][a-z0-9_-]*)(?P<mea
 
 
 def is_policy_name(name: str) -> bool:
-    """Whether ids can hold it: it must not end like a size or a seed."""
+    """Whether ids can hold it: it must not end like a size, a seed or a version."""
     named = _ID.fullmatch(f"rollout/x/{name}") is not None
-    return named and parse_dataset_id(f"{name}-v0") == (name, {})
+    versioned = re.search(r"-v\d+$", name) is not None
+    return named and not versioned and parse_dataset_id(f"{name}-v0") == (name, {})
 
 
 def rollout_id(environment: str, policy: str, *, deterministic: bool) -> str:

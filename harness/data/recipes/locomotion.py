@@ -27,7 +27,7 @@ from pydantic import JsonValue
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress, silent
 from harness.data.minari_format import EpisodeArrays
-from harness.data.recipe import Origin, Recipe
+from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.policy_rollout import Behavior, episode_scores, mean_and_error
 from harness.data.recipes.sac_checkpoint import Evaluation
 from harness.data.recipes.sac_training import SACTraining
@@ -54,9 +54,11 @@ class Locomotion(Recipe):
     ) -> Iterator[EpisodeArrays]:
         """The replay buffer, or an equal share of each policy's episodes, one after the other."""
         training, done = SACTraining(task), 0
+        limit = task.dataset.params.get("transitions")
+        assert limit is None or isinstance(limit, int)
         for part, evaluation in _evaluations(task).items():
             if part == "medium-replay":
-                made = _recorded(training.replay(evaluation))
+                made = whole_episodes(_recorded(training.replay(evaluation)), limit)
             else:
                 made = self._rolled_out(training, part, evaluation, workers)
             for episode in made:

@@ -93,8 +93,8 @@ class SACTraining:
             best = max(evaluation.score for evaluation in evaluations)
             raise UserError(
                 f"SAC's best evaluation within {self._budget:,} steps was {best:.1f} points, below "
-                f"the medium level of {wanted} (see {self.folder / CURVE}). Give the task a lower medium_score or more "
-                "training_steps; the training goes on from where it is."
+                f"the medium level of {wanted} (see {self.folder / CURVE}). Give the task a "
+                "lower medium_score or more training_steps; the training goes on from where it is."
             )
         return found
 
