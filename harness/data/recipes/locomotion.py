@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from itertools import pairwise
 
 import numpy as np
@@ -69,7 +70,7 @@ class Locomotion(Recipe):
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The training, and where in it each part is from."""
         training = SACTraining(task)
-        found: dict[str, JsonValue] = {"training": training.key}
+        found: dict[str, JsonValue] = {"training": training.key, "torch": version("torch")}
         for part, evaluation in _evaluations(task).items():
             content = training.policy(evaluation).read_bytes()
             found |= {
