@@ -39,7 +39,10 @@ def _lines(console: Console) -> Report:
         if (what, finished) not in shown:
             shown.add((what, finished))
             console.print(
-                f"{what}: {'done' if finished else f'{total} to do'}", markup=False, highlight=False
+                f"{what}: {'done' if finished else f'{total} to do'}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     return show
