@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -138,12 +138,16 @@ class Algorithm(ABC, Generic[C]):
     Attributes:
         action_selection: how it acts unless told otherwise, in the words of
             `algorithms/action_selection.py`.
+        online_sampling: where an online batch is from: half of it from the data and half from what
+            the learner has seen (`symmetric`: RLPD, arXiv:2302.02948), or from all of both alike,
+            as from one replay buffer that the data were in first (`uniform`).
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
     """
 
     Config: ClassVar[type[Config]]
     action_selection: ClassVar[str] = "noise-1"
+    online_sampling: ClassVar[Literal["symmetric", "uniform"]] = "symmetric"
     Pretraining: ClassVar[type[BaseModel] | None] = None
     pretraining_stages: int = 0
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.base import Batch, Config
-from algorithms.online_buffer import OnlineBuffer
+from algorithms.online_buffer import Mixture, OnlineBuffer
 from algorithms.transitions import Transitions
 
 _EPSILON = 1e-3  # TD3+BC's, added to the standard deviation
@@ -45,19 +45,18 @@ class Batches:
         """The batch of these transitions. [S, B] -> fields `[S, B, ...]`."""
         return self._batch(*self._gather(indices))
 
-    def gather_mixed(self, indices: Tensor, online: OnlineBuffer, online_indices: Tensor) -> Batch:
-        """Data and the learners' own transitions in turn, half of each (RLPD, arXiv:2302.02948).
+    def gather_mixed(self, mixture: Mixture, online: OnlineBuffer) -> Batch:
+        """The batch of data and learners' own transitions.
 
-        indices, online_indices: [S, B], of which every second one counts. The learners' own have
-        no `returns` (NaN), as their episodes may be under way.
+        The learners' own have no `returns` (NaN), as their episodes may be under way.
         """
-        turns = torch.arange(indices.shape[1], device=indices.device) % 2 == 1
-        rows, returns, previous = self._gather(indices)
-        own_rows, own_previous = online.gather(online_indices)
+        own = mixture.own.unsqueeze(-1)
+        rows, returns, previous = self._gather(mixture.data_indices)
+        own_rows, own_previous = online.gather(mixture.own_indices)
         return self._batch(
-            torch.where(turns[:, None], own_rows, rows),
-            returns.masked_fill(turns, torch.nan),
-            torch.where(turns[:, None], own_previous, previous),
+            torch.where(own, own_rows, rows),
+            returns.masked_fill(mixture.own, torch.nan),
+            torch.where(own, own_previous, previous),
         )
 
     def _gather(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:

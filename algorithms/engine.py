@@ -27,7 +27,7 @@ from algorithms.base import Algorithm, Config, Networks
 from algorithms.batches import Batches
 from algorithms.learning_state import LearningState, SeedState, first_slots
 from algorithms.networks import Network, Params
-from algorithms.online_buffer import OnlineBuffer
+from algorithms.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
 from algorithms.optimizer import adam_coefficients, adam_step
 from algorithms.precision import Precision, use_products
 from algorithms.schedule import Schedule
@@ -46,6 +46,7 @@ class Engine:
         transitions: the offline data, `[N, ...]` packed rows.
         seeds: one independent learner each.
         total_steps: the offline budget in gradient steps; stages and schedules are shares of it.
+            0 with online steps: the data are only what the replay buffer starts with.
         online_steps: gradient steps after it, at constant learning rates, each after one `add`.
         precision: of matrix products; see `algorithms/precision.py`.
         device: "cpu" or a CUDA device.
@@ -124,19 +125,18 @@ class Engine:
             index, stage, local, online = self._schedule.position(self.step)
             if local == 1:
                 self._state.copy_networks(stage.copies)
-            online_indices = self._draw_online(local) if online else None
+            k = self.step % _BLOCK
+            drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
             due = tuple(local % phase.every == 0 for phase in stage.phases)
             for phase, is_due in zip(stage.phases, due, strict=True):
                 for name in phase.trains if is_due else ():
                     self._state.counts[name] += 1
-            k = self.step % _BLOCK
             noise = {name: values[k] for name, values in self._noise.items()}
             adams = self._constant_adams if online else self.algorithm.optimizers
             coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
             update = self._update_function(index, due)
             self._metrics |= update(
-                self._indices[k],
-                online_indices,
+                drawn,
                 noise,
                 torch.tensor(coefficients, device=self._device),
             )
@@ -186,6 +186,10 @@ class Engine:
     def state(self, slot: int) -> SeedState:
         """A copy of the learning state of the seed in `slot`, without the seed axis."""
         return self._state.of_slot(slot)
+
+    def seen(self, slot: int, since: int = 0) -> Transitions:
+        """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
+        return self._online.seen(slot, since)
 
     def load_state(self, states: Sequence[SeedState], step: int) -> None:
         """Continue from `state()` of every seed, in the order of `seeds`, taken after `step`.
@@ -241,17 +245,16 @@ class Engine:
         self,
         index: int,
         due: tuple[bool, ...],
-        indices: Tensor,
-        online_indices: Tensor | None,
+        drawn: Tensor | Mixture,
         noise: Mapping[str, Tensor],
         coefficients: Tensor,
     ) -> dict[str, Tensor]:
-        """Gather a batch, then take every phase that is due. indices, online_indices: [S, B]."""
+        """Gather a batch by indices `[S, B]`, then take every phase that is due."""
         state = self._state
-        if online_indices is None:
-            batch = self._batches.gather(indices)
+        if isinstance(drawn, Mixture):
+            batch = self._batches.gather_mixed(drawn, self._online)
         else:
-            batch = self._batches.gather_mixed(indices, self._online, online_indices)
+            batch = self._batches.gather(drawn)
         metrics: dict[str, Tensor] = {}
         for phase, is_due in zip(self._schedule.stages[index].phases, due, strict=True):
             if not is_due:
@@ -296,16 +299,16 @@ class Engine:
         self._indices = torch.stack(drawn, 1).to(self._device)
         self._noise = draw(self.algorithm.noise, generators, shape, self._device)
 
-    def _draw_online(self, size: int) -> Tensor:
-        """Indices `[S, B]` of each seed's own `size` transitions for the coming update."""
+    def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:
+        """Of the data at `indices` [S, B] and each seed's own `size` transitions."""
         if len(self._online) != size:
             raise ValueError(
                 f"online update {size} needs {size} transitions a seed, found {len(self._online)}"
             )
-        shape = (self.algorithm.config.batch_size,)
         generators = [generator("online", seed, self.step) for seed in self._slots]
-        drawn = [torch.randint(size, shape, generator=g) for g in generators]
-        return torch.stack(drawn).to(self._device)
+        if self.algorithm.online_sampling == "uniform":
+            return draw_uniform(len(self._batches), size, indices, generators)
+        return draw_symmetric(size, indices, generators)
 
 
 def _create(

@@ -84,6 +84,7 @@ _BUILT_IN = (
     Entry("bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False),
     Entry("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     Entry("iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"),
+    Entry("sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"),
 )
 
 

@@ -21,7 +21,8 @@ class Position(NamedTuple):
 class Schedule:
     """The offline stages, each its share of the budget, and the online one after them, if any.
 
-    Raises ValueError unless the shares sum to one and every stage gets a step.
+    Raises ValueError unless the shares sum to one and every stage gets a step; with an online one,
+    there may be no offline step at all.
 
     Attributes:
         ends: the step after the last of each offline stage.
@@ -33,7 +34,8 @@ class Schedule:
             raise ValueError(f"the stages' shares of the budget must sum to 1, found {shares}")
         ends = [round(steps * sum(shares[: i + 1])) for i in range(len(shares))]
         self.ends = [*ends[:-1], steps]
-        if any(end <= start for start, end in pairwise([0, *self.ends])):
+        online_alone = steps == 0 and online is not None
+        if not online_alone and any(end <= start for start, end in pairwise([0, *self.ends])):
             raise ValueError(f"{steps} steps are too few for stages with the shares {shares}")
         self._offline = tuple(stages)
         self.stages = (*stages, online) if online is not None else self._offline

@@ -13,7 +13,7 @@ Report = Callable[[str, int, int], None]  # what, done, total
 
 @contextmanager
 def data_progress(console: Console) -> Iterator[Report]:
-    """A function that is told of progress, and shows it until the context ends."""
+    """A function that is told of progress, and shows the latest work until the context ends."""
     if not console.is_terminal:
         yield _lines(console)
         return
@@ -23,6 +23,8 @@ def data_progress(console: Console) -> Iterator[Report]:
 
         def show(what: str, done: int, total: int) -> None:
             if what not in known:
+                for earlier in known.values():
+                    bars.update(earlier, visible=False)
                 known[what] = bars.add_task(what, total=total)
             bars.update(known[what], completed=done, total=total)
 
@@ -37,7 +39,10 @@ def _lines(console: Console) -> Report:
         if (what, finished) not in shown:
             shown.add((what, finished))
             console.print(
-                f"{what}: {'done' if finished else f'{total} to do'}", markup=False, highlight=False
+                f"{what}: {'done' if finished else f'{total} to do'}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     return show

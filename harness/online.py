@@ -1,11 +1,11 @@
 """Training that goes on in the task's environment: act, see what happens, learn from it, repeat.
 
 Every seed has an environment of its own. A step of training is one step in each of them, by one
-sample of the seed's current policy, followed by one gradient step on a batch of which half is data
-and half what the seed has seen itself (RLPD, arXiv:2302.02948). A seed's numbers depend on nothing
-but the seed, as its resets and its actions come from streams of its own. No checkpoint is written
-on the way, since the environments' states cannot be saved: a run that is interrupted here goes
-back to its last offline step and lives through the same episodes again.
+sample of the seed's current policy, followed by one gradient step on a batch of data and of what
+the seed has seen itself, mixed as its method has it (`online_sampling`). A seed's numbers depend on
+nothing but the seed, as its resets and its actions come from streams of its own. No checkpoint is
+written on the way, since the environments' states cannot be saved: a run that is interrupted here
+goes back to its last offline step and lives through the same episodes again.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ class OnlineTraining:
 
     Args:
         task: what to interact with.
-        engine: its learners, at the end of their offline steps.
+        engine: its learners, at the end of their offline steps, or of an episode.
+        episodes: how many each seed has lived through already.
     """
 
-    def __init__(self, task: TaskSpec, engine: Engine) -> None:
+    def __init__(self, task: TaskSpec, engine: Engine, episodes: int = 0) -> None:
         self._engine = engine
         self._environments = [make_environment(task) for _ in engine.seeds]
-        self._rollouts = [self._begin(slot, 0) for slot in range(len(engine.seeds))]
+        self._rollouts = [self._begin(slot, episodes) for slot in range(len(engine.seeds))]
 
     def train(self, steps: int) -> list[Lived]:
         """Take `steps` steps in every environment; returns the episodes that ended, in order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,20 @@ _SOUND = "every array is what manifest and lock file say, and every check passes
 
 @data_app.command()
 def make(
-    ids: Ids,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID...]", help="Task or dataset ids.")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Roll out this .npz policy, in place of any ID."),
+    ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option(help="Where to roll it out, such as hopper, if the file does not say."),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Act by the policy's mean.")
+    ] = False,
     transitions: Transitions = None,
     seed: Seed = None,
     force: Annotated[
@@ -36,11 +50,24 @@ def make(
         int | None, typer.Option(min=1, help="Processes; one a core by default.")
     ] = None,
 ) -> None:
-    """Make datasets by their recipes, with the packed rows that training reads."""
+    """Make datasets by their recipes, with the packed rows that training reads.
+
+    A dataset of a policy's episodes has the id rollout/<environment>/<policy's file name>.
+    """
     from harness import data
 
+    if bool(ids) == (policy is not None):
+        raise typer.BadParameter("Give either ids of tasks or datasets, or --policy FILE.")
+    if policy is not None:
+        from harness.data.recipes.kept_policies import keep_policy
+
+        ids = [
+            keep_policy(policy, environment=environment, deterministic=deterministic, force=force)
+        ]
+    elif environment is not None or deterministic:
+        raise UserError("--environment and --deterministic go with --policy FILE.")
     console = Console()
-    for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
+    for task in [resolve(name, transitions=transitions, seed=seed) for name in ids or ()]:
         with data_progress(console) as progress:
             loaded = data.prepare(task, force=force, workers=workers, progress=progress)
         console.print(_ready(task, loaded), soft_wrap=True)

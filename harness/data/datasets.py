@@ -63,6 +63,7 @@ def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress
         # An import may not know how many steps there are.
         progress(what, done, asked if isinstance(asked, int) else done + 1)
 
+    recipe.prepare(task, progress)
     heard(0)
     episodes = recipe.episodes(task, workers, heard)
     data = folder / "data"

@@ -57,6 +57,10 @@ class Recipe(ABC):
     )
     makes_small: ClassVar[bool] = False
 
+    def prepare(self, task: TaskSpec, report: Callable[[str, int, int], None]) -> None:
+        """What takes long before the first episode; it hears (what, done, total) of it."""
+        return
+
     @abstractmethod
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]

@@ -15,10 +15,12 @@ from harness.tasks import (
     adroit,
     d4rl,
     gym_mujoco,
+    made,
     maze2d,
     minari_public,
     multimodal,
     pointmaze,
+    rollouts,
 )
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
@@ -40,7 +42,17 @@ __all__ = [
     "task_of_dataset",
 ]
 
-_FAMILIES = (pointmaze, adroit, gym_mujoco, d4rl, maze2d, minari_public, multimodal)
+_FAMILIES = (
+    pointmaze,
+    adroit,
+    gym_mujoco,
+    d4rl,
+    maze2d,
+    minari_public,
+    made,
+    rollouts,
+    multimodal,
+)
 
 
 def task_ids() -> list[str]:

@@ -32,11 +32,14 @@ def whole_numbers(
 
 def sized_id(name: str, transitions: int | None, seed: int = 0, version: int = 0) -> str:
     """`name-150k-seed2-v0`; None for the default size, whose id does not say it."""
-    size = ""
-    if transitions is not None:
-        thousands, rest = divmod(transitions, 1000)
-        size = f"-{transitions}" if rest else f"-{thousands}k"
+    size = "" if transitions is None else f"-{in_thousands(transitions)}"
     return f"{name}{size}{f'-seed{seed}' if seed else ''}-v{version}"
+
+
+def in_thousands(count: int) -> str:
+    """`150k` for 150000, `1234` for 1234."""
+    thousands, rest = divmod(count, 1000)
+    return str(count) if rest else f"{thousands}k"
 
 
 def parse_dataset_id(text: str) -> tuple[str, dict[str, int]] | None:

@@ -139,6 +139,7 @@ def test_iql_acts_by_its_mean_and_ifql_by_the_best_of_many() -> None:
         ("flow-bc", ["noise-0", "noise-0.5"]),
         ("diffusion-bc", ["noise-0", "noise-0.5"]),
         ("iql", ["noise-0", "noise-0.5", "best-of-4"]),
+        ("sac", ["noise-0", "noise-0.5", "best-of-4"]),
         ("ifql", ["noise-0", "noise-0.5", "best-of-4"]),
         ("fql", ["noise-0", "noise-0.5", "best-of-4"]),
         ("df-dir", ["noise-0", "noise-0.5", "best-of-4"]),

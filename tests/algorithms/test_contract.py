@@ -125,9 +125,12 @@ def test_seeds_do_not_touch_each_other(algorithm_id: str, transitions: Transitio
                     assert value.grad[1].abs().sum() == 0
 
 
-@algorithms
+@pytest.mark.parametrize("algorithm_id", [name for name in every_algorithm() if name != "sac"])
 def test_learns_a_tiny_dataset(algorithm_id: str, transitions: Transitions) -> None:
-    """Actions on the data's observations end nearer to the data's than they began."""
+    """Actions on the data's observations end nearer to the data's than they began.
+
+    SAC has nothing that holds it to the data; what it learns online is in its own tests.
+    """
     fields = registry.load(algorithm_id).Config.model_fields
     fast = {name: 0.02 for name in fields if name.endswith("ema")}  # averages that keep up
     engine = make_engine(algorithm_id, transitions, total_steps=600, hidden_dims=(32, 32), **fast)

@@ -66,13 +66,16 @@ def record_online(engine: Engine) -> list[tuple[Batch, Noise]]:
     """What every online update will see."""
     seen: list[tuple[Batch, Noise]] = []
     *offline, stage = engine._schedule.stages
-    [phase] = stage.phases
+    phase, *others = stage.phases
 
     def loss(nets: Any, batch: Batch, noise: Noise) -> Any:
         seen.append((batch, noise))
         return phase.loss(nets, batch, noise)
 
-    engine._schedule.stages = (*offline, replace(stage, phases=(replace(phase, loss=loss),)))
+    engine._schedule.stages = (
+        *offline,
+        replace(stage, phases=(replace(phase, loss=loss), *others)),
+    )
     return seen
 
 
@@ -115,6 +118,46 @@ def test_every_transition_seen_is_drawn(transitions: Transitions) -> None:
     drawn = {int(reward) % 1000 for reward in last.rewards[0, 1::2]}
     assert len(drawn) > ONLINE / 2
     assert not torch.equal(batches[-2][0].actions[:, ::2], last.actions[:, ::2])
+
+
+def test_uniform_sampling_draws_each_transition_alike(transitions: Transitions) -> None:
+    """Of 256 of the data and 12 seen, 12 / 268 are the learner's own, wherever in the batch."""
+    engine = make("sac", transitions, (0, 4), batch_size=4096)
+    batches = record_online(engine)
+    go_online(engine)
+    for number, (batch, _) in enumerate(batches, start=1):
+        for slot, seed in enumerate(engine.seeds):
+            own = batch.returns[slot].isnan().numpy()
+            share = number / (256 + number)
+            # Within four standard deviations of a binomial's count.
+            tolerance = 4 * np.sqrt(4096 * share * (1 - share))
+            assert own.sum() == pytest.approx(4096 * share, abs=tolerance)
+            steps = batch.rewards[slot].numpy()[own].astype(int) - 1000 * (seed + 1)
+            assert set(steps.tolist()) == set(range(number))
+            assert {row.tobytes() for row in batch.observations[slot].numpy()[~own]} == {
+                row.tobytes() for row in transitions.observations
+            }
+            assert 0 < own[::2].sum() < own.sum()
+
+
+def test_without_offline_steps_the_data_are_what_the_buffer_starts_with(
+    transitions: Transitions,
+) -> None:
+    few = replace(transitions, rows=transitions.rows[:3])
+    engine = make_engine("sac", few, total_steps=0, online_steps=ONLINE, batch_size=512)
+    batches = record_online(engine)
+    for step in range(ONLINE):
+        engine.add(seen_at(step, engine.seeds))
+        engine.train(1)
+    assert engine.step == len(batches) == ONLINE
+    assert batches[0][0].returns[0].isnan().numpy().mean() == pytest.approx(1 / 4, abs=0.08)
+    assert np.array_equal(engine.seen(1, since=2).rows, told(2, ONLINE, 1))
+    with pytest.raises(ValueError, match="0 steps are too few"):
+        make_engine("sac", few, total_steps=0)
+
+
+def told(start: int, end: int, seed: int) -> np.ndarray:
+    return np.concatenate([seen_at(step, (seed,)).rows for step in range(start, end)])
 
 
 def test_the_data_give_the_scales_of_what_is_seen(transitions: Transitions) -> None:
@@ -171,7 +214,7 @@ def test_metrics_are_finite_and_say_nothing_of_the_level_on_the_data(
 ) -> None:
     engine = make(algorithm_id, transitions)
     engine.train(OFFLINE)
-    assert "critic/value_level" in engine.metrics()
+    assert ("critic/value_level" in engine.metrics()) == ("value" in engine.algorithm.networks)
     go_online(engine)
     metrics = engine.metrics()
     assert "critic/value_level" not in metrics

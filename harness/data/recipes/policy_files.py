@@ -1,22 +1,28 @@
 """Policies in `.npz` files: small multilayer perceptrons with a Gaussian head (NumPy only).
 
 They are looked for in the folder `HARNESS_POLICIES`, or `shared/data/policies` beside the
-repository, whose MANIFEST.md describes the format. This reads all of it but the time feature.
+repository, whose MANIFEST.md describes the format.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.local_files import local_file
 from harness.errors import UserError
+from harness.results import write_bytes
+
+FORMAT = "mlp-policy-1"
+TIME_SCALE = 1000  # steps in which the time that a policy sees goes from 1 to 0
 
 Floats = NDArray[np.float64]
 Layer = tuple[Floats, Floats]  # weight [out, in] and bias [out]
@@ -43,6 +49,7 @@ class GaussianPolicy:
         head_shift: [action_dim], added to the mean head's output,
         head_scale: [action_dim], which is multiplied by this before.
         squashed: whether actions are the tanh of the Gaussian.
+        sees_time: whether the last of its observations is 1 - step / 1000.
     """
 
     activation: Callable[[Floats], Floats]
@@ -57,9 +64,21 @@ class GaussianPolicy:
     head_shift: Floats
     head_scale: Floats
     squashed: bool
+    sees_time: bool
 
-    def gaussian(self, observation: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation before squashing. [obs_dim] -> [action_dim] twice."""
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Lengths of an environment's observation and of an action."""
+        first, *_ = (*self.hidden, self.mean_head)
+        return first[0].shape[1] - self.sees_time, len(self.mean_head[1])
+
+    def gaussian(self, observation: Floats, step: int = 0) -> tuple[Floats, Floats]:
+        """Mean and standard deviation before squashing. [obs_dim] -> [action_dim] twice.
+
+        step: of the episode, from 0, for policies that see the time.
+        """
+        if self.sees_time:
+            observation = np.append(observation, 1 - step / TIME_SCALE)
         x = np.clip((observation - self.shift) / self.scale, -self.clip, self.clip)
         for weight, bias in self.hidden:
             x = self.activation(weight @ x + bias)
@@ -70,10 +89,16 @@ class GaussianPolicy:
         weight, bias = self.log_std_head
         return mean, np.exp(np.clip(weight @ x + bias, *self.log_std_range))
 
-    def sample(self, observation: Floats, rng: np.random.Generator) -> Floats:
+    def sample(self, observation: Floats, rng: np.random.Generator, step: int = 0) -> Floats:
         """[obs_dim] -> [action_dim], not clipped."""
-        mean, std = self.gaussian(observation)
-        action = mean + std * rng.standard_normal(len(mean))
+        mean, std = self.gaussian(observation, step)
+        return self._squash(mean + std * rng.standard_normal(len(mean)))
+
+    def mean(self, observation: Floats, step: int = 0) -> Floats:
+        """The action without noise. [obs_dim] -> [action_dim], not clipped."""
+        return self._squash(self.gaussian(observation, step)[0])
+
+    def _squash(self, action: Floats) -> Floats:
         return np.tanh(action) if self.squashed else action
 
 
@@ -83,12 +108,40 @@ def policy_file(name: str) -> Path:
 
 
 def load_policy(path: Path) -> GaussianPolicy:
-    """Read a policy. Raises UserError for one that needs to know the time."""
-    with np.load(path, allow_pickle=False) as file:
-        meta: dict[str, Any] = json.loads(str(file["meta"]))
-        arrays = {name: file[name].astype(np.float64) for name in file.files if name != "meta"}
-    if meta["time_feature"]:
-        raise UserError(f"{path} is a policy that observes the time: recipes do not roll out such.")
+    """Read a policy. Raises UserError for a file that holds none."""
+    return _load(path)[0]
+
+
+def policy_environment(path: Path) -> str | None:
+    """What a policy's file says it acts in, in small letters, such as `hopper`; None if nothing.
+
+    Raises UserError as `load_policy` does.
+    """
+    task = _load(path)[1].get("task")
+    return task.lower() if isinstance(task, str) else None
+
+
+def save_policy(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
+    """Write a policy whole or not at all; the same policy always gives the same bytes."""
+    content = io.BytesIO()
+    text = json.dumps({"format": FORMAT, **meta}, sort_keys=True)
+    np.savez(content, meta=np.array(text), **arrays)  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
+
+
+def _load(path: Path) -> tuple[GaussianPolicy, dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            meta: dict[str, Any] = json.loads(str(file["meta"]))
+            arrays = {name: file[name].astype(np.float64) for name in file.files if name != "meta"}
+        return _policy(meta, arrays), meta
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise UserError(
+            f"{path} is no policy file of the format {FORMAT} ({error}). Give the path of one."
+        ) from error
+
+
+def _policy(meta: dict[str, Any], arrays: dict[str, Floats]) -> GaussianPolicy:
     layers = [(arrays[f"W{i}"], arrays[f"b{i}"]) for i in range(meta["n_layers"])]
     obs_dim, action_dim = layers[0][0].shape[1], len(layers[-1][1])
     shifted, affine = "obs_shift" in arrays, meta["out_affine"]
@@ -106,4 +159,5 @@ def load_policy(path: Path) -> GaussianPolicy:
         head_shift=arrays["out_shift"] if affine else np.zeros(action_dim),
         head_scale=arrays["out_scale"] if affine else np.ones(action_dim),
         squashed=meta["squash"] == "tanh",
+        sees_time=meta["time_feature"],
     )

@@ -1,9 +1,9 @@
-"""Mixed-quality data: a policy's episodes at three levels of noise, in the task's environment.
+"""A policy's episodes in the task's environment: as it acts, or at three levels of noise.
 
-Every third episode has the policy's own Gaussian actions, the next extra Gaussian noise, the one
-after that a quarter of its actions replaced by uniform ones. Everything random about an episode
-comes from its own number: the workers never change a byte, and a small dataset is the start of a
-larger one.
+The three, for mixed quality: every third episode has the policy's own Gaussian actions, the next
+extra Gaussian noise, the one after that a quarter of its actions replaced by uniform ones.
+Everything random about an episode comes from its own number: the workers never change a byte, and a
+small dataset is the start of a larger one.
 
 The three kinds scored (normalized, at the default sizes) 100, 74 and 28 with the pen, 103, 0 and 4
 with the door, 115, 5 and 10 with the hammer, 103, 0 and 0 with relocate: only the pen's policy
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,46 @@ from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.parallel import in_order
 from harness.data.recipe import Origin, Recipe, whole_episodes
+from harness.data.recipes.kept_policies import kept_policy
 from harness.data.recipes.policy_files import GaussianPolicy, load_policy, policy_file
 from harness.tasks.environment import make, make_unwrapped
 from harness.tasks.spec import TaskSpec
 
 ACTION_NOISE = 0.6  # standard deviation of the noise that is added to every second episode of three
 UNIFORM_SHARE = 0.25  # of the actions of every third one that are uniform in [-1, 1] instead
-KINDS = (
-    "the policy's own noise",
-    f"noise N(0, {ACTION_NOISE}²) added",
-    f"{UNIFORM_SHARE:.0%} uniform actions",
-)
+KINDS = {
+    "stochastic": "the policy's own noise",
+    "noisy": f"noise N(0, {ACTION_NOISE}²) added",
+    "uniform": f"{UNIFORM_SHARE:.0%} uniform actions",
+    "deterministic": "the policy's mean",
+}
+MIXED = ("stochastic", "noisy", "uniform")
 _SHARD = 12  # episodes that a process makes at a time
+
+
+@dataclass(frozen=True)
+class Behavior:
+    """All that an episode depends on but its number.
+
+    Attributes:
+        task: whose environment is acted in.
+        policy: the policy's file.
+        name: of the policy; with `seed` it names the streams of random numbers.
+        seed: of the dataset.
+        kinds: of `KINDS`; the episodes have them in turn.
+    """
+
+    task: TaskSpec
+    policy: Path
+    name: str
+    seed: int
+    kinds: tuple[str, ...]
+
+    def episodes(self, transitions: int, workers: int | None) -> Iterator[EpisodeArrays]:
+        """As many whole episodes as fit into so many transitions."""
+        jobs = ((self, first) for first in itertools.count(0, _SHARD))
+        shards = in_order(roll_out, jobs, workers)
+        return whole_episodes(itertools.chain.from_iterable(shards), transitions)
 
 
 class PolicyRollout(Recipe):
@@ -47,37 +76,41 @@ class PolicyRollout(Recipe):
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
-        """The three kinds in turn."""
-        path, done = policy_file(str(task.dataset.params["policy"])), 0
-        transitions = task.dataset.params["transitions"]
+        """The task's kinds in turn."""
+        params, done = task.dataset.params, 0
+        transitions, seed = params["transitions"], params["seed"]
         assert isinstance(transitions, int)
-        jobs = ((task, path, first) for first in itertools.count(0, _SHARD))
-        shards = in_order(roll_out, jobs, workers)
-        for episode in whole_episodes(itertools.chain.from_iterable(shards), transitions):
+        assert isinstance(seed, int)
+        behavior = Behavior(task, _file(task), str(params["policy"]), seed, _kinds(task))
+        for episode in behavior.episodes(transitions, workers):
             done += len(episode["actions"])
             progress(done)
             yield episode
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The numbers that are fixed in this file, and which policy it was."""
-        content = policy_file(str(task.dataset.params["policy"])).read_bytes()
+        noise = {"action_noise": ACTION_NOISE, "uniform_share": UNIFORM_SHARE}
         return {
-            "action_noise": ACTION_NOISE,
-            "uniform_share": UNIFORM_SHARE,
-            "policy_sha256": hashlib.sha256(content).hexdigest(),
+            **(noise if _kinds(task) == MIXED else {}),
+            "policy_sha256": hashlib.sha256(_file(task).read_bytes()).hexdigest(),
         }
 
     def origin(self, task: TaskSpec) -> Origin:
         """For Minari's metadata."""
-        params = task.dataset.params
+        params, kinds = task.dataset.params, _kinds(task)
+        turns = "; ".join(KINDS[kind] for kind in kinds)
+        sees_time = load_policy(_file(task)).sees_time
         return Origin(
-            algorithm=f"{params['policy']}, three levels of noise",
+            algorithm=f"{params['policy']}, "
+            + ("three levels of noise" if kinds == MIXED else KINDS[kinds[0]]),
             text=(
-                "LOCAL, not a download of a public dataset: stochastic rollouts of the policy "
+                "LOCAL, not a download of a public dataset: rollouts of the policy "
                 f"{params['policy']} in {task.environment.id}, at most {params['transitions']} "
-                f"steps in whole episodes, seed {params['seed']}. Episode by episode in turn: "
-                f"{'; '.join(KINDS)}. Rewards and terminations are the evaluation task's: "
-                f"{task.environment.semantics}"
+                f"steps in whole episodes, seed {params['seed']}. "
+                + (f"Episode by episode in turn: {turns}. " if kinds == MIXED else f"{turns}. ")
+                + ("The policy also sees the time, which the data do not hold. " * sees_time)
+                + "Rewards and terminations are the evaluation task's: "
+                + task.environment.semantics
             ),
             environment=make_unwrapped(task.environment, task.horizon),
             requirements=("gymnasium-robotics", "mujoco"),
@@ -85,34 +118,46 @@ class PolicyRollout(Recipe):
 
     def details(self, task: TaskSpec, data: Transitions) -> str:
         """The behaviour's normalized score, by kind of episode."""
-        ends = data.episode_ends()
-        starts = np.concatenate([[0], ends[:-1]])
-        returns = np.add.reduceat(data.rewards.astype(np.float64), starts)
-        scores = [task.normalized_score(value) for value in returns.tolist()]
-        lines = [f"normalized score of the behaviour: {_mean_and_error(scores)}"]
-        lines += [f"  {kind}: {_mean_and_error(scores[i::3])}" for i, kind in enumerate(KINDS)]
+        scores, kinds = episode_scores(task, data), _kinds(task)
+        lines = [f"normalized score of the behaviour: {mean_and_error(scores)}"]
+        for index, kind in enumerate(kinds):
+            lines.append(f"  {KINDS[kind]}: {mean_and_error(scores[index :: len(kinds)])}")
         return "\n".join(lines)
 
 
-def roll_out(task: TaskSpec, path: Path, first: int) -> list[EpisodeArrays]:
+def roll_out(behavior: Behavior, first: int) -> list[EpisodeArrays]:
     """One shard: the episodes from number `first` on."""
+    task = behavior.task
     # Without the last wrapper: observations keep the environment's float64.
     raw = task.environment.model_copy(update={"wrappers": task.environment.wrappers[:-1]})
     assert task.environment.wrappers[-1] == "float32"
-    env, policy = make(raw, task.horizon), load_policy(path)
-    return [_episode(task, env, policy, number) for number in range(first, first + _SHARD)]
+    env, policy = make(raw, task.horizon), load_policy(behavior.policy)
+    return [_episode(behavior, env, policy, number) for number in range(first, first + _SHARD)]
 
 
-def _episode(task: TaskSpec, env: Any, policy: GaussianPolicy, number: int) -> EpisodeArrays:
-    name, seed = str(task.dataset.params["policy"]), task.dataset.params["seed"]
-    assert isinstance(seed, int)
-    stream = ("data", "policy-rollout", name, seed, number)
+def episode_scores(task: TaskSpec, data: Transitions) -> list[float]:
+    """The normalized score of every episode's recorded return, in points."""
+    starts = np.concatenate([[0], data.episode_ends()[:-1]])
+    returns = np.add.reduceat(data.rewards.astype(np.float64), starts)
+    return [task.normalized_score(value) for value in returns.tolist()]
+
+
+def mean_and_error(scores: list[float]) -> str:
+    """Mean, its standard error and the number of episodes, in words."""
+    error = np.std(scores, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.nan
+    return f"{np.mean(scores):.1f} ± {error:.1f} (standard error, {len(scores)} episodes)"
+
+
+def _episode(behavior: Behavior, env: Any, policy: GaussianPolicy, number: int) -> EpisodeArrays:
+    stream = ("data", "policy-rollout", behavior.name, behavior.seed, number)
+    kind = behavior.kinds[number % len(behavior.kinds)]
     rng = np.random.default_rng(derive_seed(*stream, "actions"))
     observation, _ = env.reset(seed=derive_seed(*stream, "reset") % 2**31)
-    observations, actions, rewards, successes = [observation], [], [], []
+    observations, rewards, successes = [observation], [], []
+    actions: list[NDArray[np.float32]] = []
     terminated = truncated = False
     while not (terminated or truncated):
-        actions.append(_act(policy, observation, number % 3, rng))
+        actions.append(_act(policy, observation, len(actions), kind, rng))
         observation, reward, terminated, truncated, info = env.step(actions[-1])
         observations.append(observation)
         rewards.append(reward)
@@ -129,19 +174,32 @@ def _episode(task: TaskSpec, env: Any, policy: GaussianPolicy, number: int) -> E
 
 
 def _act(
-    policy: GaussianPolicy, observation: NDArray[np.float64], kind: int, rng: np.random.Generator
+    policy: GaussianPolicy,
+    observation: NDArray[np.float64],
+    step: int,
+    kind: str,
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    action = policy.sample(observation, rng)
-    if kind == 1:
+    if kind == "deterministic":
+        action = policy.mean(observation, step)
+    else:
+        action = policy.sample(observation, rng, step)
+    if kind == "noisy":
         action = action + ACTION_NOISE * rng.standard_normal(len(action))
-    if kind == 2 and rng.random() < UNIFORM_SHARE:
+    if kind == "uniform" and rng.random() < UNIFORM_SHARE:
         action = rng.uniform(-1.0, 1.0, len(action))
     return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-def _mean_and_error(scores: list[float]) -> str:
-    error = np.std(scores, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.nan
-    return f"{np.mean(scores):.1f} ± {error:.1f} (standard error, {len(scores)} episodes)"
+def _kinds(task: TaskSpec) -> tuple[str, ...]:
+    """Mixed datasets have no `actions`, rollouts of a user's policy name one kind."""
+    actions = task.dataset.params.get("actions")
+    return MIXED if actions is None else (str(actions),)
+
+
+def _file(task: TaskSpec) -> Path:
+    name = str(task.dataset.params["policy"])
+    return kept_policy(name) if "actions" in task.dataset.params else policy_file(name)
 
 
 RECIPE = PolicyRollout()

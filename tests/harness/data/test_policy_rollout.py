@@ -109,12 +109,6 @@ def test_a_missing_policy_fails_with_what_to_set(policy: Path) -> None:
         data.ensure(pen(300))
 
 
-def test_policies_that_observe_the_time_are_refused(policy: Path) -> None:
-    write_policy(policy, time_feature=True)
-    with pytest.raises(UserError, match="do not roll out"):
-        load_policy(policy)
-
-
 def test_the_card_has_the_behaviours_score_by_third(policy: Path) -> None:
     task = pen(600)
     rows = data.prepare(task, workers=1).transitions

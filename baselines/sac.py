@@ -1,0 +1,154 @@
+"""SAC: a squashed Gaussian policy that maximises return and entropy, at a temperature it learns.
+
+Paper: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv:1812.05905.
+Code: official, rail-berkeley/softlearning `softlearning/algorithms/sac.py`.
+
+It is meant for learning online, where it makes the locomotion data of D4RL's recipe. On data alone
+nothing holds it to them, and its critic overestimates what they do not cover.
+
+Deviations:
+    - The policy and the temperature are stepped together, on the same sampled actions; the official
+      code samples anew for the temperature (its first releases did not).
+    - The critics' loss is the squared error; the official code halves it, which Adam's step does
+      not notice but for its ε.
+    - Weights and biases start as PyTorch's do: U(±1/√fan_in). Official: Glorot uniform and zeros.
+    - The replay buffer keeps everything that was seen. Official: the last million transitions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    Loss,
+    Networks,
+    Noise,
+    Normal,
+    Phase,
+    Stage,
+)
+from algorithms.critics import mean_squared_error
+from algorithms.networks import MLP, Params, gaussian_log_prob
+
+LOG_STD_RANGE = (-20.0, 2.0)
+
+
+class SACConfig(Config):
+    """SAC's settings, with the paper's values (Table 1)."""
+
+    normalize_observations: bool = False  # the paper's networks see raw observations
+    learning_rate: float = 3e-4  # Adam, of policy, critics and temperature
+    tau: float = Field(0.005, gt=0, le=1)  # τ, Polyak rate of the target critics
+    target_entropy: float | None = None  # H̄ in nats of a squashed action; null: −action_dim
+
+
+@dataclass(frozen=True)
+class SquashedActor:
+    """A Gaussian whose tanh is the action: observations `[S, B, obs_dim]` to its parameters.
+
+    Returns mean and log standard deviation before the tanh, each `[S, B, action_dim]`.
+    """
+
+    obs_dim: int
+    action_dim: int
+    hidden_dims: tuple[int, ...]
+
+    def init(self, generator: torch.Generator) -> Params:
+        return self._mlp.init(generator)
+
+    def __call__(self, params: Params, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_std = self._mlp(params, *inputs).chunk(2, -1)
+        return mean, log_std.clamp(*LOG_STD_RANGE)
+
+    @property
+    def _mlp(self) -> MLP:
+        return MLP(self.obs_dim, 2 * self.action_dim, self.hidden_dims)
+
+
+@dataclass(frozen=True)
+class LogTemperature:
+    """log α, one number a seed: called with nothing it returns `[S]`."""
+
+    def init(self, generator: torch.Generator) -> Params:
+        return {"log_alpha": torch.zeros(1)}
+
+    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
+        return params["log_alpha"][:, 0]
+
+
+class SAC(Algorithm[SACConfig]):
+    """max_π E [Q(s, a) − α log π(a | s)], α such that −E log π = H̄ (Eq. 5, 9 and 18)."""
+
+    Config = SACConfig
+    action_selection = "noise-0"  # the tanh of the mean, as the paper evaluates
+    online_sampling = "uniform"
+
+    def create(self) -> None:
+        config, obs, act = self.config, self.obs_dim, self.action_dim
+        self.target_entropy = -act if config.target_entropy is None else config.target_entropy
+        self.networks = {
+            "actor": SquashedActor(obs, act, config.hidden_dims),
+            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2),
+            "temperature": LogTemperature(),
+        }
+        self.optimizers = {name: Adam(config.learning_rate) for name in self.networks}
+        self.targets = {"critic": config.tau}
+        self.noise = {"next_gaussian": Normal(act), "gaussian": Normal(act)}
+        self.act_noise = {"gaussian": Normal(act)}
+        critic = Phase(self.critic_loss, ("critic",), updates_targets=("critic",))
+        actor = Phase(self.actor_loss, ("actor", "temperature"))
+        self.stages = (Stage((critic, actor)),)
+
+    def online_phases(self) -> tuple[Phase, ...]:
+        return self.stages[0].phases
+
+    def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Eq. 5: twins regress on r + γ (min_i Q̄_i(s', a') − α log π(a' | s')), a' from π."""
+        config = self.config
+        mean, log_std = nets.frozen.actor(batch.next_observations)
+        next_actions, log_prob = squashed_sample(mean, log_std, noise["next_gaussian"])
+        next_q = nets.target.critic(batch.next_observations, next_actions).amin(1)
+        alpha = nets.frozen.temperature().exp().unsqueeze(-1)
+        next_value = next_q - alpha * log_prob
+        backup = batch.rewards + config.discount * batch.masks * next_value
+        q = nets.critic(batch.observations, batch.actions)
+        loss = mean_squared_error(q, backup)
+        return loss, {"critic/loss": loss, "critic/mean": q.mean((1, 2))}
+
+    def actor_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Eq. 9 of the policy, and of the temperature −log α (E log π + H̄) (Eq. 18, in log α)."""
+        mean, log_std = nets.actor(batch.observations)
+        actions, log_prob = squashed_sample(mean, log_std, noise["gaussian"])
+        q = nets.frozen.critic(batch.observations, actions).amin(1)
+        log_alpha = nets.temperature()
+        alpha = log_alpha.detach().exp()
+        policy_loss = (alpha.unsqueeze(-1) * log_prob - q).mean(-1)
+        entropy = -log_prob.detach().mean(-1)
+        temperature_loss = log_alpha * (entropy - self.target_entropy)
+        metrics = {"actor/loss": policy_loss, "actor/entropy": entropy, "actor/temperature": alpha}
+        return policy_loss + temperature_loss, metrics
+
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        mean, log_std = nets.actor(observations)
+        return torch.tanh(mean + log_std.exp() * noise["gaussian"])
+
+
+def squashed_sample(mean: Tensor, log_std: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:
+    """tanh of the Gaussian's sample at this noise, and the log density of that action (Eq. 26).
+
+    [S, B, action_dim] each -> actions [S, B, action_dim], log densities [S, B].
+    """
+    before = mean + log_std.exp() * gaussian
+    # log(1 − tanh² u) = 2 (log 2 − u − softplus(−2u)), which stays finite for large u.
+    log_slope = 2 * (math.log(2) - before - F.softplus(-2 * before))
+    return torch.tanh(before), gaussian_log_prob(before, mean, log_std) - log_slope.sum(-1)

@@ -1,0 +1,113 @@
+"""Locomotion data made on this machine by D4RL's recipe: `made/<body>/<level>`, not D4RL's files.
+
+SAC is trained online in the task's environment (Fu et al., arXiv:2004.07219, Section 5): what it
+has seen when its stochastic policy first scores a third of an expert is `medium-replay`, episodes
+of that policy are `medium`, those of the policy at the end of the training `expert`, and as many of
+each `medium-expert`. All levels of a body share one training (`harness/data/recipes/`).
+
+A dataset's id says what is not the default: `made/hopper/medium-at25-train300k-200k-seed1-v0` is at
+25 points, of a training of 300,000 steps, has 200,000 transitions and is of seed 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from harness.tasks import gym_mujoco
+from harness.tasks.d4rl_rules import AS_RECORDED
+from harness.tasks.options import in_thousands, parse_dataset_id, sized_id, whole_numbers
+from harness.tasks.spec import DatasetRef, TaskSpec
+
+LEVELS = ("medium", "medium-replay", "medium-expert", "expert")
+MEDIUM_SCORE = 33  # points; D4RL: "approximately 1/3 the performance of the expert"
+# Environment steps of a training: the paper's (arXiv:1812.05905, Figure 1).
+TRAINING_STEPS = {"halfcheetah": 3_000_000, "hopper": 1_000_000, "walker2d": 3_000_000}
+TRANSITIONS = {"medium": 1_000_000, "medium-expert": 2_000_000, "expert": 1_000_000}
+EXPLORATION_STEPS = 1_000  # of uniform actions before the first update, as in the official code
+EVALUATION_EVERY = 5_000  # steps, at the end of the episode that passes them
+EVALUATION_EPISODES = 10
+
+_NAME = re.compile(
+    r"(?P<task>made/\w+/[a-z-]+?)(-at(?P<score>[1-9]\d*))?(-train(?P<steps>[1-9]\d*)(?P<k>k?))?"
+)
+
+
+def task_ids() -> list[str]:
+    """Every such task, body by body."""
+    return [f"made/{name}/{level}" for name in gym_mujoco.BODIES for level in LEVELS]
+
+
+def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+    """The spec of such a task.
+
+    `options` may hold `medium_score` (points), `training_steps`, `data_seed` (of the training and
+    of the episodes) and `transitions` (of medium-replay the first ones; by default all). None for
+    an id that is not one. Raises UserError for an option that cannot be.
+    """
+    if task_id not in task_ids():
+        return None
+    _, name, level = task_id.split("/")
+    base, body = gym_mujoco.build(f"local/{name}/expert", {}), gym_mujoco.BODIES[name]
+    assert base is not None
+    return base.model_copy(
+        update={
+            "id": task_id,
+            "title": f"{body.title} (made here: {level})",
+            "dataset": _dataset(task_id, options),
+            "environment": base.environment.model_copy(
+                update={
+                    "semantics": f"{base.environment.id} in MuJoCo 4 with D4RL's reference "
+                    f"scores: {body.difference}. The data are D4RL's recipe rerun on this machine "
+                    "with this project's SAC, not D4RL's files."
+                }
+            ),
+        }
+    )
+
+
+def task_of_dataset(dataset_id: str) -> TaskSpec | None:
+    """The task that learns from a dataset with this id, or None if it is not one of these."""
+    name, options = parse_dataset_id(dataset_id) or ("", {})
+    match = _NAME.fullmatch(name)
+    if match is None or match["task"] not in task_ids():
+        return None
+    if match["score"]:
+        options["medium_score"] = int(match["score"])
+    if match["steps"]:
+        options["training_steps"] = int(match["steps"]) * (1000 if match["k"] else 1)
+    task = build(match["task"], options)
+    return task if task is not None and task.dataset.id == dataset_id else None
+
+
+def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
+    _, name, level = task_id.split("/")
+    lowest = {"transitions": 1, "medium_score": 1, "training_steps": 1, "data_seed": 0}
+    numbers = whole_numbers(task_id, options, lowest)
+    seed = numbers.get("data_seed", 0)
+    score = numbers.get("medium_score", MEDIUM_SCORE)
+    steps = numbers.get("training_steps", TRAINING_STEPS[name])
+    size = numbers.get("transitions", TRANSITIONS.get(level))
+    named = task_id
+    if score != MEDIUM_SCORE:
+        named += f"-at{score}"
+    if steps != TRAINING_STEPS[name]:
+        named += f"-train{in_thousands(steps)}"
+    return DatasetRef(
+        id=sized_id(named, None if size == TRANSITIONS.get(level) else size, seed),
+        source="recipe",
+        recipe="locomotion",
+        params={
+            "level": level,
+            **({} if size is None else {"transitions": size}),
+            "seed": seed,
+            "training_steps": steps,
+            "medium_score": score,
+            "exploration_steps": EXPLORATION_STEPS,
+            "evaluation_every": EVALUATION_EVERY,
+            "evaluation_episodes": EVALUATION_EPISODES,
+            "sac": {},
+        },
+        rewards=AS_RECORDED,
+    )
