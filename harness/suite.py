@@ -182,7 +182,8 @@ def find_suite(name: str) -> Path:
             return path
         raise UserError(f"There is no suite file {name}.{nearest(path.stem, suite_names())}")
     for folder in _suite_folders():
-        for file in sorted(folder.rglob("*.yaml")):
+        # `adroit` is suites/adroit.yaml and not suites/local/adroit.yaml.
+        for file in sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file)):
             if name in {file.stem, str(file.relative_to(folder).with_suffix(""))}:
                 return file
     names = ", ".join(suite_names()) or "none"
@@ -198,8 +199,13 @@ def suite_files() -> list[Path]:
 
 
 def suite_names() -> list[str]:
-    """What `run` can be given instead of a path."""
-    return [path.stem for path in suite_files()]
+    """What `run` can be given instead of a path: the stem, with its folder if that is needed."""
+    files = suite_files()
+    shallow = {path.stem: path for path in sorted(files, key=lambda file: -len(file.parts))}
+    return [
+        path.stem if shallow[path.stem] == path else f"{path.parent.name}/{path.stem}"
+        for path in files
+    ]
 
 
 def _suite_folders() -> list[Path]:

@@ -75,7 +75,7 @@ def get_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec
     if task is None:
         raise UserError(
             f"There is no task '{task_id}'.{nearest(task_id, task_ids())} "
-            f"Known tasks: {', '.join(task_ids())}."
+            "List them with: python -m harness list tasks"
         )
     return task
 

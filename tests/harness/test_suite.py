@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.suite import find_suite, load_suite, suite_files, suite_tasks
+from harness.suite import find_suite, load_suite, suite_files, suite_names, suite_tasks
 
 WriteSuite = Callable[..., Path]
 
@@ -131,7 +131,7 @@ tasks:
   - pointmaze/nowhere
 algorithms:
   bc: {}
-  sac: {}
+  cql: {}
 seeds: 1
 training: {steps: 10}
 evaluation: {every: 5, episodes: 1}
@@ -140,7 +140,7 @@ evaluation: {every: 5, episodes: 1}
         load_suite(write_suite(text))
     assert "has 2 problems" in str(error.value)
     assert "line 6, tasks[1]: There is no task 'pointmaze/nowhere'" in str(error.value)
-    assert "line 9, algorithms.sac: unknown algorithm 'sac'" in str(error.value)
+    assert "line 9, algorithms.cql: unknown algorithm 'cql'" in str(error.value)
 
 
 def test_seeds_are_a_count_or_a_list(write_suite: WriteSuite) -> None:
@@ -164,3 +164,18 @@ def test_a_suite_is_found_by_name_or_path(
         find_suite("quikstart")
     with pytest.raises(UserError, match=r"no suite file nowhere/quickstart\.yaml"):
         find_suite("nowhere/quickstart.yaml")
+
+
+def test_a_name_means_the_suite_that_lies_highest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("suites", "suites/a"):
+        (tmp_path / folder).mkdir()
+        for name in ("mine", "adroit"):
+            (tmp_path / folder / f"{name}.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert find_suite("mine") == Path("suites/mine.yaml")
+    assert find_suite("a/mine") == Path("suites/a/mine.yaml")
+    names = suite_names()
+    assert {"mine", "a/mine"} <= set(names)
+    assert len(names) == len(set(names))
