@@ -100,6 +100,15 @@ def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> No
     show_report(results_of(suite, results), Console())
 
 
+@app.command()
+def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
+    """Make a suite's finished runs small enough to share: tables compressed, no checkpoints."""
+    from harness.pack import pack_suite
+    from harness.show import results_of
+
+    print(pack_suite(results_of(suite, results)))
+
+
 @app.command("list")
 def list_(what: Listable, json: JsonOption = False) -> None:
     """List what there is to run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -96,6 +97,7 @@ class RunFolder:
         writer.writerow(columns)
         writer.writerows([[_cell(value) for value in row] for row in rows])
         write_bytes(self.path / f"{name}.csv", text.getvalue().encode())
+        (self.path / f"{name}.csv.gz").unlink(missing_ok=True)
 
     def read_table(self, name: str, columns: Sequence[str], until: int) -> list[list[str]]:
         """The rows of `<name>.csv` up to step `until`, as text; [] if there is none.
@@ -103,15 +105,29 @@ class RunFolder:
         Raises:
             UserError: the file has other columns than `columns`.
         """
-        path = self.path / f"{name}.csv"
-        if not path.exists():
+        path = table_path(self.path, name)
+        if path is None:
             return []
-        with path.open(newline="") as file:
+        with (
+            gzip.open(path, "rt", newline="")
+            if path.suffix == ".gz"
+            else path.open(newline="") as file
+        ):
             header, *rows = list(csv.reader(file)) or [[]]
         if header != list(columns):
             raise UserError(f"{path} has the columns {header}, expected {list(columns)}.")
         step = columns.index("step")
         return [row for row in rows if int(row[step]) <= until]
+
+    def pack(self) -> None:
+        """Compress the tables and delete the learning state: what remains is enough to report."""
+        for path in sorted(self.path.glob("*.csv")):
+            # Neither name nor time, so that equal tables are equal bytes.
+            packed = gzip.compress(path.read_bytes(), mtime=0)
+            write_bytes(path.with_name(f"{path.name}.gz"), packed, durable=True)
+            path.unlink()
+        for path in self.path.glob("checkpoint.*"):
+            path.unlink()
 
     # --- checkpoint -------------------------------------------------------------------------
 
@@ -148,6 +164,12 @@ class RunFolder:
         """The seconds spent up to the checkpoint, by name."""
         seconds = read_json(self.path / "checkpoint.json") or {}
         return {name: float(value) for name, value in seconds.items() if name != "step"}
+
+
+def table_path(folder: Path, name: str) -> Path | None:
+    """Where a run's table is, packed or not; None if it has none."""
+    paths = (folder / f"{name}.csv", folder / f"{name}.csv.gz")
+    return next((path for path in paths if path.exists()), None)
 
 
 def now() -> str:

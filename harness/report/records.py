@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.report.suite_file import PlannedRun, SuiteFile
+from harness.results import table_path
 
 # Columns that a file must have, by its name; `actions` is not among them, as older files lack it.
 _COLUMNS = {
@@ -161,9 +162,10 @@ def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[
 
 def _read_table(path: Path, name: str, run: PlannedRun, own_way: str) -> pd.DataFrame:
     """One CSV file of a run, empty if there is none. Raises ValueError for missing columns."""
-    if not (path / f"{name}.csv").exists():
+    file = table_path(path, name)
+    if file is None:
         return pd.DataFrame(columns=[*_KEYS, *_COLUMNS[name]])
-    table = pd.read_csv(path / f"{name}.csv")
+    table = pd.read_csv(file)
     absent = [column for column in _COLUMNS[name] if column not in table]
     if absent:
         raise ValueError(f"{name}.csv lacks {', '.join(absent)}")
