@@ -10,6 +10,7 @@ import pytest
 from harness.data import ensure
 from harness.errors import UserError
 from harness.plan import Plan, make_plan
+from harness.suite import find_suite
 from harness.suite_json import write_suite_json
 from harness.tasks import make_environment
 from tests.harness.conftest import TINY_TASK, trials_of
@@ -134,6 +135,23 @@ def test_smoke_puts_stand_ins_in_the_place_of_data_that_are_not_here(
         # Most often the pen is dropped, and the body falls, long before the horizon.
         assert rows.terminals[ends - 1].mean() > 0.9
         assert (lengths[rows.terminals[ends - 1] == 0] == task.horizon).all()
+
+
+@pytest.mark.parametrize(
+    ("suite", "cell"),
+    [
+        ("gym_mujoco", "gym/walker2d/medium-replay/bc"),
+        ("adroit", "adroit/relocate/cloned/bc"),
+        ("pointmaze", "maze2d/umaze/bc"),
+        ("pointmaze", "minari/pointmaze/open/bc"),
+    ],
+)
+def test_full_suites_smoke_without_their_data(
+    data_home: Path, tmp_path: Path, suite: str, cell: str
+) -> None:
+    plan = make_plan(find_suite(suite), tmp_path, lambda *_: None, only=[cell], smoke=True)
+    assert {run.label for run in plan.selected} == {"bc"}
+    assert plan.selected[0].task.dataset.id.startswith("stand-in/")
 
 
 def test_suite_json_names_every_run_and_its_folder(plan_of: PlanOf) -> None:
