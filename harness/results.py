@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
+import lzma
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -97,7 +97,7 @@ class RunFolder:
         writer.writerow(columns)
         writer.writerows([[_cell(value) for value in row] for row in rows])
         write_bytes(self.path / f"{name}.csv", text.getvalue().encode())
-        (self.path / f"{name}.csv.gz").unlink(missing_ok=True)
+        (self.path / f"{name}.csv.xz").unlink(missing_ok=True)
 
     def read_table(self, name: str, columns: Sequence[str], until: int) -> list[list[str]]:
         """The rows of `<name>.csv` up to step `until`, as text; [] if there is none.
@@ -108,11 +108,8 @@ class RunFolder:
         path = table_path(self.path, name)
         if path is None:
             return []
-        with (
-            gzip.open(path, "rt", newline="")
-            if path.suffix == ".gz"
-            else path.open(newline="") as file
-        ):
+        packed = path.suffix == ".xz"
+        with lzma.open(path, "rt", newline="") if packed else path.open(newline="") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         if header != list(columns):
             raise UserError(f"{path} has the columns {header}, expected {list(columns)}.")
@@ -122,9 +119,8 @@ class RunFolder:
     def pack(self) -> None:
         """Compress the tables and delete the learning state: what remains is enough to report."""
         for path in sorted(self.path.glob("*.csv")):
-            # Neither name nor time, so that equal tables are equal bytes.
-            packed = gzip.compress(path.read_bytes(), mtime=0)
-            write_bytes(path.with_name(f"{path.name}.gz"), packed, durable=True)
+            packed = lzma.compress(path.read_bytes())  # no name, no time: equal tables, equal bytes
+            write_bytes(path.with_name(f"{path.name}.xz"), packed, durable=True)
             path.unlink()
         for path in self.path.glob("checkpoint.*"):
             path.unlink()
@@ -168,7 +164,7 @@ class RunFolder:
 
 def table_path(folder: Path, name: str) -> Path | None:
     """Where a run's table is, packed or not; None if it has none."""
-    paths = (folder / f"{name}.csv", folder / f"{name}.csv.gz")
+    paths = (folder / f"{name}.csv", folder / f"{name}.csv.xz")
     return next((path for path in paths if path.exists()), None)
 
 

@@ -28,7 +28,7 @@ def test_packed_results_are_read_as_before_and_need_no_new_run(plan_of: PlanOf) 
         pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
     assert plan.unfinished() == []
     files = [path.name for path in plan.directory.rglob("seed-0/*")]
-    assert {"evaluations.csv.gz", "spec.json", "provenance.json"} <= set(files)
+    assert {"evaluations.csv.xz", "spec.json", "provenance.json"} <= set(files)
     assert not [name for name in files if name.endswith(".csv") or "checkpoint" in name]
 
 
@@ -50,6 +50,6 @@ def test_equal_tables_are_packed_to_equal_bytes_and_give_way_to_new_ones(plan_of
         folder.write_table("metrics", ("step", "value"), [(1, 0.5), (2, 0.25)])
         assert [path.name for path in folder.path.iterdir()] == ["metrics.csv"]
         folder.pack()
-        packed.append((folder.path / "metrics.csv.gz").read_bytes())
+        packed.append((folder.path / "metrics.csv.xz").read_bytes())
         assert folder.read_table("metrics", ("step", "value"), 1) == [["1", "0.5"]]
     assert packed[0] == packed[1]
