@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def run_suite(
             _delete_selected(plan, console)
         for spec in plan.selected:
             plan.folder(spec).check_spec(spec)
-        write_suite_json(plan, command)
+        write_suite_json(plan, whole_suite_command(suite, seeds=seeds, smoke=smoke))
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
         trials = pretrainers_first(
@@ -106,3 +107,10 @@ def _conclude(plan: Plan, console: Console) -> int:
         reason = status.error.splitlines()[0] if status and status.error else "it did not finish"
         say(console, f"failed: {spec.task.id} {spec.label} seed {spec.seed}: {reason}")
     return SOME_FAILED if failed else ALL_DONE
+
+
+def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool) -> str:
+    """What makes all of a suite's results, however few this invocation was asked for."""
+    words = ["python", "-m", "harness", "run", str(suite)]
+    words += ["--smoke"] if smoke else []
+    return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

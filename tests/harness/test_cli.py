@@ -17,6 +17,7 @@ import pytest
 from harness.data import ensure
 from harness.plan import Plan
 from harness.run import work
+from harness.run_suite import whole_suite_command
 from harness.suite import load_suite, suite_tasks
 from harness.suite_json import write_suite_json
 from tests.harness.conftest import REPOSITORY, TINY_TASK, CommandLine, evaluation_files, trials_of
@@ -264,3 +265,12 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
     printed = harness("doctor")
     for word in ("python", "torch", "cores", "GPUs", "C++ compiler", "ray", "disk"):
         assert word in printed
+
+
+def test_results_name_the_command_that_makes_all_of_them() -> None:
+    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False) == (
+        "python -m harness run suites/a.yaml"
+    )
+    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True) == (
+        "python -m harness run 'a b.yaml' --smoke --seeds 2"
+    )
