@@ -20,6 +20,7 @@ class Batches:
     Attributes:
         reward_scale: what rewards are multiplied with.
         mean_return: mean of the scaled returns to go over the data.
+        high_return: their 99th percentile.
     """
 
     def __init__(self, transitions: Transitions, config: Config, device: torch.device) -> None:
@@ -30,6 +31,7 @@ class Batches:
         if config.normalize_rewards:
             self.reward_scale = 1 / max(float(np.abs(returns).mean(dtype=np.float64)), 1e-8)
         self.mean_return = self.reward_scale * float(returns.mean(dtype=np.float64))
+        self.high_return = self.reward_scale * float(np.quantile(returns, 0.99))
         self._returns = torch.from_numpy(returns * np.float32(self.reward_scale)).to(device)
         self._goes_on = torch.from_numpy(~transitions.episode_starts()).to(device)
         self._mean, self._scale = _normalisation(transitions, config, device)

@@ -25,13 +25,14 @@ from algorithms.acting import Policy, make_policy
 from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config, Networks
 from algorithms.batches import Batches
+from algorithms.cuda_graph import GraphedUpdate
 from algorithms.learning_state import LearningState, SeedState, first_slots
 from algorithms.networks import Network, Params
 from algorithms.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
 from algorithms.optimizer import adam_coefficients, adam_step
 from algorithms.precision import Precision, use_products
 from algorithms.schedule import Schedule
-from algorithms.streams import draw, generator
+from algorithms.streams import draw, generator, to_device
 from algorithms.transitions import Transitions
 
 _BLOCK = 32  # updates whose indices and noise are drawn together
@@ -77,11 +78,11 @@ class Engine:
             raise ValueError(f"seeds must be distinct and at least one, found {list(seeds)}")
         if len(transitions) == 0:
             raise ValueError("the dataset has no transitions")
-        use_products(precision)
+        self._device = torch.device(device)
+        use_products(precision, self._device)
         self.seeds = tuple(seeds)
         self.total_steps = total_steps + online_steps
         self.step = 0
-        self._device = torch.device(device)
         self.compiled = compile and _compiler_exists(self._device)
         # Compiled code for a single seed rounds differently from code for several: pad to two.
         self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
@@ -134,25 +135,28 @@ class Engine:
             noise = {name: values[k] for name, values in self._noise.items()}
             adams = self._constant_adams if online else self.algorithm.optimizers
             coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
-            update = self._update_function(index, due)
+            update = self._update_function(index, due, graphed=not online)
             self._metrics |= update(
                 drawn,
                 noise,
-                torch.tensor(coefficients, device=self._device),
+                to_device(torch.tensor(coefficients), self._device),
             )
             self.step += 1
 
     def metrics(self) -> dict[str, NDArray[np.float32]]:
         """The latest value of every training metric, each `[S]`.
 
-        `critic/value_level` is V's mean over the data's mean return: a sound critic is near 1. It
-        is not known online, where V's mean is not over the data alone.
+        `critic/value_level` is V's mean over the data's mean return, and `critic/value_ceiling`
+        what it would be if every state were worth the data's 99th percentile of returns. They are
+        not known online, where V's mean is not over the data alone.
         """
         seeds = len(self.seeds)
         found = {k: v[:seeds].float().cpu().numpy() for k, v in self._metrics.items()}
         offline = self.step <= self._schedule.ends[-1]
         if offline and "value/mean" in found and self._batches.mean_return:
-            found["critic/value_level"] = found["value/mean"] / self._batches.mean_return
+            mean, high = self._batches.mean_return, self._batches.high_return
+            found["critic/value_level"] = found["value/mean"] / mean
+            found["critic/value_ceiling"] = np.full_like(found["value/mean"], high / mean)
         return found
 
     def policy(self, stream: str, selection: str | None = None) -> Policy:
@@ -232,13 +236,16 @@ class Engine:
     # --- one update -------------------------------------------------------------------------
 
     def _update_function(
-        self, index: int, due: tuple[bool, ...]
+        self, index: int, due: tuple[bool, ...], *, graphed: bool
     ) -> Callable[..., dict[str, Tensor]]:
         key = (index, due)
         if key not in self._updates:
-            update = functools.partial(self._update, index, due)
-            compiled = torch.compile(update, fullgraph=True, dynamic=False)
-            self._updates[key] = compiled if self.compiled else update
+            update: Callable[..., dict[str, Tensor]] = functools.partial(self._update, index, due)
+            if self.compiled:
+                update = torch.compile(update, fullgraph=True, dynamic=False)
+            if graphed and self._device.type == "cuda":
+                update = GraphedUpdate(update)
+            self._updates[key] = update
         return self._updates[key]
 
     def _update(
@@ -296,7 +303,7 @@ class Engine:
         generators = [generator("train", seed, block) for seed in self._slots]
         shape = (_BLOCK, self.algorithm.config.batch_size)
         drawn = [torch.randint(len(self._batches), shape, generator=g) for g in generators]
-        self._indices = torch.stack(drawn, 1).to(self._device)
+        self._indices = to_device(torch.stack(drawn, 1), self._device)
         self._noise = draw(self.algorithm.noise, generators, shape, self._device)
 
     def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:

@@ -12,13 +12,16 @@ Precision = Literal["fp32", "mixed"]
 _FP32_LIKE_ERROR = 5e-6
 
 
-def use_products(precision: Precision) -> None:
+def use_products(precision: Precision, device: torch.device) -> None:
     """Set torch's precision of fp32 matrix products for this process.
 
     `mixed` permits products to round their inputs (to bfloat16 on CPUs that have such units, to
     TF32 on GPUs); parameters, sums and optimiser state stay fp32. `fp32` is exact to fp32.
     """
-    setting = "medium" if precision == "mixed" else fastest_exact_setting()
+    if precision == "mixed":
+        setting = "medium"
+    else:  # on a GPU anything but `highest` permits TF32
+        setting = fastest_exact_setting() if device.type == "cpu" else "highest"
     torch.set_float32_matmul_precision(setting)
 
 

@@ -30,5 +30,12 @@ def draw(
     for name, spec in specs.items():
         sample = torch.randn if isinstance(spec, Normal) else torch.rand
         drawn = [sample(*shape, spec.dim, generator=g) for g in generators]
-        noise[name] = torch.stack(drawn, len(shape) - 1).to(device)
+        noise[name] = to_device(torch.stack(drawn, len(shape) - 1), device)
     return noise
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device; a GPU goes on with what it is at meanwhile."""
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)

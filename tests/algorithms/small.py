@@ -23,6 +23,7 @@ def make_engine(
     total_steps: int = 40,
     online_steps: int = 0,
     compile: bool = False,  # noqa: A002
+    device: str = "cpu",
     known_q: Network | None = None,
     **overrides: Any,
 ) -> Engine:
@@ -38,6 +39,7 @@ def make_engine(
         total_steps=total_steps,
         online_steps=online_steps,
         compile=compile,
+        device=device,
         known_q=known_q,
     )
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from algorithms import precision
 from algorithms.precision import fastest_exact_setting, use_products
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +22,8 @@ def _fresh() -> Iterator[None]:
 
 
 def test_fp32_products_are_single_precision_whatever_this_cpu_offers() -> None:
-    use_products("mixed")
-    use_products("fp32")
+    use_products("mixed", CPU)
+    use_products("fp32", CPU)
     generator = torch.Generator().manual_seed(1)
     a, b = (torch.randn(300, 200, generator=generator) for _ in range(2))
     exact = a.double() @ b.double().T
@@ -41,9 +44,9 @@ def test_a_cpu_that_rounds_to_bfloat16_gets_the_exact_setting(
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", amx)
     a = torch.full((1, 1), 1 + 2**-20)
-    use_products("fp32")
+    use_products("fp32", CPU)
     assert float((a @ torch.ones(1, 1)).squeeze()) == 1 + 2**-20
-    use_products("mixed")
+    use_products("mixed", CPU)
     assert float((a @ torch.ones(1, 1)).squeeze()) == 1
 
 
@@ -59,3 +62,9 @@ def test_finding_out_changes_nothing() -> None:
     torch.set_float32_matmul_precision("high")
     fastest_exact_setting()
     assert torch.get_float32_matmul_precision() == "high"
+
+
+def test_a_gpu_is_exact_whatever_the_cpu_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "fastest_exact_setting", lambda: "medium")
+    use_products("fp32", torch.device("cuda"))
+    assert torch.get_float32_matmul_precision() == "highest"
