@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,13 @@ from tests.algorithms.small import ACTION_DIM, OBS_DIM, every_algorithm, make_en
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 STEPS = 40  # all stages of every algorithm, most of them replayed as a CUDA graph
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    """Compiled code of one engine counts against the next one's limit."""
+    yield
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("algorithm_id", every_algorithm())
