@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -102,20 +102,23 @@ class GaussianActor:
     log_std_min: float = -5.0
     log_std_max: float = 2.0
 
+    mlp: MLP = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Built here, since a compiled update may read objects but not create them.
+        mlp = MLP(self.obs_dim, self.action_dim, self.hidden_dims)
+        object.__setattr__(self, "mlp", mlp)
+
     def init(self, generator: torch.Generator) -> Params:
         return {
-            **self._mlp.init(generator),
+            **self.mlp.init(generator),
             "log_std": torch.zeros(1, 1, self.action_dim),
         }
 
     def __call__(self, params: Params, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.tanh(self._mlp(params, *inputs))
+        mean = torch.tanh(self.mlp(params, *inputs))
         log_std = _bank(params, "log_std").clamp(self.log_std_min, self.log_std_max)
         return mean, log_std.expand_as(mean)
-
-    @property
-    def _mlp(self) -> MLP:
-        return MLP(self.obs_dim, self.action_dim, self.hidden_dims)
 
 
 def gaussian_log_prob(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

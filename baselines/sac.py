@@ -18,7 +18,7 @@ Deviations:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -62,17 +62,19 @@ class SquashedActor:
     obs_dim: int
     action_dim: int
     hidden_dims: tuple[int, ...]
+    mlp: MLP = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Built here, since a compiled update may read objects but not create them.
+        mlp = MLP(self.obs_dim, 2 * self.action_dim, self.hidden_dims)
+        object.__setattr__(self, "mlp", mlp)
 
     def init(self, generator: torch.Generator) -> Params:
-        return self._mlp.init(generator)
+        return self.mlp.init(generator)
 
     def __call__(self, params: Params, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self._mlp(params, *inputs).chunk(2, -1)
+        mean, log_std = self.mlp(params, *inputs).chunk(2, -1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
-
-    @property
-    def _mlp(self) -> MLP:
-        return MLP(self.obs_dim, 2 * self.action_dim, self.hidden_dims)
 
 
 @dataclass(frozen=True)
