@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import lzma
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.archive import archive_bytes, archive_path, members_of, read_file
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,6 +75,22 @@ class RunFolder:
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         write_json(self.path / "provenance.json", provenance)
 
+    def exists(self) -> bool:
+        """Whether there is anything of the run, in a folder or packed."""
+        return self.path.is_dir() or read_file(self.path / "spec.json") is not None
+
+    def delete(self) -> None:
+        """Remove the run's folder, and the run from the archive of its cell."""
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        cell, prefix = self.path.parent, f"{self.path.name}/"
+        packed = members_of(cell)
+        left = {name: packed[name] for name in packed if not name.startswith(prefix)}
+        if packed and not left:
+            archive_path(cell).unlink()
+        elif left != packed:
+            write_bytes(archive_path(cell), archive_bytes(left), durable=True)
+
     # --- how far it is ----------------------------------------------------------------------
 
     def status(self) -> Status | None:
@@ -97,7 +114,6 @@ class RunFolder:
         writer.writerow(columns)
         writer.writerows([[_cell(value) for value in row] for row in rows])
         write_bytes(self.path / f"{name}.csv", text.getvalue().encode())
-        (self.path / f"{name}.csv.xz").unlink(missing_ok=True)
 
     def read_table(self, name: str, columns: Sequence[str], until: int) -> list[list[str]]:
         """The rows of `<name>.csv` up to step `until`, as text; [] if there is none.
@@ -105,25 +121,15 @@ class RunFolder:
         Raises:
             UserError: the file has other columns than `columns`.
         """
-        path = table_path(self.path, name)
-        if path is None:
+        path = self.path / f"{name}.csv"
+        content = read_file(path)
+        if content is None:
             return []
-        packed = path.suffix == ".xz"
-        with lzma.open(path, "rt", newline="") if packed else path.open(newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+        header, *rows = list(csv.reader(io.StringIO(content.decode()))) or [[]]
         if header != list(columns):
             raise UserError(f"{path} has the columns {header}, expected {list(columns)}.")
         step = columns.index("step")
         return [row for row in rows if int(row[step]) <= until]
-
-    def pack(self) -> None:
-        """Compress the tables and delete the learning state: what remains is enough to report."""
-        for path in sorted(self.path.glob("*.csv")):
-            packed = lzma.compress(path.read_bytes())  # no name, no time: equal tables, equal bytes
-            write_bytes(path.with_name(f"{path.name}.xz"), packed, durable=True)
-            path.unlink()
-        for path in self.path.glob("checkpoint.*"):
-            path.unlink()
 
     # --- checkpoint -------------------------------------------------------------------------
 
@@ -162,12 +168,6 @@ class RunFolder:
         return {name: float(value) for name, value in seconds.items() if name != "step"}
 
 
-def table_path(folder: Path, name: str) -> Path | None:
-    """Where a run's table is, packed or not; None if it has none."""
-    paths = (folder / f"{name}.csv", folder / f"{name}.csv.xz")
-    return next((path for path in paths if path.exists()), None)
-
-
 def now() -> str:
     """The time as the store writes it: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -200,11 +200,12 @@ def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in `path`, None if there is no file. Raises UserError if it is broken."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    """The JSON object in a run's file, None if there is none. Raises UserError if it is broken."""
+    text = read_file(path)
+    if text is None:
         return None
+    try:
+        content = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}). Move it away.") from error
     if not isinstance(content, dict):

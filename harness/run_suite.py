@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,11 +72,11 @@ def run_suite(
 
 def _delete_selected(plan: Plan, console: Console) -> None:
     """Delete the folders of the selected runs, saying so first."""
-    folders = [plan.folder(spec).path for spec in plan.selected]
+    folders = [plan.folder(spec) for spec in plan.selected]
     there = [folder for folder in folders if folder.exists()]
     say(console, f"--fresh: deleting {len(there)} earlier runs in {plan.directory}.")
     for folder in there:
-        shutil.rmtree(folder)
+        folder.delete()
 
 
 def _announcement(plan: Plan, left: int) -> str:

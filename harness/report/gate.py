@@ -18,15 +18,19 @@ from harness.report.suite_file import AlgorithmEntry, SuiteFile
 PROBE = "ifql"  # id of the algorithm whose runs are the gate
 CLONING, PICKING = "noise-1", "best-of-4"
 LEVEL = "critic/value_level"  # metric: mean V on the data over the data's mean return
-LOWEST, HIGHEST = 0.5, 2.0  # of that level
+CEILING = "critic/value_ceiling"  # metric: the data's 99th percentile of returns over that mean
+LOWEST = 0.5  # of the level
+HIGHEST = 2.0  # where the ceiling was not logged
 MARK = "†"
 UNUSABLE = "critic not usable at this budget"
 RULE = (
     f"Critic gate, measured by {PROBE} on each task: '{UNUSABLE}' if best-of-4 under its critic "
     "scores below its cloning (noise-1) by more than one standard error of the paired differences "
     "over seeds (a low bar on purpose: a false alarm costs less than a ranking by a wrong critic), "
-    f"or if a critic's value level, mean V over the data's mean return, is outside [{LOWEST:g}, "
-    f"{HIGHEST:g}]. {MARK}: a method that trusts such a critic; its scores rank nothing"
+    f"or if a critic's value level, mean V over the data's mean return, is below {LOWEST:g} or "
+    "above the data's ceiling, their 99th percentile of returns over that mean (a policy may be "
+    "worth more than the data's mean, but V not more, on average, than almost all that was seen). "
+    f"{MARK}: a method that trusts such a critic; its scores rank nothing"
 )
 
 
@@ -69,12 +73,12 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
         scores: of finished runs: task, label, seed, actions, score.
         metrics: of finished runs: task, label, seed, step, name, value.
     """
-    last = metrics[metrics["name"] == LEVEL].sort_values("step")
-    by_run = last.groupby(["task", "label", "seed"])["value"].last()
-    levels: dict[tuple[str, str], float] = {
-        (str(task), str(label)): float(values.mean())
-        for (task, label), values in by_run.groupby(["task", "label"])
-    }
+    levels, ceilings = _latest(metrics, LEVEL), _latest(metrics, CEILING)
+
+    def level_of(task: str, label: str) -> _Level:
+        cell = (task, label)
+        return _Level(levels.get(cell, math.nan), ceilings.get(cell, HIGHEST))
+
     probes = [entry for entry in suite.algorithms if entry.id == PROBE and entry.learns_critic]
     verdicts, marked = {}, set()
     for task in suite.tasks:
@@ -84,12 +88,12 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
             continue
         verdict = _judge(
             scores[(scores["task"] == task.id) & (scores["label"] == probe)],
-            levels.get((task.id, probe), math.nan),
+            level_of(task.id, probe),
         )
         verdicts[task.id] = verdict
         for entry in suite.algorithms:
-            level = levels.get((task.id, entry.label), math.nan)
-            suspect = verdict.usable is False or (verdict.usable is True and _is_off(level))
+            off = level_of(task.id, entry.label).is_off
+            suspect = verdict.usable is False or (verdict.usable is True and off)
             if suspect and entry.learns_critic and entry.runs_on(task.id):
                 marked.add((task.id, entry.label))
     return Gate(verdicts, frozenset(marked))
@@ -101,13 +105,39 @@ def trusts(entry: AlgorithmEntry, actions: str) -> bool:
     return entry.learns_critic and not only_clones
 
 
-def _judge(scores: pd.DataFrame, level: float) -> Verdict:
-    """The verdict from the probe's scores on a task and its value level (NaN: not logged)."""
+@dataclass(frozen=True)
+class _Level:
+    """A critic's value level (NaN: not logged), and the highest that is sound."""
+
+    value: float
+    ceiling: float
+
+    @property
+    def is_off(self) -> bool:
+        return not (math.isnan(self.value) or LOWEST <= self.value <= self.ceiling)
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "value level not logged"
+        return f"value level {self.value:.2f}, ceiling {self.ceiling:.2f}"
+
+
+def _latest(metrics: pd.DataFrame, name: str) -> dict[tuple[str, str], float]:
+    """A metric's latest value by task and label, averaged over seeds."""
+    last = metrics[metrics["name"] == name].sort_values("step")
+    by_run = last.groupby(["task", "label", "seed"])["value"].last()
+    return {
+        (str(task), str(label)): float(values.mean())
+        for (task, label), values in by_run.groupby(["task", "label"])
+    }
+
+
+def _judge(scores: pd.DataFrame, level: _Level) -> Verdict:
+    """The verdict from the probe's scores on a task and its value level."""
     by_way = scores.pivot_table(index="seed", columns="actions", values="score")
-    value_level = "value level not logged" if math.isnan(level) else f"value level {level:.2f}"
     if not {CLONING, PICKING} <= set(by_way.columns):
         missing = f"{PROBE} was not evaluated by both {CLONING} and {PICKING}"
-        return Verdict(False if _is_off(level) else None, f"{missing}; {value_level}")
+        return Verdict(False if level.is_off else None, f"{missing}; {level}")
     pairs = by_way[[CLONING, PICKING]].dropna()
     differences = (pairs[PICKING] - pairs[CLONING]).to_numpy(np.float64)
     count = len(differences)
@@ -116,13 +146,9 @@ def _judge(scores: pd.DataFrame, level: float) -> Verdict:
     mean = float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
     spread = f" ± {error:.1f}" if count > 1 else ""
-    usable = mean >= -error and not _is_off(level)
+    usable = mean >= -error and not level.is_off
     return Verdict(
         usable,
         f"{PICKING} {pairs[PICKING].mean():.1f}, {CLONING} {pairs[CLONING].mean():.1f}, paired "
-        f"difference {mean:.1f}{spread} over {count} seed{'s' if count > 1 else ''}; {value_level}",
+        f"difference {mean:.1f}{spread} over {count} seed{'s' if count > 1 else ''}; {level}",
     )
-
-
-def _is_off(level: float) -> bool:
-    return not (math.isnan(level) or LOWEST <= level <= HIGHEST)

@@ -6,6 +6,7 @@ to another spec has a `state` that says so instead of scores.
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from harness.archive import read_file
 from harness.errors import UserError
 from harness.report.suite_file import PlannedRun, SuiteFile
-from harness.results import table_path
 
 # Columns that a file must have, by its name; `actions` is not among them, as older files lack it.
 _COLUMNS = {
@@ -136,15 +137,14 @@ def _read_suite(folder: Path) -> SuiteFile:
 
 def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[str, Any]:
     """The run's row; its files are added to what was found."""
-    if not (path / "status.json").exists():
+    status, spec = _read_object(path / "status.json"), _read_object(path / "spec.json")
+    if not status:
         return {"state": "missing"}
-    spec = json.loads((path / "spec.json").read_text("utf-8"))
     if spec["hash"] != run.hash:
         return {"state": "stale", "error": "the folder holds a run of a different spec"}
     found.specs[run.path] = spec
-    if (path / "provenance.json").exists():
-        found.provenance[run.path] = json.loads((path / "provenance.json").read_text("utf-8"))
-    status = json.loads((path / "status.json").read_text("utf-8"))
+    if provenance := _read_object(path / "provenance.json"):
+        found.provenance[run.path] = provenance
     row = {"state": status["state"]} | {key: status.get(key) for key in _STATUS_COLUMNS}
     tables = {name: _read_table(path, name, run, own_way) for name in _COLUMNS}
     episodes = tables.pop("evaluations")
@@ -160,12 +160,18 @@ def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[
     return row | {"action_latency_ms": latency}
 
 
+def _read_object(path: Path) -> dict[str, Any]:
+    """A run's JSON file, empty if there is none. Raises ValueError if it is broken."""
+    content: dict[str, Any] = json.loads(read_file(path) or b"{}")
+    return content
+
+
 def _read_table(path: Path, name: str, run: PlannedRun, own_way: str) -> pd.DataFrame:
     """One CSV file of a run, empty if there is none. Raises ValueError for missing columns."""
-    file = table_path(path, name)
-    if file is None:
+    content = read_file(path / f"{name}.csv")
+    if content is None:
         return pd.DataFrame(columns=[*_KEYS, *_COLUMNS[name]])
-    table = pd.read_csv(file)
+    table = pd.read_csv(io.BytesIO(content))
     absent = [column for column in _COLUMNS[name] if column not in table]
     if absent:
         raise ValueError(f"{name}.csv lacks {', '.join(absent)}")

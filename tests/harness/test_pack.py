@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
+from harness.archive import members_of
 from harness.pack import pack_suite
 from harness.plan import Plan
 from harness.report.records import read_records
-from harness.results import RunFolder
+from harness.results import RunFolder, Status
 from harness.suite_json import write_suite_json
 from tests.harness.test_run import finish
+from tests.harness.test_spec import BASE
 
 PlanOf = Callable[..., Plan]
 
@@ -27,9 +30,11 @@ def test_packed_results_are_read_as_before_and_need_no_new_run(plan_of: PlanOf) 
         assert len(getattr(before, name))
         pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
     assert plan.unfinished() == []
-    files = [path.name for path in plan.directory.rglob("seed-0/*")]
-    assert {"evaluations.csv.xz", "spec.json", "provenance.json"} <= set(files)
-    assert not [name for name in files if name.endswith(".csv") or "checkpoint" in name]
+    cell = (plan.directory / plan.runs[0].folder).parent
+    assert [path.name for path in cell.parent.iterdir()] == [f"{cell.name}.tar.xz"]
+    names = list(members_of(cell))
+    assert {"seed-0/evaluations.csv", "seed-1/spec.json", "seed-1/provenance.json"} <= set(names)
+    assert not [name for name in names if "checkpoint" in name]
 
 
 def test_runs_that_go_on_are_left_alone(plan_of: PlanOf) -> None:
@@ -43,13 +48,42 @@ def test_runs_that_go_on_are_left_alone(plan_of: PlanOf) -> None:
     assert sorted(path.name for path in folder.path.iterdir()) == there
 
 
-def test_equal_tables_are_packed_to_equal_bytes_and_give_way_to_new_ones(plan_of: PlanOf) -> None:
-    folder = RunFolder(plan_of().directory / "run")
+def test_equal_runs_are_packed_to_equal_bytes(tmp_path: Path) -> None:
     packed = []
-    for _ in range(2):
-        folder.write_table("metrics", ("step", "value"), [(1, 0.5), (2, 0.25)])
-        assert [path.name for path in folder.path.iterdir()] == ["metrics.csv"]
-        folder.pack()
-        packed.append((folder.path / "metrics.csv.xz").read_bytes())
-        assert folder.read_table("metrics", ("step", "value"), 1) == [["1", "0.5"]]
+    for suite in ("a", "b"):
+        for seed in (0, 1):
+            folder = RunFolder(tmp_path / suite / "runs" / "cell" / f"seed-{seed}")
+            folder.write_table("metrics", ("step", "value"), [(1, 0.5), (2, 0.25 + seed)])
+            folder.write_status(Status("done", 2, 2, "x", "then"))
+        pack_suite(tmp_path / suite)
+        packed.append((tmp_path / suite / "runs" / "cell.tar.xz").read_bytes())
     assert packed[0] == packed[1]
+    assert folder.read_table("metrics", ("step", "value"), 1) == [["1", "0.5"]]
+
+
+def test_seeds_that_finish_later_join_the_others_and_can_be_deleted_one_by_one(
+    tmp_path: Path,
+) -> None:
+    runs = [RunFolder(tmp_path / "runs" / "cell" / f"seed-{seed}") for seed in (0, 1)]
+    for run in runs:
+        run.write_table("metrics", ("step", "value"), [(1, 0.5)])
+        run.write_status(Status("done", 1, 1, "x", "then"))
+        run.write_spec(BASE)
+        pack_suite(tmp_path)
+    assert [run.is_done() for run in runs] == [True, True]
+    runs[0].delete()
+    assert [run.exists() for run in runs] == [False, True]
+    assert [run.is_done() for run in runs] == [False, True]
+    assert runs[0].read_table("metrics", ("step", "value"), 1) == []
+    runs[1].delete()
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_started_afresh_is_read_from_its_folder_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "runs" / "cell" / "seed-0")
+    run.write_table("metrics", ("step", "value"), [(1, 0.5)])
+    run.write_status(Status("done", 1, 1, "x", "then"))
+    pack_suite(tmp_path)
+    run.write_status(Status("running", 0, 1, "y", "now"))
+    assert not run.is_done()
+    assert run.read_table("metrics", ("step", "value"), 1) == []

@@ -97,6 +97,16 @@ def test_the_probes_value_level_must_be_that_of_the_data(
     assert f"value level {level:.2f}" in verdict(comparison, GOOD).reason
 
 
+@pytest.mark.parametrize(("ceiling", "usable"), [(2.9, False), (3.1, True)])
+def test_values_may_be_as_high_as_the_datas_best_returns(
+    judged: Callable[..., Comparison], ceiling: float, usable: bool
+) -> None:
+    logged = {"critic/value_level": [3.0] * 3, "critic/value_ceiling": [ceiling] * 3}
+    comparison = judged(metrics={(GOOD, "ifql"): logged})
+    assert verdict(comparison, GOOD).usable is usable
+    assert f"ceiling {ceiling:.2f}" in verdict(comparison, GOOD).reason
+
+
 def test_a_method_whose_own_value_level_is_off_is_marked_alone(
     judged: Callable[..., Comparison],
 ) -> None:
