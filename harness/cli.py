@@ -66,6 +66,12 @@ def run(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink everything to seconds, into results of its own.")
     ] = False,
+    cpu: Annotated[
+        bool,
+        typer.Option(
+            "--cpu", help="Train without the GPU a suite asks for, into results of its own."
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the selected runs first and start over.")
     ] = False,
@@ -84,6 +90,7 @@ def run(
         only=only or [],
         seeds=seeds,
         smoke=smoke,
+        cpu=cpu,
         fresh=fresh,
         results=results,
         command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),

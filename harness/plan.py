@@ -56,6 +56,7 @@ def make_plan(
     only: Sequence[str] = (),
     seeds: int | None = None,
     smoke: bool = False,
+    cpu: bool = False,
 ) -> Plan:
     """Read a suite, make the data it needs, and list its runs.
 
@@ -67,6 +68,7 @@ def make_plan(
         seeds: a number of seeds instead of the suite's.
         smoke: shrink everything to seconds, and put stand-ins in the place of data that cannot be
             made in seconds.
+        cpu: train without the GPU that the suite may ask for.
 
     Raises:
         UserError: anything wrong with the suite, the selection or the data.
@@ -77,6 +79,8 @@ def make_plan(
         suite = suite.model_copy(update={"seeds": list(range(seeds))})
     if smoke:
         suite = _shrunk(suite)
+    if cpu and suite.resources.gpus_per_trial:
+        suite = _without_gpu(suite)
     final = _SMOKE_CONFIG if smoke else {}
     configs = resolve_configs(suite, document, tasks, final)
     problems = [*figure_problems(parse_figures(suite.figures)[0], suite.methods, tasks)]
@@ -197,6 +201,12 @@ def _smoke_tasks(suite: Suite) -> Iterator[TaskSpec]:
             yield get_task(task_id, (options or {}) | {"transitions": _SMOKE_TRANSITIONS})
         else:
             yield with_stand_in(task, _SMOKE_TRANSITIONS)
+
+
+def _without_gpu(suite: Suite) -> Suite:
+    """The suite on the CPU. Its numbers differ in rounding, so that it has a name of its own."""
+    resources = suite.resources.model_copy(update={"gpus_per_trial": 0})
+    return suite.model_copy(update={"name": f"{suite.name}-cpu", "resources": resources})
 
 
 def _shrunk(suite: Suite) -> Suite:

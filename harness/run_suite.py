@@ -30,6 +30,7 @@ def run_suite(
     only: Sequence[str],
     seeds: int | None,
     smoke: bool,
+    cpu: bool,
     fresh: bool,
     results: Path,
     command: str,
@@ -41,13 +42,13 @@ def run_suite(
     """
     workers = make_executor(executor, address)
     with data_progress(console) as progress:
-        plan = make_plan(suite, results, progress, only=only, seeds=seeds, smoke=smoke)
+        plan = make_plan(suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
     with sole_use(plan.directory):
         if fresh:
             _delete_selected(plan, console)
         for spec in plan.selected:
             plan.folder(spec).check_spec(spec)
-        write_suite_json(plan, whole_suite_command(suite, seeds=seeds, smoke=smoke))
+        write_suite_json(plan, whole_suite_command(suite, seeds=seeds, smoke=smoke, cpu=cpu))
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
         trials = pretrainers_first(
@@ -108,8 +109,9 @@ def _conclude(plan: Plan, console: Console) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool) -> str:
+def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
     """What makes all of a suite's results, however few this invocation was asked for."""
     words = ["python", "-m", "harness", "run", str(suite)]
     words += ["--smoke"] if smoke else []
+    words += ["--cpu"] if cpu else []
     return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

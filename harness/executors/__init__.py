@@ -9,6 +9,11 @@ from harness.errors import UserError
 from harness.suite import Resources
 from harness.trial import Trial
 
+NO_GPU = (
+    "The suite trains on GPUs (resources.gpus_per_trial) and there is none here. To train on the "
+    "CPU, slowly, add: --cpu"
+)
+
 
 class Executor(Protocol):
     """Runs trials until each of their runs has a final status, or a stop was requested.

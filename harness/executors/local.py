@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.executors import worker_environment
+from harness.executors import NO_GPU, worker_environment
 from harness.provenance import core_count
 from harness.suite import Resources
 from harness.trial import Trial
@@ -54,10 +54,7 @@ class LocalExecutor:
         if self._gpus_per_trial:
             slots = min(slots, int(_gpu_count() / self._gpus_per_trial))
             if slots == 0:
-                raise UserError(
-                    "The suite asks for GPUs (resources.gpus_per_trial) and nvidia-smi lists none "
-                    "here. Set it to 0 to train on the CPU."
-                )
+                raise UserError(NO_GPU)
         self._waiting = list(trials)
         self._workers = dict.fromkeys(range(slots))
 

@@ -24,7 +24,7 @@ import ray
 from ray import tune
 
 from harness.errors import UserError
-from harness.executors import worker_environment
+from harness.executors import NO_GPU, worker_environment
 from harness.provenance import core_count
 from harness.run import work
 from harness.suite import Resources
@@ -62,6 +62,9 @@ class RayExecutor:
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         self._trials = list(trials)
         self._connect()
+        if resources.gpus_per_trial and not _gpus():
+            ray.shutdown()
+            raise UserError(NO_GPU)
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
@@ -137,3 +140,9 @@ def _knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def _gpus() -> float:
+    """How many GPUs the cluster has."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("GPU", 0)

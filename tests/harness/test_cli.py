@@ -268,9 +268,9 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
-    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False) == (
+    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False, cpu=False) == (
         "python -m harness run suites/a.yaml"
     )
-    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True) == (
-        "python -m harness run 'a b.yaml' --smoke --seeds 2"
+    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True, cpu=True) == (
+        "python -m harness run 'a b.yaml' --smoke --cpu --seeds 2"
     )

@@ -90,6 +90,18 @@ def test_what_a_trial_gets_changes_no_hash(plan_of: PlanOf) -> None:
     assert [r.hash for r in plan_of(resources=resources).runs] == [r.hash for r in plan_of().runs]
 
 
+def test_a_suite_for_gpus_trains_on_the_cpu_into_results_of_its_own(
+    data_home: Path, tmp_path: Path, write_suite: Callable[..., Path]
+) -> None:
+    path = write_suite(resources={"gpus_per_trial": 0.5}, seeds=1)
+    gpu, cpu = (make_plan(path, tmp_path, lambda *_: None, cpu=cpu) for cpu in (False, True))
+    assert [run.device for plan in (gpu, cpu) for run in plan.runs] == ["cuda", "cpu"]
+    assert gpu.directory == tmp_path / "tiny"
+    assert cpu.directory == tmp_path / "tiny-cpu"
+    assert cpu.suite.resources.gpus_per_trial == 0
+    assert make_plan(write_suite(), tmp_path, lambda *_: None, cpu=True).suite.name == "tiny"
+
+
 def test_trials_hold_the_seeds_of_one_cell(plan_of: PlanOf) -> None:
     plan = plan_of(seeds=5, **TWO_BY_TWO)
     trials = trials_of(plan, seeds_per_trial=3)

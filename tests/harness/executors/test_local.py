@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UserError
 from harness.executors.local import LocalExecutor
 from harness.plan import Plan
 from harness.run import work
@@ -104,3 +105,11 @@ def test_a_stop_request_interrupts_and_saves(executor: LocalExecutor, plan_of: P
         assert status is not None
         assert status.state == "interrupted"
         assert trial.folder(spec).checkpoint_step() == status.step > 0
+
+
+def test_a_suite_for_gpus_is_refused_where_there_is_none(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no nvidia-smi
+    with pytest.raises(UserError, match="there is none here"):
+        executor.start([], Resources(gpus_per_trial=1))
