@@ -53,7 +53,7 @@ def test_each_variant_has_a_page_with_its_settings_and_the_main_comparison(
     page = (DOCS / "algorithms" / f"{algorithm_id}.md").read_text("utf-8")
     requests = [found.request for found in find_blocks(page)]
     assert f"config {algorithm_id}" in requests
-    assert any(request.startswith("results decision_flow/local ") for request in requests)
+    assert any(request.startswith("results decision_flow/comparison ") for request in requests)
 
 
 @pytest.mark.parametrize("page", ["flow-mdp", "df-dir", "df-div"])
