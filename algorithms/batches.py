@@ -21,10 +21,12 @@ class Batches:
         reward_scale: what rewards are multiplied with.
         mean_return: mean of the scaled returns to go over the data.
         high_return: their 99th percentile.
+        device: where they are.
     """
 
     def __init__(self, transitions: Transitions, config: Config, device: torch.device) -> None:
         self._obs_dim, self._action_dim = transitions.obs_dim, transitions.action_dim
+        self.device = device
         self._rows = torch.from_numpy(transitions.rows).to(device)
         returns = transitions.returns(config.discount)
         self.reward_scale = 1.0

@@ -1,17 +1,13 @@
-"""Trains one algorithm for several seeds at once: gather, gradients, Adam, targets, compilation.
+"""Trains one algorithm for several seeds at once.
 
-Every tensor of learning state has a leading seed axis `S`. One update is one function of state,
-data, indices and noise; it is compiled where a compiler exists. All randomness is drawn outside it,
-from one stream a seed and block of updates, so a seed's bits depend neither on its slot in the
-stack, nor on its neighbours, nor on where a run was interrupted.
+Every tensor of learning state has a leading seed axis `S`. All randomness is drawn here, outside
+the updates (`algorithms/updates.py`), from one stream a seed and block of updates, so a seed's bits
+depend neither on its slot in the stack, nor on its neighbours, nor on where a run was interrupted.
 """
 
 from __future__ import annotations
 
-import functools
-import shutil
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,15 +21,15 @@ from algorithms.acting import Policy, make_policy
 from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config, Networks
 from algorithms.batches import Batches
-from algorithms.cuda_graph import GraphedUpdate
 from algorithms.learning_state import LearningState, SeedState, first_slots
-from algorithms.networks import Network, Params
+from algorithms.networks import Network
 from algorithms.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
-from algorithms.optimizer import adam_coefficients, adam_step
+from algorithms.optimizer import adam_coefficients
 from algorithms.precision import Precision, use_products
 from algorithms.schedule import Schedule
 from algorithms.streams import draw, generator, to_device
 from algorithms.transitions import Transitions
+from algorithms.updates import Updates, compiler_exists
 
 _BLOCK = 32  # updates whose indices and noise are drawn together
 
@@ -83,13 +79,12 @@ class Engine:
         self.seeds = tuple(seeds)
         self.total_steps = total_steps + online_steps
         self.step = 0
-        self.compiled = compile and _compiler_exists(self._device)
+        self.compiled = compile and compiler_exists(self._device)
         # Compiled code for a single seed rounds differently from code for several: pad to two.
         self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
         self.algorithm = _create(algorithm_id, config, transitions, known_q)
         self._batches = Batches(transitions, config, self._device)
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
-        self._order = {name: i for i, name in enumerate(self.algorithm.optimizers)}
         online = self.algorithm.online_stage() if online_steps else None
         self._schedule = Schedule(self.algorithm.stages, total_steps, online)
         self.pretraining_steps = [0, *self._schedule.ends][self.algorithm.pretraining_stages]
@@ -102,7 +97,14 @@ class Engine:
             name: replace(adam, cosine_decay=False)
             for name, adam in self.algorithm.optimizers.items()
         }
-        self._updates: dict[tuple[int, tuple[bool, ...]], Callable[..., dict[str, Tensor]]] = {}
+        self._updates = Updates(
+            self.algorithm,
+            self._schedule,
+            self._state,
+            self._batches,
+            self._online,
+            compiled=self.compiled,
+        )
         self._block = -1
         self._metrics: dict[str, Tensor] = {}
 
@@ -135,11 +137,9 @@ class Engine:
             noise = {name: values[k] for name, values in self._noise.items()}
             adams = self._constant_adams if online else self.algorithm.optimizers
             coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
-            update = self._update_function(index, due, graphed=not online)
+            update = self._updates.of_stage(index, due)
             self._metrics |= update(
-                drawn,
-                noise,
-                to_device(torch.tensor(coefficients), self._device),
+                drawn, noise, to_device(torch.tensor(coefficients), self._device)
             )
             self.step += 1
 
@@ -233,66 +233,7 @@ class Engine:
         trained = {name for stage in stages for phase in stage.phases for name in phase.trains}
         return [name for name in self.algorithm.networks if name in trained]
 
-    # --- one update -------------------------------------------------------------------------
-
-    def _update_function(
-        self, index: int, due: tuple[bool, ...], *, graphed: bool
-    ) -> Callable[..., dict[str, Tensor]]:
-        key = (index, due)
-        if key not in self._updates:
-            update: Callable[..., dict[str, Tensor]] = functools.partial(self._update, index, due)
-            if self.compiled:
-                update = torch.compile(update, fullgraph=True, dynamic=False)
-            if graphed and self._device.type == "cuda":
-                update = GraphedUpdate(update)
-            self._updates[key] = update
-        return self._updates[key]
-
-    def _update(
-        self,
-        index: int,
-        due: tuple[bool, ...],
-        drawn: Tensor | Mixture,
-        noise: Mapping[str, Tensor],
-        coefficients: Tensor,
-    ) -> dict[str, Tensor]:
-        """Gather a batch by indices `[S, B]`, then take every phase that is due."""
-        state = self._state
-        if isinstance(drawn, Mixture):
-            batch = self._batches.gather_mixed(drawn, self._online)
-        else:
-            batch = self._batches.gather(drawn)
-        metrics: dict[str, Tensor] = {}
-        for phase, is_due in zip(self._schedule.stages[index].phases, due, strict=True):
-            if not is_due:
-                continue
-
-            def loss(
-                trained: dict[str, Params], phase: Any = phase
-            ) -> tuple[Tensor, dict[str, Tensor]]:
-                params = {**state.params, **trained}
-                nets = Networks(self.algorithm.networks, params, state.params, state.targets)
-                losses, info = phase.loss(nets, batch, noise)
-                # The seeds share no parameter, so the gradient of the sum is each one's own.
-                return losses.sum(), {k: v.detach() for k, v in info.items()}
-
-            trained = {name: state.params[name] for name in phase.trains}
-            gradients, info = torch.func.grad(loss, has_aux=True)(trained)
-            metrics |= info
-            for name in phase.trains:
-                adam_step(
-                    self.algorithm.optimizers[name],
-                    state.params[name],
-                    gradients[name],
-                    state.means[name],
-                    state.squares[name],
-                    coefficients[self._order[name]],
-                )
-            for name in phase.updates_targets:
-                tau = self.algorithm.targets[name]
-                for key, value in state.params[name].items():
-                    state.targets[name][key].lerp_(value, tau)
-        return metrics
+    # --- what an update draws ---------------------------------------------------------------
 
     def _draw_block(self) -> None:
         """Draw indices `[K, S, B]` and noise `[K, S, B, dim]` for the block `step` lies in."""
@@ -325,15 +266,3 @@ def _create(
     if not isinstance(config, cls.Config):
         raise TypeError(f"{algorithm_id} needs a {cls.Config.__name__}, found {type(config)}")
     return cls(config, transitions.obs_dim, transitions.action_dim, known_q)
-
-
-@functools.cache
-def _compiler_exists(device: torch.device) -> bool:
-    if device.type == "cpu" and not any(shutil.which(c) for c in ("g++", "clang++", "c++")):
-        warnings.warn(
-            "no C++ compiler found: training runs uncompiled, about half as fast "
-            "(install g++ and start again)",
-            stacklevel=3,
-        )
-        return False
-    return True

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms import engine as engine_module
 from algorithms.transitions import Transitions
+from algorithms.updates import compiler_exists
 from tests.algorithms import line
 from tests.algorithms.reference import (
     assert_same_weights,
@@ -197,7 +197,7 @@ def test_without_a_compiler_warns_once_and_trains_uncompiled(
     transitions: Transitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    engine_module._compiler_exists.cache_clear()
+    compiler_exists.cache_clear()
     try:
         with pytest.warns(UserWarning, match=r"no C\+\+ compiler found.*install g\+\+"):
             first = make_engine("bc", transitions, compile=True)
@@ -205,7 +205,7 @@ def test_without_a_compiler_warns_once_and_trains_uncompiled(
             warnings.simplefilter("error")
             make_engine("bc", transitions, compile=True)
     finally:
-        engine_module._compiler_exists.cache_clear()
+        compiler_exists.cache_clear()
     eager = make_engine("bc", transitions)
     for engine in (first, eager):
         engine.train(3)
