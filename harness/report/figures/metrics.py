@@ -71,7 +71,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, line: Line) -> None:
 def _finish(axes: Axes, name: str) -> None:
     axes.set_title(name)
     axes.set_xlabel("Gradient steps")
-    axes.set_xlim(left=0)
+    # From the first logged step: pretraining logs nothing of what follows it.
     axes.grid(True, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(thousands))
