@@ -109,7 +109,7 @@ def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> No
 
 @app.command()
 def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
-    """Make a suite's finished runs small enough to share: tables compressed, no checkpoints."""
+    """Make a suite's finished runs small enough to share: an archive a cell, no checkpoints."""
     from harness.pack import pack_suite
     from harness.show import results_of
 
