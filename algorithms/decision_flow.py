@@ -41,7 +41,7 @@ Deviations (the paper's choice is unknown; docs/algorithms/ names the suite that
     - the flow critic is composed with the ODE step, and the exact A follows the last step: a
       critic of the velocity itself stayed at cloning in every trial;
     - the scale κ and the factor T make one ρ mean the same on every task and for every T;
-    - D is summed over dimensions, ρ = 0.3: its mean over them needed ρ from 1 to 30, by task;
+    - D is summed over dimensions, ρ = 1: its mean over them needed ρ from 1 to 30, by task;
     - DF-dir's default is `full`: in trials `unit` left the support of narrow modes;
     - `kl` is between Gaussian velocities that share the behaviour's residual variance σ²(s, x, t):
       D = |u_θ − u_v|² / 2σ²; sampling stays deterministic;
@@ -80,7 +80,7 @@ from algorithms.networks import MLP
 class DecisionFlowConfig(FlowPolicyConfig):
     """Decision Flow's settings; ours unless the paper's symbol is given."""
 
-    rho: float = Field(0.3, ge=0)  # ρ of Eq. 14: price of leaving the behaviour flow
+    rho: float = Field(1.0, ge=0)  # ρ of Eq. 14: price of leaving the behaviour flow
     online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
     rho_rule: Literal["constant", "critic-noise"] = "constant"  # the latter: ρ (1 + 2 δ)
     divergence: Literal["l2", "kl"] = "l2"  # D of the velocities
