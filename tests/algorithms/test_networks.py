@@ -117,3 +117,36 @@ def test_log_prob_equals_torch_distributions() -> None:
     normal = torch.distributions.Normal(mean, log_std.exp())
     expected = torch.distributions.Independent(normal, 1).log_prob(actions)
     torch.testing.assert_close(gaussian_log_prob(actions, mean, log_std), expected)
+
+
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs"),
+    [(1, 6, 256), (2, 3, 256), (3, 23, 6), (1, 128, 6), (8, 64, 6), (10, 128, 2), (64, 128, 6)],
+)
+def test_a_seed_has_the_same_bits_beside_any_neighbours(
+    precision: str, batch: int, inputs: int, outputs: int
+) -> None:
+    """Libraries choose how to multiply by the size of all, and by where in memory a part lies."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    generator = torch.Generator().manual_seed(0)
+    net = MLP(inputs, outputs, ())
+    banks = [net.init(generator) for _ in range(3)]
+    x = torch.randn(3, batch, inputs, generator=generator)
+
+    def gradients(seeds: list[int]) -> list[torch.Tensor]:
+        params = {k: torch.stack([banks[s][k] for s in seeds]) for k in banks[0]}
+        given = x[seeds].requires_grad_()
+        params = {k: v.requires_grad_() for k, v in params.items()}
+        out = net(params, given)
+        wanted = torch.autograd.grad(out.square().sum(), [given, *params.values()])
+        return [out[-1], *(g[-1] for g in wanted)]
+
+    try:
+        alone, pair, three = gradients([2]), gradients([1, 2]), gradients([0, 1, 2])
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for a, b, c in zip(alone, pair, three, strict=True):
+        assert torch.equal(b, c)
+        assert torch.equal(a, c)
