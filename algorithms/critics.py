@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +21,27 @@ def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target.unsqueeze(1)).square().mean(-1).sum(1)
 
 
+class DataValues(NamedTuple):
+    """What the critics say of the data: Q_i(s, a) [S, E, B] and V(s) [S, B]."""
+
+    q: Tensor
+    value: Tensor
+
+
+def data_values(nets: Networks, batch: Batch) -> DataValues:
+    """Q and V of a batch, evaluated once for all that asks for them."""
+    return DataValues(
+        nets.critic(batch.observations, batch.actions), nets.value(batch.observations)
+    )
+
+
 def iql_critic_loss(
-    nets: Networks, batch: Batch, *, discount: float, expectile: float
+    nets: Networks,
+    batch: Batch,
+    data: DataValues | None = None,
+    *,
+    discount: float,
+    expectile: float,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """IQL's losses of `value` (Eq. 5) and twin `critic` (Eq. 6), in one sum.
 
@@ -30,14 +49,13 @@ def iql_critic_loss(
     r + γ V(s') with the V from before this update. Returns loss [S], metrics, and the advantage
     of the data's actions, target Q − V, without gradient [S, B].
     """
+    q, value = data or data_values(nets, batch)
     target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
-    value = nets.value(batch.observations)
     advantage = target_q - value
     value_loss = expectile_loss(advantage, expectile).mean(-1)
 
     next_value = nets.frozen.value(batch.next_observations)
     backup = batch.rewards + discount * batch.masks * next_value
-    q = nets.critic(batch.observations, batch.actions)
     critic_loss = mean_squared_error(q, backup)
     metrics = {
         "value/loss": value_loss,
@@ -78,19 +96,16 @@ def scaled_advantage(
     return advantage(nets, observations, actions.clamp(-1, 1)) / scale.unsqueeze(-1)
 
 
-def value_scale(nets: Networks, batch: Batch, kind: Literal["advantage", "q", "none"]) -> Tensor:
+def value_scale(data: DataValues, kind: Literal["advantage", "q", "none"]) -> Tensor:
     """κ on the data's actions, a seed: mean |min_i Q_i − V|, mean |min_i Q_i|, or one. -> [S]."""
+    q, value = data.q.detach().amin(1), data.value.detach()
     if kind == "none":
-        return torch.ones_like(batch.rewards[:, 0])
-    if kind == "q":
-        values: Tensor = nets.frozen.critic(batch.observations, batch.actions).amin(1)
-    else:
-        values = advantage(nets, batch.observations, batch.actions)
-    scale: Tensor = values.abs().mean(-1).clamp(min=1e-6)
+        return torch.ones_like(value[:, 0])
+    scale: Tensor = (q if kind == "q" else q - value).abs().mean(-1).clamp(min=1e-6)
     return scale
 
 
-def critic_noise(nets: Networks, batch: Batch) -> Tensor:
+def critic_noise(data: DataValues) -> Tensor:
     """δ = E sd_i Q_i(s, a) / E |min_i Q_i − V| on the data's actions, unbiased sd. -> [S]."""
-    disagreement: Tensor = nets.frozen.critic(batch.observations, batch.actions).std(1).mean(-1)
-    return disagreement / value_scale(nets, batch, "advantage")
+    disagreement: Tensor = data.q.detach().std(1).mean(-1)
+    return disagreement / value_scale(data, "advantage")

@@ -62,7 +62,14 @@ from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
-from algorithms.critics import critic_noise, iql_critic_loss, scaled_advantage, value_scale
+from algorithms.critics import (
+    DataValues,
+    critic_noise,
+    data_values,
+    iql_critic_loss,
+    scaled_advantage,
+    value_scale,
+)
 from algorithms.flow import path_point, roll_out, sample, velocity_network
 from algorithms.flow_mdp import (
     Decisions,
@@ -72,6 +79,7 @@ from algorithms.flow_mdp import (
     gradient_metrics,
     steps_to_batch,
     unit,
+    with_gradient,
 )
 from algorithms.flow_pretraining import FlowPolicyConfig, FlowPretraining
 from algorithms.networks import MLP
@@ -117,8 +125,11 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
             "policy": Adam(config.policy_learning_rate, cosine_decay=True),
             "flow_critic": Adam(config.flow_critic_learning_rate, cosine_decay=True),
         }
-        self.targets |= {"policy": config.policy_ema, "flow_critic": config.tau}
-        trains, averaged = ["policy", "flow_critic"], ["policy", "flow_critic"]
+        self.targets |= {"policy": config.policy_ema}
+        trains, averaged = ["policy", "flow_critic"], ["policy"]
+        if config.td_lambda < 1:  # Monte-Carlo returns ask no averaged critic
+            self.targets |= {"flow_critic": config.tau}
+            averaged.append("flow_critic")
         if config.divergence == "kl":
             self.networks["spread"] = velocity
             self.optimizers["spread"] = Adam(config.flow_critic_learning_rate, cosine_decay=True)
@@ -140,9 +151,10 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
     def online_phases(self) -> tuple[Phase, ...]:
         """Improvement at the price `online_rho`, with Q and V learning on; u_v stays."""
         spread = ("spread",) if self.config.divergence == "kl" else ()
-        averaged = ("policy", "flow_critic", "critic")
+        averaged = ("policy", "critic", *(("flow_critic",) if self.config.td_lambda < 1 else ()))
         loss = partial(self.improvement_loss, online=True)
-        return (Phase(loss, (*averaged, "value", *spread), updates_targets=averaged),)
+        trains = ("policy", "flow_critic", "critic", "value", *spread)
+        return (Phase(loss, trains, updates_targets=averaged),)
 
     @abstractmethod
     def flow_rewards(self, divergence: Tensor, rho: Tensor) -> Tensor:
@@ -161,22 +173,28 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         config = self.config
         few = Batch(*(x[:, : config.rollout_states] for x in batch))
         x0 = noise["x0"][:, : config.rollout_states]
-        scale = value_scale(nets, batch, config.value_scale)
-        rho = self.rho(nets, batch, online=online)
+        data = data_values(nets, batch)
+        scale = value_scale(data, config.value_scale)
+        rho = self.rho(data, online=online)
 
         rolled = roll_out(
             nets.frozen.policy, few.observations, x0, config.flow_steps, config.solver
         )
-        final_value = scaled_advantage(nets, few.observations, rolled.points[-1], scale)
         decisions = decisions_of(few, rolled, previous_action=config.previous_action)
+        final_value, final_slope = with_gradient(
+            lambda actions: scaled_advantage(nets, few.observations, actions, scale),
+            rolled.points[-1],
+        )
+        flow_values, slopes = with_gradient(
+            lambda x: nets.flow_critic(decisions.flow_states, x, decisions.times), decisions.points
+        )
+        # The decision at x_k reaches x_{k+1}, where the next one stands; the last reaches x_T.
+        gradient = torch.cat([slopes[:, len(few.rewards[0]) :], final_slope], 1)
+
         velocity = nets.policy(decisions.states, decisions.queries, decisions.query_times)
         divergence = self.divergence(nets, decisions, velocity)  # [S, T * B]
-        flow_critic_loss = self.flow_critic_loss(
-            nets, decisions, divergence.detach(), final_value, rho
-        )
-
-        reached = (decisions.points + velocity / config.flow_steps).detach()
-        gradient = self.value_gradient(nets, few.observations, decisions, reached, scale)
+        targets = self.flow_targets(nets, decisions, divergence.detach(), final_value, rho)
+        flow_critic_loss = (flow_values - targets.detach()).square().mean(-1)
         gain = (velocity * self.ascent(gradient, velocity).detach()).sum(-1)
         policy_loss = (-gain + rho * divergence).mean(-1)
         metrics = {
@@ -191,18 +209,18 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
             loss = loss + self.spread_loss(nets, batch, noise)
         if config.joint_critic or online:
             critic_loss, critic_metrics, _ = iql_critic_loss(
-                nets, batch, discount=config.discount, expectile=config.expectile
+                nets, batch, data, discount=config.discount, expectile=config.expectile
             )
             loss, metrics = loss + critic_loss, metrics | critic_metrics
         return loss, metrics
 
-    def rho(self, nets: Networks, batch: Batch, *, online: bool = False) -> Tensor:
+    def rho(self, data: DataValues, *, online: bool = False) -> Tensor:
         """The price of divergence. -> [S, 1]."""
         constant = self.config.online_rho if online else self.config.rho
-        rho = torch.full_like(batch.rewards[:, :1], constant)
+        rho = torch.full_like(data.value[:, :1], constant)
         if self.config.rho_rule == "critic-noise":
-            rho = rho * (1 + 2 * critic_noise(nets, batch)).unsqueeze(-1)
-        return rho
+            rho = rho * (1 + 2 * critic_noise(data)).unsqueeze(-1)
+        return rho.detach()
 
     def divergence(self, nets: Networks, decisions: Decisions, velocity: Tensor) -> Tensor:
         """D of the flow policy's velocities from the behaviour flow's. -> [S, T * B]."""
@@ -223,7 +241,7 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         loss: Tensor = likelihood.mean((1, 2)) / 2
         return loss
 
-    def flow_critic_loss(
+    def flow_targets(
         self,
         nets: Networks,
         decisions: Decisions,
@@ -231,38 +249,14 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         final_value: Tensor,
         rho: Tensor,
     ) -> Tensor:
-        """Regression on TD(λ) returns of the flow MDP. final_value: [S, B] -> [S]."""
+        """y_k, TD(λ) returns. [S, T * B], final_value [S, B], rho [S, 1] -> [S, T * B]."""
         steps, trace = self.config.flow_steps, self.config.td_lambda
         rewards = self.flow_rewards(batch_to_steps(divergence, steps), rho)
-        at = (decisions.flow_states, decisions.points, decisions.times)
-        values = batch_to_steps(nets.target.flow_critic(*at), steps) if trace < 1 else None
-        targets = steps_to_batch(flow_returns(rewards, final_value, values, trace))
-        loss: Tensor = (nets.flow_critic(*at) - targets).square().mean(-1)
-        return loss
-
-    def value_gradient(
-        self,
-        nets: Networks,
-        observations: Tensor,
-        decisions: Decisions,
-        reached: Tensor,
-        scale: Tensor,
-    ) -> Tensor:
-        """Of the flow value at the points reached; of the exact A after the last step."""
-        rolling = reached.shape[1] - observations.shape[1]  # decisions before the last
-
-        def value(points: Tensor) -> Tensor:
-            flow_value = nets.frozen.flow_critic(
-                decisions.flow_states[:, :rolling],
-                points[:, :rolling],
-                decisions.times[:, :rolling] + 1 / self.config.flow_steps,
-            )
-            last = scaled_advantage(nets, observations, points[:, rolling:], scale)
-            total: Tensor = flow_value.sum() + last.sum()
-            return total
-
-        gradient: Tensor = torch.func.grad(value)(reached)
-        return gradient
+        values = None
+        if trace < 1:
+            at = (decisions.flow_states, decisions.points, decisions.times)
+            values = batch_to_steps(nets.target.flow_critic(*at), steps)
+        return steps_to_batch(flow_returns(rewards, final_value, values, trace))
 
     # --- one step ---------------------------------------------------------------------------
 

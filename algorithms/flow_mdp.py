@@ -5,6 +5,7 @@ Shapes: `T` flow steps, `S` seeds, `B` states; the T decisions of B states form 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -70,6 +71,13 @@ def gradient_metrics(gradient: Tensor, velocity: Tensor, flow_steps: int) -> dic
         "policy/direction_cosine": (unit(gradient) * unit(velocity)).sum(-1).mean(-1),
         "policy/gradient_variance": deviation.square().sum(-1).mean((0, 2)),
     }
+
+
+def with_gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
+    """Values, each of its own point, and their gradients. [S, B, D] -> [S, B], fixed [S, B, D]."""
+    values, pullback = torch.func.vjp(function, at)[:2]
+    (gradient,) = pullback(torch.ones_like(values))
+    return values, gradient.detach()
 
 
 def unit(x: Tensor) -> Tensor:

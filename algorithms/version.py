@@ -1,3 +1,4 @@
-"""The engine's version: part of every run's hash. Raise it when an update's numbers change."""
+"""The engine's version: part of every run's hash. Raise it when an update's numbers
+change by more than rounding, which CPUs and libraries change as well."""
 
 ENGINE_VERSION = 1

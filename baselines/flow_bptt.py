@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
-from algorithms.critics import iql_critic_loss, scaled_advantage, value_scale
+from algorithms.critics import data_values, iql_critic_loss, scaled_advantage, value_scale
 from algorithms.flow import roll_out, sample, velocity_network
 from algorithms.flow_pretraining import FlowPolicyConfig, FlowPretraining
 
@@ -71,7 +71,7 @@ class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
         config = self.config
         observations = batch.observations[:, : config.rollout_states]
         x0 = noise["x0"][:, : config.rollout_states]
-        scale = value_scale(nets, batch, "advantage")
+        scale = value_scale(data_values(nets, batch), "advantage")
         rolled = roll_out(nets.policy, observations, x0, config.flow_steps, config.solver)
         divergence = sum(
             (nets.policy(observations, x, t) - nets.target.behavior(observations, x, t))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from algorithms.base import Algorithm
-from algorithms.critics import iql_critic_loss
+from algorithms.critics import data_values, iql_critic_loss
 from algorithms.flow_mdp import Decisions, gradient_metrics
 from tests.algorithms.flow_reference import leaves, start_noise
 from tests.algorithms.reference import closed_form, make_algorithm, random_batch, random_noise
@@ -130,12 +130,12 @@ def test_rho_grows_with_the_critics_disagreement_if_asked() -> None:
             "value": lambda s: torch.zeros(s.shape[:2]),
         }
     )
-    batch = random_batch(SEEDS, BATCH)
+    data = data_values(nets, random_batch(SEEDS, BATCH))
     constant: Any = make_algorithm("df-div", rho=0.3)
     grown: Any = make_algorithm("df-div", rho=0.3, rho_rule="critic-noise")
-    torch.testing.assert_close(constant.rho(nets, batch), torch.full((2, 1), 0.3))
+    torch.testing.assert_close(constant.rho(data), torch.full((2, 1), 0.3))
     expected = torch.full((2, 1), 0.3 * (1 + 2 * 2**0.5))
-    torch.testing.assert_close(grown.rho(nets, batch), expected)
+    torch.testing.assert_close(grown.rho(data), expected)
 
 
 @pytest.mark.parametrize("kind", ["advantage", "q", "none"])

@@ -32,21 +32,15 @@ def _decisions(algorithm: Any, batch: Batch) -> Decisions:
 
 
 def _targets(algorithm: Any, divergence: Tensor, final_value: Tensor) -> tuple[Tensor, Tensor]:
-    """What C = 0 is pulled to, by the slope of its squared error, and C̄ at every decision.
-
-    divergence: [T, S, B]. -> [T, S, B] each.
-    """
+    """The targets of every decision, and C̄ there. divergence: [T, S, B]. -> [T, S, B] each."""
     decisions = _decisions(algorithm, random_batch(SEEDS, BATCH))
-    prediction = torch.zeros(SEEDS, T * BATCH, requires_grad=True)
-    nets = closed_form({"flow_critic": lambda *_: prediction}, target={"flow_critic": _bootstrap})
+    nets = closed_form({}, target={"flow_critic": _bootstrap})
     flat = divergence.movedim(0, 1).flatten(1)
     rho = torch.full((SEEDS, 1), algorithm.config.rho)
-    algorithm.flow_critic_loss(nets, decisions, flat, final_value, rho).sum().backward()
-    at = (decisions.flow_states, decisions.points, decisions.times)
-    values = _bootstrap(*at).view(SEEDS, T, BATCH)
-    assert prediction.grad is not None
-    pull = prediction.grad * (T * BATCH / -2)  # of a mean of squares
-    return pull.view(SEEDS, T, BATCH).movedim(1, 0), values.movedim(1, 0)
+    targets = algorithm.flow_targets(nets, decisions, flat, final_value, rho)
+    values = _bootstrap(decisions.flow_states, decisions.points, decisions.times)
+    by_step = (x.view(SEEDS, T, BATCH).movedim(1, 0) for x in (targets, values))
+    return next(by_step), next(by_step)
 
 
 def _outcomes() -> tuple[Tensor, Tensor]:
@@ -104,15 +98,13 @@ def test_monte_carlo_returns_ask_no_critic(variant: str) -> None:
         raise AssertionError("a Monte-Carlo return has nothing to bootstrap from")
 
     algorithm: Any = make_algorithm(variant, flow_steps=T)
-    nets = closed_form(
-        {"flow_critic": lambda _s, x, _t: torch.zeros(x.shape[:2])}, target={"flow_critic": broken}
-    )
+    nets = closed_form({}, target={"flow_critic": broken})
     decisions = _decisions(algorithm, random_batch(SEEDS, BATCH))
     zeros = torch.zeros(SEEDS, T * BATCH)
-    loss = algorithm.flow_critic_loss(
+    targets = algorithm.flow_targets(
         nets, decisions, zeros, torch.full((SEEDS, BATCH), 3.0), torch.ones(SEEDS, 1)
     )
-    assert loss.tolist() == [9.0] * SEEDS
+    assert (targets == 3).all()
 
 
 @pytest.mark.parametrize("remembers", [False, True])
@@ -144,7 +136,7 @@ def test_the_previous_action_reaches_the_flow_critic_alone(remembers: bool) -> N
     for name in ("policy", "behavior", "critic", "value"):
         assert {inputs[0].shape[-1] for inputs in seen[name]} == {OBS_DIM}
     calls = seen["flow_critic"]
-    assert len(calls) == 3  # the bootstrap, the regression, and the value of the points reached
+    assert len(calls) == 2  # the regression, whose slopes the policy climbs, and the bootstrap
     for states, _, _ in calls:
         assert states.shape[-1] == OBS_DIM + ACTION_DIM * remembers
         for k in range(states.shape[1] // 3):
