@@ -24,7 +24,7 @@ from algorithms.flow_pretraining import FlowPolicyConfig, FlowPretraining
 class FlowBPTTConfig(FlowPolicyConfig):
     """Settings; the same names as Decision Flow's mean the same."""
 
-    rho: float = Field(0.3, ge=0)  # price of leaving the behaviour flow
+    rho: float = Field(1.0, ge=0)  # price of leaving the behaviour flow
     online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
     pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
     rollout_states: int = Field(64, ge=1)  # states a policy update rolls out
