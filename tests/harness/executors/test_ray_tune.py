@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UserError
 from harness.plan import Plan
 from harness.run import work
 from harness.suite import Resources
@@ -90,3 +91,13 @@ def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     wait(executor)
     assert plan.unfinished() == []
     assert evaluation_files(plan.directory) == here
+
+
+def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(
+    executor: RayExecutor, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    trials = trials_of(plan_of(algorithms={"bc": {}}))
+    with pytest.raises(UserError, match="there is none here"):
+        executor.start(trials, Resources(gpus_per_trial=1))
+    assert not pytest.importorskip("ray").is_initialized()
