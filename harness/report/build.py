@@ -26,7 +26,7 @@ from harness.report.online_figures import online_figures
 from harness.report.records import Records, read_records
 from harness.report.style import Drawing
 
-AVERAGES = "Averages, best first. Lines are 95% intervals, dots single seeds."
+AVERAGES = "Averages, best first. Lines are 95% intervals; dots, in panels of one task, seeds."
 CURVES = (
     "Learning curves: mean over seeds with its 95% band (Student's t, cut off at the panel's "
     "edge). A curve covers the cell's finished runs, or all of them if none has."
