@@ -104,9 +104,10 @@ def _annotate(axes: Axes, end: float, position: int, text: str) -> None:
 def _title(comparison: Comparison, group: Group) -> str:
     if len(group.tasks) == 1:
         return next(task.title for task in comparison.suite.tasks if task.id == group.tasks[0])
+    mark = comparison.scales.mark(group.tasks)
     if group == comparison.everything:
-        return group.name.capitalize()
-    return f"{group.name} ({len(group.tasks)} tasks)"
+        return f"{group.name.capitalize()}{mark}"
+    return f"{group.name}{mark} ({len(group.tasks)} tasks)"
 
 
 def _or_lowest(value: float | None) -> float:

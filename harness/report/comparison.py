@@ -13,6 +13,7 @@ from harness.errors import UserError, nearest
 from harness.report import stats
 from harness.report.gate import Gate, critic_gate
 from harness.report.records import Records
+from harness.report.scales import Scales
 from harness.report.suite_file import SuiteFile
 
 # Which of a run's evaluations make its score. `last` involves no selection by online returns.
@@ -75,6 +76,11 @@ class Comparison:
         for task in self.suite.tasks:
             members.setdefault(task.suite, []).append(task.id)
         return [Group(name, tuple(tasks)) for name, tasks in members.items()]
+
+    @cached_property
+    def scales(self) -> Scales:
+        """Which tasks' scores do not mean the same beside each other."""
+        return Scales(self.suite.tasks)
 
     @cached_property
     def everything(self) -> Group:

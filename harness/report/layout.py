@@ -58,30 +58,32 @@ def score_grids(comparison: Comparison) -> list[Grid]:
 
 
 def _tasks_by_algorithms(comparison: Comparison) -> Grid:
-    rows = []
+    rows, mark = [], comparison.scales.mark
     for family in comparison.families:
         for task in family.tasks:
-            rows.append(Row(task, _scores(comparison, task)))
+            rows.append(Row(f"{task}{mark([task])}", _scores(comparison, task)))
         if len(family.tasks) > 1:
-            rows.append(Row(f"Average ({family.name})", _averages(comparison, family), True))
+            name = f"Average ({family.name}){mark(family.tasks)}"
+            rows.append(Row(name, _averages(comparison, family), True))
     if len(comparison.families) > 1:
         everything = comparison.everything
-        rows.append(Row(f"Average ({everything.name})", _averages(comparison, everything), True))
+        name = f"Average ({everything.name}){mark(everything.tasks)}"
+        rows.append(Row(name, _averages(comparison, everything), True))
     return Grid("Normalized score", ("Task", *comparison.labels), tuple(rows))
 
 
 def algorithms_by_tasks(comparison: Comparison, max_columns: int) -> list[Grid]:
     """One or more grids a family, of at most `max_columns` tasks and the family's average."""
-    grids = []
+    grids, mark = [], comparison.scales.mark
     for family in comparison.families:
         count = len(family.tasks)
         per_grid = math.ceil(count / math.ceil(count / max_columns))
         for start in range(0, count, per_grid):
             tasks = family.tasks[start : start + per_grid]
-            names = [task.removeprefix(f"{family.name}/") for task in tasks]
+            names = [f"{task.removeprefix(f'{family.name}/')}{mark([task])}" for task in tasks]
             columns = [_scores(comparison, task) for task in tasks]
             if count > 1 and tasks[-1] == family.tasks[-1]:
-                names.append("Average")
+                names.append(f"Average{mark(family.tasks)}")
                 columns.append(_averages(comparison, family))
             lines = zip(comparison.labels, zip(*columns, strict=True), strict=True)
             rows = tuple(Row(label, cells) for label, cells in lines)
@@ -125,7 +127,8 @@ def summary_grid(comparison: Comparison) -> Grid:
         chance = stats.probability_of_improvement(strata[leader], scores)
         cells.append(Text(MISSING if label == leader else f"{chance:.2f}"))
         rows[index] = Row(label, tuple(cells))
-    title = f"Average over {comparison.everything.name}" if several else f"Summary of {tasks[0]}"
+    everything = f"{comparison.everything.name}{comparison.scales.mark(tasks)}"
+    title = f"Average over {everything}" if several else f"Summary of {tasks[0]}"
     return Grid(title, tuple(columns), tuple(rows))
 
 

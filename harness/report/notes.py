@@ -47,6 +47,7 @@ def write_notes(comparison: Comparison) -> Notes:
     """The notes of a comparison, in plain text."""
     suite = comparison.suite
     statistics: tuple[str, ...] = (_cells(comparison), _bold(suite), _intervals(comparison))
+    statistics += comparison.scales.notes()
     if any(task.suite == MULTIMODAL for task in suite.tasks):
         statistics += (GRID_NOTE,)
     if suite.online_steps:
