@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from algorithms import registry
+from harness.entry import Overrides
 from harness.errors import UserError
 from harness.problems import explain, unknown
-from harness.suite import Overrides, Suite
+from harness.suite import Suite
 from harness.sweep import Method
 from harness.tasks.spec import TaskSpec
 from harness.yaml_file import Document, KeyPath, Problem

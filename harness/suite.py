@@ -12,16 +12,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    JsonValue,
     ValidationError,
     field_validator,
 )
 
 from algorithms import registry
 from algorithms.action_selection import parse_action_selection
+from harness.entry import AlgorithmEntry, Overrides, Section
 from harness.errors import UserError, nearest
 from harness.figures import parse_figures
 from harness.problems import explain, unknown
@@ -33,7 +31,6 @@ from harness.yaml_file import Document, KeyPath, Problem, read_yaml
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
 SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
-Overrides = dict[str, JsonValue]
 
 
 def _selection(name: str) -> str:
@@ -41,21 +38,7 @@ def _selection(name: str) -> str:
     return name
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class AlgorithmEntry(_Section):
-    """One row of the comparison, or one a combination of the values in `sweep`."""
-
-    algorithm: str | None = None  # id in the registry; the label itself when left out
-    config: Overrides = {}
-    sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}  # field -> values
-    per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
-    tasks: list[str] = Field(["*"], min_length=1)  # patterns of the tasks it runs on
-
-
-class Training(_Section):
+class Training(Section):
     """The budget of every run."""
 
     steps: int = Field(ge=1)  # gradient steps on the data
@@ -65,17 +48,17 @@ class Training(_Section):
     compile: bool = True  # part of a run's identity: eager code rounds differently
 
 
-class EvaluationPlan(_Section):
+class EvaluationPlan(Section):
     """When policies are evaluated, and which evaluation a table reports."""
 
     every: int = Field(ge=1)  # gradient steps
     episodes: int = Field(ge=1)  # per seed and evaluation
     protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
     # More ways of acting, for those who can; measured after the last step, beside the scores.
-    action_selections: list[Annotated[str, AfterValidator(_selection)]] = []
+    action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
 
 
-class Resources(_Section):
+class Resources(Section):
     """What one trial gets. Never changes a number, but for `gpus_per_trial` = 0 or more."""
 
     cpus_per_trial: int = Field(1, ge=1)  # reserved cores; training itself uses one thread
@@ -83,20 +66,20 @@ class Resources(_Section):
     seeds_per_trial: int = Field(4, ge=1)  # seeds that train stacked in one process
 
 
-class Suite(_Section):
+class Suite(Section):
     """A comparison: every algorithm on every task with every seed."""
 
     name: SuiteName  # also the folder under results/
     title: str
     question: str  # what the comparison is to answer
     tasks: list[str | dict[str, Overrides]] = Field(min_length=1)  # id, or {id: options}
-    defaults: Overrides = {}  # config for every algorithm that has such a field
+    defaults: Overrides = Field({})  # config for every algorithm that has such a field
     algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
     seeds: int | list[int]  # a count, or the seeds themselves
     training: Training
     evaluation: EvaluationPlan
     resources: Resources = Resources()
-    figures: list[Overrides] = []  # what the report draws beside its own: `harness/figures.py`
+    figures: list[Overrides] = Field([])  # what the report draws more: `harness/figures.py`
 
     @field_validator("seeds")
     @classmethod

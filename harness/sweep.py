@@ -8,14 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
-from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from harness.entry import AlgorithmEntry
 from harness.yaml_file import Problem
-
-if TYPE_CHECKING:
-    from harness.suite import AlgorithmEntry
 
 MAX_LABEL = 150  # letters; labels are parts of folder names
 

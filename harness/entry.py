@@ -1,0 +1,25 @@
+"""An entry under a suite's `algorithms`, and what all sections of a suite file have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Overrides = dict[str, JsonValue]
+
+
+class Section(BaseModel):
+    """A part of a suite file: nothing unknown, nothing converted, nothing changed afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class AlgorithmEntry(Section):
+    """One row of the comparison, or one a combination of the values in `sweep`."""
+
+    algorithm: str | None = None  # id in the registry; the label itself when left out
+    config: Overrides = {}
+    sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}  # field -> values
+    per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
+    tasks: list[str] = Field(["*"], min_length=1)  # patterns of the tasks it runs on
