@@ -189,7 +189,8 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
             lambda x: nets.flow_critic(decisions.flow_states, x, decisions.times), decisions.points
         )
         # The decision at x_k reaches x_{k+1}, where the next one stands; the last reaches x_T.
-        gradient = torch.cat([slopes[:, len(few.rewards[0]) :], final_slope], 1)
+        states = few.rewards.shape[1]
+        gradient = torch.cat([slopes[:, states:], final_slope], 1)
 
         velocity = nets.policy(decisions.states, decisions.queries, decisions.query_times)
         divergence = self.divergence(nets, decisions, velocity)  # [S, T * B]
