@@ -47,7 +47,7 @@ def iql_critic_loss(
 
     V regresses, by expectile, on the smaller target Q of the data's action; Q regresses on
     r + γ V(s') with the V from before this update. Returns loss [S], metrics, and the advantage
-    of the data's actions, target Q − V, without gradient [S, B]. `data` is what `data_values` gives,
+    of the data's actions, target Q − V, without gradient [S, B]. `data`: what `data_values` gives,
     where it is at hand already.
     """
     q, value = data or data_values(nets, batch)
