@@ -18,7 +18,7 @@ from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
 from harness.report.records import Records
-from harness.report.style import CONTEXT, Line, by_score, lines, save, styled
+from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
 
 PANELS_PER_PAGE = 12
 COLUMNS = 3
@@ -147,13 +147,10 @@ def _legend(figure: Figure, comparison: Comparison, shown: dict[str, Line], besi
         Line2D([], [], color=line.colour, linestyle=line.dash, linewidth=line.width, label=label)
         for label, line in named.items()
     ]
-    columns = 1 if beside else min(len(handles), int(figure.get_figwidth() / 1.2))
-    legend = figure.legend(
-        handles=handles,
-        loc="outside right center" if beside else "outside lower center",
-        ncols=columns,
-        handlelength=2.4,
-    )
+    if beside:
+        legend = figure.legend(handles=handles, loc="outside right center", handlelength=2.4)
+    else:
+        legend = legend_below(figure, handles)
     for text in legend.get_texts():
         if text.get_text() in shown and shown[text.get_text()].emphasised:
             text.set_fontweight("bold")

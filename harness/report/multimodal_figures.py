@@ -22,7 +22,7 @@ from harness.report.divergence import frontier
 from harness.report.multimodal import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.notes import SMOKE
 from harness.report.records import Records
-from harness.report.style import CONTEXT, Line, by_score, lines, save, styled
+from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 
@@ -225,8 +225,7 @@ def _legend(
         Line2D([], [], color=line.colour, linestyle=line.dash, linewidth=line.width, label=label)
         for label, line in named.items()
     ]
-    columns = min(len(handles), int(figure.get_figwidth() / 1.2))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4)
+    legend_below(figure, handles)
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
 

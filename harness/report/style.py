@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.typing import RcKeyType
 from PIL import Image
 
@@ -111,6 +114,23 @@ def by_score(comparison: Comparison) -> list[str]:
         return sum(means) / len(means) if means else -math.inf
 
     return sorted(comparison.labels, key=mean, reverse=True)
+
+
+def legend_columns(legend: Sequence[Line2D], width: float) -> int:
+    """How many names stand side by side in `width` inches, bold ones too."""
+    longest = max(len(str(handle.get_label())) for handle in legend)
+    return max(1, min(len(legend), int(width / (0.55 + 0.068 * longest))))
+
+
+def legend_below(figure: Figure, legend: Sequence[Line2D]) -> Legend:
+    """A legend under a figure, which grows so that a long one takes nothing from its panels."""
+    columns = legend_columns(legend, figure.get_figwidth())
+    rows = math.ceil(len(legend) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, rows - 2))
+    handles = list(legend)
+    return figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4
+    )
 
 
 def styled() -> Any:

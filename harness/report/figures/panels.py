@@ -15,7 +15,16 @@ from pydantic import JsonValue
 
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
-from harness.report.style import COLOURS, CONTEXT, DASHES, Line, lines, save, styled
+from harness.report.style import (
+    COLOURS,
+    CONTEXT,
+    DASHES,
+    Line,
+    legend_columns,
+    lines,
+    save,
+    styled,
+)
 
 PANELS_PER_PAGE = 6
 WIDTHS = {1: 5.6, 2: 6.2, 3: 7.5}  # inches of a page, by panels side by side
@@ -56,7 +65,7 @@ def draw_pages(
                 figure.legend(
                     handles=list(legend),
                     loc="outside lower center",
-                    ncols=_legend_columns(legend, width),
+                    ncols=legend_columns(legend, width),
                     handlelength=2.4,
                 )
             if comparison.suite.smoke:
@@ -117,12 +126,7 @@ def count_of_seeds(counts: Iterable[int]) -> str:
     return f"{span} seed{'s' if high > 1 else ''}"
 
 
-def _legend_columns(legend: Sequence[Line2D], width: float) -> int:
-    longest = max(len(str(handle.get_label())) for handle in legend)
-    return max(1, min(len(legend), int(width / (0.55 + 0.062 * longest))))
-
-
 def _extra(legend: Sequence[Line2D], width: float) -> float:
     """Inches for the legend and the page's edge."""
-    rows = math.ceil(len(legend) / _legend_columns(legend, width)) if legend else 0
+    rows = math.ceil(len(legend) / legend_columns(legend, width)) if legend else 0
     return 0.15 + 0.17 * rows

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from harness.report import build_report
 from harness.report.comparison import compare
@@ -110,3 +112,12 @@ def test_pages_of_an_earlier_report_do_not_stay(make_suite: Callable[..., Any]) 
     (folder / "figures" / "curves-2.png").write_bytes(b"old")
     build_report(folder)
     assert not (folder / "figures" / "curves-2.png").exists()
+
+
+def test_long_names_stay_inside_the_picture(make_suite: Callable[..., Any], tmp_path: Path) -> None:
+    labels = [f"transport.path-spline-{i}" for i in range(9)]
+    records = read_records(make_suite(tasks=[TASK, "pointmaze/medium"], labels=labels).write())
+    picture = learning_curves(records, compare(records), tmp_path)[0]
+    pixels = np.asarray(Image.open(picture).convert("L"))
+    for edge in (pixels[:, :2], pixels[:, -2:]):
+        assert edge.min() > 250, "something is cut off"
