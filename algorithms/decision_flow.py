@@ -126,18 +126,17 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
             "flow_critic": Adam(config.flow_critic_learning_rate, cosine_decay=True),
         }
         self.targets |= {"policy": config.policy_ema}
-        trains, averaged = ["policy", "flow_critic"], ["policy"]
         if config.td_lambda < 1:  # Monte-Carlo returns ask no averaged critic
             self.targets |= {"flow_critic": config.tau}
-            averaged.append("flow_critic")
+        trains = ["policy", "flow_critic"]
         if config.divergence == "kl":
             self.networks["spread"] = velocity
             self.optimizers["spread"] = Adam(config.flow_critic_learning_rate, cosine_decay=True)
             trains.append("spread")
         if config.joint_critic:
             trains += ["critic", "value"]
-            averaged.append("critic")
-        improve = Phase(self.improvement_loss, tuple(trains), updates_targets=tuple(averaged))
+        averaged = tuple(name for name in trains if name in self.targets)
+        improve = Phase(self.improvement_loss, tuple(trains), updates_targets=averaged)
         share = 1 - config.pretrain_share - config.distill_share
         # Adds to the stages of pretraining.
         self.stages += (Stage((improve,), share, {"policy": "behavior"}),)
@@ -151,9 +150,9 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
     def online_phases(self) -> tuple[Phase, ...]:
         """Improvement at the price `online_rho`, with Q and V learning on; u_v stays."""
         spread = ("spread",) if self.config.divergence == "kl" else ()
-        averaged = ("policy", "critic", *(("flow_critic",) if self.config.td_lambda < 1 else ()))
-        loss = partial(self.improvement_loss, online=True)
         trains = ("policy", "flow_critic", "critic", "value", *spread)
+        averaged = tuple(name for name in trains if name in self.targets)
+        loss = partial(self.improvement_loss, online=True)
         return (Phase(loss, trains, updates_targets=averaged),)
 
     @abstractmethod
@@ -195,7 +194,7 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         velocity = nets.policy(decisions.states, decisions.queries, decisions.query_times)
         divergence = self.divergence(nets, decisions, velocity)  # [S, T * B]
         targets = self.flow_targets(nets, decisions, divergence.detach(), final_value, rho)
-        flow_critic_loss = (flow_values - targets.detach()).square().mean(-1)
+        flow_critic_loss = (flow_values - targets).square().mean(-1)
         gain = (velocity * self.ascent(gradient, velocity).detach()).sum(-1)
         policy_loss = (-gain + rho * divergence).mean(-1)
         metrics = {
@@ -221,7 +220,7 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         rho = torch.full_like(data.value[:, :1], constant)
         if self.config.rho_rule == "critic-noise":
             rho = rho * (1 + 2 * critic_noise(data)).unsqueeze(-1)
-        return rho.detach()
+        return rho
 
     def divergence(self, nets: Networks, decisions: Decisions, velocity: Tensor) -> Tensor:
         """D of the flow policy's velocities from the behaviour flow's. -> [S, T * B]."""
