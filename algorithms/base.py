@@ -1,7 +1,7 @@
 """What an algorithm is: a config, its networks, and its losses.
 
 No environment, file, logger or gradient step appears here or in any algorithm: the engine
-(`algorithms/engine.py`) owns gradients, optimisers, target networks, seeds and compilation.
+(`algorithms/engine/engine.py`) owns gradients, optimisers, target networks, seeds and compilation.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class AlgorithmInfo:
     """One row of `harness list algorithms`."""
 
     id: str
@@ -29,44 +29,44 @@ class Entry:
 
 
 _BUILT_IN = (
-    Entry(
+    AlgorithmInfo(
         "df-dir",
         "Direction-Oriented Decision Flow",
         "arXiv:2505.20350",
         "decision flow",
-        "algorithms.decision_flow:DirectionDecisionFlow",
+        "algorithms.decision_flow.decision_flow:DirectionDecisionFlow",
     ),
-    Entry(
+    AlgorithmInfo(
         "df-div",
         "Divergence-Oriented Decision Flow",
         "arXiv:2505.20350",
         "decision flow",
-        "algorithms.decision_flow:DivergenceDecisionFlow",
+        "algorithms.decision_flow.decision_flow:DivergenceDecisionFlow",
     ),
-    Entry(
+    AlgorithmInfo(
         "flow-bc",
         "Behaviour cloning with a flow policy",
         "arXiv:2210.02747",
         "flow",
-        "algorithms.flow_bc:FlowBC",
+        "baselines.flow_bc:FlowBC",
         trusts_critic=False,
     ),
-    Entry("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
-    Entry(
+    AlgorithmInfo("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
+    AlgorithmInfo(
         "ifql",
         "Best of N behaviour flow samples under IQL's critic",
         "arXiv:2502.02538",
         "flow",
         "baselines.ifql:IFQL",
     ),
-    Entry(
+    AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",
         "arXiv:2208.06193",
         "flow",
         "baselines.flow_bptt:FlowBPTT",
     ),
-    Entry(
+    AlgorithmInfo(
         "diffusion-bc",
         "Behaviour cloning with a diffusion policy",
         "arXiv:2208.06193",
@@ -74,32 +74,40 @@ _BUILT_IN = (
         "baselines.diffusion_bc:DiffusionBC",
         trusts_critic=False,
     ),
-    Entry(
+    AlgorithmInfo(
         "diffusion-ql",
         "Diffusion-QL",
         "arXiv:2208.06193",
         "diffusion",
         "baselines.diffusion_ql:DiffusionQL",
     ),
-    Entry("bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False),
-    Entry("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
-    Entry("iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"),
-    Entry("sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"),
+    AlgorithmInfo(
+        "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
+    ),
+    AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
+    AlgorithmInfo(
+        "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
+    ),
+    AlgorithmInfo(
+        "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
+    ),
 )
 
 
-def entries() -> dict[str, Entry]:
+def algorithms() -> dict[str, AlgorithmInfo]:
     """Every known algorithm by id: ours, then those of installed third-party packages."""
-    known = {entry.id: entry for entry in _BUILT_IN}
+    known = {algorithm.id: algorithm for algorithm in _BUILT_IN}
     for point in entry_points(group="harness.algorithms"):
         package = point.dist.name if point.dist else point.module
-        known.setdefault(point.name, Entry(point.name, point.name, "", package, point.value))
+        known.setdefault(
+            point.name, AlgorithmInfo(point.name, point.name, "", package, point.value)
+        )
     return known
 
 
 def load(algorithm_id: str) -> type[Algorithm[Any]]:
     """Import and return the algorithm's class. Raises KeyError for an unknown id."""
-    module, _, name = entries()[algorithm_id].target.partition(":")
+    module, _, name = algorithms()[algorithm_id].target.partition(":")
     cls: type[Algorithm[Any]] = getattr(importlib.import_module(module), name)
     return cls
 

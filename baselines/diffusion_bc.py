@@ -27,7 +27,7 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from baselines.diffusion import diffusion_loss, noise_network, sample, sampling_noise
+from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample, sampling_noise
 
 
 class DiffusionBCConfig(Config):

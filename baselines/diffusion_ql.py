@@ -36,9 +36,9 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.critics import mean_squared_error
+from algorithms.blocks.critics import mean_squared_error
+from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample, sampling_noise
 from algorithms.networks import MLP
-from baselines.diffusion import diffusion_loss, noise_network, sample, sampling_noise
 
 
 class DiffusionQLConfig(Config):

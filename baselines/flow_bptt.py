@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
-from algorithms.critics import data_values, iql_critic_loss, scaled_advantage, value_scale
-from algorithms.flow import roll_out, sample, velocity_network
-from algorithms.flow_pretraining import FlowPolicyConfig, FlowPretraining
+from algorithms.blocks.critics import data_values, iql_critic_loss, scaled_advantage, value_scale
+from algorithms.blocks.flow import roll_out, sample, velocity_network
+from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
 
 
 class FlowBPTTConfig(FlowPolicyConfig):

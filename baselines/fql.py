@@ -27,8 +27,8 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.critics import mean_squared_error
-from algorithms.flow import flow_matching_loss, sample, velocity_network
+from algorithms.blocks.critics import mean_squared_error
+from algorithms.blocks.flow import flow_matching_loss, sample, velocity_network
 from algorithms.networks import MLP
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Networks, Noise
-from algorithms.flow_pretraining import FlowPolicyConfig, FlowPretraining
+from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
 
 
 class IFQLConfig(FlowPolicyConfig):

@@ -26,7 +26,7 @@ from algorithms.base import (
     Phase,
     Stage,
 )
-from algorithms.critics import iql_critic_loss
+from algorithms.blocks.critics import iql_critic_loss
 from algorithms.networks import MLP, GaussianActor, gaussian_log_prob
 
 

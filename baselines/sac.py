@@ -37,7 +37,7 @@ from algorithms.base import (
     Phase,
     Stage,
 )
-from algorithms.critics import mean_squared_error
+from algorithms.blocks.critics import mean_squared_error
 from algorithms.networks import MLP, Params, gaussian_log_prob
 
 LOG_STD_RANGE = (-20.0, 2.0)

@@ -23,7 +23,7 @@ from algorithms.base import (
     Phase,
     Stage,
 )
-from algorithms.critics import mean_squared_error
+from algorithms.blocks.critics import mean_squared_error
 from algorithms.networks import MLP
 
 

@@ -42,17 +42,75 @@ def packages(path: Path) -> set[str]:
     return {module.partition(".")[0] for module in imports(path)}
 
 
+# Rooms in the order in which they may know each other: each only those before it.
+GROUND = ("harness.errors", "harness.files")
+ROOMS = (
+    "algorithms",
+    "algorithms.engine",
+    "algorithms.blocks",
+    "algorithms.decision_flow",
+    "baselines",
+    "harness.tasks",
+    "harness.rollouts",
+    "harness.data",
+    "harness.suite",
+    "harness.runs",
+    "harness.execution",
+    "harness.report",
+    "harness.docs",
+    "harness.bench",
+    "harness.commands",
+)
+
+
+def modules_of(path: Path) -> Iterator[str]:
+    """Every module of ours that a file imports, also for types alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = REPOSITORY / f"{node.module}.{alias.name}".replace(".", "/")
+                is_module = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+def room_of(module: str) -> str | None:
+    """The room a module is in; None for the ground and for other people's packages."""
+    if module in GROUND:
+        return None
+    rooms = [room for room in ROOMS if f"{module}.".startswith(f"{room}.")]
+    return max(rooms, key=len, default=None)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_knows_only_those_before_it(room: str) -> None:
+    folder = REPOSITORY / room.replace(".", "/")
+    below = [r for r in ROOMS if r.startswith(f"{room}.")]
+    files = [
+        path
+        for path in folder.rglob("*.py")
+        if not any((REPOSITORY / inner.replace(".", "/")) in path.parents for inner in below)
+    ]
+    assert files
+    for path in files:
+        for module in modules_of(path):
+            other = room_of(module)
+            if other is not None:
+                assert ROOMS.index(other) <= ROOMS.index(room), f"{path} imports {module}"
+
+
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
     [
         ("algorithms", {"harness", "baselines", "ray"} | SIMULATION | OUTPUT),
         ("baselines", {"harness", "ray"} | SIMULATION | OUTPUT),
+        ("harness/suite", {"torch", "ray", "baselines"} | SIMULATION | OUTPUT),
+        ("harness/runs", {"ray", "baselines"} | SIMULATION | OUTPUT),
         ("harness/report", {"torch", "ray", "algorithms", "baselines"} | SIMULATION),
         ("harness/tasks", {"torch", "ray", "algorithms", "baselines"}),
         ("harness/data", {"torch", "ray", "baselines"}),
     ],
 )
-def test_imports_point_one_way(folder: str, forbidden: set[str]) -> None:
+def test_rooms_stay_clear_of_what_is_not_theirs(folder: str, forbidden: set[str]) -> None:
     files = {*(REPOSITORY / folder).rglob("*.py")} - {REPOSITORY / CLOSED_FORM_NETWORK}
     assert files
     found = {str(path.relative_to(REPOSITORY)): packages(path) & forbidden for path in files}
@@ -60,8 +118,9 @@ def test_imports_point_one_way(folder: str, forbidden: set[str]) -> None:
 
 
 def test_the_harness_reaches_algorithms_through_the_registry() -> None:
-    allowed = {"registry", "base", "engine", "version", "transitions", "seeding", "precision"}
-    allowed |= {"action_selection"}
+    allowed = {"registry", "base", "action_selection", "networks"}
+    allowed |= {f"engine.{name}" for name in ("engine", "version", "transitions", "seeding")}
+    allowed |= {"engine.precision"}
     for path in (REPOSITORY / "harness").rglob("*.py"):
         for module in imports(path):
             package, _, name = module.partition(".")
@@ -91,7 +150,7 @@ def loaded_after(program: str) -> set[str]:
 def test_starting_is_light(arguments: str) -> None:
     program = (
         f"sys.argv = ['harness', *{arguments.split()!r}]\n"
-        "from harness.cli import main\n"
+        "from harness.commands.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code"
     )
@@ -99,12 +158,21 @@ def test_starting_is_light(arguments: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness", "harness.report", "harness.show", "harness.suite", "algorithms.registry"]
+    "module",
+    [
+        "harness",
+        "harness.report",
+        "harness.commands.report",
+        "harness.suite.schema",
+        "algorithms.registry",
+    ],
 )
 def test_importing_is_light(module: str) -> None:
     assert loaded_after(f"import {module}") == set()
 
 
 def test_the_local_executor_does_not_import_ray() -> None:
-    modules = "harness.run_suite, harness.executors.local, harness.executors.worker"
-    assert "ray" not in loaded_after(f"import {modules}, algorithms.engine, harness.evaluate")
+    modules = "harness.commands.run, harness.execution.local, harness.execution.worker"
+    assert "ray" not in loaded_after(
+        f"import {modules}, algorithms.engine.engine, harness.rollouts.evaluation"
+    )

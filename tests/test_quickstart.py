@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.suite import find_suite, load_suite
+from harness.suite.schema import find_suite, load_suite
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

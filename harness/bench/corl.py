@@ -16,7 +16,7 @@ from unittest.mock import MagicMock
 
 import torch
 
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
 from harness.errors import UserError
 
 

@@ -40,7 +40,7 @@ def start_up_seconds(*arguments: str) -> float:
 
 def evaluation_seconds() -> float:
     """Median time of one evaluation of DF-div: 10 UMaze episodes for each of 3 seeds."""
-    from harness.evaluate import Evaluator
+    from harness.rollouts.evaluation import Evaluator
     from harness.tasks import get_task
 
     evaluator = Evaluator(get_task("pointmaze/umaze"), range(3), 10)
@@ -87,9 +87,9 @@ def real_run() -> dict[str, float]:
 def _flow_policy(seeds: int) -> Callable[[np.ndarray], np.ndarray]:
     import torch
 
-    from algorithms.engine import Engine
+    from algorithms.engine.engine import Engine
+    from algorithms.engine.transitions import Transitions
     from algorithms.registry import resolve_config
-    from algorithms.transitions import Transitions
 
     torch.set_num_threads(1)
     rows = np.zeros((256, 2 * 4 + 2 + 3), np.float32)

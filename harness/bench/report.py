@@ -12,10 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from algorithms.precision import Precision
+from algorithms.engine.precision import Precision
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, measure
-from harness.provenance import core_count, cpu_model, package_versions
+from harness.runs.provenance import core_count, cpu_model, package_versions
 
 _SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 

@@ -78,8 +78,8 @@ def prepare(
 def verify(task: TaskSpec) -> list[str]:
     """What is wrong with the task's data on disk, a sentence each; empty when all is well.
 
-    Looks at bytes and at content (see `harness.data.verification`); repairs nothing.
+    Looks at bytes and at content (see `harness.data.checks.verification`); repairs nothing.
     """
-    from harness.data import verification
+    from harness.data.checks import verification
 
     return verification.verify(task)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
 from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
 from harness.data.minari_format import Digests
 from harness.data.recipe import recipe_of
@@ -20,7 +20,6 @@ from harness.data.store import (
     MANIFEST,
     DatasetFolder,
     appearing,
-    content_key,
     data_root,
     lock,
     make_command,
@@ -28,6 +27,7 @@ from harness.data.store import (
     write_errors_explained,
 )
 from harness.errors import UserError
+from harness.files import short_digest
 from harness.tasks.spec import TaskSpec
 
 _ROWS = "rows.npy"
@@ -52,7 +52,7 @@ class LoadedData:
 def cache_folder(task: TaskSpec) -> Path:
     """Where the task's rows are or will be; the dataset must exist."""
     arrays = DatasetFolder.of(task).manifest()["arrays"]
-    key = content_key(
+    key = short_digest(
         {
             "layout": _LAYOUT,
             "dataset": task.dataset.id,

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.data.cache import LoadedData
+from harness.data.checks.rewards import palm_term
 from harness.data.facts import RowFacts, facts_of, spread
 from harness.data.recipe import recipe_of
-from harness.data.reward_checks import palm_term
 from harness.data.store import DatasetFolder
 from harness.tasks.spec import TaskSpec
 

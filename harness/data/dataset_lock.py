@@ -8,12 +8,12 @@ with results or under version control.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from harness.data.store import data_root, lock, write_errors_explained
 from harness.errors import UserError
+from harness.files import write_json
 
 NAME = "datasets.lock.json"
 
@@ -35,9 +35,7 @@ def admit(dataset_id: str, arrays: dict[str, Any]) -> None:
             entries = _read()  # again: another process may have written meanwhile
             if problem := _difference(dataset_id, entries.setdefault(dataset_id, found), found):
                 raise UserError(problem)
-            partial = path.with_name(f".{NAME}.partial")
-            partial.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
-            os.replace(partial, path)
+            write_json(path, dict(sorted(entries.items())))
 
 
 def compare(dataset_id: str, arrays: dict[str, Any]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -59,16 +58,6 @@ class DatasetFolder:
 def make_command(task: TaskSpec, *, force: bool = False) -> str:
     """What to type to make (or remake) a task's dataset."""
     return f"python -m harness data make {task.dataset.id}{' --force' if force else ''}"
-
-
-def canonical_json(value: Any) -> str:
-    """One text for one value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def content_key(value: Any) -> str:
-    """16 hex digits that name a value made of plain data."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

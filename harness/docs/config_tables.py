@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from algorithms import registry
 from harness.errors import UserError
-from harness.problems import unknown
+from harness.suite.problems import unknown
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _TYPES = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
@@ -24,7 +24,7 @@ def config_tables(algorithm_id: str) -> str:
 
     Raises UserError for an unknown method.
     """
-    known = registry.entries()
+    known = registry.algorithms()
     if algorithm_id not in known:
         raise UserError(unknown("method", algorithm_id, known))
     return describe(registry.load(algorithm_id).Config)

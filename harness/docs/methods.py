@@ -14,7 +14,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 def methods_table(place: Place) -> str:
     """Id, title, paper and file of every method; the id links to its page, if it has one."""
     lines = ["| Method | Title | Paper | File |", "| --- | --- | --- | --- |"]
-    for entry in registry.entries().values():
+    for entry in registry.algorithms().values():
         module = entry.target.partition(":")[0]
         if module.partition(".")[0] not in _PACKAGES:
             continue

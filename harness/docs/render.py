@@ -21,7 +21,7 @@ from harness.docs.methods import methods_table
 from harness.docs.place import Place
 from harness.docs.results import suite_figure, suite_results
 from harness.errors import UserError
-from harness.problems import unknown
+from harness.suite.problems import unknown
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from harness.docs.place import Place
 from harness.errors import UserError
-from harness.figures import slug
-from harness.problems import unknown
 from harness.report.notes import SMOKE
-from harness.report.suite_file import SuiteFile
-from harness.results import read_json
+from harness.runs.folder import read_json
+from harness.runs.suite_file import SuiteFile
+from harness.suite.figures import slug
+from harness.suite.problems import unknown
 
 
 def suite_results(place: Place, suite: str, what: str = "table") -> str:

@@ -13,13 +13,13 @@ from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.gate import MARK, trusts
 from harness.report.layout import MISSING, Grid, Row, Text, points
-from harness.report.suite_file import SuiteFile
+from harness.runs.suite_file import SuiteFile
 
 
 def actions_note(suite: SuiteFile) -> str:
     """`Actions: noise-0 (…): iql; noise-1 (…): df-dir, df-div.`, or nothing if not recorded."""
     by_way: dict[str, dict[str, None]] = {}
-    for entry in suite.algorithms:
+    for entry in suite.rows:
         if entry.action_selection:
             by_way.setdefault(entry.action_selection, {})[entry.base] = None
     parts = [f"{way} ({describe(way)}): {', '.join(bases)}" for way, bases in by_way.items()]
@@ -57,7 +57,7 @@ def action_grids(comparison: Comparison) -> list[Grid]:
 
 def action_table(comparison: Comparison) -> pd.DataFrame:
     """One row a task, algorithm and way of acting: mean, std and 95% interval over seeds."""
-    entries = {entry.label: entry for entry in comparison.suite.algorithms}
+    entries = {entry.label: entry for entry in comparison.suite.rows}
     ways = ways_in_order(comparison.action_scores["actions"])
     measured = dict(list(comparison.action_scores.groupby(["task", "label", "actions"])["score"]))
     rows = []

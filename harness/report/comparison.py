@@ -14,7 +14,7 @@ from harness.report import stats
 from harness.report.gate import Gate, critic_gate
 from harness.report.records import Records
 from harness.report.scales import Scales
-from harness.report.suite_file import SuiteFile
+from harness.runs.suite_file import SuiteFile
 
 # Which of a run's evaluations make its score. `last` involves no selection by online returns.
 PROTOCOLS = {
@@ -67,7 +67,7 @@ class Comparison:
 
     @cached_property
     def labels(self) -> list[str]:
-        return [algorithm.label for algorithm in self.suite.algorithms]
+        return [algorithm.label for algorithm in self.suite.rows]
 
     @cached_property
     def families(self) -> list[Group]:
@@ -88,7 +88,7 @@ class Comparison:
 
     def applies(self, label: str, tasks: Sequence[str]) -> bool:
         """Whether the suite has the label run on all of the tasks."""
-        entry = next(entry for entry in self.suite.algorithms if entry.label == label)
+        entry = next(entry for entry in self.suite.rows if entry.label == label)
         return all(entry.runs_on(task) for task in tasks)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[stats.Scores] | None:
@@ -124,7 +124,7 @@ def compare(records: Records) -> Comparison:
     """Score every run by the suite's protocol. Raises UserError for an unknown protocol."""
     suite = records.suite
     planned = records.runs[["task", "label", "seed", "state"]]
-    own_way = {entry.label: entry.action_selection for entry in suite.algorithms}
+    own_way = {entry.label: entry.action_selection for entry in suite.rows}
     planned.insert(3, "actions", planned["label"].map(own_way))
     episodes = pd.concat([records.evaluations, records.other_actions])
     measured = final_scores(episodes, suite.evaluation.protocol)
@@ -134,7 +134,7 @@ def compare(records: Records) -> Comparison:
     scores = planned.merge(action_scores, how="left", on=[*run, "actions"])
     cells = {}
     for task in suite.tasks:
-        for algorithm in suite.algorithms:
+        for algorithm in suite.rows:
             runs = scores[(scores["task"] == task.id) & (scores["label"] == algorithm.label)]
             cells[task.id, algorithm.label] = Cell(
                 scores=runs["score"].dropna().to_numpy(np.float64),

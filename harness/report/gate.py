@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness.report.suite_file import AlgorithmEntry, SuiteFile
+from harness.runs.suite_file import RowInfo, SuiteFile
 
 PROBE = "ifql"  # id of the algorithm whose runs are the gate
 CLONING, PICKING = "noise-1", "best-of-4"
@@ -79,7 +79,7 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
         cell = (task, label)
         return _Level(levels.get(cell, math.nan), ceilings.get(cell, HIGHEST))
 
-    probes = [entry for entry in suite.algorithms if entry.id == PROBE and entry.learns_critic]
+    probes = [entry for entry in suite.rows if entry.id == PROBE and entry.learns_critic]
     verdicts, marked = {}, set()
     for task in suite.tasks:
         probe = next((entry.label for entry in probes if entry.runs_on(task.id)), None)
@@ -91,7 +91,7 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
             level_of(task.id, probe),
         )
         verdicts[task.id] = verdict
-        for entry in suite.algorithms:
+        for entry in suite.rows:
             off = level_of(task.id, entry.label).is_off
             suspect = verdict.usable is False or (verdict.usable is True and off)
             if suspect and entry.learns_critic and entry.runs_on(task.id):
@@ -99,7 +99,7 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
     return Gate(verdicts, frozenset(marked))
 
 
-def trusts(entry: AlgorithmEntry, actions: str) -> bool:
+def trusts(entry: RowInfo, actions: str) -> bool:
     """Whether the algorithm, acting that way, trusts a critic that it learned."""
     only_clones = entry.id == PROBE and not actions.startswith("best-of")
     return entry.learns_critic and not only_clones

@@ -54,7 +54,7 @@ def page(
         fold_runs=len(runs) > ALL_RUNS_SHOWN,
         algorithms=[
             {"entry": entry, "settings": _settings(records, entry.label)}
-            for entry in records.suite.algorithms
+            for entry in records.suite.rows
         ],
         tasks=[
             {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}

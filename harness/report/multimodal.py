@@ -109,7 +109,7 @@ def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
 
     `found` are the `policy_numbers` of the records; tasks without any are left out.
     """
-    order = [entry.label for entry in records.suite.algorithms]
+    order = [entry.label for entry in records.suite.rows]
     grids = []
     for task in modal_tasks(records):
         mine = found[found["task"] == task.id]

@@ -45,7 +45,7 @@ def mode_figures(
     against KL; `landings-…`: where actions land, a file for every task in two dimensions. All of
     them show the methods' own ways of acting. `numbers` are the `policy_numbers` of the records.
     """
-    own = {entry.label: entry.action_selection for entry in comparison.suite.algorithms}
+    own = {entry.label: entry.action_selection for entry in comparison.suite.rows}
     numbers = numbers[numbers["actions"] == numbers["label"].map(own)]
     if numbers.empty:
         return []

@@ -13,7 +13,7 @@ from harness.report.comparison import PROTOCOLS, Comparison
 from harness.report.multimodal import GRID_NOTE
 from harness.report.multimodal import SUITE as MULTIMODAL
 from harness.report.online import NOTE as REGRET_NOTE
-from harness.report.suite_file import SuiteFile
+from harness.runs.suite_file import SuiteFile
 from harness.tasks.spec import TaskSpec
 
 _ORIGINS = {
@@ -53,7 +53,7 @@ def write_notes(comparison: Comparison) -> Notes:
     if suite.online_steps:
         statistics += (REGRET_NOTE,)
     tasks = (*(_task(task) for task in suite.tasks), *_semantics(suite))
-    gate = comparison.gate.notes() if any(e.learns_critic for e in suite.algorithms) else ()
+    gate = comparison.gate.notes() if any(e.learns_critic for e in suite.rows) else ()
     return Notes(suite.smoke, _protocol(suite), actions_note(suite), gate, statistics, tasks)
 
 

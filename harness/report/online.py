@@ -45,7 +45,7 @@ def online_numbers(records: Records) -> pd.DataFrame:
 
 def online_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
     """A grid a task, methods by the keys of `COLUMNS`; `found` are the records' numbers."""
-    labels = [entry.label for entry in records.suite.algorithms]
+    labels = [entry.label for entry in records.suite.rows]
     grids = []
     for task in records.suite.tasks:
         runs = {

@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from harness.archive import read_file
 from harness.errors import UserError
-from harness.report.suite_file import PlannedRun, SuiteFile
+from harness.runs.archive import read_file
+from harness.runs.suite_file import PlannedRun, SuiteFile
 
 # Columns that a file must have, by its name; `actions` is not among them, as older files lack it.
 _COLUMNS = {
@@ -72,7 +72,7 @@ class Records:
 def read_records(folder: Path) -> Records:
     """Read one suite's folder. Raises UserError if it or its `suite.json` cannot be used."""
     suite = _read_suite(folder)
-    own_way = {entry.label: entry.action_selection for entry in suite.algorithms}
+    own_way = {entry.label: entry.action_selection for entry in suite.rows}
     rows: list[dict[str, Any]] = []
     found = _Found()
     for run in suite.runs:

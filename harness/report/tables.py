@@ -98,7 +98,7 @@ def latex(title: str, grids: list[Grid], notes: Notes) -> str:
 def table_csv(comparison: Comparison) -> pd.DataFrame:
     """One row a task (or average) and algorithm, numbers in full precision, for other programs."""
     rows: list[dict[str, Any]] = []
-    own_way = {entry.label: entry.action_selection for entry in comparison.suite.algorithms}
+    own_way = {entry.label: entry.action_selection for entry in comparison.suite.rows}
     for task in comparison.tasks:
         best = comparison.best([task])
         for label in comparison.labels:
@@ -148,7 +148,7 @@ def escape_latex(text: str) -> str:
 
 def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | None:
     """False where the label trusts an unusable critic; None where nothing was to be judged."""
-    entry = next(e for e in comparison.suite.algorithms if e.label == label)
+    entry = next(e for e in comparison.suite.rows if e.label == label)
     verdicts = [comparison.gate.verdicts[task].usable for task in tasks]
     if None in verdicts or not entry.learns_critic or not comparison.applies(label, tasks):
         return None

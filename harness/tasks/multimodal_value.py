@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.seeding import derive_seed
+from algorithms.engine.seeding import derive_seed
 from harness.tasks.multimodal import corruption
 from harness.tasks.multimodal_geometry import ActionModes, observations_of, turned
 from harness.tasks.spec import TaskSpec

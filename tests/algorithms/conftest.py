@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 
 

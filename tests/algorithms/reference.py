@@ -19,7 +19,7 @@ from algorithms.base import (
     Normal,
     Phase,
 )
-from algorithms.engine import Engine
+from algorithms.engine.engine import Engine
 from algorithms.networks import MLP, Params
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 

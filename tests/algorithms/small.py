@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from algorithms import registry
-from algorithms.engine import Engine
+from algorithms.engine.engine import Engine
+from algorithms.engine.transitions import Transitions
 from algorithms.networks import Network
 from algorithms.registry import resolve_config
-from algorithms.transitions import Transitions
 
 OBS_DIM, ACTION_DIM = 3, 2
 
@@ -45,7 +45,7 @@ def make_engine(
 
 
 def every_algorithm() -> list[str]:
-    return list(registry.entries())
+    return list(registry.algorithms())
 
 
 def states_equal(a: dict[str, Any], b: dict[str, Any]) -> bool:

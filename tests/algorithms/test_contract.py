@@ -15,9 +15,9 @@ import torch
 
 from algorithms import registry
 from algorithms.base import Config, Networks
-from algorithms.engine import Engine
+from algorithms.engine.engine import Engine
+from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
-from algorithms.transitions import Transitions
 from tests.algorithms.small import (
     ACTION_DIM,
     OBS_DIM,
@@ -196,7 +196,7 @@ def test_compiled_same_seed_same_bits_in_a_second_process_and_any_slot(
     np.savez(tmp_path / "state.npz", **first)
     code = (
         "import sys, numpy as np\n"
-        "from algorithms.transitions import Transitions\n"
+        "from algorithms.engine.transitions import Transitions\n"
         "from tests.algorithms.small import make_engine\n"
         "rows = np.load(sys.argv[2])\n"
         f"e = make_engine(sys.argv[1], Transitions(rows, {OBS_DIM}, {ACTION_DIM}), (3, 4),"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.engine import Engine
-from algorithms.transitions import Transitions
+from algorithms.engine.engine import Engine
+from algorithms.engine.transitions import Transitions
 
 POOR, GOOD = np.array([[-0.7, 0.7], [0.7, -0.7]])  # they pay 0 and 1
 STD = 0.1

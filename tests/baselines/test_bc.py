@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from algorithms.base import Batch
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,

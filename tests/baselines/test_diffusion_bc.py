@@ -7,7 +7,8 @@ import math
 
 import torch
 
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
+from tests.algorithms.blocks.test_diffusion import embedding, marginals
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
@@ -21,7 +22,6 @@ from tests.algorithms.reference import (
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import GOOD, POOR, STD, share_near, two_modes
-from tests.baselines.test_diffusion import embedding, marginals
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
+from tests.algorithms.blocks.test_diffusion import betas, embedding, marginals
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
@@ -24,7 +25,6 @@ from tests.algorithms.reference import (
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
-from tests.baselines.test_diffusion import betas, embedding, marginals
 
 K, ACT = 3, 2
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.flow import Solver
+from algorithms.blocks.flow import Solver
 from tests.algorithms.flow_reference import (
     leaves,
     on_a_quadratic,

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F  # noqa: N812
 
-from algorithms.engine import Engine
+from algorithms.engine.engine import Engine
+from algorithms.engine.transitions import Transitions
 from algorithms.networks import MLP
-from algorithms.transitions import Transitions
 from baselines.sac import squashed_sample
 from tests.algorithms.reference import (
     assert_same_weights,

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.plan import Plan, make_plan
-from harness.trial import Trial, group
+from harness.execution.plan import Plan
+from harness.execution.prepare import prepare
+from harness.runs.trial import Trial, group
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY_TASK = {"pointmaze/umaze": {"transitions": 2000}}
@@ -73,7 +74,7 @@ def plan_of(
 
     def plan(options: dict[str, Any] | None = None, **changes: Any) -> Plan:
         path = write_suite(**changes)
-        return make_plan(path, tmp_path / "results", lambda *_: None, **options or {})
+        return prepare(path, tmp_path / "results", lambda *_: None, **options or {})
 
     return plan
 

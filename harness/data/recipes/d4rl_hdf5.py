@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from harness.data import d4rl_source
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.d4rl_episodes import Episodes, stitch
 from harness.data.recipes.d4rl_steps import read_steps
+from harness.data.sources import d4rl as d4rl_source
 from harness.errors import UserError
 from harness.tasks.environment import make, make_unwrapped
 from harness.tasks.reward_sign import D4RL_SIGN, recorded_sign, with_d4rl_sign

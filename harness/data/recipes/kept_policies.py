@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.data.recipes.policy_files import load_policy, policy_environment
 from harness.data.store import data_root, write_errors_explained
 from harness.errors import UserError
-from harness.results import write_bytes
+from harness.files import write_bytes
 from harness.tasks import get_task, make_environment
 from harness.tasks.rollouts import ENVIRONMENTS, is_policy_name, rollout_id
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.data import minari_format
-from harness.data.download_lock import sha256_of
 from harness.data.local_files import local_file
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
+from harness.data.sources.download_lock import sha256_of
 from harness.errors import UserError
 from harness.tasks.d4rl_rules import PEN_DROP, corrected_rewards, pen_dropped
 from harness.tasks.environment import make_unwrapped

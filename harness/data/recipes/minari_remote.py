@@ -10,11 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from harness.data import download_lock, minari_download
 from harness.data.minari_format import DATA_FILE, EpisodeArrays
-from harness.data.minari_roots import PublicDataset, check_version, download_root, find, user_root
 from harness.data.recipe import whole_episodes
 from harness.data.recipes.minari_import import MinariImport, datasets_of, metadata_of
+from harness.data.sources import download_lock, minari_download
+from harness.data.sources.minari_roots import (
+    PublicDataset,
+    check_version,
+    download_root,
+    find,
+    user_root,
+)
 from harness.errors import UserError
 from harness.tasks.reward_sign import D4RL_SIGN, recorded_sign, with_d4rl_sign
 from harness.tasks.spec import TaskSpec

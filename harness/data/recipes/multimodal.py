@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from pydantic import JsonValue
 
-from algorithms.seeding import derive_seed
-from algorithms.transitions import Transitions
+from algorithms.engine.seeding import derive_seed
+from algorithms.engine.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe
 from harness.tasks.environment import make_unwrapped

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.data.local_files import local_file
 from harness.errors import UserError
-from harness.results import write_bytes
+from harness.files import write_bytes
 
 FORMAT = "mlp-policy-1"
 TIME_SCALE = 1000  # steps in which the time that a policy sees goes from 1 to 0

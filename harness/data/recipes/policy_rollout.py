@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from algorithms.seeding import derive_seed
-from algorithms.transitions import Transitions
+from algorithms.engine.seeding import derive_seed
+from algorithms.engine.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.parallel import in_order
 from harness.data.recipe import Origin, Recipe, whole_episodes

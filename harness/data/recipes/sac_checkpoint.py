@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from algorithms.transitions import Transitions, row_width
+from algorithms.engine.transitions import Transitions, row_width
 from harness.errors import UserError
-from harness.results import write_bytes
+from harness.files import write_bytes
 
 STATE, REPLAY, CURVE = "state.safetensors", "replay.f32", "curve.csv"
 SeedState = dict[str, NDArray[Any]]

@@ -24,24 +24,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import JsonValue
 
+from algorithms.engine.seeding import derive_seed
+from algorithms.engine.transitions import Transitions
+from algorithms.engine.version import ENGINE_VERSION
 from algorithms.registry import resolve_config
-from algorithms.seeding import derive_seed
-from algorithms.transitions import Transitions
-from algorithms.version import ENGINE_VERSION
 from harness.data.datasets import Progress
 from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation
 from harness.data.recipes.sac_policy import save_sac_policy
-from harness.data.store import content_key, data_root, lock, write_errors_explained
-from harness.engines import make_online_engine
+from harness.data.store import data_root, lock, write_errors_explained
 from harness.errors import UserError
-from harness.evaluate import Evaluator, Rollout
-from harness.online import OnlineTraining
-from harness.results import write_json
+from harness.files import short_digest, write_json
+from harness.rollouts.evaluation import Evaluator, Rollout
+from harness.rollouts.interaction import OnlineTraining, make_online_engine
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from algorithms.engine import Engine
+    from algorithms.engine.engine import Engine
 
 ACTING = "noise-1"  # the stochastic policy, which D4RL's data were made with
 CHECKPOINT_SECONDS = 60.0  # about the most that a killed training loses
@@ -78,7 +77,7 @@ class SACTraining:
             "evaluation_episodes": self._episodes,
             "engine_version": ENGINE_VERSION,
         }
-        self.key = content_key(self._what)
+        self.key = short_digest(self._what)
         self.folder = data_root() / "training" / self.key
 
     def medium(self, report: Progress) -> Evaluation:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from algorithms.seeding import derive_seed
+from algorithms.engine.seeding import derive_seed
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe
 from harness.tasks.environment import make, make_unwrapped

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.figures import Heatmap, Metrics, Table, Trend
 from harness.report.comparison import Comparison
 from harness.report.figures.heatmap import draw_heatmap
 from harness.report.figures.metrics import draw_metrics
 from harness.report.figures.trend import draw_trend
 from harness.report.records import Records
 from harness.report.style import Drawing
+from harness.suite.figures import Heatmap, Metrics, Table, Trend
 
 __all__ = ["draw_requested", "requested_tables"]
 

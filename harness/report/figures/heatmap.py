@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from harness.figures import Heatmap
 from harness.report.comparison import Comparison
 from harness.report.figures.panels import (
     are_numbers,
@@ -27,7 +26,8 @@ from harness.report.figures.quantities import axis_label, own_actions, quantity,
 from harness.report.layout import MISSING
 from harness.report.records import Records
 from harness.report.style import Drawing
-from harness.report.suite_file import AlgorithmEntry
+from harness.runs.suite_file import RowInfo
+from harness.suite.figures import Heatmap
 
 TITLE_WIDTH = 34  # characters
 LABEL_WIDTH = 12  # characters
@@ -95,9 +95,9 @@ def _limits(panels: Sequence[_Panel]) -> dict[str, tuple[float, float]]:
 
 def _panels(figure: Heatmap, records: Records, means: Mapping[Any, float]) -> list[_Panel]:
     """Panels in the suite's order, for entries that sweep both fields."""
-    entries: dict[tuple[str, str], list[AlgorithmEntry]] = {}
+    entries: dict[tuple[str, str], list[RowInfo]] = {}
     for task in filter(lambda task: figure.shows_task(task.id), records.suite.tasks):
-        for entry in records.suite.algorithms:
+        for entry in records.suite.rows:
             swept = {figure.x, figure.y} <= entry.variant.keys()
             shown_row = figure.shows_row(entry.label, entry.base)
             if swept and shown_row and entry.runs_on(task.id):

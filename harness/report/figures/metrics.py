@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.figures import Metrics, slug
 from harness.report.comparison import Comparison
 from harness.report.curves import thousands
 from harness.report.figures.panels import count_of_seeds, draw_pages, line_styles
 from harness.report.figures.quantities import finished, shown
 from harness.report.records import Records
 from harness.report.style import Drawing, Line
+from harness.suite.figures import Metrics, slug
 
 
 def draw_metrics(

@@ -10,14 +10,14 @@ from itertools import product
 import numpy as np
 from pydantic import JsonValue
 
-from harness.figures import Trend, task_options
 from harness.report import stats
 from harness.report.actions import ways_in_order
 from harness.report.comparison import Comparison
 from harness.report.figures.panels import in_words
 from harness.report.figures.quantities import own_actions, quantity, shown
 from harness.report.records import Records
-from harness.report.suite_file import AlgorithmEntry
+from harness.runs.suite_file import RowInfo
+from harness.suite.figures import Trend, task_options
 from harness.tasks.spec import TaskSpec
 
 
@@ -45,10 +45,10 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
     latencies = quantity(records, comparison, "latency").groupby(cell)["value"].mean().to_dict()
     found = dict(list(table.groupby(cell)["value"]))
     ways = ways_in_order(table["actions"])
-    swept = {field for entry in records.suite.algorithms for field in entry.variant}
+    swept = {field for entry in records.suite.rows for field in entry.variant}
     panels = _panels(figure, [t for t in records.suite.tasks if figure.shows_task(t.id)])
     points = []
-    for task, entry, way in product(records.suite.tasks, records.suite.algorithms, ways):
+    for task, entry, way in product(records.suite.tasks, records.suite.rows, ways):
         key = (task.id, entry.label, way)
         place = {"latency": latencies[key]} if key in latencies else {}
         place |= {f"task:{name}": value for name, value in task_options(task).items()}
@@ -73,7 +73,7 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
     return points
 
 
-def _line(figure: Trend, entry: AlgorithmEntry, actions: str) -> str:
+def _line(figure: Trend, entry: RowInfo, actions: str) -> str:
     """The name of a line. Against latency the rows of an entry share one, otherwise not."""
     keep = {figure.group} if figure.x == "latency" else entry.variant.keys() - {figure.x}
     rest = {field: value for field, value in entry.variant.items() if field in keep}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.figures import Heatmap, Metrics, Table, Trend
 from harness.report.comparison import Comparison
 from harness.report.records import Records
+from harness.suite.figures import Heatmap, Metrics, Table, Trend
 
 RUN = ["task", "label", "seed"]
 
@@ -27,7 +27,7 @@ def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFram
     if kind == "measure":
         rows = finished(records, records.measures)
         return _by_run(_last_step(rows[rows["name"] == what]), "value", "mean")
-    own_way = {entry.label: entry.action_selection for entry in records.suite.algorithms}
+    own_way = {entry.label: entry.action_selection for entry in records.suite.rows}
     rows = finished(records, records.metrics)
     rows = _last_step(rows[rows["name"] == what])
     return _by_run(rows.assign(actions=rows["label"].map(own_way)), "value", "mean")
@@ -49,7 +49,7 @@ def axis_label(name: str) -> str:
 
 def own_actions(records: Records, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the algorithms' own ways of acting."""
-    own_way = {entry.label: entry.action_selection for entry in records.suite.algorithms}
+    own_way = {entry.label: entry.action_selection for entry in records.suite.rows}
     return table[table["actions"] == table["label"].map(own_way)]
 
 
@@ -57,7 +57,7 @@ def shown(
     figure: Heatmap | Trend | Metrics | Table, records: Records, table: pd.DataFrame
 ) -> pd.DataFrame:
     """The rows of the entries and tasks that a figure is about."""
-    bases = {entry.label: entry.base for entry in records.suite.algorithms}
+    bases = {entry.label: entry.base for entry in records.suite.rows}
     keep = [
         figure.shows_row(label, bases[label]) and figure.shows_task(task)
         for label, task in zip(table["label"], table["task"], strict=True)

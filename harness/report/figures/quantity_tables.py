@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.figures import Table
 from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.figures.quantities import axis_label, own_actions, quantity, shown
 from harness.report.layout import MISSING, Grid, Row, Text, points
 from harness.report.records import Records
+from harness.suite.figures import Table
 
 
 def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd
         table = own_actions(records, quantity(records, comparison, name))
         for (task, label), values in shown(figure, records, table).groupby(["task", "label"]):
             measured[task, label, name] = values["value"].to_numpy(np.float64)
-    entries = {entry.label: entry for entry in records.suite.algorithms}
+    entries = {entry.label: entry for entry in records.suite.rows}
     rows = [
         {
             "task": task,

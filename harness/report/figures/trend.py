@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import offset_copy
 
-from harness.figures import Trend
 from harness.report.comparison import Comparison
 from harness.report.figures.panels import (
     MARKERS,
@@ -30,6 +29,7 @@ from harness.report.figures.points import Point, trend_points
 from harness.report.figures.quantities import axis_label
 from harness.report.records import Records
 from harness.report.style import Drawing, Line
+from harness.suite.figures import Trend
 
 TITLE_WIDTH = 30  # characters
 MOST_TICKS = 8  # one a value

@@ -13,13 +13,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from harness import data, evaluate, online
+from harness import data
 from harness.data.recipes import sac_training
 from harness.data.recipes.policy_files import load_policy, policy_environment
 from harness.data.recipes.sac_checkpoint import Checkpoint, Evaluation
 from harness.data.recipes.sac_training import SACTraining
-from harness.engines import make_online_engine
 from harness.errors import UserError
+from harness.rollouts import evaluation as evaluate
+from harness.rollouts import interaction as online
+from harness.rollouts.interaction import make_online_engine
 from harness.tasks import ReferenceScores, TaskSpec, get_task, task_ids, task_of_dataset
 
 TINY = {

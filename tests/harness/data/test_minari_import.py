@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from algorithms.transitions import Transitions
+from algorithms.engine.transitions import Transitions
 from harness import data
 from harness.data import minari_format
 from harness.errors import UserError

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import shortest_path as scipy_shortest_paths
 from harness.data.recipes import pointmaze
 from harness.data.recipes.point_physics import PointPhysics
 from harness.data.recipes.waypoints import WaypointController, shortest_path
-from harness.evaluate import Evaluator
+from harness.rollouts.evaluation import Evaluator
 from harness.tasks import get_task
 from harness.tasks.mazes import MAZES
 

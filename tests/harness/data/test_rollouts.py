@@ -16,12 +16,12 @@ from harness.data.recipes.kept_policies import keep_policy
 from harness.data.recipes.policy_files import load_policy
 from harness.data.recipes.policy_rollout import Behavior
 from harness.errors import UserError
-from harness.plan import Plan
-from harness.run import work
+from harness.execution.plan import Plan
+from harness.execution.work import work
 from harness.tasks import get_task, task_ids, task_of_dataset
 from harness.tasks.rollouts import rollout_id
+from tests.harness.data.test_commands import run
 from tests.harness.conftest import trials_of
-from tests.harness.data.test_data_cli import run
 from tests.harness.data.test_policy_rollout import SHARED, write_policy
 
 

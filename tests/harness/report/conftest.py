@@ -114,7 +114,7 @@ class SuiteBuilder:
             "question": "Does Decision Flow beat cloning & offline RL <on mazes>?",
             "command": f"python -m harness run suites/{self.name}.yaml",
             "tasks": [self.task(task).model_dump(mode="json") for task in self.tasks],
-            "algorithms": algorithms,
+            "rows": algorithms,
             "figures": self.figures,
             "seeds": self.seeds,
             "steps": self.steps,

@@ -60,8 +60,8 @@ def records(make_suite: Callable[..., Any]) -> Records:
     folder = suite.write()
     content = json.loads((folder / "suite.json").read_text())
     content["tasks"] = [get_task(task).model_dump(mode="json") for task in TASKS]
-    ways = [{"action_selection": "noise-1"} | entry for entry in content["algorithms"]]
-    content["algorithms"] = ways
+    ways = [{"action_selection": "noise-1"} | entry for entry in content["rows"]]
+    content["rows"] = ways
     (folder / "suite.json").write_text(json.dumps(content))
     for task in TASKS:
         for label, policy in POLICIES.items():

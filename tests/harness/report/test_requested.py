@@ -11,7 +11,6 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats as reference
 
-from harness.figures import Table, Trend
 from harness.report import build_report
 from harness.report.comparison import compare
 from harness.report.figures.heatmap import draw_heatmap
@@ -19,7 +18,8 @@ from harness.report.figures.points import trend_points
 from harness.report.figures.quantities import quantity
 from harness.report.figures.quantity_tables import table_grids
 from harness.report.records import Records, read_records
-from harness.sweep import label_of
+from harness.suite.figures import Table, Trend
+from harness.suite.rows import label_of
 from harness.tasks import get_task
 
 TASK = "pointmaze/umaze"

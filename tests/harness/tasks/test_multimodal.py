@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, multivariate_normal
 
 from harness.errors import UserError
-from harness.evaluate import Evaluator
+from harness.rollouts.evaluation import Evaluator
 from harness.tasks import get_task, make_environment, task_of_dataset
 from harness.tasks.multimodal import task_ids
 from harness.tasks.multimodal_geometry import (

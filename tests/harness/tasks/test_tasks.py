@@ -167,7 +167,9 @@ def test_no_model_files_are_left_behind(tmp_path: Path, monkeypatch: pytest.Monk
     assert tempfile.tempdir == str(tmp_path)
 
 
-@pytest.mark.parametrize("module", ["harness.tasks", "harness.data.cli", "harness.data.catalog"])
+@pytest.mark.parametrize(
+    "module", ["harness.tasks", "harness.commands.data", "harness.data.catalog"]
+)
 def test_naming_tasks_and_datasets_imports_nothing_heavy(module: str) -> None:
     heavy = "{'torch', 'ray', 'mujoco', 'gymnasium', 'gymnasium_robotics', 'minari'}"
     code = f"import sys, {module}; sys.exit(str({heavy} & set(sys.modules) or ''))"

@@ -1,0 +1,1 @@
+"""What methods share: flows, diffusion, critics, pretraining."""

@@ -1,0 +1,117 @@
+"""What value-guided flow methods start from: a behaviour flow u_v, and Q and V by IQL.
+
+Decision Flow, best-of-N and back-propagation through the flow share it, so that equal settings
+give them equal critics and equal behaviour flows, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import Field
+from torch import Tensor
+
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    Loss,
+    Networks,
+    Noise,
+    Normal,
+    Phase,
+    Stage,
+    Uniform,
+)
+from algorithms.blocks.coupling import transport_noise
+from algorithms.blocks.critics import iql_critic_loss, monte_carlo_critic_loss
+from algorithms.blocks.flow import PathName, Solver, flow_matching_loss, sample, velocity_network
+from algorithms.networks import MLP
+
+
+class PretrainingConfig(Config):
+    """Everything that decides what pretraining gives after a number of steps."""
+
+    expectile: float = Field(0.7, gt=0, lt=1)  # IQL's τ
+    tau: float = 0.005  # Polyak rate of the target critic
+    pretrain_learning_rate: float = 1e-3  # u_v, Q and V; constant
+    behavior_ema: float = 1e-3  # Polyak rate of the u_v that is used
+    warm_start_share: float = Field(0.0, ge=0, lt=1)  # of the budget: Q and V fit returns first
+    path: PathName = "linear"  # probability path from noise to action
+    transport_weight: float | None = None  # of states in optimal-transport coupling; None: off
+
+
+class FlowPolicyConfig(PretrainingConfig):
+    """Settings of a flow policy on top of pretraining."""
+
+    flow_steps: int = Field(10, ge=1)  # T; Decision Flow's paper finds 10 often enough
+    solver: Solver = "euler"  # of the flow's ODE
+
+
+F = TypeVar("F", bound=FlowPolicyConfig)
+
+
+class FlowPretraining(Algorithm[F]):
+    """Creates and trains `behavior`, `critic` and `value`; subclasses go on from there."""
+
+    Pretraining = PretrainingConfig
+
+    def create_pretraining(self, share: float) -> None:
+        """Networks, optimisers, noise, and the stages of the first `share` of the budget."""
+        config, obs, act = self.config, self.obs_dim, self.action_dim
+        hidden = config.hidden_dims
+        self.networks = {
+            "behavior": velocity_network(obs, act, hidden),
+            "critic": MLP(obs + act, 1, hidden, 2, activation="gelu", layer_norm=True),
+            "value": MLP(obs, 1, hidden, activation="gelu", layer_norm=True),
+        }
+        trained = tuple(self.networks)
+        self.optimizers = dict.fromkeys(trained, Adam(config.pretrain_learning_rate))
+        self.targets = {"behavior": config.behavior_ema, "critic": config.tau}
+        self.noise = {"x0": Normal(act), "time": Uniform(1)}
+        if config.transport_weight is not None:
+            self.noise["coupling"] = Uniform(1)
+        self.act_noise = {"x0": Normal(act)}
+
+        def stage(loss: Callable[[Networks, Batch, Noise], Loss], share: float) -> Stage:
+            phase = Phase(loss, trained, updates_targets=("behavior", "critic"))
+            return Stage((phase,), share, act=self.act_as_behavior)
+
+        warm = config.warm_start_share
+        stages = [stage(self.warm_start_loss, warm)] if warm else []
+        self.stages = (*stages, stage(self.pretrain_loss, share - warm))
+        self.pretraining_stages = len(self.stages)
+
+    def warm_start_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Behaviour flow by flow matching, Q and V by regression on the data's returns."""
+        critic_loss, metrics = monte_carlo_critic_loss(nets, batch, self.config.expectile)
+        flow_loss = self.behavior_loss(nets, batch, noise)
+        return flow_loss + critic_loss, {**metrics, "behavior/loss": flow_loss}
+
+    def pretrain_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Behaviour flow by flow matching, Q and V by IQL."""
+        critic_loss, metrics, _ = iql_critic_loss(
+            nets, batch, discount=self.config.discount, expectile=self.config.expectile
+        )
+        flow_loss = self.behavior_loss(nets, batch, noise)
+        return flow_loss + critic_loss, {**metrics, "behavior/loss": flow_loss}
+
+    def behavior_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
+        """Flow matching on the data, along the config's path and coupling. -> [S]."""
+        config, x0 = self.config, noise["x0"]
+        if config.transport_weight is not None:
+            x0 = transport_noise(
+                batch.observations, batch.actions, x0, noise["coupling"], config.transport_weight
+            )
+        return flow_matching_loss(
+            nets.behavior, batch.observations, batch.actions, x0, noise["time"], config.path
+        )
+
+    def act_as_behavior(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        """A sample of the behaviour flow. [S, E, obs_dim] -> [S, E, action_dim]."""
+        config = self.config
+        return sample(
+            nets.target.behavior, observations, noise["x0"], config.flow_steps, config.solver
+        )

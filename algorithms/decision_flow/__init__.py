@@ -1,0 +1,1 @@
+"""Decision Flow: the Flow MDP and its two variants."""

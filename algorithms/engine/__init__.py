@@ -1,0 +1,1 @@
+"""Trains algorithms: gradients, optimisers, targets, seeds, compilation."""

@@ -1,0 +1,268 @@
+"""Trains one algorithm for several seeds at once.
+
+Every tensor of learning state has a leading seed axis `S`. All randomness is drawn here, outside
+the updates (`updates.py`), from one stream a seed and block of updates, so a seed's bits depend
+neither on its slot in the stack, nor on its neighbours, nor on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from algorithms import registry
+from algorithms.action_selection import parse_action_selection
+from algorithms.base import Algorithm, Config, Networks
+from algorithms.engine.acting import Policy, make_policy
+from algorithms.engine.batches import Batches
+from algorithms.engine.learning_state import LearningState, SeedState, first_slots
+from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
+from algorithms.engine.optimizer import adam_coefficients
+from algorithms.engine.precision import Precision, use_products
+from algorithms.engine.schedule import Schedule
+from algorithms.engine.streams import draw, generator, to_device
+from algorithms.engine.transitions import Transitions
+from algorithms.engine.updates import Updates, compiler_exists
+from algorithms.networks import Network
+
+_BLOCK = 32  # updates whose indices and noise are drawn together
+
+
+class Engine:
+    """The learning state of one algorithm for all `seeds` of a trial, and its updates.
+
+    Args:
+        algorithm_id: id in the registry.
+        config: the algorithm's resolved config.
+        transitions: the offline data, `[N, ...]` packed rows.
+        seeds: one independent learner each.
+        total_steps: the offline budget in gradient steps; stages and schedules are shares of it.
+            0 with online steps: the data are only what the replay buffer starts with.
+        online_steps: gradient steps after it, at constant learning rates, each after one `add`.
+        precision: of matrix products; see `algorithms/engine/precision.py`.
+        device: "cpu" or a CUDA device.
+        compile: use `torch.compile`; falls back to eager with one warning without a compiler.
+        known_q: the task's closed-form Q, for a config with `known_q`.
+
+    Attributes:
+        step: gradient steps taken so far.
+        compiled: whether updates really are compiled.
+        pretraining_steps: the steps that methods of equal pretraining have in common.
+    """
+
+    def __init__(
+        self,
+        algorithm_id: str,
+        config: Config,
+        transitions: Transitions,
+        seeds: Sequence[int],
+        *,
+        total_steps: int,
+        online_steps: int = 0,
+        precision: Precision = "fp32",
+        device: str = "cpu",
+        compile: bool = True,  # noqa: A002
+        known_q: Network | None = None,
+    ) -> None:
+        if len(set(seeds)) != len(seeds) or not seeds:
+            raise ValueError(f"seeds must be distinct and at least one, found {list(seeds)}")
+        if len(transitions) == 0:
+            raise ValueError("the dataset has no transitions")
+        self._device = torch.device(device)
+        use_products(precision, self._device)
+        self.seeds = tuple(seeds)
+        self.total_steps = total_steps + online_steps
+        self.step = 0
+        self.compiled = compile and compiler_exists(self._device)
+        # Compiled code for a single seed rounds differently from code for several: pad to two.
+        self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
+        self.algorithm = _create(algorithm_id, config, transitions, known_q)
+        self._batches = Batches(transitions, config, self._device)
+        self._state = LearningState.create(self.algorithm, self._slots, self._device)
+        online = self.algorithm.online_stage() if online_steps else None
+        self._schedule = Schedule(self.algorithm.stages, total_steps, online)
+        self.pretraining_steps = [0, *self._schedule.ends][self.algorithm.pretraining_stages]
+        self._network_updates = {
+            name: self._schedule.updates(name) for name in self.algorithm.optimizers
+        }
+        dims = (transitions.obs_dim, transitions.action_dim)
+        self._online = OnlineBuffer(*dims, len(self._slots), online_steps, self._device)
+        self._constant_adams = {
+            name: replace(adam, cosine_decay=False)
+            for name, adam in self.algorithm.optimizers.items()
+        }
+        self._updates = Updates(
+            self.algorithm,
+            self._schedule,
+            self._state,
+            self._batches,
+            self._online,
+            compiled=self.compiled,
+        )
+        self._block = -1
+        self._metrics: dict[str, Tensor] = {}
+
+    # --- training ---------------------------------------------------------------------------
+
+    def add(self, transitions: Transitions) -> None:
+        """What every seed saw in its environment, one transition each, before an online update.
+
+        Raises ValueError for another number of transitions, or for one beyond the online steps.
+        """
+        copies = len(self._slots) // len(self.seeds)
+        self._online.add(replace(transitions, rows=np.tile(transitions.rows, (copies, 1))))
+
+    def train(self, steps: int) -> None:
+        """Take `steps` gradient steps, stopping at the end of the budget.
+
+        Raises ValueError for an online step without an `add` before it.
+        """
+        for _ in range(min(steps, self.total_steps - self.step)):
+            self._draw_block()
+            index, stage, local, online = self._schedule.position(self.step)
+            if local == 1:
+                self._state.copy_networks(stage.copies)
+            k = self.step % _BLOCK
+            drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
+            due = tuple(local % phase.every == 0 for phase in stage.phases)
+            for phase, is_due in zip(stage.phases, due, strict=True):
+                for name in phase.trains if is_due else ():
+                    self._state.counts[name] += 1
+            noise = {name: values[k] for name, values in self._noise.items()}
+            adams = self._constant_adams if online else self.algorithm.optimizers
+            coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
+            update = self._updates.of_stage(index, due)
+            self._metrics |= update(
+                drawn, noise, to_device(torch.tensor(coefficients), self._device)
+            )
+            self.step += 1
+
+    def metrics(self) -> dict[str, NDArray[np.float32]]:
+        """The latest value of every training metric, each `[S]`.
+
+        `critic/value_level` is V's mean over the data's mean return, and `critic/value_ceiling`
+        what it would be if every state were worth the data's 99th percentile of returns. They are
+        not known online, where V's mean is not over the data alone.
+        """
+        seeds = len(self.seeds)
+        found = {k: v[:seeds].float().cpu().numpy() for k, v in self._metrics.items()}
+        offline = self.step <= self._schedule.ends[-1]
+        if offline and "value/mean" in found and self._batches.mean_return:
+            mean, high = self._batches.mean_return, self._batches.high_return
+            found["critic/value_level"] = found["value/mean"] / mean
+            found["critic/value_ceiling"] = np.full_like(found["value/mean"], high / mean)
+        return found
+
+    def policy(self, stream: str, selection: str | None = None) -> Policy:
+        """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
+
+        Args:
+            stream: its noise comes from the stream of that name, one a seed, started afresh.
+            selection: how it acts, in the words of `algorithms/action_selection.py`; by default as
+                the algorithm does.
+
+        Raises ValueError for a selection the algorithm does not support.
+        """
+        algorithm, seeds = self.algorithm, len(self.seeds)
+        selection = selection or algorithm.action_selection
+        if not algorithm.supports(selection):
+            raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
+        params = first_slots(self._state.params, seeds)
+        targets = first_slots(self._state.targets, seeds)
+        return make_policy(
+            algorithm,
+            Networks(algorithm.networks, params, params, targets),
+            self._schedule.last_trained(self.step).act or algorithm.act,
+            parse_action_selection(selection),
+            self._batches,
+            [generator("act", seed, stream) for seed in self.seeds],
+            self._device,
+        )
+
+    # --- saving -----------------------------------------------------------------------------
+
+    def state(self, slot: int) -> SeedState:
+        """A copy of the learning state of the seed in `slot`, without the seed axis."""
+        return self._state.of_slot(slot)
+
+    def seen(self, slot: int, since: int = 0) -> Transitions:
+        """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
+        return self._online.seen(slot, since)
+
+    def load_state(self, states: Sequence[SeedState], step: int) -> None:
+        """Continue from `state()` of every seed, in the order of `seeds`, taken after `step`.
+
+        Raises ValueError, before anything is changed, for states of another algorithm or config.
+        """
+        self._load(states, step, None)
+
+    def pretrained_state(self, slot: int) -> SeedState:
+        """The part of `state()` that pretraining has changed, and its latest metrics."""
+        metrics = {f"metrics/{k}": np.asarray(v[slot]) for k, v in self.metrics().items()}
+        return self._state.of_slot(slot, self._pretrained_networks()) | metrics
+
+    def load_pretrained(self, states: Sequence[SeedState], step: int) -> None:
+        """Start from `pretrained_state()` of every seed, taken after `step` <= pretraining_steps.
+
+        Raises ValueError as `load_state` does.
+        """
+        named = [name for name in states[0] if name.startswith("metrics/")]
+        learned = [{k: v for k, v in state.items() if k not in named} for state in states]
+        self._load(learned, step, self._pretrained_networks())
+        slots = [*states, *states[: len(self._slots) - len(states)]]
+        for name in named:
+            values = torch.tensor(np.array([state[name] for state in slots]), device=self._device)
+            self._metrics[name.removeprefix("metrics/")] = values
+
+    def _load(self, states: Sequence[SeedState], step: int, networks: Sequence[str] | None) -> None:
+        if len(states) != len(self.seeds):
+            raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
+        padding = len(self._slots) - len(states)
+        self._state.load([*states, *states[:padding]], networks)
+        self.step = step
+        self._block = -1
+
+    def _pretrained_networks(self) -> list[str]:
+        stages = self.algorithm.stages[: self.algorithm.pretraining_stages]
+        trained = {name for stage in stages for phase in stage.phases for name in phase.trains}
+        return [name for name in self.algorithm.networks if name in trained]
+
+    # --- what an update draws ---------------------------------------------------------------
+
+    def _draw_block(self) -> None:
+        """Draw indices `[K, S, B]` and noise `[K, S, B, dim]` for the block `step` lies in."""
+        block = self.step // _BLOCK
+        if block == self._block:
+            return
+        self._block = block
+        generators = [generator("train", seed, block) for seed in self._slots]
+        shape = (_BLOCK, self.algorithm.config.batch_size)
+        drawn = [torch.randint(len(self._batches), shape, generator=g) for g in generators]
+        self._indices = to_device(torch.stack(drawn, 1), self._device)
+        self._noise = draw(self.algorithm.noise, generators, shape, self._device)
+
+    def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:
+        """Of the data at `indices` [S, B] and each seed's own `size` transitions."""
+        if len(self._online) != size:
+            raise ValueError(
+                f"online update {size} needs {size} transitions a seed, found {len(self._online)}"
+            )
+        generators = [generator("online", seed, self.step) for seed in self._slots]
+        if self.algorithm.online_sampling == "uniform":
+            return draw_uniform(len(self._batches), size, indices, generators)
+        return draw_symmetric(size, indices, generators)
+
+
+def _create(
+    algorithm_id: str, config: Config, transitions: Transitions, known_q: Network | None
+) -> Algorithm[Any]:
+    cls = registry.load(algorithm_id)
+    if not isinstance(config, cls.Config):
+        raise TypeError(f"{algorithm_id} needs a {cls.Config.__name__}, found {type(config)}")
+    return cls(config, transitions.obs_dim, transitions.action_dim, known_q)

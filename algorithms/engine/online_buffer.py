@@ -1,0 +1,100 @@
+"""What learners see for themselves: one growing store of transitions a seed, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from algorithms.engine.transitions import Transitions, row_width
+
+
+class Mixture(NamedTuple):
+    """Which transitions a batch is made of: the data's, and where `own` the learners' own."""
+
+    data_indices: Tensor  # [S, B]
+    own_indices: Tensor  # [S, B]
+    own: Tensor  # [S, B], bool
+
+
+class OnlineBuffer:
+    """Up to `capacity` transitions of each of `slots` learners, in the order they were seen.
+
+    All learners take their steps together, so all have equally many.
+    """
+
+    def __init__(
+        self, obs_dim: int, action_dim: int, slots: int, capacity: int, device: torch.device
+    ) -> None:
+        self._obs_dim, self._action_dim = obs_dim, action_dim
+        self._rows = torch.zeros(slots, capacity, row_width(obs_dim, action_dim), device=device)
+        self._slots = torch.arange(slots, device=device).unsqueeze(1)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, transitions: Transitions) -> None:
+        """Append one transition a learner: `slots` rows, in the learners' order.
+
+        Raises ValueError for another number of them, and when the buffer is full.
+        """
+        slots, capacity, _ = self._rows.shape
+        if len(transitions) != slots or self._size == capacity:
+            raise ValueError(
+                f"{slots} learners with room for {capacity - self._size} transitions each cannot "
+                f"add {len(transitions)}"
+            )
+        self._rows[:, self._size] = torch.from_numpy(transitions.rows).to(self._rows.device)
+        self._size += 1
+
+    def seen(self, slot: int, since: int) -> Transitions:
+        """A copy of what one learner has seen after its first `since` transitions."""
+        rows = self._rows[slot, since : self._size].cpu().numpy().copy()
+        return Transitions(rows, self._obs_dim, self._action_dim)
+
+    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Each learner's own rows, and the actions before them: zeros where an episode begins.
+
+        [S, B] -> [S, B, row_width], [S, B, action_dim].
+        """
+        before = self._rows[self._slots, (indices - 1).clamp(min=0)]
+        ended = before[..., -2:].sum(-1) > 0  # by a terminal or a timeout
+        goes_on = (indices > 0) & ~ended
+        actions = before[..., self._obs_dim : self._obs_dim + self._action_dim]
+        return self._rows[self._slots, indices], actions * goes_on.unsqueeze(-1)
+
+
+def draw_symmetric(
+    size: int, data_indices: Tensor, generators: Sequence[torch.Generator]
+) -> Mixture:
+    """Data and learners' own in turn, half of each (RLPD, arXiv:2302.02948).
+
+    Args:
+        size: transitions that each learner has seen.
+        data_indices: [S, B], already drawn, of which every second one counts.
+        generators: of the learners' own indices, one a learner.
+    """
+    batch = data_indices.shape[1]
+    own = torch.arange(batch, device=data_indices.device) % 2 == 1
+    drawn = _draw(size, data_indices, generators)
+    return Mixture(data_indices, drawn, own.expand_as(data_indices))
+
+
+def draw_uniform(
+    data_size: int, size: int, data_indices: Tensor, generators: Sequence[torch.Generator]
+) -> Mixture:
+    """Each of the `data_size` and of the learner's own `size` transitions as likely as any other.
+
+    `data_indices` [S, B] say how many to draw.
+    """
+    drawn = _draw(data_size + size, data_indices, generators)
+    own = drawn >= data_size
+    return Mixture(drawn.clamp(max=data_size - 1), (drawn - data_size).clamp(min=0), own)
+
+
+def _draw(below: int, like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    drawn = [torch.randint(below, like.shape[1:], generator=g) for g in generators]
+    return torch.stack(drawn).to(like.device)

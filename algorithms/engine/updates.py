@@ -1,0 +1,131 @@
+"""One update of a stage: gather, gradients, Adam, targets; compiled, and on a GPU graphed.
+
+It is one function of learning state, data, indices and noise, and draws nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from algorithms.base import Algorithm, Networks
+from algorithms.engine.batches import Batches
+from algorithms.engine.cuda_graph import GraphedUpdate
+from algorithms.engine.learning_state import LearningState
+from algorithms.engine.online_buffer import Mixture, OnlineBuffer
+from algorithms.engine.optimizer import adam_step
+from algorithms.engine.schedule import Schedule
+from algorithms.networks import Params
+
+Update = Callable[..., dict[str, Tensor]]
+"""(indices or mixture, noise, Adam's coefficients) -> metrics; changes the state in place."""
+
+
+class Updates:
+    """The updates of every stage, each made once.
+
+    Args:
+        algorithm: whose losses and optimisers they are.
+        schedule: its stages, of which the one after the algorithm's own is online.
+        state: what they change.
+        batches: the data.
+        online: what the learners have seen for themselves.
+        compiled: use `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm[Any],
+        schedule: Schedule,
+        state: LearningState,
+        batches: Batches,
+        online: OnlineBuffer,
+        *,
+        compiled: bool,
+    ) -> None:
+        self._algorithm = algorithm
+        self._schedule = schedule
+        self._state = state
+        self._batches = batches
+        self._online = online
+        self._compiled = compiled
+        self._order = {name: i for i, name in enumerate(algorithm.optimizers)}
+        self._made: dict[tuple[int, tuple[bool, ...]], Update] = {}
+
+    def of_stage(self, index: int, due: tuple[bool, ...]) -> Update:
+        """The update of stage `index` in which those of its phases are taken that are `due`."""
+        key = (index, due)
+        if key not in self._made:
+            update: Update = functools.partial(self._update, index, due)
+            if self._compiled:
+                update = torch.compile(update, fullgraph=True, dynamic=False)
+            offline = index < len(self._algorithm.stages)
+            if offline and self._batches.device.type == "cuda":
+                update = GraphedUpdate(update)
+            self._made[key] = update
+        return self._made[key]
+
+    def _update(
+        self,
+        index: int,
+        due: tuple[bool, ...],
+        drawn: Tensor | Mixture,
+        noise: Mapping[str, Tensor],
+        coefficients: Tensor,
+    ) -> dict[str, Tensor]:
+        """Gather a batch by indices `[S, B]`, then take every phase that is due."""
+        algorithm, state = self._algorithm, self._state
+        if isinstance(drawn, Mixture):
+            batch = self._batches.gather_mixed(drawn, self._online)
+        else:
+            batch = self._batches.gather(drawn)
+        metrics: dict[str, Tensor] = {}
+        for phase, is_due in zip(self._schedule.stages[index].phases, due, strict=True):
+            if not is_due:
+                continue
+
+            def loss(
+                trained: dict[str, Params], phase: Any = phase
+            ) -> tuple[Tensor, dict[str, Tensor]]:
+                params = {**state.params, **trained}
+                nets = Networks(algorithm.networks, params, state.params, state.targets)
+                losses, info = phase.loss(nets, batch, noise)
+                # The seeds share no parameter, so the gradient of the sum is each one's own.
+                return losses.sum(), {k: v.detach() for k, v in info.items()}
+
+            trained = {name: state.params[name] for name in phase.trains}
+            gradients, info = torch.func.grad(loss, has_aux=True)(trained)
+            metrics |= info
+            for name in phase.trains:
+                adam_step(
+                    algorithm.optimizers[name],
+                    state.params[name],
+                    gradients[name],
+                    state.means[name],
+                    state.squares[name],
+                    coefficients[self._order[name]],
+                )
+            for name in phase.updates_targets:
+                tau = algorithm.targets[name]
+                for key, value in state.params[name].items():
+                    state.targets[name][key].lerp_(value, tau)
+        return metrics
+
+
+@functools.cache
+def compiler_exists(device: torch.device) -> bool:
+    """Whether `torch.compile` can work on the device; warns once if not."""
+    if device.type == "cpu" and not any(shutil.which(c) for c in ("g++", "clang++", "c++")):
+        warnings.warn(
+            "no C++ compiler found: training runs uncompiled, about half as fast "
+            "(install g++ and start again)",
+            stacklevel=3,
+        )
+        return False
+    return True

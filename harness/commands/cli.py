@@ -1,0 +1,170 @@
+"""The command line: `python -m harness …`. Light: commands import what they need."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.commands.data import data_app
+from harness.errors import UserError
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmark Decision Flow and its baselines: run suites, compare, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+
+
+class ExecutorName(StrEnum):
+    """Where trials run."""
+
+    ray = "ray"
+    local = "local"
+
+
+class Listable(StrEnum):
+    """What `list` knows."""
+
+    algorithms = "algorithms"
+    tasks = "tasks"
+    suites = "suites"
+    datasets = "datasets"
+
+
+SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name or file.")]
+ResultsOption = Annotated[Path, typer.Option(help="Folder of all suites' results.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="Ray Tune, or processes on this machine.")
+    ] = ExecutorName.ray,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to use instead of this machine.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="This many seeds instead.")] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Shrink everything to seconds, into results of its own.")
+    ] = False,
+    cpu: Annotated[
+        bool,
+        typer.Option(
+            "--cpu", help="Train without the GPU a suite asks for, into results of its own."
+        ),
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete the selected runs first and start over.")
+    ] = False,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Train and evaluate a suite's runs, skipping finished ones, and report."""
+    from harness.commands.run import run_suite
+    from harness.suite.schema import find_suite
+
+    if address is not None and executor is not ExecutorName.ray:
+        raise UserError("--address is of a Ray cluster: it needs --executor ray.")
+    code = run_suite(
+        find_suite(suite),
+        executor=executor.value,
+        address=address,
+        only=only or [],
+        seeds=seeds,
+        smoke=smoke,
+        cpu=cpu,
+        fresh=fresh,
+        results=results,
+        command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),
+        console=Console(),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
+    """Rebuild a suite's tables and plots from its results alone."""
+    from harness.commands.report import results_of, show_report
+
+    show_report(results_of(suite, results), Console())
+
+
+@app.command()
+def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
+    """Make a suite's finished runs small enough to share: an archive a cell, no checkpoints."""
+    from harness.commands.report import results_of
+    from harness.runs.pack import pack_suite
+
+    print(pack_suite(results_of(suite, results)))
+
+
+@app.command("list")
+def list_(what: Listable, json: JsonOption = False) -> None:
+    """List what there is to run."""
+    from harness.commands.listing import show_list
+
+    wide = None if sys.stdout.isatty() else 200  # a pipe has no width to wrap to
+    show_list(what.value, Console(width=wide), as_json=json)
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions and hardware, and what is missing."""
+    from harness.commands.doctor import examine
+
+    examine(Console())
+
+
+@app.command()
+def bench(
+    json: Annotated[Path | None, typer.Option(help="Also write the numbers to a file.")] = None,
+    corl: Annotated[Path | None, typer.Option(help="A checkout of CORL to compare with.")] = None,
+) -> None:
+    """Measure training and evaluation speed on this machine."""
+    from harness.bench import run_bench
+
+    run_bench(json, corl)
+
+
+@app.command()
+def docs(results: ResultsOption = Path("results")) -> None:
+    """Rewrite the generated parts of the pages in docs/."""
+    from harness.docs import write_docs
+
+    changed = write_docs(Path("docs"), results)
+    print("\n".join(f"rewrote {page}" for page in changed) or "docs/ is up to date")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends it with a message and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        print(f"error: {error}. Nothing that was finished is lost.", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)

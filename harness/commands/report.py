@@ -1,0 +1,42 @@
+"""Prints a suite's report. Light: neither torch nor Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import UserError
+from harness.report import build_report, render_terminal
+from harness.suite.schema import find_suite, load_suite
+
+
+def say(console: Console, message: str) -> None:
+    """Print a line as it is: no colours, no wrapping, brackets kept."""
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_report(suite_dir: Path, console: Console) -> None:
+    """Make the report from the files of a suite, print its table and where everything is."""
+    report = build_report(suite_dir)
+    paths = report.paths
+    console.print()
+    console.print(render_terminal(report))
+    say(console, f"tables  {paths.markdown} (also .csv, .tex), scores of every run {paths.scores}")
+    say(console, f"figures {', '.join(str(p) for p in paths.figures if p.suffix == '.png')}")
+    say(console, f"page    {paths.html}")
+
+
+def results_of(name: str, results: Path) -> Path:
+    """The results folder of a suite given by folder, name or file. Raises UserError."""
+    for folder in (Path(name), results / name):
+        if (folder / "suite.json").is_file():
+            return folder
+    suite, _ = load_suite(find_suite(name))
+    folder = results / suite.name
+    if not (folder / "suite.json").is_file():
+        raise UserError(
+            f"There are no results of '{suite.name}' in {results}. Make them with: "
+            f"python -m harness run {name}"
+        )
+    return folder

@@ -1,0 +1,118 @@
+"""What `harness run` does: plan, make data, skip what is done, execute, report."""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.commands.data_progress import data_progress
+from harness.commands.report import say, show_report
+from harness.execution.execute import Stopped, execute, sole_use
+from harness.execution.executor import make_executor
+from harness.execution.plan import Plan
+from harness.execution.prepare import prepare
+from harness.execution.pretraining import pretrainers_first
+from harness.execution.progress import make_display
+from harness.runs.trial import group
+
+ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
+
+
+def run_suite(
+    suite: Path,
+    *,
+    executor: str,
+    address: str | None,
+    only: Sequence[str],
+    seeds: int | None,
+    smoke: bool,
+    cpu: bool,
+    fresh: bool,
+    results: Path,
+    command: str,
+    console: Console,
+) -> int:
+    """Carry out `harness run` with its arguments; `command` is the command line, for the record.
+
+    Returns the exit code. Raises UserError for anything wrong before the first run starts.
+    """
+    workers = make_executor(executor, address)
+    with data_progress(console) as progress:
+        plan = prepare(suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
+    with sole_use(plan.directory):
+        if fresh:
+            _delete_selected(plan, console)
+        for spec in plan.selected:
+            plan.folder(spec).check_spec(spec)
+        command_of_all = whole_suite_command(suite, seeds=seeds, smoke=smoke, cpu=cpu)
+        plan.suite_file(command_of_all).write(plan.directory)
+        left = plan.unfinished()
+        say(console, _announcement(plan, len(left)))
+        trials = pretrainers_first(
+            group(
+                left,
+                plan.suite.resources.seeds_per_trial,
+                suite_dir=plan.directory,
+                invocation=uuid.uuid4().hex,
+                command=command,
+                executor=executor,
+            )
+        )
+        if trials:
+            try:
+                execute(trials, plan.suite.resources, workers, make_display(console))
+            except (Stopped, KeyboardInterrupt):
+                say(console, _farewell(plan, fresh))
+                return STOPPED
+        show_report(plan.directory, console)
+    return _conclude(plan, console)
+
+
+def _delete_selected(plan: Plan, console: Console) -> None:
+    """Delete the folders of the selected runs, saying so first."""
+    folders = [plan.folder(spec) for spec in plan.selected]
+    there = [folder for folder in folders if folder.exists()]
+    say(console, f"--fresh: deleting {len(there)} earlier runs in {plan.directory}.")
+    for folder in there:
+        folder.delete()
+
+
+def _announcement(plan: Plan, left: int) -> str:
+    count, training = len(plan.selected), plan.suite.training
+    steps = training.steps + training.online_steps
+    label = "SMOKE TEST, its scores mean nothing: " if plan.smoke else ""
+    return (
+        f"{label}{plan.suite.title}: {count} runs of {steps} steps, "
+        f"{count - left} done already, {left} to do."
+    )
+
+
+def _farewell(plan: Plan, fresh: bool) -> str:
+    done = len(plan.selected) - len(plan.unfinished())
+    without = " without --fresh" if fresh else ""
+    return (
+        f"Stopped with {done} of {len(plan.selected)} runs done. Everything so far is kept: give "
+        f"the same command{without} to continue."
+    )
+
+
+def _conclude(plan: Plan, console: Console) -> int:
+    """Name the runs that did not finish. Returns the exit code."""
+    failed = plan.unfinished()
+    for spec in failed:
+        status = plan.folder(spec).status()
+        reason = status.error.splitlines()[0] if status and status.error else "it did not finish"
+        say(console, f"failed: {spec.task.id} {spec.label} seed {spec.seed}: {reason}")
+    return SOME_FAILED if failed else ALL_DONE
+
+
+def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
+    """What makes all of a suite's results, however few this invocation was asked for."""
+    words = ["python", "-m", "harness", "run", str(suite)]
+    words += ["--smoke"] if smoke else []
+    words += ["--cpu"] if cpu else []
+    return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

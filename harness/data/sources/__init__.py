@@ -1,0 +1,1 @@
+"""Where downloaded data come from."""

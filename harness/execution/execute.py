@@ -1,0 +1,95 @@
+"""Carries out a plan: starts the executor, shows progress, and stops cleanly on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+
+from harness.errors import UserError
+from harness.execution.executor import Executor
+from harness.execution.progress import Display, TrialView
+from harness.runs.trial import STOP_FILE, Trial
+from harness.suite.schema import Resources
+
+_POLL_SECONDS = 0.25
+
+
+class Stopped(Exception):  # noqa: N818  (not an error: the user asked for it)
+    """A stop was asked for, and the runs have been saved."""
+
+
+@contextmanager
+def sole_use(suite_dir: Path) -> Iterator[None]:
+    """Hold a suite's results folder. Raises UserError if another `run` holds it."""
+    suite_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(suite_dir / ".lock", timeout=0):
+            (suite_dir / STOP_FILE).unlink(missing_ok=True)
+            yield
+    except Timeout:
+        raise UserError(
+            f"Another `run` is at work in {suite_dir}. Wait for it, or stop it with Ctrl-C."
+        ) from None
+
+
+def execute(
+    trials: Sequence[Trial], resources: Resources, executor: Executor, display: Display
+) -> None:
+    """Run all trials to their end.
+
+    Raises:
+        Stopped: after the first Ctrl-C, once every worker has saved its runs.
+        KeyboardInterrupt: after the second, once every worker has been killed.
+    """
+    views = [TrialView(trial) for trial in trials]
+    with _stop_on_signals(trials[0].suite_dir / STOP_FILE, display) as stop:
+        try:
+            executor.start(trials, resources)
+            while executor.working():
+                _show(views, display)
+                time.sleep(_POLL_SECONDS)
+            _show(views, display)
+        except BaseException:
+            executor.kill()
+            raise
+        finally:
+            display.close()
+    if stop.requested:
+        raise Stopped
+
+
+class _Stop:
+    requested = False
+
+
+@contextmanager
+def _stop_on_signals(stop_file: Path, display: Display) -> Iterator[_Stop]:
+    """The first SIGINT or SIGTERM asks the workers to stop; the next raises KeyboardInterrupt."""
+    stop = _Stop()
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+        stop_file.touch()
+        display.say("Stopping: saving every run. Press Ctrl-C again to stop at once.")
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        stop_file.unlink(missing_ok=True)
+
+
+def _show(views: Sequence[TrialView], display: Display) -> None:
+    for view in views:
+        view.refresh()
+    display.update(views)

@@ -1,0 +1,57 @@
+"""Ways to run trials: `local` (processes on this machine) and `ray` (Ray Tune, any cluster)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from harness.errors import UserError
+from harness.runs.trial import Trial
+from harness.suite.schema import Resources
+
+NO_GPU = (
+    "The suite trains on GPUs (resources.gpus_per_trial) and there is none here. To train on the "
+    "CPU, slowly, add: --cpu"
+)
+
+
+class Executor(Protocol):
+    """Runs trials until each of their runs has a final status, or a stop was requested.
+
+    A stop is requested of the workers through a file in the suite's folder, not of the executor.
+    """
+
+    def start(self, trials: Sequence[Trial], resources: Resources) -> None:
+        """Begin; returns at once. Raises UserError if there is nothing to run on."""
+
+    def working(self) -> bool:
+        """Whether anything still runs; also records the runs of workers that died as failed."""
+
+    def kill(self) -> None:
+        """End all workers now and wait until they are gone."""
+
+
+def make_executor(name: str, address: str | None) -> Executor:
+    """The executor called `local` or `ray`. Raises UserError if Ray is needed and absent."""
+    if name == "local":
+        from harness.execution.local import LocalExecutor
+
+        return LocalExecutor()
+    try:
+        from harness.execution.ray_tune import RayExecutor
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"ray", "pyarrow", "tensorboardX"}:
+            raise
+        raise UserError(
+            "Ray is not installed. Install it with `pip install 'ray[tune]'`, or run on this "
+            "machine alone, without it: --executor local."
+        ) from error
+    return RayExecutor(address)
+
+
+def worker_environment() -> dict[str, str]:
+    """Environment variables every worker needs: one thread, and the data where it is now."""
+    from harness.data import data_root
+
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {"HARNESS_DATA": str(data_root().absolute()), **dict.fromkeys(threads, "1")}

@@ -1,0 +1,288 @@
+"""From a suite to its runs: which there are, which were asked for, which are done already.
+
+Reads files and makes none: `prepare` makes the data that a plan is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from algorithms import registry
+from algorithms.engine.version import ENGINE_VERSION
+from harness.errors import UserError
+from harness.runs.folder import RunFolder
+from harness.runs.spec import EvaluationSpec, RunSpec
+from harness.runs.suite_file import PlannedEvaluation, PlannedRun, RowInfo, SuiteFile
+from harness.suite.configs import Configs, resolve_configs
+from harness.suite.figures import figure_problems, parse_figures
+from harness.suite.rows import Row
+from harness.suite.schema import Suite, load_suite, suite_tasks, task_entries
+from harness.suite.yaml_file import Problem
+from harness.tasks import get_task
+from harness.tasks.spec import TaskSpec
+from harness.tasks.stand_in import with_stand_in
+
+_SMOKE_STEPS = 60
+_SMOKE_ONLINE_STEPS = 120  # longer than pen's episodes
+_SMOKE_TRANSITIONS = 3000
+_SMOKE_CONFIG = {"hidden_dims": [32, 32], "batch_size": 32}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A suite that was read and checked, and the cells asked for; their data may not be there yet.
+
+    Attributes:
+        suite: as it will be run: shrunk for smoke runs, with other seeds or devices if asked for.
+        directory: results/<suite>, absolute.
+        tasks: the suite's tasks.
+        configs: of every cell.
+        chosen: the (task id, label) cells asked for.
+        smoke: whether this is a smoke run.
+    """
+
+    suite: Suite
+    directory: Path
+    tasks: list[TaskSpec]
+    configs: Configs
+    chosen: set[tuple[str, str]]
+    smoke: bool
+
+    @property
+    def needed_tasks(self) -> list[TaskSpec]:
+        """The tasks whose data the chosen cells learn from."""
+        needed = {task_id for task_id, _ in self.chosen}
+        return [task for task in self.tasks if task.id in needed]
+
+    def plan(self, hashes: Mapping[str, str]) -> Plan:
+        """Every run on the tasks with data; `hashes` are their sha256 by task id."""
+        runs = [
+            _run_spec(self.suite, task, row, seed, self.configs, hashes[task.id])
+            for task in self.tasks
+            if task.id in hashes
+            for row in self.suite.rows
+            if row.runs_on(task.id)
+            for seed in self.suite.seed_list
+        ]
+        return Plan(
+            suite=self.suite,
+            directory=self.directory,
+            tasks=self.tasks,
+            configs=self.configs,
+            runs=runs,
+            selected=[run for run in runs if (run.task.id, run.label) in self.chosen],
+            smoke=self.smoke,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a suite, and those that this invocation was asked for."""
+
+    suite: Suite
+    directory: Path  # results/<suite>, absolute
+    tasks: list[TaskSpec]
+    configs: Configs
+    runs: list[RunSpec]
+    selected: list[RunSpec]
+    smoke: bool
+
+    def folder(self, spec: RunSpec) -> RunFolder:
+        return RunFolder(self.directory / spec.folder)
+
+    def unfinished(self) -> list[RunSpec]:
+        """The selected runs that are not done yet."""
+        return [spec for spec in self.selected if not self.folder(spec).is_done()]
+
+    def suite_file(self, command: str) -> SuiteFile:
+        """What the results folder is to say of the suite; `command` makes all of its results."""
+        suite = self.suite
+        return SuiteFile(
+            name=suite.name,
+            title=suite.title,
+            question=suite.question,
+            command=command,
+            tasks=self.tasks,
+            rows=[self._row_info(row) for row in suite.rows],
+            seeds=suite.seed_list,
+            steps=suite.training.steps,
+            online_steps=suite.training.online_steps,
+            evaluation=PlannedEvaluation(**suite.evaluation.model_dump()),
+            figures=suite.figures,
+            runs=[
+                PlannedRun(
+                    task=spec.task.id,
+                    label=spec.label,
+                    seed=spec.seed,
+                    path=str(spec.folder),
+                    hash=spec.hash,
+                )
+                for spec in self.runs
+            ],
+            smoke=self.smoke,
+        )
+
+    def _row_info(self, row: Row) -> RowInfo:
+        algorithm = registry.algorithms()[row.algorithm]
+        tasks = [task.id for task in self.tasks if row.runs_on(task.id)]
+        return RowInfo(
+            label=row.label,
+            base=row.base,
+            variant=dict(row.variant),
+            id=algorithm.id,
+            title=algorithm.title,
+            paper=algorithm.paper,
+            family=algorithm.family,
+            action_selection=registry.load(algorithm.id).action_selection,
+            trusts_critic=algorithm.trusts_critic,
+            tasks=tasks,
+            config=self.configs[tasks[0], row.label],
+        )
+
+
+def draft(
+    suite_path: Path,
+    results: Path,
+    *,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    smoke: bool = False,
+    cpu: bool = False,
+) -> Draft:
+    """Read a suite and check all of it that can be checked without its data.
+
+    Args:
+        suite_path: the suite file.
+        results: the folder of all suites' results.
+        only: patterns of `task/label`, label or task; none selects everything.
+        seeds: a number of seeds instead of the suite's.
+        smoke: shrink everything to seconds, and put stand-ins in the place of data that cannot be
+            made in seconds.
+        cpu: train without the GPU that the suite may ask for.
+
+    Raises:
+        UserError: anything wrong with the suite or the selection.
+    """
+    suite, document = load_suite(suite_path)
+    tasks = list(_smoke_tasks(suite)) if smoke else suite_tasks(suite)
+    if seeds is not None:
+        suite = suite.model_copy(update={"seeds": list(range(seeds))})
+    if smoke:
+        suite = _shrunk(suite)
+    if cpu and suite.resources.gpus_per_trial:
+        suite = _without_gpu(suite)
+    final = _SMOKE_CONFIG if smoke else {}
+    configs = resolve_configs(suite, document, tasks, final)
+    problems = [*figure_problems(parse_figures(suite.figures)[0], suite.rows, tasks)]
+    problems += _online_problems(suite)
+    if problems:
+        raise document.error(problems)
+    return Draft(
+        suite=suite,
+        directory=(results / suite.name).absolute(),
+        tasks=tasks,
+        configs=configs,
+        chosen=_select(suite, tasks, only),
+        smoke=smoke,
+    )
+
+
+def _online_problems(suite: Suite) -> Iterator[Problem]:
+    """Entries that cannot go on online, in a suite that asks for it."""
+    if not suite.training.online_steps:
+        return
+    used = {label: entry.algorithm or label for label, entry in suite.algorithms.items()}
+    able = {name: registry.load(name).learns_online() for name in used.values()}
+    for label, algorithm in used.items():
+        if not able[algorithm]:
+            others = ", ".join(name for name, algorithm in used.items() if able[algorithm])
+            yield Problem(
+                ("algorithms", label),
+                f"{algorithm} learns from data alone: leave it out, or set training.online_steps "
+                f"to 0 (entries here that can go on online: {others or 'none'})",
+            )
+
+
+def _run_spec(
+    suite: Suite, task: TaskSpec, row: Row, seed: int, configs: Configs, sha256: str
+) -> RunSpec:
+    evaluation = suite.evaluation
+    return RunSpec(
+        task=task,
+        dataset_sha256=sha256,
+        algorithm=row.algorithm,
+        label=row.label,
+        config=configs[task.id, row.label],
+        steps=suite.training.steps,
+        online_steps=suite.training.online_steps,
+        evaluation=EvaluationSpec(
+            every=evaluation.every,
+            episodes=evaluation.episodes,
+            action_selections=tuple(evaluation.action_selections),
+        ),
+        seed=seed,
+        precision=suite.training.precision,
+        compiled=suite.training.compile,
+        device="cuda" if suite.resources.gpus_per_trial > 0 else "cpu",
+        engine_version=ENGINE_VERSION,
+    )
+
+
+def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set[tuple[str, str]]:
+    """The (task, label) cells that match any of the patterns. Raises UserError for none."""
+    rows = suite.rows
+    cells = [(task.id, row.label) for task in tasks for row in rows if row.runs_on(task.id)]
+    if not only:
+        return set(cells)
+    chosen = {
+        (task_id, label)
+        for task_id, label in cells
+        for pattern in only
+        if any(fnmatchcase(name, pattern) for name in (f"{task_id}/{label}", label, task_id))
+    }
+    if not chosen:
+        raise UserError(
+            f"--only {' '.join(only)} selects nothing in suite '{suite.name}'. Its tasks: "
+            f"{', '.join(task.id for task in tasks)}. Its algorithms: "
+            f"{', '.join(row.label for row in rows)}. A pattern matches "
+            "task/algorithm, an algorithm, or a task; * stands for anything."
+        )
+    return chosen
+
+
+def _smoke_tasks(suite: Suite) -> Iterator[TaskSpec]:
+    """The suite's tasks with little data of their own kind, or stand-in data."""
+    from harness.data.recipe import recipe_of
+
+    for task_id, options in task_entries(suite):
+        task = get_task(task_id, options)
+        if recipe_of(task).makes_small:
+            yield get_task(task_id, (options or {}) | {"transitions": _SMOKE_TRANSITIONS})
+        else:
+            yield with_stand_in(task, _SMOKE_TRANSITIONS)
+
+
+def _without_gpu(suite: Suite) -> Suite:
+    """The suite on the CPU. Its numbers differ in rounding, so that it has a name of its own."""
+    resources = suite.resources.model_copy(update={"gpus_per_trial": 0})
+    return suite.model_copy(update={"name": f"{suite.name}-cpu", "resources": resources})
+
+
+def _shrunk(suite: Suite) -> Suite:
+    """The suite with budgets of seconds; it still evaluates twice and stacks two seeds."""
+    online_steps = min(suite.training.online_steps, _SMOKE_ONLINE_STEPS)
+    shorter = {"steps": _SMOKE_STEPS, "online_steps": online_steps, "compile": False}
+    training = suite.training.model_copy(update=shorter)
+    every = {"every": _SMOKE_STEPS // 2, "episodes": 2}
+    evaluation = suite.evaluation.model_copy(update=every)
+    return suite.model_copy(
+        update={
+            "name": f"{suite.name}-smoke",
+            "seeds": suite.seed_list[:2],
+            "training": training,
+            "evaluation": evaluation,
+        }
+    )

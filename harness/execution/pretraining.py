@@ -1,0 +1,88 @@
+"""Pretraining that runs share: equal first stages of different methods are trained once.
+
+A run that starts from here leaves the same numbers as one that pretrains for itself. The files may
+be deleted at any time; what is missing is trained again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from algorithms import registry
+from harness.files import short_digest
+from harness.runs.folder import RunFolder
+from harness.runs.spec import RunSpec
+from harness.runs.trial import Trial
+
+FOLDER = "pretrained"
+_POLL_SECONDS = 1.0
+_DECISIVE = {"task", "dataset_sha256", "steps", "precision", "compiled", "device", "engine_version"}
+
+
+def pretraining_key(spec: RunSpec) -> str | None:
+    """Equal for runs, seeds aside, whose pretraining is the same; None for methods without."""
+    model = registry.load(spec.algorithm).Pretraining
+    if model is None:
+        return None
+    config = {name: value for name, value in spec.config.items() if name in model.model_fields}
+    return short_digest({**spec.model_dump(mode="json", include=_DECISIVE), "config": config})
+
+
+class SharedPretraining:
+    """The pretrained states of a trial's seeds: there already, or this trial's to make.
+
+    Args:
+        results: the folder of all suites' results.
+        spec: any run of the trial.
+        seeds: of the trial.
+        steps: gradient steps of pretraining.
+    """
+
+    def __init__(self, results: Path, spec: RunSpec, seeds: Sequence[int], steps: int) -> None:
+        self.steps = steps
+        folder = results / FOLDER / f"{pretraining_key(spec)}-{steps}"
+        self.folders = [RunFolder(folder / f"seed-{seed}") for seed in seeds]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".lock", thread_local=False)
+
+    def wait(self, stop: Callable[[], bool]) -> bool:
+        """Whether the states are there, after waiting for another trial that is making them.
+
+        False means that this trial is to make them, and holds the lock until `release`.
+        """
+        while not self._exists() and not stop():
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                time.sleep(_POLL_SECONDS)
+                continue
+            if not self._exists():
+                return False
+            self.release()
+        return self._exists()
+
+    def release(self) -> None:
+        """Let other trials go on, whether or not the states were made."""
+        self._lock.release()
+
+    def _exists(self) -> bool:
+        return all(folder.checkpoint_step() == self.steps for folder in self.folders)
+
+
+def pretrainers_first(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials in an order in which few wait: who pretrains first, who profits last."""
+    seen: set[tuple[str, tuple[int, ...]]] = set()
+    ranked: list[tuple[int, Trial]] = []
+    for trial in trials:
+        key = pretraining_key(trial.specs[0])
+        seeds = tuple(spec.seed for spec in trial.specs)
+        if key is None:
+            ranked.append((1, trial))
+        else:
+            ranked.append((2 if (key, seeds) in seen else 0, trial))
+            seen.add((key, seeds))
+    return [trial for _, trial in sorted(ranked, key=lambda pair: pair[0])]

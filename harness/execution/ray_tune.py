@@ -1,0 +1,148 @@
+"""Ray Tune as an executor: on this machine by default, or on the cluster at an address.
+
+Tune schedules trials and restarts those whose node or process died. It keeps no results: its own
+folder is deleted at the end, and a restarted trial continues from our checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new one prints boxes even when told to be silent
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+
+import ray
+from ray import tune
+
+from harness.errors import UserError
+from harness.execution.executor import NO_GPU, worker_environment
+from harness.execution.work import work
+from harness.runs.provenance import core_count
+from harness.runs.trial import Trial
+from harness.suite.schema import Resources
+
+_RESTARTS = 3  # after the death of a node or process; a run's own errors are recorded at once
+
+
+class TuneTrial(tune.Trainable):
+    """A trial as Tune sees it: one step is one evaluation."""
+
+    _steps: Iterator[int]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._steps = work(Trial.model_validate_json(config["trial"]))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        step = next(self._steps, None)
+        return {"gradient_steps": step, "done": step is None}
+
+
+class RayExecutor:
+    """Runs trials with `tune.Tuner`, whose blocking `fit` has a thread of its own."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._trials: list[Trial] = []
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self, trials: Sequence[Trial], resources: Resources) -> None:
+        self._trials = list(trials)
+        self._connect()
+        if resources.gpus_per_trial and not _gpus():
+            ray.shutdown()
+            raise UserError(NO_GPU)
+        logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
+        per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
+        self._thread.start()
+
+    def working(self) -> bool:
+        assert self._thread is not None
+        if self._thread.is_alive():
+            return True
+        reason = f": {self._error}" if self._error else f" {_RESTARTS + 1} times"
+        for trial in self._trials:
+            trial.fail_unfinished(f"its Ray worker died{reason}")
+        ray.shutdown()
+        return False
+
+    def kill(self) -> None:
+        ray.shutdown()
+        self._delete_storage()
+
+    def _connect(self) -> None:
+        try:
+            if self._address:
+                _knock(self._address)
+            ray.init(
+                address=self._address or "local",
+                num_cpus=None if self._address else core_count(),
+                include_dashboard=None if self._address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": worker_environment()},
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            what = f"reach the Ray cluster at {self._address}" if self._address else "start Ray"
+            raise UserError(
+                f"Cannot {what}: {str(error).rstrip('.')}. Or run without Ray: --executor local."
+            ) from error
+
+    def _fit(self, per_trial: dict[str, float]) -> None:
+        tuner = tune.Tuner(
+            tune.with_resources(TuneTrial, per_trial),
+            param_space=tune.grid_search(
+                [{"trial": trial.model_dump_json(), "name": trial.name} for trial in self._trials]
+            ),
+            tune_config=tune.TuneConfig(
+                reuse_actors=True, trial_dirname_creator=lambda trial: str(trial.config["name"])
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(self._storage),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except (Exception, SystemExit) as error:  # the latter when Ray is shut down meanwhile
+            self._error = error
+        finally:
+            self._delete_storage()
+
+    @property
+    def _storage(self) -> Path:
+        """Next to the results, because all nodes must see it; nothing in it is kept."""
+        return self._trials[0].suite_dir / ".tune"
+
+    def _delete_storage(self) -> None:
+        shutil.rmtree(self._storage, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError if nobody listens at `host:port`; Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def _gpus() -> float:
+    """How many GPUs the cluster has."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("GPU", 0)

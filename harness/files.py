@@ -1,0 +1,50 @@
+"""Files that appear whole or not at all, and the digest of plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace `path` in one step: readers see the old or the new content, never a part.
+
+    Args:
+        path: its folder is made if missing.
+        content: the whole file.
+        durable: also wait for the disk, so that the content survives a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Replace `path` by `content` as indented JSON."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode(), durable=durable)
+
+
+def digest_of(value: Any) -> str:
+    """Sha256 of a value made of plain data, whatever the order of its keys.
+
+    Raises ValueError for numbers that are not finite.
+    """
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def short_digest(value: Any) -> str:
+    """The first 16 digits of `digest_of`, for the names of folders."""
+    return digest_of(value)[:16]

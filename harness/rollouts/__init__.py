@@ -1,0 +1,1 @@
+"""Policies in environments: evaluation, and interaction while training."""

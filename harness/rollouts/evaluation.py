@@ -1,0 +1,177 @@
+"""Scoring policies: many seeds and episodes in lock step, each environment's first episode only."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.engine.seeding import derive_seed
+from harness.tasks import make_environment
+from harness.tasks.spec import TaskSpec
+
+Floats = NDArray[np.float32]
+Policy = Callable[[Floats], Floats]  # observations [S, E, obs_dim] -> actions [S, E, action_dim]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One evaluation episode.
+
+    Attributes:
+        seed: of the run that was evaluated.
+        episode: index within the seed's evaluation.
+        episode_return: sum of all rewards, the last step's included.
+        length: in steps.
+        terminated: whether the MDP ended it; False at a time limit.
+        success: 1 if the environment reported success at any step, else 0; nan if it never says.
+        measures: what the environment says of the whole episode in its last step, by name.
+    """
+
+    seed: int
+    episode: int
+    episode_return: float
+    length: int
+    terminated: bool
+    success: float
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All episodes, seed after seed.
+
+    Attributes:
+        episodes: `S * E` of them.
+        action_latency_ms: milliseconds per action: the median call of the policy divided by the
+            `S * E` actions it computes at once.
+        seconds: wall time of the whole evaluation.
+    """
+
+    episodes: list[Episode]
+    action_latency_ms: float
+    seconds: float
+
+
+class Evaluator:
+    """Evaluates a stack of `S` seeds on `E` episodes each; its environments are built once.
+
+    Episode `e` of seed `s` always starts from the same reset, whatever else is in the batch.
+
+    Args:
+        task: what to be scored in, or a function that makes one environment.
+        seeds: of the runs in the stack, in its order.
+        episodes: per seed.
+    """
+
+    def __init__(
+        self,
+        task: TaskSpec | Callable[[], gym.Env[Any, Any]],
+        seeds: Sequence[int],
+        episodes: int,
+    ) -> None:
+        self._keys = [(seed, episode) for seed in seeds for episode in range(episodes)]
+        self._shape = (len(seeds), episodes)
+        self._environments = [
+            make_environment(task) if isinstance(task, TaskSpec) else task() for _ in self._keys
+        ]
+
+    def evaluate(self, policy: Policy) -> Evaluation:
+        """Run every episode to its end.
+
+        Raises RuntimeError if the policy's actions have the wrong shape or are not finite.
+        """
+        begun = time.perf_counter()
+        rollouts = [
+            Rollout(environment, "evaluation", *key)
+            for environment, key in zip(self._environments, self._keys, strict=True)
+        ]
+        running = rollouts
+        observations = np.stack([rollout.observation for rollout in rollouts])
+        calls: list[float] = []
+        while running:
+            called = time.perf_counter()
+            actions = policy(observations.reshape(*self._shape, -1))
+            calls.append(time.perf_counter() - called)
+            if actions.shape[:2] != self._shape or actions.ndim != 3:
+                raise RuntimeError(
+                    f"the policy returned actions of shape {list(actions.shape)}, expected "
+                    f"{[*self._shape, 'action_dim']}"
+                )
+            for row, action in enumerate(actions.reshape(len(rollouts), -1)):
+                if not rollouts[row].done:
+                    rollouts[row].step(action)
+                    observations[row] = rollouts[row].observation
+            running = [rollout for rollout in running if not rollout.done]
+        return Evaluation(
+            episodes=[rollout.result() for rollout in rollouts],
+            action_latency_ms=1000.0 * median(calls) / len(rollouts),
+            seconds=time.perf_counter() - begun,
+        )
+
+    def close(self) -> None:
+        for environment in self._environments:
+            environment.close()
+
+
+class Rollout:
+    """One environment's first episode after the reset of its `purpose`, seed and number.
+
+    Attributes:
+        observation: what the next action is for.
+        reward: of the latest step.
+        terminated: whether the MDP has ended the episode.
+        done: whether it is over.
+    """
+
+    def __init__(
+        self, environment: gym.Env[Any, Any], purpose: str, seed: int, episode: int
+    ) -> None:
+        self._environment = environment
+        self._key = (seed, episode)
+        self._return = 0.0
+        self._length = 0
+        self.reward = 0.0
+        self.terminated = False
+        self._success = math.nan
+        self._measures: dict[str, float] = {}
+        self.done = False
+        reset_seed = derive_seed(purpose, seed, episode) % 2**31
+        observation, _ = environment.reset(seed=reset_seed)
+        self.observation: Floats = np.asarray(observation, np.float32)
+
+    def step(self, action: Floats) -> None:
+        if not np.isfinite(action).all():
+            seed, episode = self._key
+            raise RuntimeError(
+                f"the policy of seed {seed} returned an action that is not finite in step "
+                f"{self._length} of episode {episode}: {action.tolist()}"
+            )
+        observation, reward, terminated, truncated, info = self._environment.step(action)
+        self.observation = np.asarray(observation, np.float32)
+        self.reward = float(reward)
+        self._return += self.reward
+        self._length += 1
+        self.terminated = bool(terminated)
+        self.done = bool(terminated or truncated)
+        if "success" in info:
+            self._success = float(info["success"] or self._success == 1.0)
+        if self.done:
+            self._measures = {k: float(v) for k, v in info.get("measures", {}).items()}
+
+    def result(self) -> Episode:
+        return Episode(
+            *self._key,
+            self._return,
+            self._length,
+            self.terminated,
+            self._success,
+            self._measures,
+        )

@@ -1,0 +1,106 @@
+"""The full description of one run, and the hash that identifies its numbers."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from harness.files import digest_of
+from harness.tasks.spec import TaskSpec
+
+# Words for readers: changing them changes no number.
+_UNHASHED: dict[str, Any] = {
+    "label": True,
+    "task": {"title": True, "suite": True, "reference": {"source": True}},
+}
+
+
+class EvaluationSpec(BaseModel):
+    """When and how often a policy is evaluated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: int  # gradient steps between evaluations; the last step is always evaluated
+    episodes: int  # per seed and evaluation
+    action_selections: tuple[str, ...] = ()  # further ways of acting, after the last step only
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs keep the hash they had before there were other ways of acting."""
+        fields: dict[str, Any] = dump(self)
+        if not self.action_selections:
+            del fields["action_selections"]
+        return fields
+
+
+class RunSpec(BaseModel):
+    """Everything that can change a run's numbers, and its label.
+
+    Two runs with equal hashes leave the same `evaluations.csv`, byte for byte, on one machine.
+    What cannot change them (executor, workers, stacking of seeds, logging) is not in here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: TaskSpec
+    dataset_sha256: str
+    algorithm: str
+    label: str  # what the suite calls it; not hashed
+    config: dict[str, JsonValue]  # after defaults and overrides
+    steps: int
+    online_steps: int = 0  # of interaction after them, each with a gradient step
+    evaluation: EvaluationSpec
+    seed: int
+    precision: Literal["fp32", "mixed"] = "fp32"  # of matrix products
+    compiled: bool  # compiled and eager code round differently
+    device: Literal["cpu", "cuda"]
+    engine_version: int
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Offline runs keep the hash they had before there were online ones."""
+        fields: dict[str, Any] = dump(self)
+        if not self.online_steps:
+            fields.pop("online_steps", None)
+        return fields
+
+    @property
+    def total_steps(self) -> int:
+        """Gradient steps, offline and online."""
+        return self.steps + self.online_steps
+
+    @property
+    def hash(self) -> str:
+        """Sha256 of the canonical JSON of everything that can change numbers."""
+        return digest_of(self.model_dump(mode="json", exclude=_UNHASHED))
+
+    @property
+    def cell(self) -> str:
+        """The same without the seed: equal for all runs that are averaged together."""
+        return digest_of(self.model_dump(mode="json", exclude={**_UNHASHED, "seed": True}))
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Where the run lives, relative to its suite's results."""
+        task = self.task.id.replace("/", "_")
+        return PurePosixPath("runs", task, f"{self.label}-{self.cell[:8]}", f"seed-{self.seed}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `spec.json` holds: every field, the hash and the cell."""
+        return {**self.model_dump(mode="json"), "hash": self.hash, "cell": self.cell}
+
+    def evaluation_steps(self) -> list[int]:
+        """The steps after which the policy is evaluated, ascending.
+
+        The last offline step and the last of all are among them.
+        """
+        regular = range(self.evaluation.every, self.total_steps, self.evaluation.every)
+        return sorted({*regular, self.steps, self.total_steps})

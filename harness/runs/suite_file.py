@@ -1,0 +1,101 @@
+"""`suite.json`: what a suite's results folder says was planned, beside the runs.
+
+Fields that came later have defaults for older results.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, JsonValue, model_validator
+
+from harness.files import write_json
+from harness.suite.figures import Figure, parse_figures
+from harness.tasks.spec import TaskSpec
+
+FILE_NAME = "suite.json"
+
+
+class RowInfo(BaseModel, frozen=True):
+    """One column of the comparison; `label` names it, `id` is the registered method.
+
+    Attributes:
+        base: the suite's entry it comes from; `variant` holds the swept fields and their values.
+        action_selection: how it acts where nothing else is said; empty if not recorded.
+        trusts_critic: whether a bad critic spoils it.
+        tasks: ids of the tasks it runs on; None for all.
+    """
+
+    label: str
+    base: str
+    variant: dict[str, JsonValue] = {}
+    id: str
+    title: str
+    paper: str
+    family: str
+    action_selection: str = ""
+    trusts_critic: bool = True
+    tasks: list[str] | None = None
+    config: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_its_own_base(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "label" in fields:
+            return {"base": fields["label"], **fields}
+        return fields
+
+    def runs_on(self, task_id: str) -> bool:
+        return self.tasks is None or task_id in self.tasks
+
+    @property
+    def learns_critic(self) -> bool:
+        """Whether it acts on a critic that it learned, and not on a closed form."""
+        return self.trusts_critic and not self.config.get("known_q", False)
+
+
+class PlannedEvaluation(BaseModel, frozen=True):
+    """Evaluate every `every` gradient steps over `episodes` episodes; score by `protocol`."""
+
+    every: int
+    episodes: int
+    protocol: str
+    action_selections: list[str] = []
+
+
+class PlannedRun(BaseModel, frozen=True):
+    """One (task, label, seed); `path` is relative to the suite's folder."""
+
+    task: str
+    label: str
+    seed: int
+    path: str
+    hash: str
+
+
+class SuiteFile(BaseModel, frozen=True):
+    """What `suite.json` says was planned."""
+
+    name: str
+    title: str
+    question: str
+    command: str
+    tasks: list[TaskSpec]
+    rows: list[RowInfo]
+    seeds: list[int]
+    steps: int
+    online_steps: int = 0
+    evaluation: PlannedEvaluation
+    figures: list[dict[str, JsonValue]] = []
+    runs: list[PlannedRun]
+    smoke: bool
+
+    @property
+    def requested_figures(self) -> list[Figure]:
+        """What the suite asks to be drawn beside the report's own figures."""
+        return parse_figures(self.figures)[0]
+
+    def write(self, directory: Path) -> None:
+        """Leave it in the suite's results folder."""
+        write_json(directory / FILE_NAME, self.model_dump(mode="json"))

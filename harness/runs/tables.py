@@ -1,0 +1,132 @@
+"""The CSV tables one run leaves, kept in memory while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from harness.runs.folder import RunFolder, Values
+from harness.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from harness.rollouts.evaluation import Episode
+
+_COLUMNS = {
+    "evaluations": (
+        "seed",
+        "step",
+        "actions",
+        "episode",
+        "return",
+        "length",
+        "terminated",
+        "success",
+        "normalized_score",
+    ),
+    "metrics": ("seed", "step", "name", "value"),
+    "timings": ("step", "actions", "train_seconds", "evaluation_seconds", "action_latency_ms"),
+    "measures": ("seed", "step", "actions", "episode", "name", "value"),
+    "online": (
+        "seed",
+        "step",
+        "episode",
+        "return",
+        "length",
+        "terminated",
+        "success",
+        "normalized_score",
+    ),
+}
+_ONLY_WITH_ROWS = {"measures", "online"}
+
+
+class RunTables:
+    """Rows of `evaluations.csv`, `metrics.csv`, `timings.csv` and others of one run.
+
+    `actions` says how the policy acted. `measures.csv` is there if the environment has measures,
+    `online.csv` if episodes of training in the environment have ended; their `step` is the run's
+    when they did, so that an episode began `length` steps before.
+
+    Attributes:
+        evaluated_step: the step of the latest evaluation; 0 before the first.
+        latest_score: its mean normalised score, in points, acting as the algorithm does by default.
+    """
+
+    def __init__(self, folder: RunFolder, task: TaskSpec, seed: int) -> None:
+        self._folder = folder
+        self._task = task
+        self._seed = seed
+        self._rows: dict[str, list[Values]] = {name: [] for name in _COLUMNS}
+        self.evaluated_step = 0
+        self.latest_score: float | None = None
+
+    def load(self, until: int, default: str) -> None:
+        """Take over the rows on disk up to step `until`; later ones will be made again.
+
+        `default` is the algorithm's own way of acting.
+        """
+        for name, columns in _COLUMNS.items():
+            self._rows[name] = [*self._folder.read_table(name, columns, until)]
+        rows = [row for row in self._rows["evaluations"] if row[2] == default]
+        self.evaluated_step = max((int(row[1]) for row in rows), default=0)
+        scores = [float(row[-1]) for row in rows if int(row[1]) == self.evaluated_step]
+        self.latest_score = sum(scores) / len(scores) if scores else None
+
+    def add(
+        self,
+        step: int,
+        actions: str,
+        episodes: Iterable[Episode],
+        timing: tuple[float, float, float],
+    ) -> float:
+        """Append the evaluation of one way of acting; returns its score, in points.
+
+        Args:
+            step: gradient steps so far.
+            actions: how the policy acted.
+            episodes: of this run's seed, in order.
+            timing: training and evaluation seconds, and milliseconds to choose an action.
+        """
+        scores = []
+        for episode in episodes:
+            outcome = self._outcome(episode)
+            scores.append(outcome[-1])
+            self._rows["evaluations"].append((self._seed, step, actions, *outcome))
+            self._rows["measures"] += [
+                (self._seed, step, actions, episode.episode, name, value)
+                for name, value in episode.measures.items()
+            ]
+        self._rows["timings"].append((step, actions, *timing))
+        return float(sum(scores) / len(scores))
+
+    def add_online(self, step: int, episode: Episode) -> None:
+        """Append an episode of training that ended with step `step`."""
+        self._rows["online"].append((self._seed, step, *self._outcome(episode)))
+
+    def close_step(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
+        """Append the training metrics of an evaluated step, and write all tables.
+
+        Args:
+            step: gradient steps so far.
+            score: of the algorithm's default way of acting.
+            metrics: latest training metrics.
+        """
+        self._rows["metrics"] += [
+            (self._seed, step, name, metrics[name]) for name in sorted(metrics)
+        ]
+        self.evaluated_step = step
+        self.latest_score = score
+        for name, columns in _COLUMNS.items():
+            if name not in _ONLY_WITH_ROWS or self._rows[name]:
+                self._folder.write_table(name, columns, self._rows[name])
+
+    def _outcome(self, episode: Episode) -> tuple[int, float, int, bool, float, float]:
+        """The columns that say how an episode went, the score last."""
+        return (
+            episode.episode,
+            float(episode.episode_return),
+            int(episode.length),
+            bool(episode.terminated),
+            float(episode.success),
+            float(self._task.normalized_score(episode.episode_return)),
+        )

@@ -1,0 +1,96 @@
+"""A trial: runs of one task and algorithm whose seeds train together in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.runs.folder import RunFolder, Status, now
+from harness.runs.spec import RunSpec
+
+STOP_FILE = ".stop"
+
+
+class Trial(BaseModel):
+    """What a worker needs to know, as plain data. All specs are equal but for their seeds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite_dir: Path  # absolute, and the same on every node
+    specs: tuple[RunSpec, ...]
+    invocation: str  # id of the `harness run` that asked for it
+    command: str
+    executor: str
+
+    @property
+    def name(self) -> str:
+        """`pointmaze_umaze-iql-seeds-0-1-2`."""
+        first = self.specs[0]
+        seeds = "-".join(str(spec.seed) for spec in self.specs)
+        return f"{first.task.id.replace('/', '_')}-{first.label}-seeds-{seeds}"
+
+    def folder(self, spec: RunSpec) -> RunFolder:
+        return RunFolder(self.suite_dir / spec.folder)
+
+    def status(self, spec: RunSpec) -> Status | None:
+        """The run's status if it was written in this invocation."""
+        status = self.folder(spec).status()
+        return status if status is not None and status.invocation == self.invocation else None
+
+    def stop_requested(self) -> bool:
+        """Whether the user asked all runs of the suite to stop."""
+        return (self.suite_dir / STOP_FILE).exists()
+
+    def parts(self) -> list[Trial]:
+        """The trial split into seeds that stand at the same step, and so can train stacked."""
+        by_step: dict[int, list[RunSpec]] = {}
+        for spec in self.specs:
+            by_step.setdefault(self.folder(spec).checkpoint_step(), []).append(spec)
+        return [self.model_copy(update={"specs": tuple(specs)}) for specs in by_step.values()]
+
+    def is_over(self) -> bool:
+        """Whether every run has its final status."""
+        statuses = [self.status(spec) for spec in self.specs]
+        return all(status is not None and status.state != "running" for status in statuses)
+
+    def fail_unfinished(self, error: str) -> None:
+        """Mark the runs that left no final status, because their worker died, as failed.
+
+        After a stop request, runs that never started stay as they are.
+        """
+        for spec in self.specs:
+            status = self.status(spec)
+            if status is None and not self.stop_requested():
+                status = Status("running", 0, spec.total_steps, self.invocation, now())
+            if status is not None and status.state == "running":
+                failed = replace(status, state="failed", error=error, finished=now())
+                self.folder(spec).write_status(failed)
+
+
+def group(
+    specs: Iterable[RunSpec],
+    seeds_per_trial: int,
+    *,
+    suite_dir: Path,
+    invocation: str,
+    command: str,
+    executor: str,
+) -> list[Trial]:
+    """Group runs of the same cell into trials of up to `seeds_per_trial` seeds, in order."""
+    cells: dict[tuple[str, str], list[RunSpec]] = {}
+    for spec in specs:
+        cells.setdefault((spec.label, spec.cell), []).append(spec)
+    return [
+        Trial(
+            suite_dir=suite_dir,
+            specs=tuple(members[start : start + seeds_per_trial]),
+            invocation=invocation,
+            command=command,
+            executor=executor,
+        )
+        for members in cells.values()
+        for start in range(0, len(members), seeds_per_trial)
+    ]

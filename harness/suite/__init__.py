@@ -1,0 +1,1 @@
+"""Suite files: YAML to tasks, rows and configs, with every mistake explained."""

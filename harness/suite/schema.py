@@ -1,0 +1,193 @@
+"""Suite files: what a suite may say, and every mistake in it explained.
+
+All keys of a suite file are the fields of `Suite` and of the models it is made of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from algorithms import registry
+from algorithms.action_selection import parse_action_selection
+from harness.errors import UserError, nearest
+from harness.suite.entry import AlgorithmEntry, Overrides, Section
+from harness.suite.figures import parse_figures
+from harness.suite.problems import explain, unknown
+from harness.suite.rows import Row, expand, label_problems
+from harness.suite.yaml_file import Document, KeyPath, Problem, read_yaml
+from harness.tasks import get_task
+from harness.tasks.spec import TaskSpec
+
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
+SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
+
+
+def _selection(name: str) -> str:
+    parse_action_selection(name)
+    return name
+
+
+class Training(Section):
+    """The budget of every run."""
+
+    steps: int = Field(ge=1)  # gradient steps on the data
+    # Afterwards, steps in the task's environment, each with a gradient step on what was seen too.
+    online_steps: int = Field(0, ge=0)
+    precision: Literal["fp32", "mixed"] = "fp32"  # mixed: products may round to bfloat16 or TF32
+    compile: bool = True  # part of a run's identity: eager code rounds differently
+
+
+class EvaluationPlan(Section):
+    """When policies are evaluated, and which evaluation a table reports."""
+
+    every: int = Field(ge=1)  # gradient steps
+    episodes: int = Field(ge=1)  # per seed and evaluation
+    protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
+    # More ways of acting, for those who can; measured after the last step, beside the scores.
+    action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
+
+
+class Resources(Section):
+    """What one trial gets. Never changes a number, but for `gpus_per_trial` = 0 or more."""
+
+    cpus_per_trial: int = Field(1, ge=1)  # reserved cores; training itself uses one thread
+    gpus_per_trial: float = Field(0, ge=0, le=1)  # above 0 runs train on a GPU
+    seeds_per_trial: int = Field(4, ge=1)  # seeds that train stacked in one process
+
+
+class Suite(Section):
+    """A comparison: every algorithm on every task with every seed."""
+
+    name: SuiteName  # also the folder under results/
+    title: str
+    question: str  # what the comparison is to answer
+    tasks: list[str | dict[str, Overrides]] = Field(min_length=1)  # id, or {id: options}
+    defaults: Overrides = Field({})  # config for every algorithm that has such a field
+    algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
+    seeds: int | list[int]  # a count, or the seeds themselves
+    training: Training
+    evaluation: EvaluationPlan
+    resources: Resources = Resources()
+    figures: list[Overrides] = Field([])  # what the report draws more: `harness/suite/figures.py`
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: int | list[int]) -> list[int]:
+        chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+        if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
+            raise ValueError("seeds must be a count of at least 1, or distinct numbers from 0 up")
+        return chosen
+
+    @property
+    def seed_list(self) -> list[int]:
+        return self.seeds if isinstance(self.seeds, list) else list(range(self.seeds))
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of the comparison, in the file's order."""
+        return [row for label, entry in self.algorithms.items() for row in expand(label, entry)]
+
+
+def load_suite(path: Path) -> tuple[Suite, Document]:
+    """Read and check a suite file. Raises UserError that lists every problem found."""
+    document = read_yaml(path)
+    try:
+        suite = Suite.model_validate_json(json.dumps(document.data, default=str), strict=True)
+    except ValidationError as error:
+        raise document.error(explain(error, document.data, Suite)) from error
+    problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
+    problems += parse_figures(suite.figures)[1]
+    if problems:
+        raise document.error(problems)
+    return suite, document
+
+
+def suite_tasks(suite: Suite) -> list[TaskSpec]:
+    """The specs of the suite's tasks, in its order."""
+    return [get_task(task_id, options) for task_id, options in task_entries(suite)]
+
+
+def task_entries(suite: Suite) -> Iterable[tuple[str, Overrides | None]]:
+    """Task ids and their options, in the suite's order."""
+    for entry in suite.tasks:
+        if isinstance(entry, str):
+            yield entry, None
+        else:
+            yield from entry.items()
+
+
+def _task_problems(suite: Suite) -> Iterable[Problem]:
+    paths: dict[str, list[KeyPath]] = {}  # by the id that the task has with its options
+    for i, entry in enumerate(suite.tasks):
+        if isinstance(entry, dict) and len(entry) != 1:
+            message = f"one task and its options a line, found {len(entry)} tasks"
+            yield Problem(("tasks", i), message)
+            continue
+        task_id, options = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+        path: KeyPath = ("tasks", i) if options is None else ("tasks", i, task_id)
+        try:
+            paths.setdefault(get_task(task_id, options).id, []).append(path)
+        except UserError as error:
+            yield Problem(path, str(error))
+    for task_id, found in paths.items():
+        if len(found) > 1:
+            message = f"task '{task_id}' is listed {len(found)} times; keep one"
+            yield from (Problem(path, message) for path in found)
+
+
+def _algorithm_problems(suite: Suite) -> Iterable[Problem]:
+    known = registry.algorithms()
+    for label, entry in suite.algorithms.items():
+        found = entry.algorithm or label
+        if found not in known:
+            path: KeyPath = ("algorithms", label) + (("algorithm",) if entry.algorithm else ())
+            yield Problem(path, unknown("algorithm", found, known))
+
+
+def find_suite(name: str) -> Path:
+    """The file of a suite given by path, or by name under suites/. Raises UserError."""
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        if path.is_file():
+            return path
+        raise UserError(f"There is no suite file {name}.{nearest(path.stem, suite_names())}")
+    for folder in _suite_folders():
+        # `adroit` is suites/adroit.yaml and not suites/local/adroit.yaml.
+        for file in sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file)):
+            if name in {file.stem, str(file.relative_to(folder).with_suffix(""))}:
+                return file
+    names = ", ".join(suite_names()) or "none"
+    raise UserError(
+        f"There is no suite '{name}'.{nearest(name, suite_names())} Suites here: {names}; "
+        "or give the path of a YAML file."
+    )
+
+
+def suite_files() -> list[Path]:
+    """The suite files of this project and of the current folder, sorted."""
+    return sorted({p.resolve() for folder in _suite_folders() for p in folder.rglob("*.yaml")})
+
+
+def suite_names() -> list[str]:
+    """What `run` can be given instead of a path: the stem, with its folder if that is needed."""
+    files = suite_files()
+    shallow = {path.stem: path for path in sorted(files, key=lambda file: -len(file.parts))}
+    return [
+        path.stem if shallow[path.stem] == path else f"{path.parent.name}/{path.stem}"
+        for path in files
+    ]
+
+
+def _suite_folders() -> list[Path]:
+    return [Path("suites"), Path(__file__).resolve().parents[2] / "suites"]

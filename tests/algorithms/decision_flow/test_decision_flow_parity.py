@@ -1,0 +1,203 @@
+"""Decision Flow's losses and gradients against loops over states and flow decisions.
+
+The loop differentiates the value of the point reached itself (−T C(s, x + u/T) + ρ D, with |u| held
+for `angle`) wherever the algorithm works out such a derivative first.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from algorithms.decision_flow.decision_flow import DecisionFlowConfig
+from tests.algorithms.flow_reference import leaves, reached_by_gradients
+from tests.algorithms.reference import make_algorithm, members, random_batch, random_noise
+
+SEEDS, BATCH, STATES, T, RHO = 2, 4, 3, 3, 0.3
+
+switches = pytest.mark.parametrize(
+    ("variant", "switched"),
+    [
+        ("df-dir", {"direction": "unit"}),
+        ("df-dir", {"direction": "full"}),
+        ("df-dir", {"direction": "angle"}),
+        ("df-dir", {"td_lambda": 0.6, "previous_action": True, "solver": "midpoint"}),
+        ("df-div", {}),
+        ("df-div", {"divergence": "kl"}),
+        ("df-div", {"divergence_reduction": "mean"}),
+        ("df-div", {"td_lambda": 0.6}),
+        ("df-div", {"previous_action": True}),
+        ("df-div", {"solver": "midpoint"}),
+    ],
+    ids=str,
+)
+
+Modules = dict[str, list[nn.Sequential]]
+
+
+class Loop:
+    """One seed's flow policy iteration, state by state and decision by decision."""
+
+    def __init__(self, variant: str, config: DecisionFlowConfig, modules: Modules) -> None:
+        self.variant, self.config, self.modules = variant, config, modules
+        self.fixed_flow_critic = copy.deepcopy(modules["flow_critic"][0]).requires_grad_(False)
+        self.direction = getattr(config, "direction", "full")
+        self.gains: list[Tensor] = []
+        self.divergences: list[Tensor] = []
+        self.critic_losses: list[Tensor] = []
+
+    def policy_loss(self) -> Tensor:
+        return (-torch.stack(self.gains) + RHO * torch.stack(self.divergences)).mean()
+
+    def value(self, state: Tensor, action: Tensor, scale: Tensor) -> Tensor:
+        qs = [q(torch.cat([state, action.clamp(-1, 1)])) for q in self.modules["critic"]]
+        return (torch.min(*qs) - self.modules["value"][0](state))[0] / scale
+
+    def divergence(self, velocity: Tensor, query: Tensor) -> Tensor:
+        squared = (velocity - self.modules["behavior"][0](query)) ** 2
+        if self.config.divergence == "kl":
+            squared = squared / (2 * self.modules["spread"][0](query).exp().detach())
+        return squared.mean() if self.config.divergence_reduction == "mean" else squared.sum()
+
+    def gain(self, start: Tensor, velocity: Tensor, worth: Any) -> Tensor:
+        """What the policy climbs in one decision; only the velocity carries a gradient."""
+        if self.direction == "unit":
+            reached = (start + velocity / T).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(worth(reached), reached)
+            return velocity @ (gradient / (gradient.norm() + 1e-8))
+        step = velocity / T
+        if self.direction == "angle":
+            step = velocity / velocity.norm() * velocity.norm().detach() / T
+        return T * worth(start + step)
+
+    def add(self, state: Tensor, x0: Tensor, before: Tensor, scale: Tensor) -> None:
+        """Both losses of the T decisions from one state and noise."""
+        (policy,), (flow_critic,) = self.modules["policy"], self.modules["flow_critic"]
+        remembered = before if self.config.previous_action else before[:0]
+        points, queries, x = [], [], x0
+        with torch.no_grad():
+            for k in range(T):
+                query = torch.cat([state, x, torch.tensor([k / T])])
+                if self.config.solver == "midpoint":
+                    half_way = x + policy(query) / (2 * T)
+                    query = torch.cat([state, half_way, torch.tensor([(k + 0.5) / T])])
+                points.append(x)
+                queries.append(query)
+                x = x + policy(query) / T
+            outcome = self.value(state, x, scale)
+
+        def flow_state(point: Tensor, k: int) -> Tensor:
+            return torch.cat([state, remembered, point, torch.tensor([k / T])])
+
+        target = outcome
+        for k in reversed(range(T)):
+            velocity = policy(queries[k])
+            divergence = self.divergence(velocity, queries[k])
+            if k < T - 1:
+                bootstrap = self.modules["target flow_critic"][0](flow_state(points[k + 1], k + 1))
+                trace = self.config.td_lambda
+                target = trace * target + (1 - trace) * bootstrap[0].detach()
+            if self.variant == "df-div":
+                target = target - RHO / T * divergence.detach()
+            self.critic_losses.append((flow_critic(flow_state(points[k], k))[0] - target) ** 2)
+
+            def worth(reached: Tensor, k: int = k) -> Tensor:
+                if k == T - 1:
+                    return self.value(state, reached, scale)
+                return self.fixed_flow_critic(flow_state(reached, k + 1))[0]
+
+            self.gains.append(self.gain(points[k], velocity, worth))
+            self.divergences.append(divergence)
+
+
+@switches
+def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(
+    variant: str, switched: dict[str, Any]
+) -> None:
+    """The roll-out is fixed: gradients enter at each decision's own velocity alone."""
+    algorithm = make_algorithm(
+        variant,
+        flow_steps=T,
+        rho=RHO,
+        rollout_states=STATES,
+        **switched,
+    )
+    trained, targets, nets = leaves(algorithm, SEEDS)
+    batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
+    loss, metrics = algorithm.improvement_loss(nets, batch, noise)
+    loss.sum().backward()
+
+    for seed in range(SEEDS):
+        modules = {
+            name: members(network, {k: v[seed].detach() for k, v in trained[name].items()})
+            for name, network in algorithm.networks.items()
+        }
+        for name, averaged in (("behavior", "behavior"), ("target flow_critic", "flow_critic")):
+            params = {k: v[seed] for k, v in targets[averaged].items()}
+            modules[name] = members(algorithm.networks[averaged], params)
+        s, a = batch.observations[seed], batch.actions[seed]
+        qs = torch.stack([q(torch.cat([s, a], -1)) for q in modules["critic"]]).amin(0)
+        scale = (qs - modules["value"][0](s)).abs().mean().detach()  # of the whole batch
+        loop = Loop(variant, algorithm.config, modules)
+        for i in range(STATES):
+            x0, before = noise["x0"][seed, i], batch.previous_actions[seed, i]
+            loop.add(s[i], x0, before, scale)
+        flow_critic_loss = torch.stack(loop.critic_losses).mean()
+        (loop.policy_loss() + flow_critic_loss).backward()
+        torch.testing.assert_close(
+            metrics["flow_critic/loss"][seed], flow_critic_loss, rtol=1e-4, atol=1e-5
+        )
+        for name in ("policy", "flow_critic"):
+            for i in range(3):
+                ours = trained[name][f"weight_{i}"].grad[seed, 0]
+                linear = [m for m in modules[name][0] if isinstance(m, nn.Linear)][i]
+                torch.testing.assert_close(ours.T, linear.weight.grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["df-dir", "df-div"])
+@pytest.mark.parametrize(
+    ("switched", "trained_too"),
+    [
+        ({}, set()),
+        ({"divergence": "kl"}, {"spread"}),
+        ({"joint_critic": True}, {"critic", "value"}),
+        ({"rho_rule": "critic-noise", "td_lambda": 0.5}, set()),
+    ],
+    ids=str,
+)
+def test_improvement_reaches_the_policy_its_critic_and_what_is_switched_on(
+    variant: str, switched: dict[str, Any], trained_too: set[str]
+) -> None:
+    """Never the behaviour flow; Q and V only where they learn jointly."""
+    algorithm = make_algorithm(variant, flow_steps=3, **switched)
+    trained, _, nets = leaves(algorithm, SEEDS)
+    batch = random_batch(SEEDS, BATCH)
+    loss, _ = algorithm.improvement_loss(nets, batch, random_noise(algorithm.noise, SEEDS, BATCH))
+    loss.sum().backward()
+    expected = {"policy", "flow_critic"} | trained_too
+    assert reached_by_gradients(trained) == expected
+    (phase,) = algorithm.stages[-1].phases
+    assert set(phase.trains) == expected
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint"])
+def test_acts_with_the_average_of_the_policy(solver: str) -> None:
+    algorithm = make_algorithm("df-dir", flow_steps=3, solver=solver)
+    _, targets, nets = leaves(algorithm, SEEDS)
+    batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.act_noise, SEEDS, BATCH)
+    actions = algorithm.act(nets, batch.observations, noise)
+    for seed in range(SEEDS):
+        params = {k: v[seed] for k, v in targets["policy"].items()}
+        (policy,) = members(algorithm.networks["policy"], params)
+        x = noise["x0"][seed]
+        for k in range(3):
+            time, query = torch.full((BATCH, 1), k / 3), x
+            if solver == "midpoint":
+                query = x + policy(torch.cat([batch.observations[seed], x, time], -1)) / 6
+                time = time + 1 / 6
+            x = x + policy(torch.cat([batch.observations[seed], query, time], -1)) / 3
+        torch.testing.assert_close(actions[seed], x, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,275 @@
+"""The command line as a user types it: real processes, exit codes, and what they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.commands.run import whole_suite_command
+from harness.data import ensure
+from harness.execution.plan import Plan
+from harness.execution.work import work
+from harness.suite.schema import load_suite, suite_tasks
+from tests.harness.conftest import REPOSITORY, TINY_TASK, CommandLine, evaluation_files, trials_of
+
+WriteSuite = Callable[..., Path]
+HUGE = {
+    "training": {"steps": 10**7, "compile": False},
+    "evaluation": {"every": 10**7, "episodes": 1},
+}
+LOCAL = ("--executor", "local")
+
+
+def states(results: Path) -> list[str]:
+    files = sorted(results.rglob("status.json"))
+    return [json.loads(path.read_text())["state"] for path in files]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_training(results: Path) -> bool:
+    """Whether a run under `results` has taken steps."""
+    return any(json.loads(path.read_text())["step"] > 0 for path in results.rglob("status.json"))
+
+
+def test_a_run_reports_and_running_again_does_nothing(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    suite = write_suite()
+    printed = harness("run", suite, *LOCAL)
+    assert "2 runs of 40 steps, 0 done already, 2 to do" in printed
+    assert "runs: 2 done" in printed
+    assert "report.html" in printed
+    folder = harness.runs.folder / "tiny"
+    for name in ("table.md", "table.csv", "table.tex", "report.html", "suite.json"):
+        assert (folder / name).stat().st_size > 0
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")}
+    assert "2 done already, 0 to do" in harness("run", suite, *LOCAL)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")} == before
+
+    files = evaluation_files(folder)
+    assert "deleting 2 earlier runs" in harness("run", suite, *LOCAL, "--fresh")
+    assert evaluation_files(folder) == files
+
+    (folder / "table.md").unlink()
+    assert "table.md" in harness("report", suite)
+    assert (folder / "table.md").exists()
+
+
+def test_a_report_needs_neither_torch_nor_ray(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    plan = plan_of()
+    plan.suite_file("python -m harness run tiny.yaml").write(plan.directory)
+    for trial in trials_of(plan):
+        list(work(trial))
+    program = (
+        "import sys; sys.modules['torch'] = sys.modules['ray'] = sys.modules['gymnasium'] = None; "
+        f"sys.argv = ['harness', 'report', 'tiny', '--results', {str(tmp_path / 'results')!r}]; "
+        "from harness.commands.cli import main; main()"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
+    assert (plan.directory / "report.html").exists()
+
+
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_ctrl_c_saves_everything_and_says_how_to_continue(
+    harness: CommandLine, write_suite: WriteSuite, executor: str
+) -> None:
+    suite = write_suite(**HUGE)
+    with harness.start("run", suite, "--executor", executor) as process:
+        wait_for(lambda: is_training(harness.runs.folder), process)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopping: saving every run" in printed
+    assert "Stopped with 0 of 2 runs done" in printed
+    assert "same command to continue" in printed
+    assert "Traceback" not in printed
+    assert states(harness.runs.folder) == ["interrupted"] * 2
+    assert len(list(harness.runs.folder.rglob("checkpoint.safetensors"))) == 2
+    assert not list(harness.runs.folder.rglob(".stop"))
+
+
+def test_a_second_ctrl_c_kills(harness: CommandLine, write_suite: WriteSuite) -> None:
+    suite = write_suite(**HUGE)
+    with harness.start("run", suite, *LOCAL) as process:
+        wait_for(lambda: is_training(harness.runs.folder), process)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: bool(list(harness.runs.folder.rglob(".stop"))), process)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in printed
+
+
+def test_workers_of_a_killed_command_save_and_end(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    with harness.start("run", write_suite(**HUGE), *LOCAL) as process:
+        wait_for(lambda: is_training(harness.runs.folder), process)
+        process.kill()
+        process.communicate(timeout=60)  # ends when the workers have closed their output
+    deadline = time.monotonic() + 60
+    while states(harness.runs.folder) != ["interrupted"] * 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_one_failing_algorithm_leaves_the_others_and_exits_with_1(
+    harness: CommandLine, write_suite: WriteSuite, tmp_path: Path
+) -> None:
+    # A learning rate that overflows: the policy's actions become NaN and the evaluation refuses.
+    broken = {"algorithm": "bc", "config": {"learning_rate": 1e38}}
+    suite = write_suite(algorithms={"broken": broken, "bc": {}})
+    printed = harness("run", suite, *LOCAL, code=1)
+    assert "failed: pointmaze/umaze broken seed 0" in printed
+    assert states(tmp_path / "results") == ["done", "done", "failed", "failed"]
+    assert "failed" in (harness.runs.folder / "tiny" / "table.md").read_text()
+
+
+def test_two_commands_do_not_share_a_results_folder(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    suite = write_suite(**HUGE)
+    with harness.start("run", suite, *LOCAL) as process:
+        wait_for(lambda: is_training(harness.runs.folder), process)
+        assert "Another `run` is at work" in harness("run", suite, *LOCAL, code=2)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_a_folder_of_another_spec_stops_the_command_and_loses_nothing(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    suite = write_suite()
+    harness("run", suite, *LOCAL)
+    spec = next(harness.runs.folder.rglob("seed-1/spec.json"))
+    spec.write_text(spec.read_text().replace('"steps": 40', '"steps": 50'))
+    files = evaluation_files(harness.runs.folder)
+    printed = harness("run", suite, *LOCAL, code=2)
+    assert "holds the results of a different spec" in printed
+    assert "steps" in printed
+    assert evaluation_files(harness.runs.folder) == files
+
+
+def test_changed_data_stop_the_command_before_any_run(
+    harness: CommandLine,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    suite = write_suite()
+    [task] = suite_tasks(load_suite(suite)[0])
+    ensure(task)
+    [rows] = (tmp_path / "data").rglob("rows.npy")
+    content = bytearray(rows.read_bytes())
+    content[len(content) // 2] ^= 1
+    rows.chmod(0o644)
+    rows.write_bytes(content)
+    printed = harness("run", suite, *LOCAL, code=2)
+    assert "sha256" in printed
+    assert "data make" in printed
+    assert states(harness.runs.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "nowhere.yaml"), "no suite file nowhere.yaml"),
+        (("run", "quickstarts"), "Did you mean 'quickstart'?"),
+        (("run", "quickstart", "--only", "dqn", "--smoke", *LOCAL), "selects nothing"),
+        (("run", "quickstart", "--seeds", "0"), "greater than or equal to 1"),
+        (("run", "quickstart", "--executor", "slurm"), "'slurm' is not one of"),
+        (("run", "quickstart", "--address", "auto", *LOCAL), "needs --executor ray"),
+        (("run",), "Missing argument 'SUITE'"),
+        (("report", "quickstart"), "no results of 'quickstart'"),
+        (("list", "robots"), "'robots' is not one of"),
+        (("train",), "No such command 'train'"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_exit_with_2_and_say_why(
+    harness: CommandLine, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in harness(*arguments, code=2)
+
+
+def test_a_bad_suite_exits_with_2_and_lists_its_mistakes(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    suite = write_suite(algorithms={"bc": {"config": {"batch_sise": 3}}})
+    printed = harness("run", suite, *LOCAL, code=2)
+    assert f"error: {suite} has a problem:" in printed
+    assert "algorithms.bc.config.batch_sise: unknown key 'batch_sise'" in printed
+    assert "Did you mean 'batch_size'?" in printed
+    assert not harness.runs.folder.exists()
+
+
+def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_path: Path) -> None:
+    suite = write_suite(tasks=[TINY_TASK])
+    program = (
+        "import sys; sys.modules['ray'] = None; "
+        f"sys.argv = ['harness', 'run', {str(suite)!r}]; "
+        "from harness.commands.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HARNESS_DATA": str(tmp_path)},
+    )
+    assert result.returncode == 2
+    assert "pip install 'ray[tune]'" in result.stderr
+    assert "--executor local" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_cluster_that_is_not_there_exits_with_2(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # ours, and nobody listens
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        printed = harness("run", write_suite(), "--address", address, code=2)
+    assert f"Cannot reach the Ray cluster at {address}" in printed
+    assert "--executor local" in printed
+
+
+@pytest.mark.parametrize("what", ["algorithms", "tasks", "suites", "datasets"])
+def test_lists_are_tables_or_json(harness: CommandLine, what: str) -> None:
+    rows = json.loads(harness("list", what, "--json"))
+    table = harness("list", what)
+    assert rows
+    for row in rows:
+        assert str(next(iter(row.values()))) in table
+
+
+def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -> None:
+    printed = harness("doctor")
+    for word in ("python", "torch", "cores", "GPUs", "C++ compiler", "ray", "disk"):
+        assert word in printed
+
+
+def test_results_name_the_command_that_makes_all_of_them() -> None:
+    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False, cpu=False) == (
+        "python -m harness run suites/a.yaml"
+    )
+    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True, cpu=True) == (
+        "python -m harness run 'a b.yaml' --smoke --cpu --seeds 2"
+    )

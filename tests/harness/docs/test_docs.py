@@ -1,0 +1,284 @@
+"""What generates parts of the pages under docs/."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from algorithms import registry
+from harness.docs import write_docs
+from harness.docs.config_tables import config_tables, describe
+from harness.docs.place import Place
+from harness.docs.render import render
+from harness.errors import UserError
+from tests.harness.conftest import REPOSITORY
+
+QUICKSTART = REPOSITORY / "results" / "local" / "quickstart"
+
+WritePage = Callable[..., Path]
+Generate = Callable[[], list[Path]]
+
+
+@pytest.fixture
+def write_page(tmp_path: Path) -> WritePage:
+    """Write lines to a page of a docs folder of this test."""
+
+    def write(*lines: str, name: str = "page.md") -> Path:
+        page = tmp_path / "docs" / "deep" / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("\n".join(lines) + "\n")
+        return page
+
+    return write
+
+
+@pytest.fixture
+def generate(tmp_path: Path) -> Generate:
+    return lambda: write_docs(tmp_path / "docs", tmp_path / "results")
+
+
+@pytest.fixture
+def quickstart(tmp_path: Path) -> Path:
+    """A copy of committed results, under the results folder of this test."""
+    return Path(shutil.copytree(QUICKSTART, tmp_path / "results" / "here" / "quickstart"))
+
+
+def block(request: str, *content: str) -> list[str]:
+    return [f"<!-- generated: {request} -->", *content, "<!-- end -->"]
+
+
+# --- settings -------------------------------------------------------------------------------
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """The cells of every row below a table's header."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [row for row in cells if row[0] not in {"Field", "---", "Method"}]
+
+
+@pytest.mark.parametrize("algorithm_id", registry.algorithms())
+def test_config_tables_hold_every_field_with_what_a_suite_would_say(algorithm_id: str) -> None:
+    model = registry.load(algorithm_id).Config
+    defaults = model().model_dump(mode="json")
+    table = {row[0].strip("`"): row[1:] for row in rows(config_tables(algorithm_id))}
+    assert table.keys() == defaults.keys()
+    for name, (default, allowed, comment) in table.items():
+        assert yaml.safe_load(default.strip("`")) == defaults[name]
+        assert comment, f"{name} has no comment in the code"
+        if re.fullmatch(r"`\w[\w-]*`(, `\w[\w-]*`)+", allowed):
+            for word in re.findall(r"`(.*?)`", allowed):
+                model.model_validate({name: yaml.safe_load(word)})
+
+
+class Base(BaseModel):
+    """What every toy has.
+
+    And more."""
+
+    share: float = Field(0.5, gt=0, lt=1)  # of | the whole
+    kind: Literal["plain", "fancy"] = "plain"  # how it looks
+    many: tuple[int, ...] = (1, 2)  # µ-numbers
+
+
+class Toy(Base):
+    """The toy's own."""
+
+    count: int = Field(
+        3,
+        ge=1,
+    )  # at the end of several lines, é too
+    maybe: float | None = None  # or not
+    kind: Literal["plain", "fancy"] = "fancy"  # changed here
+
+
+def test_own_fields_come_first_with_defaults_bounds_and_comments() -> None:
+    assert describe(Toy).split("\n\n") == [
+        "`Toy`: The toy's own.",
+        "| Field | Default | Allowed | What it is |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `count` | `3` | whole number, ≥ 1 | at the end of several lines, é too |\n"
+        "| `maybe` | `null` | number or `null` | or not |\n"
+        "| `kind` | `fancy` | `plain`, `fancy` | changed here |",
+        "`Base`: What every toy has.",
+        "| Field | Default | Allowed | What it is |\n"
+        "| --- | --- | --- | --- |\n"
+        "| `share` | `0.5` | number, > 0, < 1 | of \\| the whole |\n"
+        "| `many` | `[1, 2]` | list of whole numbers | µ-numbers |",
+    ]
+    with pytest.raises(ValidationError):
+        Toy(count=0)
+
+
+def test_the_methods_are_those_of_this_repository(
+    write_page: WritePage, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = registry.AlgorithmInfo(
+        "theirs", "Theirs", "", "third party", "their_package.module:Theirs"
+    )
+    known = registry.algorithms()
+    monkeypatch.setattr(registry, "algorithms", lambda: known | {"theirs": theirs})
+    page = write_page(*block("methods"))
+    write_page("# A page of its own", name="iql.md")
+    generate()
+    table = {row[0]: row[1:] for row in rows(page.read_text())}
+    assert table.keys() == {f"`{name}`" for name in known if name != "iql"} | {"[`iql`](iql.md)"}
+    title, paper, link = table["[`iql`](iql.md)"]
+    assert (title, paper[:18]) == ("Implicit Q-Learning", "[arXiv:2110.06169]")
+    target = re.findall(r"\((.*)\)", link)[0]
+    assert (page.parent / target).resolve() == REPOSITORY / "baselines" / "iql.py"
+
+
+# --- results --------------------------------------------------------------------------------
+
+
+def test_a_table_stands_under_what_made_it(
+    write_page: WritePage, generate: Generate, quickstart: Path
+) -> None:
+    page = write_page(*block("results here/quickstart"))
+    generate()
+    written = page.read_text()
+    suite: dict[str, Any] = json.loads((quickstart / "suite.json").read_text())
+    days = [json.loads(f.read_text())["finished"][:10] for f in quickstart.rglob("status.json")]
+    assert f"Made by `{suite['command']}` on {max(days)}: " in written
+    seeds = ", ".join(map(str, suite["seeds"]))
+    assert f"{len(suite['seeds'])} seeds ({seeds}), {suite['steps']:,} gradient steps" in written
+    assert "(../../results/here/quickstart/table.md)" in written
+    lines = (quickstart / "table.md").read_text().splitlines()
+    assert {line for line in lines if line.startswith(("|", "**"))} <= set(written.splitlines())
+    assert not any(line.startswith("- ") for line in written.splitlines())
+
+
+def test_parts_of_a_table_can_be_asked_for(quickstart: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    origin = render("results here/quickstart run", place)
+    assert "\n" not in origin
+
+    summary = render("results here/quickstart summary-of", place).removeprefix(origin)
+    assert summary.startswith("\n\n**Summary of ")
+    assert "Normalized score" not in summary
+
+    notes = render("results here/quickstart notes", place).removeprefix(origin).strip()
+    assert all(line.startswith("- ") for line in notes.splitlines())
+    assert (quickstart / "table.md").read_text().endswith(f"\n\n{notes}\n")
+
+
+def test_runs_that_are_not_done_are_counted(quickstart: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    planned = len(json.loads((quickstart / "suite.json").read_text())["runs"])
+    assert "runs are done" not in render("results here/quickstart run", place)
+    next(quickstart.rglob("status.json")).unlink()
+    counted = f"{planned - 1} of {planned} runs are done."
+    assert counted in render("results here/quickstart run", place)
+
+
+def test_all_pages_of_a_figure_stand_over_its_caption(quickstart: Path, tmp_path: Path) -> None:
+    shutil.copy(quickstart / "figures" / "curves.png", quickstart / "figures" / "curves-2.png")
+    place = Place(tmp_path / "page.md", tmp_path / "results")
+    written = render('figure here/quickstart/figures/curves*.png "Curves: it\'s all."', place)
+    images = re.findall(r"^!\[Curves: it's all\.\]\((.*)\)$", written, flags=re.MULTILINE)
+    assert [Path(image).name for image in images] == ["curves.png", "curves-2.png"]
+    assert all((place.page.parent / image).is_file() for image in images)
+    assert written.endswith("\n\n*Curves: it's all.*")
+
+
+@pytest.mark.parametrize(
+    "request_", ["results here/later", 'figure here/later/figures/curves.png "Curves."']
+)
+def test_what_was_not_run_says_how_to_run_it(request_: str) -> None:
+    written = render(request_, Place(Path("docs/page.md"), Path("results")))
+    command = "python -m harness run later"
+    assert written == f"*Not run yet. `{command}` makes these results.*"
+
+
+def test_a_smoke_runs_numbers_are_called_meaningless(quickstart: Path, tmp_path: Path) -> None:
+    suite = json.loads((quickstart / "suite.json").read_text())
+    (quickstart / "suite.json").write_text(json.dumps(suite | {"smoke": True}))
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    assert "numbers mean nothing" in render("results here/quickstart", place)
+
+
+# --- rewriting ------------------------------------------------------------------------------
+
+
+def test_only_what_is_between_markers_changes_and_only_once(
+    write_page: WritePage, generate: Generate
+) -> None:
+    around = ["# Title", "", "`<!-- generated: nonsense -->` in a line is text.", "  indented  "]
+    page = write_page(*around, *block("config bc", "old"), "between", *block("methods"), "after")
+    still = write_page("No blocks, no change.\r", name="plain.md")
+    before = still.read_bytes()
+    assert generate() == [page]
+    written = page.read_text()
+    outside = re.sub(r"(?s)(-->)\n\n.*?\n\n(<!-- end)", r"\1\n\2", written)
+    expected = [*around, *block("config bc"), "between", *block("methods"), "after", ""]
+    assert outside.split("\n") == expected
+    assert "old" not in written
+    assert "`hidden_dims`" in written
+
+    assert generate() == []
+    assert page.read_text() == written
+    assert still.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "message"),
+    [
+        (block("confg bc"), 1, "unknown block 'confg'. Did you mean 'config'?"),
+        (block("config td3-b"), 1, "unknown method 'td3-b'. Did you mean 'td3-bc'?"),
+        (block("config"), 1, "write `config METHOD`, found `config`"),
+        (block('figure a/figures/b.png "open'), 1, "the marker cannot be read"),
+        (block("results here/quickstart sumary-of"), 1, "unknown table 'sumary-of'."),
+        (
+            block('figure here/quickstart/figures/curve.png ""'),
+            1,
+            "unknown figure 'curve.png'. Did you mean 'curves.png'?",
+        ),
+        (["", "<!-- generated: methods -->"], 2, "this block never ends"),
+        ([*block("methods")[:1], *block("methods")], 1, "this block never ends"),
+        (["text", *block("methods"), "<!-- end -->"], 4, "'<!-- end -->' ends nothing"),
+    ],
+)
+def test_mistakes_are_shown_by_file_and_line_and_nothing_is_written(
+    write_page: WritePage,
+    generate: Generate,
+    quickstart: Path,
+    lines: list[str],
+    line: int,
+    message: str,
+) -> None:
+    stale = write_page(*block("methods"), name="a.md")
+    before = stale.read_text()
+    wrong = write_page(*lines)
+    write_page("", "", *block("another mistake"), name="z.md")
+    with pytest.raises(UserError) as error:
+        generate()
+    assert f"{wrong}:{line}: {message}" in str(error.value)
+    assert f"{wrong.with_name('z.md')}:3: unknown block 'another'" in str(error.value)
+    assert stale.read_text() == before
+
+
+def test_the_command_rewrites_the_pages_here(
+    write_page: WritePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    page = write_page(*block("methods"))
+    command = [sys.executable, "-m", "harness", "docs"]
+    printed = [subprocess.check_output(command, cwd=tmp_path, text=True) for _ in range(2)]
+    assert printed == ["rewrote docs/deep/page.md\n", "docs/ is up to date\n"]
+    assert "`df-dir`" in page.read_text()
+
+
+def test_a_folder_without_pages_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There are no pages"):
+        write_docs(tmp_path, tmp_path)

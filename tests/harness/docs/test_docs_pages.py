@@ -1,0 +1,66 @@
+"""The committed pages under docs/ agree with the code and results beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.docs.blocks import find_blocks
+from harness.docs.place import Place
+from harness.docs.render import render
+from tests.harness.conftest import REPOSITORY
+
+DOCS, RESULTS = REPOSITORY / "docs", REPOSITORY / "results"
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+def results_folder(request: str) -> Path | None:
+    """The suite's folder that a block is about, if it is about one."""
+    kind, *words = request.split()
+    if kind == "results":
+        return RESULTS / words[0]
+    return (RESULTS / words[0]).parents[1] if kind == "figure" else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_committed_pages_are_up_to_date(page: Path) -> None:
+    for found in find_blocks(page.read_text("utf-8")):
+        folder = results_folder(found.request)
+        if folder is None or folder.is_dir():
+            written = render(found.request, Place(page, RESULTS))
+            assert found.content == written, f"line {found.line}: run `python -m harness docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_committed_pages_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)]*)\)", prose) if not link.startswith("http")]
+    for link in links:
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("algorithm_id", ["df-dir", "df-div"])
+def test_each_variant_has_a_page_with_its_settings_and_the_main_comparison(
+    algorithm_id: str,
+) -> None:
+    page = (DOCS / "algorithms" / f"{algorithm_id}.md").read_text("utf-8")
+    requests = [found.request for found in find_blocks(page)]
+    assert f"config {algorithm_id}" in requests
+    assert any(request.startswith("results decision_flow/comparison ") for request in requests)
+
+
+@pytest.mark.parametrize("page", ["flow-mdp", "df-dir", "df-div"])
+def test_the_functions_that_pages_name_exist(page: str) -> None:
+    text = (DOCS / "algorithms" / f"{page}.md").read_text("utf-8")
+    section = text.partition("## In the code")[2].partition("\n## ")[0]
+    named = {name.rpartition(".")[2] for name in re.findall(r"`([\w.]+)`", section)}
+    code = "".join(file.read_text("utf-8") for file in (REPOSITORY / "algorithms").rglob("*.py"))
+    assert named
+    assert named <= set(re.findall(r"(?:def|class) (\w+)", code))

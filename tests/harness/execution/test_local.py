@@ -1,0 +1,115 @@
+"""The local executor with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.execution.local import LocalExecutor
+from harness.execution.plan import Plan
+from harness.execution.work import work
+from harness.runs.trial import Trial
+from harness.suite.schema import Resources
+from tests.harness.conftest import evaluation_files, trials_of
+
+PlanOf = Callable[..., Plan]
+LONG = {"steps": 10**6, "compile": False}
+
+
+@pytest.fixture
+def executor() -> Iterator[LocalExecutor]:
+    local = LocalExecutor()
+    yield local
+    local.kill()
+
+
+def wait(executor: LocalExecutor, until: Callable[[], bool] = lambda: False) -> None:
+    """Let the executor work to its end, or until something holds."""
+    deadline = time.monotonic() + 120
+    while executor.working() and not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def training(trial: Trial) -> bool:
+    """Whether the trial has begun to train."""
+    status = trial.status(trial.specs[0])
+    return status is not None and status.step > 0
+
+
+def worker_processes(log_folder: Path) -> list[int]:
+    """Ids of the processes that write to a log in this folder, as the system tells it."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            target = (process / "fd" / "1").readlink()
+        except OSError:
+            continue
+        if target.parent == log_folder:
+            found.append(int(process.name))
+    return found
+
+
+def test_processes_leave_the_same_bytes_as_this_one(
+    executor: LocalExecutor, plan_of: PlanOf, tmp_path: Path
+) -> None:
+    plan = plan_of(algorithms={"bc": {}, "iql": {}})
+    for trial in trials_of(plan):
+        list(work(trial))
+    here = evaluation_files(plan.directory)
+    (tmp_path / "results").rename(tmp_path / "before")
+
+    trials = trials_of(plan, seeds_per_trial=1)  # four trials: workers get more than one
+    executor.start(trials, Resources())
+    wait(executor)
+    assert plan.unfinished() == []
+    assert evaluation_files(plan.directory) == here
+
+
+def test_a_killed_worker_fails_its_own_runs_only(executor: LocalExecutor, plan_of: PlanOf) -> None:
+    long = trials_of(
+        plan_of(name="long", training=LONG, evaluation={"every": 10**6, "episodes": 1})
+    )
+    short = plan_of(seeds=1)
+    trials = [*long, *trials_of(short)]
+    executor.start(trials, Resources(cpus_per_trial=10**6))  # one at a time
+    wait(executor, lambda: training(trials[0]))
+    [process] = worker_processes(trials[0].suite_dir / "logs")
+    os.kill(process, signal.SIGKILL)
+    wait(executor)
+    for spec in trials[0].specs:
+        status = trials[0].status(spec)
+        assert status is not None
+        assert status.state == "failed"
+        assert status.error.startswith("its process ended with signal 9 (SIGKILL)")
+    assert short.unfinished() == []
+
+
+def test_a_stop_request_interrupts_and_saves(executor: LocalExecutor, plan_of: PlanOf) -> None:
+    plan = plan_of(training=LONG, evaluation={"every": 10**6, "episodes": 1})
+    [trial] = trials_of(plan)
+    executor.start([trial], Resources())
+    wait(executor, lambda: training(trial))
+    (trial.suite_dir / ".stop").touch()
+    start = time.monotonic()
+    wait(executor)
+    assert time.monotonic() - start < 10
+    for spec in trial.specs:
+        status = trial.status(spec)
+        assert status is not None
+        assert status.state == "interrupted"
+        assert trial.folder(spec).checkpoint_step() == status.step > 0
+
+
+def test_a_suite_for_gpus_is_refused_where_there_is_none(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no nvidia-smi
+    with pytest.raises(UserError, match="there is none here"):
+        executor.start([], Resources(gpus_per_trial=1))

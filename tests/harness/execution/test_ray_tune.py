@@ -1,0 +1,103 @@
+"""The Ray executor with a real local cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.execution.plan import Plan
+from harness.execution.work import work
+from harness.runs.trial import Trial
+from harness.suite.schema import Resources
+from tests.harness.conftest import evaluation_files, trials_of
+
+pytest.importorskip("ray")
+from harness.execution.ray_tune import RayExecutor
+
+PlanOf = Callable[..., Plan]
+
+
+@pytest.fixture
+def executor() -> Iterator[RayExecutor]:
+    cluster = RayExecutor(None)
+    yield cluster
+    cluster.kill()
+
+
+def wait(executor: RayExecutor, until: Callable[[], bool] = lambda: False) -> None:
+    """Let the executor work to its end, or until something holds."""
+    deadline = time.monotonic() + 200
+    while executor.working() and not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def actors(data_home: Path) -> list[int]:
+    """Ids of the Ray actors that train with this test's data folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            title = (process / "cmdline").read_bytes()
+            environment = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        ours = b"ray::" in title and b"Trainable" in title
+        if ours and f"HARNESS_DATA={data_home}".encode() in environment:
+            found.append(int(process.name))
+    return found
+
+
+def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
+    executor: RayExecutor, plan_of: PlanOf, tmp_path: Path
+) -> None:
+    plan = plan_of(algorithms={"bc": {}, "iql": {}})
+    for trial in trials_of(plan):
+        list(work(trial))
+    here = evaluation_files(plan.directory)
+    (tmp_path / "results").rename(tmp_path / "before")
+
+    executor.start(trials_of(plan, seeds_per_trial=1), Resources())
+    wait(executor)
+    assert plan.unfinished() == []
+    assert evaluation_files(plan.directory) == here
+    assert {path.name for path in plan.directory.iterdir()} == {"runs"}
+
+
+def saved(trial: Trial) -> bool:
+    return all(trial.folder(spec).checkpoint_step() >= 1000 for spec in trial.specs)
+
+
+def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
+    executor: RayExecutor, plan_of: PlanOf, data_home: Path, tmp_path: Path
+) -> None:
+    budget = {"steps": 3000, "compile": False}
+    plan = plan_of(training=budget, evaluation={"every": 1000, "episodes": 1})
+    [trial] = trials_of(plan)
+    list(work(trial))
+    here = evaluation_files(plan.directory)
+    (tmp_path / "results").rename(tmp_path / "before")
+
+    [trial] = trials_of(plan)
+    executor.start([trial], Resources())
+    wait(executor, lambda: saved(trial))
+    [actor] = actors(data_home)
+    os.kill(actor, signal.SIGKILL)
+    wait(executor)
+    assert plan.unfinished() == []
+    assert evaluation_files(plan.directory) == here
+
+
+def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(
+    executor: RayExecutor, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    trials = trials_of(plan_of(algorithms={"bc": {}}))
+    with pytest.raises(UserError, match="there is none here"):
+        executor.start(trials, Resources(gpus_per_trial=1))
+    assert not pytest.importorskip("ray").is_initialized()
