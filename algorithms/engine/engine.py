@@ -18,7 +18,7 @@ from torch import Tensor
 
 from algorithms import registry
 from algorithms.action_selection import parse_action_selection
-from algorithms.base import Algorithm, Config, Networks
+from algorithms.base import Algorithm, Config, Networks, Stage
 from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
 from algorithms.engine.learning_state import LearningState, SeedState, first_slots
@@ -130,7 +130,7 @@ class Engine:
                 self._state.copy_networks(stage.copies)
             k = self.step % _BLOCK
             drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
-            due = tuple(local % phase.every == 0 for phase in stage.phases)
+            due = _due(stage, local)
             for phase, is_due in zip(stage.phases, due, strict=True):
                 for name in phase.trains if is_due else ():
                     self._state.counts[name] += 1
@@ -142,6 +142,25 @@ class Engine:
                 drawn, noise, to_device(torch.tensor(coefficients), self._device)
             )
             self.step += 1
+
+    @property
+    def stage_end(self) -> int:
+        """The step after the last of the stage that trains next."""
+        end = self._schedule.stage_end(self.step)
+        return self.total_steps if end is None else end
+
+    def compiles_within(self, steps: int) -> bool:
+        """Whether `train(steps)`, in one stage, has to compile first, which takes a minute or so.
+
+        Looks at the first 32 steps, which hold every combination of phases of known methods.
+        """
+        if not self.compiled:
+            return False
+        for done in range(self.step, self.step + min(steps, _BLOCK)):
+            index, stage, local, _ = self._schedule.position(done)
+            if not self._updates.is_made(index, _due(stage, local)):
+                return True
+        return False
 
     def metrics(self) -> dict[str, NDArray[np.float32]]:
         """The latest value of every training metric, each `[S]`.
@@ -257,6 +276,11 @@ class Engine:
         if self.algorithm.online_sampling == "uniform":
             return draw_uniform(len(self._batches), size, indices, generators)
         return draw_symmetric(size, indices, generators)
+
+
+def _due(stage: Stage, local: int) -> tuple[bool, ...]:
+    """Which of the stage's phases are taken in its step `local`, counted from 1."""
+    return tuple(local % phase.every == 0 for phase in stage.phases)
 
 
 def _create(

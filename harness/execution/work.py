@@ -70,6 +70,7 @@ class TrialWork:
         self._steps_per_second = 0.0
         self._chunk = _FIRST_CHUNK
         self._stop = stop
+        self._activity = "starting"
         self._started = now()
         self._clock = self._saved = time.perf_counter()
         self._reported_training = 0.0  # train_seconds at the latest evaluation
@@ -118,6 +119,7 @@ class TrialWork:
         results = self.trial.suite_dir.parent
         steps = self.engine.pretraining_steps
         self._pretraining = SharedPretraining(results, self.spec, self.seeds, steps)
+        self._be_at("waiting for pretraining that another trial does")
         if not self._pretraining.wait(self._stop):
             return
         folders = self._pretraining.folders
@@ -174,8 +176,10 @@ class TrialWork:
         while self.step < step:
             if self._stop():
                 return False
-            goal = pretrained if self.step < pretrained else step
-            self._train_chunk(min(self._chunk, goal - self.step))
+            goal = min(step, self.engine.stage_end)
+            steps = min(self._chunk, goal - self.step)
+            self._be_at("compiling" if self.engine.compiles_within(steps) else "training")
+            self._train_chunk(steps)
             if self.step == pretrained:
                 self._leave_pretraining()
             if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
@@ -210,6 +214,7 @@ class TrialWork:
 
     def evaluate(self) -> None:
         """Evaluate the policies of all seeds in every way of acting, write the tables, and save."""
+        self._be_at("evaluating")
         training = self.seconds["train_seconds"] - self._reported_training
         self._reported_training = self.seconds["train_seconds"]
         default, *others = self._ways_of_acting()
@@ -271,6 +276,12 @@ class TrialWork:
 
             torch.compiler.reset()
 
+    def _be_at(self, activity: str) -> None:
+        """Let those who watch know, if it is news."""
+        if activity != self._activity:
+            self._activity = activity
+            self._write_status("running")
+
     def _write_status(self, state: State, error: str = "") -> None:
         self._count_wall_seconds()
         status = Status(
@@ -279,6 +290,7 @@ class TrialWork:
             total_steps=self.spec.total_steps,
             invocation=self.trial.invocation,
             started=self._started,
+            activity=self._activity if state == "running" else "",
             error=error,
             finished="" if state == "running" else now(),
             train_seconds=self.seconds["train_seconds"],

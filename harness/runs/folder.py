@@ -38,6 +38,7 @@ class Status:
     total_steps: int
     invocation: str  # which `harness run` wrote this
     started: str  # ISO 8601, UTC
+    activity: str = ""  # what it is at, while it is running
     error: str = ""
     finished: str = ""
     train_seconds: float = 0.0
