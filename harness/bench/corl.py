@@ -20,9 +20,11 @@ from harness.errors import UserError
 
 
 class _StandIn(types.ModuleType):
-    """A module of which everything exists and nothing does anything."""
+    """A module of which every public name exists and nothing does anything."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return type(name, (), {})
 
 
