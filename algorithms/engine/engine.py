@@ -31,6 +31,7 @@ from algorithms.engine.transitions import Transitions
 from algorithms.engine.updates import Updates, compiler_exists
 from algorithms.networks import Network
 
+_METRICS = "metrics/"  # of a state's names: the latest training metrics
 _BLOCK = 32  # updates whose indices and noise are drawn together
 
 
@@ -207,8 +208,11 @@ class Engine:
     # --- saving -----------------------------------------------------------------------------
 
     def state(self, slot: int) -> SeedState:
-        """A copy of the learning state of the seed in `slot`, without the seed axis."""
-        return self._state.of_slot(slot)
+        """A copy of all that the seed in `slot` needs to go on, without the seed axis.
+
+        That is its learning state, and the latest metrics, which a later step may not log again.
+        """
+        return self._state.of_slot(slot) | self._metrics_of_slot(slot)
 
     def seen(self, slot: int, since: int = 0) -> Transitions:
         """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
@@ -223,29 +227,38 @@ class Engine:
 
     def pretrained_state(self, slot: int) -> SeedState:
         """The part of `state()` that pretraining has changed, and its latest metrics."""
-        metrics = {f"metrics/{k}": np.asarray(v[slot]) for k, v in self.metrics().items()}
-        return self._state.of_slot(slot, self._pretrained_networks()) | metrics
+        learned = self._state.of_slot(slot, self._pretrained_networks())
+        return learned | self._metrics_of_slot(slot)
 
     def load_pretrained(self, states: Sequence[SeedState], step: int) -> None:
         """Start from `pretrained_state()` of every seed, taken after `step` <= pretraining_steps.
 
         Raises ValueError as `load_state` does.
         """
-        named = [name for name in states[0] if name.startswith("metrics/")]
-        learned = [{k: v for k, v in state.items() if k not in named} for state in states]
-        self._load(learned, step, self._pretrained_networks())
-        slots = [*states, *states[: len(self._slots) - len(states)]]
-        for name in named:
-            values = torch.tensor(np.array([state[name] for state in slots]), device=self._device)
-            self._metrics[name.removeprefix("metrics/")] = values
+        self._load(states, step, self._pretrained_networks())
 
     def _load(self, states: Sequence[SeedState], step: int, networks: Sequence[str] | None) -> None:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
+        metrics = [name for name in states[0] if name.startswith(_METRICS)]
+        learned = [{k: v for k, v in state.items() if k not in metrics} for state in states]
         padding = len(self._slots) - len(states)
-        self._state.load([*states, *states[:padding]], networks)
+        self._state.load([*learned, *learned[:padding]], networks)
+        slots = [*states, *states[:padding]]
+        self._metrics = {
+            name.removeprefix(_METRICS): torch.tensor(
+                np.array([state[name] for state in slots]), device=self._device
+            )
+            for name in metrics
+        }
         self.step = step
         self._block = -1
+
+    def _metrics_of_slot(self, slot: int) -> SeedState:
+        return {
+            f"{_METRICS}{name}": values[slot].float().cpu().numpy()
+            for name, values in self._metrics.items()
+        }
 
     def _pretrained_networks(self) -> list[str]:
         stages = self.algorithm.stages[: self.algorithm.pretraining_stages]

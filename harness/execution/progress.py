@@ -105,6 +105,11 @@ class TrialView:
         return (self.total_steps - self.step) * each if each is not None else None
 
     @property
+    def note(self) -> str:
+        """What its user should know beside its numbers."""
+        return next((s.note for s in self.started if s.note), "")
+
+    @property
     def error(self) -> str:
         """The first line of the first failure."""
         return next((s.error.splitlines()[0] for s in self.started if s.error), "")
@@ -129,7 +134,8 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4)
         self._clock = Clock()
-        self._reported: set[str] = set()
+        self._failures: set[str] = set()
+        self._noted: set[str] = set()
         self._live.start()
 
     def update(self, views: Sequence[TrialView]) -> None:
@@ -149,9 +155,12 @@ class LiveDisplay:
                 spec.task.id, spec.label, view.seeds, step, *rate, _points(view.score), left
             )
         for view in views:
-            if view.state == "failed" and view.name not in self._reported:
-                self._reported.add(view.name)
+            if view.state == "failed" and view.name not in self._failures:
+                self._failures.add(view.name)
                 self.say(f"failed: {view.name}: {view.error}")
+            if view.note and view.name not in self._noted:
+                self._noted.add(view.name)
+                self.say(f"{view.name}: {view.note}")
         self._live.update(Group(table, Text(f"{totals(views)}\n{self._clock.sentence(views)}")))
 
     def say(self, message: str) -> None:
@@ -167,10 +176,14 @@ class PlainDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._clock = Clock()
+        self._noted: set[str] = set()
         self._shown: dict[str, tuple[str, int, str]] = {}
 
     def update(self, views: Sequence[TrialView]) -> None:
         for view in views:
+            if view.note and view.name not in self._noted:
+                self._noted.add(view.name)
+                self.say(f"{view.name}: {view.note}")
             before = self._shown.get(view.name, ("waiting", 0, ""))
             told = view.activity if view.activity.partition(" ")[0] in _TOLD else before[-1]
             current = (view.state, view.evaluated_step, told)

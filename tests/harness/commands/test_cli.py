@@ -100,8 +100,8 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
     assert "same command to continue" in printed
     assert "Traceback" not in printed
     assert states(harness.runs.folder) == ["interrupted"] * 2
-    assert len(list(harness.runs.folder.rglob("checkpoint.safetensors"))) == 2
-    assert not list(harness.runs.folder.rglob(".stop"))
+    assert len(list(harness.results.rglob("checkpoint.safetensors"))) == 2
+    assert not list(harness.results.rglob(".stop"))
 
 
 def test_a_second_ctrl_c_kills(harness: CommandLine, write_suite: WriteSuite) -> None:
@@ -109,7 +109,7 @@ def test_a_second_ctrl_c_kills(harness: CommandLine, write_suite: WriteSuite) ->
     with harness.start("run", suite, *LOCAL) as process:
         wait_for(lambda: is_training(harness.runs.folder), process)
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: bool(list(harness.runs.folder.rglob(".stop"))), process)
+        wait_for(lambda: bool(list(harness.results.rglob(".stop"))), process)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -157,7 +157,7 @@ def test_a_folder_of_another_spec_stops_the_command_and_loses_nothing(
 ) -> None:
     suite = write_suite()
     harness("run", suite, *LOCAL)
-    spec = next(harness.runs.folder.rglob("seed-1/spec.json"))
+    spec = next(harness.results.rglob("seed-1/spec.json"))
     spec.write_text(spec.read_text().replace('"steps": 40', '"steps": 50'))
     files = evaluation_files(harness.runs.folder)
     printed = harness("run", suite, *LOCAL, code=2)
@@ -217,7 +217,7 @@ def test_a_bad_suite_exits_with_2_and_lists_its_mistakes(
     assert f"error: {suite} has a problem:" in printed
     assert "algorithms.bc.config.batch_sise: unknown key 'batch_sise'" in printed
     assert "Did you mean 'batch_size'?" in printed
-    assert not harness.runs.folder.exists()
+    assert not harness.results.exists()
 
 
 def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_path: Path) -> None:
