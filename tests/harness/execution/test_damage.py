@@ -90,7 +90,7 @@ def test_without_a_checkpoint_a_damaged_run_is_trained_again_to_the_same_bytes(
 def test_one_damaged_checkpoint_of_stacked_seeds_costs_the_others_nothing(
     plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seed 1 goes on alone from the checkpoint before, and is named; all end with the same bytes."""
+    """Seed 1 goes on alone from the checkpoint before, named; all end with the same bytes."""
     plan = plan_of(seeds=3, **IQL)
     finish(plan)
     whole = [contents(plan.folder(spec).path) for spec in plan.runs]
