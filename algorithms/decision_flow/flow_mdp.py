@@ -63,7 +63,7 @@ def flow_returns(
 def gradient_metrics(gradient: Tensor, velocity: Tensor, flow_steps: int) -> dict[str, Tensor]:
     """How steep the value is, and how far the velocity follows it. [S, T * B, ·] -> [S] each."""
     # The seed axis stays first: a sum across it would round by how many seeds are stacked.
-    by_step = gradient.unflatten(1, (flow_steps, -1))
+    by_step = gradient.reshape(len(gradient), flow_steps, -1, gradient.shape[-1])
     norm = by_step.norm(dim=-1)
     deviation = by_step - by_step.mean(2, keepdim=True)
     return {
