@@ -36,17 +36,18 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
     Once `stop()` is true the runs are saved and marked as interrupted.
     """
     stop = stop or trial.stop_requested
-    for part in trial.parts():
-        if stop():
-            return
-        trial_work = TrialWork(part, stop)
-        try:
-            trial_work.start()
-            yield from trial_work.evaluations()
-        except Exception as error:
-            trial_work.fail(error)
-        finally:
-            trial_work.close()
+    with trial.sole_work(stop) as ours:
+        for part in trial.parts() if ours else ():
+            if stop():
+                return
+            trial_work = TrialWork(part, stop)
+            try:
+                trial_work.start()
+                yield from trial_work.evaluations()
+            except Exception as error:
+                trial_work.fail(error)
+            finally:
+                trial_work.close()
 
 
 class TrialWork:
