@@ -42,6 +42,7 @@ class Draft:
         configs: of every cell.
         chosen: the (task id, label) cells asked for.
         smoke: whether this is a smoke run.
+        file: of the suite, without its folder.
     """
 
     suite: Suite
@@ -50,6 +51,7 @@ class Draft:
     configs: Configs
     chosen: set[tuple[str, str]]
     smoke: bool
+    file: str
 
     @property
     def needed_tasks(self) -> list[TaskSpec]:
@@ -75,6 +77,7 @@ class Draft:
             runs=runs,
             selected=[run for run in runs if (run.task.id, run.label) in self.chosen],
             smoke=self.smoke,
+            file=self.file,
         )
 
 
@@ -89,6 +92,7 @@ class Plan:
     runs: list[RunSpec]
     selected: list[RunSpec]
     smoke: bool
+    file: str  # of the suite, without its folder
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.directory / spec.folder)
@@ -102,6 +106,7 @@ class Plan:
         suite = self.suite
         return SuiteFile(
             name=suite.name,
+            file=self.file,
             title=suite.title,
             question=suite.question,
             command=command,
@@ -187,6 +192,7 @@ def draft(
         configs=configs,
         chosen=_select(suite, tasks, only),
         smoke=smoke,
+        file=suite_path.name,
     )
 
 
