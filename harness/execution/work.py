@@ -244,7 +244,10 @@ class TrialWork:
     def _evaluate(self, way: str, stream: str, train_seconds: float) -> list[float]:
         """Evaluate one way of acting; returns every seed's score, in points."""
         assert self.evaluator is not None
-        evaluation = self.evaluator.evaluate(self.engine.policy(stream, way))
+        evaluation = self.evaluator.evaluate(
+            self.engine.policy(stream, way),
+            lambda wave: self.engine.policy(f"{stream}/wave-{wave}", way),
+        )
         self.seconds["evaluation_seconds"] += evaluation.seconds
         timing = (train_seconds, evaluation.seconds, evaluation.action_latency_ms)
         return [
