@@ -19,12 +19,12 @@ from algorithms.networks import Network, Params
 
 
 class Config(BaseModel):
-    """Fields every algorithm has; each algorithm adds its own, one comment a field."""
+    """Fields every algorithm has; each algorithm adds its own, one comment per field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden_dims: tuple[int, ...] = (256, 256)  # width of every hidden layer
-    batch_size: int = Field(256, ge=1)  # B, transitions an update
+    batch_size: int = Field(256, ge=1)  # B, transitions per update
     discount: float = Field(0.99, ge=0, le=1)  # γ
     normalize_observations: bool = True  # shift and scale by the dataset's mean and std
     normalize_rewards: bool = False  # scale so that the mean |return to go| of the data is 1
@@ -107,7 +107,7 @@ class Networks:
 
 
 Loss = tuple[Tensor, dict[str, Tensor]]
-"""One loss a seed `[S]`, and metrics `[S]` named like `critic/loss`."""
+"""One loss per seed `[S]`, and metrics `[S]` named like `critic/loss`."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Algorithm(ABC, Generic[C]):
         return q.amin(1)
 
     def supports(self, selection: str) -> bool:
-        """Whether the method can act that way: only noise can be scaled, only a critic can rank."""
+        """Whether the method can act so: only noise can be scaled, only a critic can rank."""
         if selection == self.action_selection:
             return True
         ranks = parse_action_selection(selection).candidates > 1

@@ -28,6 +28,15 @@ class AlgorithmInfo:
     trusts_critic: bool = True  # False: imitates the data, so a bad critic cannot spoil it
 
 
+ABLATIONS = "decision flow, ablations"  # a family; apart from it, ids are methods to compare
+
+
+def _ablation(algorithm_id: str, title: str, name: str) -> AlgorithmInfo:
+    """A class of `algorithms/decision_flow/ablations.py`."""
+    target = f"algorithms.decision_flow.ablations:{name}"
+    return AlgorithmInfo(algorithm_id, title, "arXiv:2505.20350", ABLATIONS, target)
+
+
 _BUILT_IN = (
     AlgorithmInfo(
         "df-dir",
@@ -91,6 +100,19 @@ _BUILT_IN = (
     AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
+    _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
+    _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),
+    _ablation("df-div-mean", "DF-div, divergence averaged over dimensions", "MeanDivergence"),
+    _ablation("df-div-kl", "DF-div, KL divergence of Gaussian velocities", "KLDivergence"),
+    _ablation("df-div-critic-noise", "DF-div, price by critic disagreement", "CriticNoisePrice"),
+    _ablation("df-div-scale", "DF-div, value in units of mean |Q|, or in its own", "ValueScale"),
+    _ablation("df-div-td", "DF-div, TD(λ) flow critic", "TemporalDifference"),
+    _ablation("df-div-previous-action", "DF-div, flow critic of a_{n-1} too", "PreviousAction"),
+    _ablation("df-div-joint", "DF-div, Q and V learning on", "JointCritic"),
+    _ablation("df-div-midpoint", "DF-div by the midpoint method", "Midpoint"),
+    _ablation("df-div-path", "DF-div, curved probability paths", "Path"),
+    _ablation("df-div-transport", "DF-div, optimal-transport coupling", "Transport"),
+    _ablation("df-div-distilled", "DF-div, distilled into one step", "Distilled"),
 )
 
 

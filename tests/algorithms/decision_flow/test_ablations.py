@@ -1,4 +1,4 @@
-"""Decision Flow's switches by themselves: directions, divergences, ρ's rule, scales."""
+"""Decision Flow's ablations by themselves: directions, divergences, prices, scales, couplings."""
 
 from __future__ import annotations
 
@@ -9,39 +9,46 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
+from algorithms import registry
 from algorithms.base import Algorithm
-from algorithms.blocks.critics import data_values, iql_critic_loss
+from algorithms.blocks.coupling import transport_noise
+from algorithms.blocks.critics import DataValues, data_values, iql_critic_loss
+from algorithms.blocks.flow import flow_matching_loss
+from algorithms.decision_flow.ablations import critic_noise
 from algorithms.decision_flow.flow_mdp import Decisions, gradient_metrics
 from tests.algorithms.flow_reference import leaves, start_noise
 from tests.algorithms.reference import closed_form, make_algorithm, random_batch, random_noise
 
 SEEDS, BATCH, T, DIM = 2, 4, 3, 2
+ABLATION_IDS = [
+    name for name, entry in registry.algorithms().items() if entry.family == registry.ABLATIONS
+]
 
 
 def _draw(*shape: int, stream: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(stream))
 
 
-def _ascent(direction: str, gradient: Tensor, velocity: Tensor) -> Tensor:
-    algorithm: Any = make_algorithm("df-dir", direction=direction)
+def _ascent(algorithm_id: str, gradient: Tensor, velocity: Tensor) -> Tensor:
+    algorithm: Any = make_algorithm(algorithm_id)
     ascent: Tensor = algorithm.ascent(gradient, velocity)
     return ascent
 
 
 def test_a_unit_direction_has_norm_one_along_the_gradient() -> None:
     gradient, velocity = 1e-3 * _draw(SEEDS, 50, DIM), _draw(SEEDS, 50, DIM, stream=1)
-    direction = _ascent("unit", gradient, velocity)
+    direction = _ascent("df-dir-unit", gradient, velocity)
     torch.testing.assert_close(direction.norm(dim=-1), torch.ones(SEEDS, 50), rtol=1e-3, atol=0)
     cosine = torch.cosine_similarity(direction, gradient, dim=-1)
     torch.testing.assert_close(cosine, torch.ones(SEEDS, 50), rtol=1e-4, atol=0)
-    assert not _ascent("unit", 0 * gradient, velocity).any()
+    assert not _ascent("df-dir-unit", 0 * gradient, velocity).any()
 
 
 def test_the_angle_is_what_differentiating_through_the_unit_velocity_alone_leaves() -> None:
     """∇_u T V(x + h û), h = |u|/T held: orthogonal to û, and zero where û follows the gradient."""
     gradient, velocity = _draw(1, 50, DIM), _draw(1, 50, DIM, stream=1)
     gradient[0, 0] = 2.5 * velocity[0, 0]
-    ascent = _ascent("angle", gradient, velocity)
+    ascent = _ascent("df-dir-angle", gradient, velocity)
     u = velocity.clone().requires_grad_()
     step = u.norm(dim=-1, keepdim=True).detach() / T
     reached = step * u / u.norm(dim=-1, keepdim=True)
@@ -75,13 +82,14 @@ def _divergence(algorithm: Algorithm[Any], velocity: Tensor, log_variance: Tenso
         {"spread": lambda *_: log_variance, "behavior": lambda _s, x, _t: torch.zeros_like(x)}
     )
     decisions = Decisions(at, at, at, time, at, time)
-    divergence: Tensor = algorithm.divergence(nets, decisions, velocity)
+    difference = velocity - nets.target.behavior(at, at, time)
+    divergence: Tensor = algorithm.divergence(nets, decisions, difference)
     return divergence
 
 
 def test_kl_is_that_of_two_gaussian_velocities_with_the_shared_spread() -> None:
     velocity, log_variance = _draw(SEEDS, BATCH, DIM), _draw(SEEDS, BATCH, DIM, stream=1)
-    algorithm = make_algorithm("df-div", divergence="kl")
+    algorithm = make_algorithm("df-div-kl")
     deviation = (log_variance / 2).exp()
     policy, behavior = (Independent(Normal(u, deviation), 1) for u in (velocity, 0 * velocity))
     torch.testing.assert_close(
@@ -89,18 +97,20 @@ def test_kl_is_that_of_two_gaussian_velocities_with_the_shared_spread() -> None:
     )
 
 
-@pytest.mark.parametrize(("reduction", "expected"), [("sum", 5.0), ("mean", 2.5)])
+@pytest.mark.parametrize(
+    ("algorithm_id", "expected"), [("df-dir", 5.0), ("df-div", 5.0), ("df-div-mean", 2.5)]
+)
 def test_the_squared_distance_is_summed_or_averaged_over_dimensions(
-    reduction: str, expected: float
+    algorithm_id: str, expected: float
 ) -> None:
-    algorithm = make_algorithm("df-div", divergence_reduction=reduction)
+    algorithm = make_algorithm(algorithm_id)
     velocity = torch.tensor([[[1.0, -2.0]]])
     assert _divergence(algorithm, velocity, velocity).tolist() == [[expected]]
 
 
 def test_the_best_spread_is_the_variance_of_what_the_behaviour_flow_leaves() -> None:
     """For a spread that is one number a dimension: stationary there, worse on either side."""
-    algorithm: Any = make_algorithm("df-div", divergence="kl")
+    algorithm: Any = make_algorithm("df-div-kl")
     batch, noise = random_batch(1, 64), random_noise(algorithm.noise, 1, 64)
     residual = batch.actions - noise["x0"] - 0.3
     variance = residual.square().mean(1, keepdim=True)
@@ -121,7 +131,7 @@ def test_the_best_spread_is_the_variance_of_what_the_behaviour_flow_leaves() -> 
     assert loss(best) < min(loss(best - 0.1), loss(best + 0.1))
 
 
-def test_rho_grows_with_the_critics_disagreement_if_asked() -> None:
+def test_the_price_grows_with_the_critics_disagreement() -> None:
     """Twins 1 and 3, V = 0: sd √2, mean advantage 1, so ρ (1 + 2 √2)."""
     twins = torch.tensor([1.0, 3.0]).view(1, 2, 1)
     nets = closed_form(
@@ -131,15 +141,46 @@ def test_rho_grows_with_the_critics_disagreement_if_asked() -> None:
         }
     )
     data = data_values(nets, random_batch(SEEDS, BATCH))
-    constant: Any = make_algorithm("df-div", rho=0.3)
-    grown: Any = make_algorithm("df-div", rho=0.3, rho_rule="critic-noise")
-    torch.testing.assert_close(constant.rho(data), torch.full((2, 1), 0.3))
+    constant: Any = make_algorithm("df-div")
+    grown: Any = make_algorithm("df-div-critic-noise")
+    torch.testing.assert_close(constant.price(data, 0.3), torch.full((2, 1), 0.3))
     expected = torch.full((2, 1), 0.3 * (1 + 2 * 2**0.5))
-    torch.testing.assert_close(grown.rho(data), expected)
+    torch.testing.assert_close(grown.price(data, 0.3), expected)
 
 
-@pytest.mark.parametrize("kind", ["advantage", "q", "none"])
-def test_the_value_scale_divides_the_final_value(kind: str) -> None:
+def test_critic_noise_is_the_twins_deviation_in_units_of_the_advantage() -> None:
+    """Twins apart by 1, 0 and 1, 2: sd = gap / √2; mean advantages 0.5 and 4."""
+    root = 2**0.5
+    expected = torch.tensor([0.5 / root / 0.5, 1.5 / root / 4.0])
+    torch.testing.assert_close(critic_noise(_two_seeds()), expected)
+
+
+def _two_seeds() -> DataValues:
+    """|min Q − V| = 0, 1 and 3, 5; |min Q| = 0, 1 and 1, 1."""
+    s = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    return DataValues(torch.stack([torch.ones_like(s), s], 1), 2 * s)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("q", [0.5, 1.0]), ("none", [1.0, 1.0])])
+def test_the_other_scales_are_the_mean_size_of_q_and_one(kind: str, expected: list[float]) -> None:
+    algorithm: Any = make_algorithm("df-div-scale", value_scale=kind)
+    assert algorithm.value_scale(_two_seeds()).tolist() == expected
+    vanishing = DataValues(torch.zeros(1, 2, 2), torch.zeros(1, 2))
+    assert float(algorithm.value_scale(vanishing)) > 0
+
+
+@pytest.mark.parametrize(
+    ("algorithm_id", "setting"),
+    [
+        ("df-div", {}),
+        ("df-div-scale", {"value_scale": "q"}),
+        ("df-div-scale", {"value_scale": "none"}),
+    ],
+    ids=str,
+)
+def test_the_value_scale_divides_the_final_value(
+    algorithm_id: str, setting: dict[str, str]
+) -> None:
     """Q = 4 + 2 Σa and V = 3, on actions that end at zero."""
     batch, noise = random_batch(SEEDS, BATCH), start_noise(SEEDS, BATCH)
     nets = closed_form(
@@ -151,24 +192,23 @@ def test_the_value_scale_divides_the_final_value(kind: str) -> None:
             "value": lambda s: torch.full(s.shape[:2], 3.0),
         }
     )
-    algorithm = make_algorithm("df-div", flow_steps=T, value_scale=kind)
+    algorithm = make_algorithm(algorithm_id, flow_steps=T, **setting)
     _, metrics = algorithm.improvement_loss(nets, batch, noise)
     q = 4 + 2 * batch.actions.sum(-1)
-    size = {"advantage": q - 3, "q": q, "none": torch.ones_like(q)}[kind].abs().mean(1)
+    sizes = {"advantage": q - 3, "q": q, "none": torch.ones_like(q)}
+    size = sizes[setting.get("value_scale", "advantage")].abs().mean(1)
     torch.testing.assert_close(metrics["policy/final_advantage"], (4 - 3) / size)
     torch.testing.assert_close(metrics["critic/advantage_scale"], size)
 
 
 @pytest.mark.parametrize(
-    ("switch", "names"),
-    [({"joint_critic": True}, ("critic", "value")), ({"divergence": "kl"}, ("spread",))],
-    ids=["joint critic", "spread"],
+    ("algorithm_id", "names"), [("df-div-joint", ("critic", "value")), ("df-div-kl", ("spread",))]
 )
 def test_what_trains_beside_the_policy_follows_its_own_loss_alone(
-    switch: dict[str, Any], names: tuple[str, ...]
+    algorithm_id: str, names: tuple[str, ...]
 ) -> None:
     """Q and V do as in IQL; the spread does not widen to make divergence cheap."""
-    algorithm: Any = make_algorithm("df-div", flow_steps=T, discount=0.9, **switch)
+    algorithm: Any = make_algorithm(algorithm_id, flow_steps=T, discount=0.9)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     gradients = []
     for alone in (True, False):
@@ -183,3 +223,53 @@ def test_what_trains_beside_the_policy_follows_its_own_loss_alone(
         gradients.append(torch.autograd.grad(loss.sum(), parameters))
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("path", ["linear", "cosine", "spline"])
+def test_the_behaviour_flow_is_matched_along_the_path(path: Any) -> None:
+    algorithm: Any = make_algorithm("df-div-path", path=path)
+    _, _, nets = leaves(algorithm, SEEDS)
+    batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
+    x0, time = noise["x0"], noise["time"]
+    s, a = batch.observations, batch.actions
+    expected = flow_matching_loss(nets.behavior, s, a, x0, time, path)
+    torch.testing.assert_close(algorithm.behavior_loss(nets, batch, noise), expected)
+
+
+@pytest.mark.parametrize("path", ["linear", "cosine"])
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_the_behaviour_flow_is_matched_along_the_coupling(weight: float, path: Any) -> None:
+    algorithm: Any = make_algorithm("df-div-transport", transport_weight=weight, path=path)
+    _, _, nets = leaves(algorithm, SEEDS)
+    batch, noise = random_batch(SEEDS, 16), random_noise(algorithm.noise, SEEDS, 16)
+    s, a, x0 = batch.observations, batch.actions, noise["x0"]
+    coupled = transport_noise(s, a, x0, noise["coupling"], weight)
+    assert not torch.equal(coupled, x0)
+    expected = flow_matching_loss(nets.behavior, s, a, coupled, noise["time"], path)
+    torch.testing.assert_close(algorithm.behavior_loss(nets, batch, noise), expected)
+
+
+@pytest.mark.parametrize(
+    ("algorithm_id", "fields"),
+    [("df-div-path", {"path"}), ("df-div-transport", {"path", "transport_weight"})],
+)
+def test_what_alters_the_behaviour_flow_decides_with_whom_pretraining_is_shared(
+    algorithm_id: str, fields: set[str]
+) -> None:
+    decisive = registry.load(algorithm_id).Pretraining
+    plain = registry.load("df-div").Pretraining
+    assert decisive is not None
+    assert plain is not None
+    assert decisive.model_fields.keys() >= plain.model_fields.keys() | fields
+
+
+@pytest.mark.parametrize("algorithm_id", ABLATION_IDS)
+def test_an_ablation_has_the_settings_of_its_variant_and_at_most_its_own(
+    algorithm_id: str,
+) -> None:
+    fields = registry.load(algorithm_id).Config.model_fields
+    variant = registry.load(algorithm_id[:6]).Config.model_fields
+    assert fields.keys() >= variant.keys()
+    assert len(fields) <= len(variant) + (2 if algorithm_id == "df-div-transport" else 1)
+    for name in variant:
+        assert fields[name].default == variant[name].default, name
