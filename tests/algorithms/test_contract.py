@@ -148,13 +148,12 @@ def make(
     total_steps: int = STEPS,
     **overrides: Any,
 ) -> Engine:
-    """An engine that learns fast, and samples in three steps where it samples in steps."""
+    """An engine that learns fast."""
     fields = registry.load(algorithm_id).Config.model_fields
     fast = {name: 0.05 for name in fields if name.endswith("ema")}  # averages that keep up
     fast |= {name: 5e-3 for name in fields if name.endswith("learning_rate")}
-    few = {name: 3 for name in ("flow_steps", "diffusion_steps") if name in fields}
     return make_engine(
-        algorithm_id, transitions, seeds, total_steps=total_steps, **fast, **few, **overrides
+        algorithm_id, transitions, seeds, total_steps=total_steps, **fast, **overrides
     )
 
 

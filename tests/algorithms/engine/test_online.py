@@ -24,7 +24,7 @@ from tests.algorithms.reference import (
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, every_algorithm, make_engine, states_equal
 
-OFFLINE, ONLINE = 40, 12
+OFFLINE, ONLINE = 12, 12
 ABLE = [name for name in every_algorithm() if registry.load(name).learns_online()]
 able = pytest.mark.parametrize("algorithm_id", ABLE)
 
