@@ -1,5 +1,6 @@
 # make quickstart   install into .venv, then train, evaluate and compare (about ten minutes)
-# make test         install with the test extras, then run the tests
+# make test         install with the test extras, then run the tests that are not slow
+# make test-all     the same with the slow ones
 # make lint         formatting, lint and types
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell command -v $(name))))
@@ -7,13 +8,18 @@ VENV := .venv
 BIN := $(VENV)/bin/python
 INSTALL := $(BIN) -m pip install --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: quickstart test lint
+TEST := $(BIN) -m pytest --numprocesses 2 --dist worksteal
+
+.PHONY: quickstart test test-all lint
 
 quickstart: $(VENV)/installed
 	$(BIN) -m harness run suites/quickstart.yaml
 
 test: $(VENV)/installed-dev
-	$(BIN) -m pytest
+	$(TEST) -m 'not slow'
+
+test-all: $(VENV)/installed-dev
+	$(TEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN) -m ruff check .

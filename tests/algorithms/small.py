@@ -27,7 +27,9 @@ def make_engine(
     known_q: Network | None = None,
     **overrides: Any,
 ) -> Engine:
-    small = {"hidden_dims": (16, 16), "batch_size": 32, **overrides}
+    fields = registry.load(algorithm_id).Config.model_fields
+    few = {name: 3 for name in ("flow_steps", "diffusion_steps") if name in fields}
+    small = {"hidden_dims": (16, 16), "batch_size": 32, **few, **overrides}
     if known_q:
         small = {"known_q": True, "normalize_observations": False, **small}
     config = resolve_config(algorithm_id, small)

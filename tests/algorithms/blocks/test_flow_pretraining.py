@@ -11,6 +11,7 @@ import torch
 from algorithms import registry
 from algorithms.blocks.critics import iql_critic_loss, monte_carlo_critic_loss
 from algorithms.blocks.flow import flow_matching_loss
+from algorithms.engine.schedule import Schedule
 from algorithms.engine.transitions import Transitions
 from tests.algorithms.flow_reference import leaves, reached_by_gradients
 from tests.algorithms.reference import make_algorithm, random_batch, random_noise
@@ -69,7 +70,7 @@ def test_the_warm_start_takes_its_share_of_the_budget_from_pretrainings(
 ) -> None:
     engine = make_engine(algorithm_id, transitions, pretrain_share=0.5, warm_start_share=warm)
     assert engine.algorithm.pretraining_stages == stages
-    assert engine._schedule.ends == [*ends, 40]
+    assert Schedule(engine.algorithm.stages, 40, None).ends == [*ends, 40]
     assert engine.pretraining_steps == 20
     first = engine.algorithm.stages[0].phases[0].loss.__name__
     assert first == ("warm_start_loss" if warm else "pretrain_loss")

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from algorithms.registry import resolve_config
 from harness import data
 from harness.data.recipes import sac_training
 from harness.data.recipes.policy_files import load_policy, policy_environment
@@ -24,7 +25,7 @@ from harness.rollouts import interaction as online
 from harness.rollouts.interaction import make_online_engine
 from harness.tasks import ReferenceScores, TaskSpec, get_task, task_ids, task_of_dataset
 
-TINY = {
+TINY: dict[str, Any] = {
     "training_steps": 260,
     "medium_score": 1,
     "exploration_steps": 50,
@@ -143,7 +144,7 @@ def test_policy_files_act_as_the_learner_does(home: Path) -> None:
     task = tiny("medium")
     saved = Checkpoint.read(SACTraining(task).folder)
     replay = saved.replay(saved.explored)
-    config = SACTraining(task)._config
+    config = resolve_config("sac", TINY["sac"])
     engine = make_online_engine("sac", config, replay, [0], 1000)
     for row in saved.replay(10**6).rows[saved.explored :]:
         engine.add(type(replay)(row[None], replay.obs_dim, replay.action_dim))
