@@ -24,7 +24,7 @@ import ray
 from ray import tune
 
 from harness.errors import UserError
-from harness.execution.executor import NO_GPU, worker_environment
+from harness.execution.executor import NO_GPU, local_gpus, worker_environment
 from harness.execution.work import work
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
@@ -59,10 +59,22 @@ class RayExecutor:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    def lacking(self, resources: Resources) -> list[str]:
+        if not self._address:
+            gpus: float = local_gpus() if resources.gpus_per_trial else 0
+        else:
+            try:
+                self._connect()
+            except UserError as error:
+                return [str(error)]
+            gpus = _gpus()
+            ray.shutdown()
+        return [NO_GPU] if resources.gpus_per_trial and not gpus else []
+
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         self._trials = list(trials)
         self._connect()
-        if resources.gpus_per_trial and not _gpus():
+        if resources.gpus_per_trial and not _gpus():  # such as one that CUDA_VISIBLE_DEVICES hides
             ray.shutdown()
             raise UserError(NO_GPU)
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files

@@ -55,7 +55,7 @@ def test_a_run_reports_and_running_again_does_nothing(
     assert "2 runs of 40 steps, 0 done already, 2 to do" in printed
     assert "runs: 2 done" in printed
     assert "report.html" in printed
-    folder = harness.runs.folder / "tiny"
+    folder = harness.results / "tiny"
     for name in ("table.md", "table.csv", "table.tex", "report.html", "suite.json"):
         assert (folder / name).stat().st_size > 0
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")}
@@ -91,7 +91,7 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
 ) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, "--executor", executor) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -99,17 +99,17 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
     assert "Stopped with 0 of 2 runs done" in printed
     assert "same command to continue" in printed
     assert "Traceback" not in printed
-    assert states(harness.runs.folder) == ["interrupted"] * 2
-    assert len(list(harness.runs.folder.rglob("checkpoint.safetensors"))) == 2
-    assert not list(harness.runs.folder.rglob(".stop"))
+    assert states(harness.results) == ["interrupted"] * 2
+    assert len(list(harness.results.rglob("checkpoint.safetensors"))) == 2
+    assert not list(harness.results.rglob(".stop"))
 
 
 def test_a_second_ctrl_c_kills(harness: CommandLine, write_suite: WriteSuite) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, *LOCAL) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: bool(list(harness.runs.folder.rglob(".stop"))), process)
+        wait_for(lambda: bool(list(harness.results.rglob(".stop"))), process)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -120,11 +120,11 @@ def test_workers_of_a_killed_command_save_and_end(
     harness: CommandLine, write_suite: WriteSuite
 ) -> None:
     with harness.start("run", write_suite(**HUGE), *LOCAL) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         process.kill()
         process.communicate(timeout=60)  # ends when the workers have closed their output
     deadline = time.monotonic() + 60
-    while states(harness.runs.folder) != ["interrupted"] * 2:
+    while states(harness.results) != ["interrupted"] * 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -138,7 +138,7 @@ def test_one_failing_algorithm_leaves_the_others_and_exits_with_1(
     printed = harness("run", suite, *LOCAL, code=1)
     assert "failed: pointmaze/umaze broken seed 0" in printed
     assert states(tmp_path / "results") == ["done", "done", "failed", "failed"]
-    assert "failed" in (harness.runs.folder / "tiny" / "table.md").read_text()
+    assert "failed" in (harness.results / "tiny" / "table.md").read_text()
 
 
 def test_two_commands_do_not_share_a_results_folder(
@@ -146,7 +146,7 @@ def test_two_commands_do_not_share_a_results_folder(
 ) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, *LOCAL) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         assert "Another `run` is at work" in harness("run", suite, *LOCAL, code=2)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -157,13 +157,13 @@ def test_a_folder_of_another_spec_stops_the_command_and_loses_nothing(
 ) -> None:
     suite = write_suite()
     harness("run", suite, *LOCAL)
-    spec = next(harness.runs.folder.rglob("seed-1/spec.json"))
+    spec = next(harness.results.rglob("seed-1/spec.json"))
     spec.write_text(spec.read_text().replace('"steps": 40', '"steps": 50'))
-    files = evaluation_files(harness.runs.folder)
+    files = evaluation_files(harness.results)
     printed = harness("run", suite, *LOCAL, code=2)
     assert "holds the results of a different spec" in printed
     assert "steps" in printed
-    assert evaluation_files(harness.runs.folder) == files
+    assert evaluation_files(harness.results) == files
 
 
 def test_changed_data_stop_the_command_before_any_run(
@@ -184,7 +184,7 @@ def test_changed_data_stop_the_command_before_any_run(
     printed = harness("run", suite, *LOCAL, code=2)
     assert "sha256" in printed
     assert "data make" in printed
-    assert states(harness.runs.folder) == []
+    assert states(harness.results) == []
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,40 @@ def test_bad_arguments_exit_with_2_and_say_why(
     assert message in harness(*arguments, code=2)
 
 
+def test_everything_missing_is_named_at_once_and_nothing_is_made(
+    harness: CommandLine,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("HARNESS_LOCAL_DATA", "HARNESS_POLICIES", "HARNESS_D4RL_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PATH", "")  # no nvidia-smi
+    absent = ["local/pen/mixed", "local/door/human", "gym/hopper/medium", "minari/pointmaze/open"]
+    tasks = [TINY_TASK, *absent, "rollout/pen/my-policy"]
+    suite = write_suite(tasks=tasks, resources={"gpus_per_trial": 1})
+    printed = harness("run", suite, *LOCAL, code=2)
+    first, *found = printed.split("\n- ")
+    assert first == "error: 6 things are missing, and nothing was started:"
+    for line, words in zip(
+        found,
+        (
+            ("The policy dapg-pen is not on this machine", "set HARNESS_POLICIES to the folder"),
+            ("local/door/human-v0 is not on this machine", "set HARNESS_LOCAL_DATA to the folder"),
+            ("hopper_medium-v2.hdf5", "python -m harness data fetch gym/hopper/medium-v2"),
+            ("D4RL/pointmaze/open-v2", "python -m harness data fetch minari/pointmaze/open"),
+            ("The policy my-policy", "python -m harness data make --policy my-policy.npz"),
+            ("there is none here", "add: --cpu"),
+        ),
+        strict=True,
+    ):
+        assert all(word in line for word in words), line
+    assert not (tmp_path / "data").exists()
+    assert not harness.results.exists()
+
+
 def test_a_bad_suite_exits_with_2_and_lists_its_mistakes(
     harness: CommandLine, write_suite: WriteSuite
 ) -> None:
@@ -217,7 +251,7 @@ def test_a_bad_suite_exits_with_2_and_lists_its_mistakes(
     assert f"error: {suite} has a problem:" in printed
     assert "algorithms.bc.config.batch_sise: unknown key 'batch_sise'" in printed
     assert "Did you mean 'batch_size'?" in printed
-    assert not harness.runs.folder.exists()
+    assert not harness.results.exists()
 
 
 def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_path: Path) -> None:
@@ -238,6 +272,7 @@ def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_pat
     assert "pip install 'ray[tune]'" in result.stderr
     assert "--executor local" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("minari"))
 
 
 def test_a_cluster_that_is_not_there_exits_with_2(
@@ -267,9 +302,9 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
-    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False, cpu=False) == (
+    assert whole_suite_command("suites/a.yaml", seeds=None, smoke=False, cpu=False) == (
         "python -m harness run suites/a.yaml"
     )
-    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True, cpu=True) == (
+    assert whole_suite_command("a b.yaml", seeds=2, smoke=True, cpu=True) == (
         "python -m harness run 'a b.yaml' --smoke --cpu --seeds 2"
     )
