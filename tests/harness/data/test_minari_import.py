@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import gymnasium_robotics
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from harness.data import minari_format
 from harness.errors import UserError
 from harness.tasks import get_task
 from tests.conftest import LOCAL_DATA, needs_local_data
+
+gym.register_envs(gymnasium_robotics)
 
 
 def episode(
