@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -295,10 +296,16 @@ def test_lists_are_tables_or_json(harness: CommandLine, what: str) -> None:
         assert str(next(iter(row.values()))) in table
 
 
-def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -> None:
+def test_doctor_tells_versions_cores_and_what_is_missing(
+    harness: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_POLICIES", str(tmp_path))
+    monkeypatch.setenv("HARNESS_LOCAL_DATA", str(tmp_path / "nowhere"))
     printed = harness("doctor")
     for word in ("python", "torch", "cores", "GPUs", "C++ compiler", "ray", "disk"):
         assert word in printed
+    assert re.search(rf"local policies +ok +{tmp_path} *\n", printed)
+    assert re.search(r"local datasets +none .*HARNESS_LOCAL_DATA", printed)
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
