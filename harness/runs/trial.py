@@ -48,7 +48,8 @@ class Trial(BaseModel):
         """The trial split into seeds that stand at the same step, and so can train stacked."""
         by_step: dict[int, list[RunSpec]] = {}
         for spec in self.specs:
-            by_step.setdefault(self.folder(spec).checkpoint_step(), []).append(spec)
+            checkpoint, _ = self.folder(spec).read_checkpoint(spec.hash)
+            by_step.setdefault(checkpoint.step if checkpoint else 0, []).append(spec)
         return [self.model_copy(update={"specs": tuple(specs)}) for specs in by_step.values()]
 
     def is_over(self) -> bool:
