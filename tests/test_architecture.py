@@ -145,7 +145,15 @@ def loaded_after(program: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "list algorithms", "list tasks", "list suites", "list datasets", "data --help"],
+    [
+        "--help",
+        "--version",
+        "list algorithms",
+        "list tasks",
+        "list suites",
+        "list datasets",
+        "data --help",
+    ],
 )
 def test_starting_is_light(arguments: str) -> None:
     program = (

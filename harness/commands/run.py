@@ -6,6 +6,7 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,18 +14,19 @@ from rich.console import Console
 from harness.commands.data_progress import data_progress
 from harness.commands.report import say, show_report
 from harness.execution.execute import Stopped, execute, sole_use
-from harness.execution.executor import make_executor
+from harness.execution.executor import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
 from harness.runs.trial import LOCKS, group
+from harness.suite.schema import find_suite
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
 
 
 def run_suite(
-    suite: Path,
+    suite: str,
     *,
     executor: str,
     address: str | None,
@@ -41,9 +43,19 @@ def run_suite(
 
     Returns the exit code. Raises UserError for anything wrong before the first run starts.
     """
-    workers = make_executor(executor, address)
+    path = find_suite(suite)
     with data_progress(console) as progress:
-        plan = prepare(suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
+        plan = prepare(
+            path,
+            results,
+            progress,
+            only=only,
+            seeds=seeds,
+            smoke=smoke,
+            cpu=cpu,
+            fresh=fresh,
+            lacking=partial(lacking, executor, address),
+        )
     with sole_use(plan.directory):
         if fresh:
             _delete_selected(plan, console)
@@ -65,6 +77,7 @@ def run_suite(
         )
         if trials:
             try:
+                workers = make_executor(executor, address)
                 execute(trials, plan.suite.resources, workers, make_display(console))
             except (Stopped, KeyboardInterrupt):
                 say(console, _farewell(plan, fresh))
@@ -112,9 +125,12 @@ def _conclude(plan: Plan, console: Console) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
-    """What makes all of a suite's results, however few this invocation was asked for."""
-    words = ["python", "-m", "harness", "run", str(suite)]
+def whole_suite_command(suite: str, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
+    """What makes all of a suite's results, however few this invocation was asked for.
+
+    `suite` as it was given: a name holds wherever the harness is installed.
+    """
+    words = ["python", "-m", "harness", "run", suite]
     words += ["--smoke"] if smoke else []
     words += ["--cpu"] if cpu else []
     return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

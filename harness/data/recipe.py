@@ -102,12 +102,12 @@ class Recipe(ABC):
         """
         return columns["rewards"]
 
-    def missing(self, task: TaskSpec) -> str:
-        """What must be on this machine first and is not, and the command that gets it; or nothing.
+    def missing(self, task: TaskSpec) -> list[str]:
+        """What must be on this machine first and is not, a sentence each with how to get it.
 
         Quick: called for every task of a suite before anything is made.
         """
-        return ""
+        return []
 
     def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
         """Download what the dataset is made of; returns what went wrong on the way, in sentences.

@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness import __version__
+
 _PACKAGES = (
-    "decision-flow-harness",
     "torch",
     "numpy",
     "gymnasium",
@@ -77,7 +78,9 @@ def _git(root: Path, *arguments: str) -> str:
 
 def package_versions() -> dict[str, str | None]:
     """Versions of the packages that can change a number; None where not installed."""
-    return {name: package_version(name) for name in _PACKAGES}
+    # Ours as its code says, since a checkout may be newer than what was installed.
+    others = {name: package_version(name) for name in _PACKAGES}
+    return {"decision-flow-harness": __version__, **others}
 
 
 def package_version(name: str) -> str | None:

@@ -190,4 +190,7 @@ def suite_names() -> list[str]:
 
 
 def _suite_folders() -> list[Path]:
-    return [Path("suites"), Path(__file__).resolve().parents[2] / "suites"]
+    """The current folder's, and the shipped one: in the package if installed, else above it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "suites"
+    return [Path("suites"), installed if installed.is_dir() else package.parent / "suites"]

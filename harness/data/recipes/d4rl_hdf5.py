@@ -81,9 +81,10 @@ class D4rlHdf5(Recipe):
             )
         return rewards
 
-    def missing(self, task: TaskSpec) -> str:
+    def missing(self, task: TaskSpec) -> list[str]:
         """The file, if it is not there."""
-        return d4rl_source.absent(task)
+        absent = d4rl_source.absent(task)
+        return [absent] if absent else []
 
     def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
         """Download the file unless it is there."""

@@ -1,8 +1,8 @@
 """Minari datasets that are on this machine already, copied so that their bytes stay put.
 
-They are looked for in the folder `HARNESS_LOCAL_DATA`, or `shared/data/minari` beside the
-repository. Observations and rewards are kept as recorded; D4RL's rules, where they differ, are
-applied as rows are packed.
+They are looked for in the folder `HARNESS_LOCAL_DATA`, or in `local/minari` of the data root.
+Observations and rewards are kept as recorded; D4RL's rules, where they differ, are applied as rows
+are packed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.data import minari_format
-from harness.data.local_files import local_file
+from harness.data.local_files import DATASETS
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.sources.download_lock import sha256_of
@@ -43,12 +43,7 @@ class MinariImport(Recipe):
 
     def file(self, task: TaskSpec, dataset: str) -> Path:
         """A dataset's data file. Raises UserError if it is not on this machine."""
-        return local_file(
-            "HARNESS_LOCAL_DATA",
-            "minari",
-            f"{dataset}/data/{minari_format.DATA_FILE}",
-            f"The dataset {dataset} that {task.id} learns from",
-        )
+        return DATASETS.file(f"{dataset}/data/{minari_format.DATA_FILE}", f"The dataset {dataset}")
 
     def files(self, task: TaskSpec) -> list[Path]:
         """All of them."""
@@ -90,7 +85,7 @@ class MinariImport(Recipe):
             requirements=("gymnasium", "gymnasium-robotics", "mujoco"),
         )
 
-    def missing(self, task: TaskSpec) -> str:
+    def missing(self, task: TaskSpec) -> list[str]:
         """Every dataset that is not on this machine."""
         absent = []
         for dataset in datasets_of(task):
@@ -98,7 +93,7 @@ class MinariImport(Recipe):
                 self.file(task, dataset)
             except UserError as error:
                 absent.append(str(error))
-        return "\n- ".join(absent)
+        return absent
 
     def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
         """With D4RL's rule for the pen, the episode ends where it drops."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import gymnasium_robotics
 import numpy as np
 import pytest
 
@@ -15,8 +16,9 @@ from harness import data
 from harness.data import minari_format
 from harness.errors import UserError
 from harness.tasks import get_task
+from tests.conftest import LOCAL_DATA, needs_local_data
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "minari"
+gym.register_envs(gymnasium_robotics)
 
 
 def episode(
@@ -122,7 +124,7 @@ def test_what_follows_the_pens_drop_is_left_out(here: Path) -> None:
 
 def test_a_dataset_that_is_not_here_fails_with_what_to_set(here: Path, root: Path) -> None:
     path = here / "local/door/human-v0/data/main_data.hdf5"
-    with pytest.raises(UserError, match=rf"no {path}\. Set .* HARNESS_LOCAL_DATA"):
+    with pytest.raises(UserError, match=rf"no {path}\. .* set HARNESS_LOCAL_DATA"):
         data.ensure(get_task("local/door/human"))
     assert not list(root.glob("minari/**/main_data.hdf5"))
 
@@ -135,7 +137,7 @@ def test_a_damaged_dataset_is_explained(here: Path) -> None:
         data.ensure(get_task("local/door/human"))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the local datasets are not on this machine")
+@needs_local_data
 @pytest.mark.parametrize(
     ("task_id", "episodes", "steps", "mean_return"),
     # As their README has them, with D4RL's sign of the distance term.
@@ -155,7 +157,7 @@ def test_returns_of_the_local_datasets_have_d4rls_sign(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HARNESS_LOCAL_DATA", str(SHARED))
+    monkeypatch.setenv("HARNESS_LOCAL_DATA", str(LOCAL_DATA))
     rows = data.ensure(get_task(task_id)).transitions
     assert len(rows) == steps
     assert len(returns(rows)) == episodes

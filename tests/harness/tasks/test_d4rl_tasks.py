@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,8 +14,9 @@ from harness.errors import UserError
 from harness.tasks import TaskSpec, d4rl, get_task, make_environment, maze2d, task_of_dataset
 from harness.tasks.d4rl_files import CHECKSUMS
 from harness.tasks.mazes import MAZES
+from tests.conftest import LOCAL_DATA, needs
 
-REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "README.md"
+REFERENCES = LOCAL_DATA.parent / "README.md"
 TASKS = [*d4rl.task_ids(), *maze2d.task_ids()]
 
 
@@ -122,7 +122,7 @@ def table_of_references() -> dict[str, tuple[float, float]]:
     return table
 
 
-@pytest.mark.skipif(not REFERENCES.is_file(), reason="the table of references is not here")
+@needs(REFERENCES, "HARNESS_LOCAL_DATA")
 def test_references_are_those_of_the_table() -> None:
     table = table_of_references()
     for task_id in TASKS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,9 +13,9 @@ from harness.tasks import get_task
 from harness.tasks.d4rl_rules import palm_distance
 from harness.tasks.environment import make_unwrapped
 from harness.tasks.reward_sign import recorded_sign, with_d4rl_sign
+from tests.conftest import LOCAL_DATA, needs_local_data
 
 HANDS = ("door", "hammer", "relocate")
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "minari" / "local"
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
@@ -76,14 +75,14 @@ def test_rewards_of_neither_sign_are_not_guessed_at(hand: str) -> None:
     assert recorded_sign(hand, few) is None
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the local datasets are not on this machine")
+@needs_local_data
 @pytest.mark.parametrize(
     "name", ["door/human", "door/cloned", "door/expert", "hammer/expert", "relocate/expert"]
 )
 def test_the_local_datasets_have_the_shipped_sign(name: str) -> None:
     hand = name.partition("/")[0]
     columns: dict[str, list[Any]] = {}
-    with h5py.File(SHARED / f"{name}-v0" / "data" / "main_data.hdf5") as file:
+    with h5py.File(LOCAL_DATA / f"local/{name}-v0" / "data" / "main_data.hdf5") as file:
         for index in range(len(file)):
             episode = file[f"episode_{index}"]
             observations = episode["observations"][()]
