@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from algorithms import registry
+from algorithms.errors import AlgorithmError
 from harness.errors import UserError
 from harness.suite.entry import Overrides
 from harness.suite.problems import explain, unknown
@@ -147,9 +148,5 @@ def _misplaced(suite: Suite, task_ids: Sequence[str], models: Models) -> Iterato
 def _config_model(algorithm_id: str) -> type[BaseModel]:
     try:
         return registry.load(algorithm_id).Config
-    except ImportError as error:
-        package = f" (pip install {error.name})" if error.name else ""
-        raise UserError(
-            f"The algorithm '{algorithm_id}' cannot be imported: {error}{package}. Install what "
-            "is missing, or remove the algorithm from the suite."
-        ) from error
+    except AlgorithmError as error:
+        raise UserError(f"{error}. Mend it, or remove it from the suite.") from error
