@@ -91,6 +91,11 @@ def definition(function: Callable[..., Any], method: type) -> str:
     return shown(Path(code.co_filename), code.co_firstlineno, method) if code else ""
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """What a loss or `act` is called, also when some of its arguments are given already."""
+    return str(getattr(getattr(function, "func", function), "__name__", "a function"))
+
+
 def shown(file: Path, line: int | None, method: type) -> str:
     """`my_package/my_method.py:37`: a file from the method's package on, without the rest."""
     return _shown(file, line, _roots(method))

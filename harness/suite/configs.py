@@ -48,7 +48,7 @@ def resolve_configs(
             closed-form critic asked for where there is none.
     """
     rows = suite.rows
-    models = {row.label: _config_model(row.algorithm) for row in rows}
+    models = {row.label: config_model(row.algorithm) for row in rows}
     problems = {p.key_path: p for p in _misplaced(suite, [task.id for task in tasks], models)}
     configs: Configs = {}
     for row in rows:
@@ -145,7 +145,8 @@ def _misplaced(suite: Suite, task_ids: Sequence[str], models: Models) -> Iterato
                 yield Problem((*here, *place, key), "`sweep` gives this field too; keep one")
 
 
-def _config_model(algorithm_id: str) -> type[BaseModel]:
+def config_model(algorithm_id: str) -> type[BaseModel]:
+    """An algorithm's config class. Raises UserError if it cannot be loaded."""
     try:
         return registry.load(algorithm_id).Config
     except AlgorithmError as error:

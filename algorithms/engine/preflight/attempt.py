@@ -37,11 +37,6 @@ def attempt(
         raise AlgorithmError(sentence, author_line(error, cls) or where) from error
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """What a loss or `act` is called, also when some of its arguments are given already."""
-    return str(getattr(getattr(function, "func", function), "__name__", "a function"))
-
-
 def kind(found: Any, sizes: Sizes) -> str:
     """What a value is, in the words of shapes."""
     if isinstance(found, Tensor):

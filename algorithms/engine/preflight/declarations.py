@@ -10,7 +10,7 @@ from textwrap import dedent
 from typing import Any
 
 from algorithms.base import Algorithm, Phase, Stage
-from algorithms.errors import AlgorithmError, definition, nearest, shown
+from algorithms.errors import AlgorithmError, definition, name_of, nearest, shown
 
 
 def phases_of_run(method: Algorithm[Any], online: bool) -> list[Phase]:
@@ -61,25 +61,31 @@ def _names_are_in_tuples(method: Algorithm[Any], phase: Phase) -> None:
         if isinstance(names, str):
             raise AlgorithmError(
                 f"{field} must be a tuple of names: ('{names}',), found the text '{names}'",
-                declared_at(type(method), field, names),
+                declared_at(type(method), field, names, phase),
             )
 
 
 def _names_exist(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
     """Catches misspelt networks, and moved averages that `targets` does not declare."""
 
-    def check(field: str, names: Iterable[str], known: Mapping[str, Any], what: str) -> None:
+    def check(
+        field: str,
+        names: Iterable[str],
+        known: Mapping[str, Any],
+        what: str,
+        phase: Phase | None = None,
+    ) -> None:
         for name in names:
             if name not in known:
                 sentence = f"{field} names '{name}', which {what}.{nearest(name, known)}"
-                raise AlgorithmError(sentence, declared_at(type(method), field, name))
+                raise AlgorithmError(sentence, declared_at(type(method), field, name, phase))
 
     no_network, no_target = "is no network", "self.targets does not declare"
     check("optimizers", method.optimizers, method.networks, no_network)
     check("targets", method.targets, method.networks, no_network)
     for phase in phases:
-        check("trains", phase.trains, method.networks, no_network)
-        check("updates_targets", phase.updates_targets, method.targets, no_target)
+        check("trains", phase.trains, method.networks, no_network, phase)
+        check("updates_targets", phase.updates_targets, method.targets, no_target, phase)
     for stage in method.stages:
         check("copies", stage.copies, method.networks, no_network)
         check("copies", stage.copies.values(), method.targets, no_target)
@@ -91,7 +97,7 @@ def _trained_networks_have_optimizers(method: Algorithm[Any], phases: Sequence[P
         for name in phase.trains:
             if name not in method.optimizers:
                 sentence = f"'{name}' is trained without an optimizer: self.optimizers['{name}']"
-                raise AlgorithmError(sentence, declared_at(type(method), "trains", name))
+                raise AlgorithmError(sentence, declared_at(type(method), "trains", name, phase))
 
 
 def _optimizers_have_work(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
@@ -126,14 +132,18 @@ def _sequence_of(found: Any, kind: type) -> bool:
 # --- where it is said -----------------------------------------------------------------------
 
 
-def declared_at(method: type[Algorithm[Any]], field: str, name: str = "") -> str:
-    """`file:line` of where a class says `name` of `self.field` or a phase's `field`.
+def declared_at(
+    method: type[Algorithm[Any]], field: str, name: str = "", phase: Phase | None = None
+) -> str:
+    """`file:line` of where a class says `name` of `self.field` or of the phase's `field`.
 
     The nearest that can be found: else the field, else the name anywhere, else `create`.
     """
+    loss = name_of(phase.loss) if phase else ""
     classes = [cls for cls in method.__mro__ if issubclass(cls, Algorithm) and cls is not Algorithm]
     trees = [(cls, *found) for cls in classes if (found := _tree(cls)) is not None]
-    for look in (_within(field, name), _within(field, ""), _constants(name)):
+    looks = [_within(field, name, loss), _within(field, name), _within(field), _constants(name)]
+    for look in looks:
         for cls, tree, before in trees:
             line = next((node.lineno for node in look(tree)), None)
             if line is not None:
@@ -159,11 +169,16 @@ def _constants(name: str) -> Any:
     return look
 
 
-def _within(field: str, name: str) -> Any:
-    """Nodes that say `name` in `self.field = …` or in a phase's `field`; all of it for no name."""
+def _within(field: str, name: str = "", loss: str = "") -> Any:
+    """Nodes that say `name` in `self.field = …`, or in `field` of a phase that has this loss.
+
+    All of the field for no name, and all phases for no loss.
+    """
 
     def look(tree: ast.AST) -> Iterator[Any]:
         for node in ast.walk(tree):
+            if loss and loss not in ast.unparse(node):
+                continue
             for part in _says(node, field):
                 yield from _constants(name)(part) if name else [part]
 

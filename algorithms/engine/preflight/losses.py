@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from algorithms.base import Algorithm, Phase
-from algorithms.engine.preflight.attempt import ROUNDING, attempt, here_note, kind, name_of, same
+from algorithms.engine.preflight.attempt import ROUNDING, attempt, here_note, kind, same
 from algorithms.engine.preflight.declarations import declared_at
 from algorithms.engine.preflight.inputs import Inputs, Sizes
 from algorithms.engine.preflight.watch import call
-from algorithms.errors import AlgorithmError, definition
+from algorithms.errors import AlgorithmError, definition, name_of
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class PhaseTrial:
                     f"{self._name} trains '{name}' but its loss has no gradient of it: use "
                     f"nets.{name} there, without detach, or leave it out of trains"
                 )
-                raise AlgorithmError(sentence, declared_at(cls, "trains", name))
+                raise AlgorithmError(sentence, declared_at(cls, "trains", name, self.phase))
             if not any(gradient.any() for gradient in gradients[name]):
                 remarks.append(f"{self._name}: the gradient of '{name}' is zero at the start")
         return remarks

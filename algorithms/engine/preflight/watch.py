@@ -34,11 +34,17 @@ class _StayTensors(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        # Torch's own code may: distributions check their arguments so.
-        by_torch = str(sys._getframe(1).f_globals.get("__name__")).startswith("torch.")
-        if (name in _BRANCHES or name in _READS) and not by_torch:
+        if (name in _BRANCHES or name in _READS) and not _asked_by_torch(name):
             raise AlgorithmError(_reading(name))
         return func(*args, **(kwargs or {}))
+
+
+def _asked_by_torch(name: str) -> bool:
+    """Whether torch's own code wants a value: distributions check their arguments so."""
+    frame = sys._getframe(2)
+    while frame.f_back and frame.f_code.co_name in {name, "handle_torch_function"}:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).startswith("torch.")
 
 
 class _DrawNothing(TorchFunctionMode):
