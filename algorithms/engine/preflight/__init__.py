@@ -48,7 +48,7 @@ def check(
     """
     create = functools.partial(cls, obs_dim=obs_dim, action_dim=action_dim, known_q=known_q)
     with random_state_kept():
-        in_create = definition(cls.create, cls)
+        in_create = functools.partial(definition, cls.create, cls)
         method = attempt(cls, in_create, create, config)
         attempt(cls, in_create, check_declarations, method, online)
         sizes = _sizes(method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,16 +37,17 @@ def check_acting(
         actions: Tensor = attempt(cls, of_act, call, act, nets, observations, noise, note=note)
         shape = (seeds, sizes.observations, method.action_dim)
         if problem := _problem(actions, shape, f"[S, E, {method.action_dim}]", here):
-            raise AlgorithmError(f"{name_of(act)} must return {problem}", of_act)
+            raise AlgorithmError(f"{name_of(act)} must return {problem}", of_act())
         if ranks:
             value, clipped = method.action_value, actions.clamp(-1, 1)
             values = attempt(cls, of_value, call, value, nets, observations, clipped)
             if problem := _problem(values, shape[:2], "[S, E]", here):
-                raise AlgorithmError(f"action_value must return {problem}", of_value)
+                raise AlgorithmError(f"action_value must return {problem}", of_value())
         return actions
 
     cls = type(method)
-    of_act, of_value = definition(act, cls), _of_value(cls)
+    of_act = functools.partial(definition, act, cls)
+    of_value = functools.partial(_of_value, cls)
     with torch.no_grad():
         alone = inputs.after(1)
         actions, again = (run(alone, sizes.seeds) for _ in range(2))
@@ -53,11 +55,11 @@ def check_acting(
             raise AlgorithmError(
                 "twice the same observations and noise gave two actions: random numbers must come "
                 "from self.act_noise",
-                of_act,
+                of_act(),
             )
         if not same(actions, run(inputs, sizes.seeds + 1)[1:], ROUNDING):
             sentence = "seeds mix: the actions of one seed change with the other seeds"
-            raise AlgorithmError(sentence, of_act)
+            raise AlgorithmError(sentence, of_act())
 
 
 def _of_value(cls: type[Algorithm[Any]]) -> str:

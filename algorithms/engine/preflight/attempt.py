@@ -17,7 +17,7 @@ ROUNDING = 1e-4  # the most that a seed's numbers may differ beside other seeds,
 
 def attempt(
     cls: type[Algorithm[Any]],
-    where: str,
+    where: Callable[[], str],
     function: Callable[..., Any],
     *arguments: Any,
     note: str = "",
@@ -34,7 +34,7 @@ def attempt(
         plain = not isinstance(error, AlgorithmError)
         of_shapes = plain and isinstance(error, RuntimeError | ValueError | IndexError)
         sentence = sentence_of(error) + (note if of_shapes else "")
-        raise AlgorithmError(sentence, author_line(error, cls) or where) from error
+        raise AlgorithmError(sentence, author_line(error, cls) or where()) from error
 
 
 def kind(found: Any, sizes: Sizes) -> str:

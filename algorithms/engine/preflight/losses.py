@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class PhaseTrial:
         self.method, self.phase, self.sizes = method, phase, sizes
         self._inputs = inputs
         self._name = name_of(phase.loss)
-        self._where = definition(phase.loss, type(method))
+        self._where = functools.partial(definition, phase.loss, type(method))
 
     def check(self) -> list[str]:
         """All checks, in the order in which one mistake could pass for another."""
@@ -46,7 +47,7 @@ class PhaseTrial:
         return self._is_a_number(result) + self._reaches_what_it_trains(gradients)
 
     def _wrong(self, sentence: str) -> AlgorithmError:
-        return AlgorithmError(sentence, self._where)
+        return AlgorithmError(sentence, self._where())
 
     def _run(self, inputs: Inputs, seeds: int) -> _Result:
         """The loss once, of the right kind and shape."""
