@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from algorithms.action_selection import parse_action_selection
+from algorithms.errors import AlgorithmError, nearest
 from algorithms.networks import Network, Params
 
 
@@ -94,6 +95,8 @@ class Networks:
         self._targets = targets
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in self._params:
+            raise AlgorithmError(self._absence(name))
         spec, params = self._specs[name], self._params[name]
         return lambda *inputs: spec(params, *inputs)
 
@@ -104,6 +107,12 @@ class Networks:
     @property
     def target(self) -> Networks:
         return Networks(self._specs, self._targets, self._targets, self._targets)
+
+    def _absence(self, name: str) -> str:
+        """What is wrong with asking for a network that is not there."""
+        if name not in self._specs:
+            return f"there is no network '{name}'.{nearest(name, self._specs)}"
+        return f"'{name}' has no Polyak average: nets.target.{name} needs self.targets['{name}']"
 
 
 Loss = tuple[Tensor, dict[str, Tensor]]

@@ -6,11 +6,12 @@ point's name is the method id, its value is `package.module:AlgorithmClass`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+
+from algorithms.loading import load_class
 
 if TYPE_CHECKING:
     from algorithms.base import Algorithm, Config
@@ -128,17 +129,24 @@ def algorithms() -> dict[str, AlgorithmInfo]:
 
 
 def load(algorithm_id: str) -> type[Algorithm[Any]]:
-    """Import and return the algorithm's class. Raises KeyError for an unknown id."""
-    module, _, name = algorithms()[algorithm_id].target.partition(":")
-    cls: type[Algorithm[Any]] = getattr(importlib.import_module(module), name)
-    return cls
+    """Import and return the algorithm's class.
+
+    Raises:
+        KeyError: unknown algorithm.
+        AlgorithmError: what it names cannot be imported, or is no complete algorithm.
+    """
+    info = algorithms()[algorithm_id]
+    named = f"the algorithm '{algorithm_id}' = {info.target}"
+    if algorithm_id not in {algorithm.id for algorithm in _BUILT_IN}:
+        named += f" of package '{info.family}'"
+    return load_class(info.target, named)
 
 
 def resolve_config(algorithm_id: str, overrides: Mapping[str, Any]) -> Config:
     """The algorithm's config with `overrides` applied.
 
     Raises:
-        KeyError: unknown algorithm.
+        KeyError, AlgorithmError: as `load`.
         pydantic.ValidationError: unknown field, wrong type, or value out of range.
     """
     return load(algorithm_id).Config.model_validate(dict(overrides))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from algorithms.errors import author_line
 from harness.errors import UserError, describe
 from harness.execution.pretraining import SharedPretraining
 from harness.runs.checkpoint import Checkpoint
@@ -97,7 +98,7 @@ class TrialWork:
         import torch
 
         from harness.data import ensure
-        from harness.execution.engines import make_engine
+        from harness.execution.engines import check_method, make_engine
         from harness.rollouts.evaluation import Evaluator
 
         # One thread, whatever the executor grants: sums must not depend on the thread count.
@@ -108,6 +109,9 @@ class TrialWork:
                 f"the data of {self.spec.task.id} changed after the run was planned: sha256 "
                 f"{data.sha256}, expected {self.spec.dataset_sha256}. Run the suite again."
             )
+        if self.step == 0:
+            for remark in check_method(self.spec, data.transitions):
+                print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
         self.engine = make_engine(self.spec, self.seeds, data.transitions)
         self.evaluator = Evaluator(self.spec.task, self.seeds, self.spec.evaluation.episodes)
         self._load()
@@ -278,7 +282,9 @@ class TrialWork:
         """Record `error` as the end of every run; what was saved before stays."""
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
-        self._write_status("failed", describe(error, trace))
+        engine = getattr(self, "engine", None)
+        where = author_line(error, type(engine.algorithm)) if engine is not None else ""
+        self._write_status("failed", describe(error, trace, where))
 
     def close(self) -> None:
         """Release the environments, and the compiled code that a next trial cannot use."""
