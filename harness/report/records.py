@@ -102,6 +102,14 @@ def read_records(folder: Path) -> Records:
     )
 
 
+def trained_on(records: Records, task: str) -> list[str]:
+    """The sha256 of the rows that the task's runs recorded."""
+    paths = [run.path for run in records.suite.runs if run.task == task]
+    return sorted(
+        {records.specs[path]["dataset_sha256"] for path in paths if path in records.specs}
+    )
+
+
 class _Found:
     """What the run folders held, collected run by run."""
 

@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text as RichText
 
 from harness.report.build import Report
-from harness.report.layout import Grid, Text, algorithms_by_tasks, summary_grid
+from harness.report.layout import Grid, Text
 from harness.report.notes import SMOKE
+from harness.report.sections.scores.grids import algorithms_by_tasks, summary_grid
 
 MAX_COLUMNS = 4  # tasks side by side in 80 characters
 

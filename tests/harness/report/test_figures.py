@@ -11,8 +11,9 @@ from PIL import Image
 
 from harness.report import build_report
 from harness.report.comparison import compare
-from harness.report.curves import learning_curves, read_curves
+from harness.report.curves import read_curves
 from harness.report.records import read_records
+from harness.report.sections.scores.curves import learning_curves
 from harness.report.style import CONTEXT, lines
 
 TASK = "pointmaze/umaze"

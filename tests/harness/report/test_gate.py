@@ -9,8 +9,8 @@ import pytest
 from harness.report import build_report
 from harness.report.comparison import Comparison, compare
 from harness.report.gate import MARK, UNUSABLE, Verdict
-from harness.report.layout import score_grids
 from harness.report.records import read_records
+from harness.report.sections.scores.grids import score_grids
 
 GOOD, BAD = "pointmaze/umaze", "gym/hopper"
 LABELS = ["df-div", "iql", "known", "flow-bc", "ifql"]

@@ -14,10 +14,11 @@ from rich.console import Console
 
 from harness.report import build_report, render_terminal
 from harness.report.comparison import Comparison, compare
-from harness.report.layout import MAX_COLUMNS, score_grids, summary_grid
 from harness.report.notes import SMOKE, write_notes
 from harness.report.records import read_records
-from harness.report.tables import escape_latex, latex, markdown, scores_csv, table_csv
+from harness.report.sections.scores.grids import MAX_COLUMNS, score_grids, summary_grid
+from harness.report.sections.scores.numbers import scores_csv, table_csv
+from harness.report.tables import escape_latex, latex, markdown
 
 EASY, HARD = "pointmaze/umaze", "pointmaze/large_maze"
 FINAL = {

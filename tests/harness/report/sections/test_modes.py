@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from harness.report.comparison import compare
-from harness.report.divergence import entropy, frontier, kl_from_behaviour
-from harness.report.multimodal import (
+from harness.report.records import Records, read_records
+from harness.report.sections.modes.divergence import entropy, frontier, kl_from_behaviour
+from harness.report.sections.modes.drawings import mode_figures
+from harness.report.sections.modes.policies import (
     behaviour_numbers,
     landings,
     mode_grids,
     numbers,
     policy_numbers,
 )
-from harness.report.multimodal_figures import mode_figures
-from harness.report.records import Records, read_records
 from harness.tasks import get_task
 from harness.tasks.multimodal_geometry import ActionModes, Floats
 

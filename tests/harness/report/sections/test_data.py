@@ -12,7 +12,7 @@ from harness import data
 from harness.data.cache import LoadedData
 from harness.data.facts import facts_of
 from harness.report import build_report
-from harness.report.data_figures import data_figure
+from harness.report.sections.data.figure import data_figure
 from harness.tasks import get_task
 
 TASK = get_task("pointmaze/umaze", {"transitions": 1200})

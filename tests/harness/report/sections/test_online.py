@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from harness.report.comparison import compare
-from harness.report.online import online_grids, online_numbers
-from harness.report.online_figures import online_figures, running_scores
 from harness.report.records import Records, read_records
+from harness.report.sections.online.drawing import online_figures, running_scores
+from harness.report.sections.online.numbers import online_grids, online_numbers
 from tests.harness.report.conftest import HIGH, LOW, SuiteBuilder
 
 TASK = "pointmaze/umaze"

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from harness.report import stats
 from harness.report.comparison import Comparison
-from harness.report.divergence import frontier
-from harness.report.multimodal import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.notes import SMOKE
 from harness.report.records import Records
+from harness.report.sections.modes.divergence import frontier
+from harness.report.sections.modes.policies import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec

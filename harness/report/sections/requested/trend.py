@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from matplotlib.transforms import offset_copy
 
 from harness.report.comparison import Comparison
-from harness.report.figures.panels import (
+from harness.report.panels import (
     MARKERS,
     are_numbers,
     count_of_seeds,
@@ -25,9 +25,9 @@ from harness.report.figures.panels import (
     spans_decades,
     spelled,
 )
-from harness.report.figures.points import Point, trend_points
-from harness.report.figures.quantities import axis_label
 from harness.report.records import Records
+from harness.report.sections.requested.points import Point, trend_points
+from harness.report.sections.requested.quantities import axis_label
 from harness.report.style import Drawing, Line
 from harness.suite.figures import Trend
 

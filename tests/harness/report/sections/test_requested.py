@@ -13,11 +13,11 @@ from scipy import stats as reference
 
 from harness.report import build_report
 from harness.report.comparison import compare
-from harness.report.figures.heatmap import draw_heatmap
-from harness.report.figures.points import trend_points
-from harness.report.figures.quantities import quantity
-from harness.report.figures.quantity_tables import table_grids
 from harness.report.records import Records, read_records
+from harness.report.sections.requested.heatmap import draw_heatmap
+from harness.report.sections.requested.points import trend_points
+from harness.report.sections.requested.quantities import quantity
+from harness.report.sections.requested.tables import table_grids
 from harness.suite.figures import Table, Trend
 from harness.suite.rows import label_of
 from harness.tasks import get_task
@@ -136,7 +136,7 @@ def test_a_heat_map_shows_means_and_says_where_there_are_none(
 ) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(
-        "harness.report.figures.panels.save", lambda figure, stem: drawn.append(figure) or [stem]
+        "harness.report.panels.save", lambda figure, stem: drawn.append(figure) or [stem]
     )
     failed = {(TASK, BEST, seed): "failed" for seed in range(3)}
     records = read_records(swept(figures=[HEATMAP], states=failed).write())

@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import JsonValue
 
 from harness.report import stats
-from harness.report.actions import ways_in_order
+from harness.report.action_selections import ways_in_order
 from harness.report.comparison import Comparison
-from harness.report.figures.panels import in_words
-from harness.report.figures.quantities import own_actions, quantity, shown
+from harness.report.panels import in_words
 from harness.report.records import Records
+from harness.report.sections.requested.quantities import own_actions, quantity, shown
 from harness.runs.suite_file import RowInfo
 from harness.suite.figures import Trend, task_options
 from harness.tasks.spec import TaskSpec

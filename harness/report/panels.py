@@ -126,6 +126,13 @@ def count_of_seeds(counts: Iterable[int]) -> str:
     return f"{span} seed{'s' if high > 1 else ''}"
 
 
+def thousands(steps: float, _position: int) -> str:
+    """An axis' steps in few letters: `500`, `20k`, `1M`."""
+    if steps >= 1e6:
+        return f"{steps / 1e6:g}M"
+    return f"{steps / 1e3:g}k" if steps >= 1e3 else f"{steps:g}"
+
+
 def _extra(legend: Sequence[Line2D], width: float) -> float:
     """Inches for the legend and the page's edge."""
     rows = math.ceil(len(legend) / legend_columns(legend, width)) if legend else 0

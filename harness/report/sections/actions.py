@@ -1,8 +1,8 @@
-"""How actions were chosen: the words for it, and the scores of every way that was measured."""
+"""Scores of every way of acting that was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from itertools import product
 from typing import Any
 
@@ -10,32 +10,22 @@ import numpy as np
 import pandas as pd
 
 from harness.report import stats
+from harness.report.action_selections import ways_in_order
 from harness.report.comparison import Comparison
 from harness.report.gate import MARK, trusts
 from harness.report.layout import MISSING, Grid, Row, Text, points
-from harness.runs.suite_file import SuiteFile
+from harness.report.section import Section
+from harness.report.tables import with_budget
 
 
-def actions_note(suite: SuiteFile) -> str:
-    """`Actions: noise-0 (…): iql; noise-1 (…): df-dir, df-div.`, or nothing if not recorded."""
-    by_way: dict[str, dict[str, None]] = {}
-    for entry in suite.rows:
-        if entry.action_selection:
-            by_way.setdefault(entry.action_selection, {})[entry.base] = None
-    parts = [f"{way} ({describe(way)}): {', '.join(bases)}" for way, bases in by_way.items()]
-    return f"How actions are chosen: {'; '.join(parts)}." if parts else ""
+class ActionSelections(Section):
+    """The same policies, acting in every way that the suite asks for."""
 
+    def grids(self) -> list[Grid]:
+        return action_grids(self.comparison)
 
-def describe(way: str) -> str:
-    """A way of acting in words."""
-    kind, _, number = way.rpartition("-")
-    if kind == "best-of":
-        return f"of {number} samples the one with the largest critic value"
-    if number == "0":
-        return "without noise: a Gaussian's mean, a flow started from zero"
-    if number == "1":
-        return "one sample; the only action of a deterministic policy"
-    return f"one sample with its noise scaled by {number}"
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"action_selections": with_budget(action_table(self.comparison), self.comparison)}
 
 
 def action_grids(comparison: Comparison) -> list[Grid]:
@@ -84,16 +74,6 @@ def action_table(comparison: Comparison) -> pd.DataFrame:
     columns = ["task", "algorithm", "actions", "own", "mean", "std", "ci95_low", "ci95_high"]
     table = pd.DataFrame(rows, columns=[*columns, "seeds", "critic_usable"])
     return table.astype({"own": bool, "critic_usable": "boolean"})
-
-
-def ways_in_order(ways: Iterable[str]) -> list[str]:
-    """Distinct ways of acting: less noise first, more candidates last."""
-
-    def position(way: str) -> tuple[bool, float]:
-        kind, _, number = way.rpartition("-")
-        return kind == "best-of", float(number or 1)
-
-    return sorted(set(ways), key=position)
 
 
 def _cell(row: Mapping[Hashable, Any] | None) -> Text:

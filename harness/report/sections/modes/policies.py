@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.divergence import kl_from_behaviour
 from harness.report.layout import MISSING, Grid, Row, Text
 from harness.report.records import Records
+from harness.report.sections.modes.divergence import kl_from_behaviour
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from harness.report import stats
 from harness.report.comparison import Comparison
-from harness.report.figures.quantities import axis_label, own_actions, quantity, shown
 from harness.report.layout import MISSING, Grid, Row, Text, points
 from harness.report.records import Records
+from harness.report.sections.requested.quantities import axis_label, own_actions, quantity, shown
 from harness.suite.figures import Table
 
 

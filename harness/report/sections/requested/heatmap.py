@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.report.comparison import Comparison
-from harness.report.figures.panels import (
+from harness.report.layout import MISSING
+from harness.report.panels import (
     are_numbers,
     count_of_seeds,
     draw_pages,
@@ -22,9 +23,8 @@ from harness.report.figures.panels import (
     in_words,
     spelled,
 )
-from harness.report.figures.quantities import axis_label, own_actions, quantity, shown
-from harness.report.layout import MISSING
 from harness.report.records import Records
+from harness.report.sections.requested.quantities import axis_label, own_actions, quantity, shown
 from harness.report.style import Drawing
 from harness.runs.suite_file import RowInfo
 from harness.suite.figures import Heatmap

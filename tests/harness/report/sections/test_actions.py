@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from harness.report import build_report
-from harness.report.actions import action_grids
 from harness.report.comparison import compare
 from harness.report.curves import read_curves
 from harness.report.gate import MARK
 from harness.report.notes import write_notes
 from harness.report.records import read_records
+from harness.report.sections.actions import action_grids
 
 TASK = "pointmaze/umaze"
 LABELS = ["iql", "ifql", "bc"]
