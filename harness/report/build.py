@@ -16,13 +16,19 @@ from harness.report.tables import latex, markdown
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """Where the artefacts are; `figures` holds the PNG and PDF of every figure page."""
+    """Where the artefacts are.
+
+    Attributes:
+        figures: the PNG and PDF of every figure page.
+        left: other PNG and PDF files beside them, from earlier reports or other hands.
+    """
 
     markdown: Path
     latex: Path
     csv: Path
     scores: Path
     figures: tuple[Path, ...]
+    left: tuple[Path, ...]
     html: Path
 
 
@@ -38,7 +44,8 @@ class Report:
 def build_report(suite_dir: Path) -> Report:
     """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
 
-    Figures of the data need those in the data folder; where they are not, the page says so.
+    What is made replaces its earlier version; nothing is deleted. Figures of the data need those in
+    the data folder; where they are not, the page says so.
     Raises UserError if the folder or its `suite.json` is missing or malformed.
     """
     records = read_records(suite_dir)
@@ -48,15 +55,15 @@ def build_report(suite_dir: Path) -> Report:
     grids = [grid for section in sections for grid in section.grids()]
     folder = suite_dir / "figures"
     folder.mkdir(exist_ok=True)
-    for old in (*folder.glob("*.png"), *folder.glob("*.pdf")):
-        old.unlink()  # an earlier report may have had others, or more pages
     drawings = [drawing for section in sections for drawing in section.drawings(folder)]
     cards: dict[str, Card] = {}
     for section in sections:
         cards |= section.cards(folder)
         for name, table in section.tables().items():
             _write(suite_dir / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    of_tasks = [card.drawing for card in cards.values() if card.drawing]
+    drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
+    figures = tuple(path for drawing in drawn for path in drawing.files)
+    pictures = (path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".pdf"})
     title = records.suite.title
     html = page(records, comparison, grids, notes, drawings, cards)
     return Report(
@@ -67,7 +74,8 @@ def build_report(suite_dir: Path) -> Report:
             latex=_write(suite_dir / "table.tex", latex(title, grids, notes)),
             csv=suite_dir / "table.csv",
             scores=suite_dir / "scores.csv",
-            figures=tuple(path for drawing in [*drawings, *of_tasks] for path in drawing.files),
+            figures=figures,
+            left=tuple(path for path in pictures if path not in figures),
             html=_write(suite_dir / "report.html", html),
         ),
     )

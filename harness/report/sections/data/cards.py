@@ -34,22 +34,27 @@ def data_card(records: Records, task: TaskSpec, folder: Path) -> Card:
         loaded = find_rows(hashes[0])
     except UserError as error:
         return Card(absent=f"The data are damaged, so they are not shown: {error}")
+    stem = f"data-{task.id}".replace("/", "_").replace(".", "_")
     if loaded is None:
+        earlier = folder / f"{stem}.png"
+        kept = (
+            f" {earlier.name}, which an earlier report drew, is left in {folder.name}/, unchecked."
+        )
         return Card(
             absent=(
                 "The data that the runs were trained on are not on this machine (no rows with the "
                 f"sha256 {hashes[0][:16]}…), so nothing more is shown of them. To have it, run "
                 f"'python -m harness data make {task.dataset.id}', and build this report again."
+                f"{kept if earlier.exists() else ''}"
             )
         )
-    return _found(records, task, loaded, folder)
+    return _found(records, task, loaded, folder / stem)
 
 
-def _found(records: Records, task: TaskSpec, loaded: LoadedData, folder: Path) -> Card:
+def _found(records: Records, task: TaskSpec, loaded: LoadedData, stem: Path) -> Card:
     rows, facts = loaded.transitions, facts_of(loaded.transitions)
-    stem = f"data-{task.id}".replace("/", "_").replace(".", "_")
     warning = SMOKE if records.suite.smoke else ""
-    files = data_figure(task, rows, facts, folder / stem, warning)
+    files = data_figure(task, rows, facts, stem, warning)
     maze = _MAZE if "maze_map" in task.environment.kwargs else ""
     caption = CAPTION.format(id=task.dataset.id, steps=len(rows), maze=maze)
     score = task.normalized_score(float(facts.returns.mean()))
