@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.report.comparison import Comparison, compare
 from harness.report.html import page
 from harness.report.notes import Notes, write_notes
@@ -46,7 +48,8 @@ def build_report(suite_dir: Path) -> Report:
 
     What is made replaces its earlier version; nothing is deleted. Figures of the data need those in
     the data folder; where they are not, the page says so.
-    Raises UserError if the folder or its `suite.json` is missing or malformed.
+    Raises UserError if the folder or its `suite.json` is missing or malformed, or if the suite asks
+    for a figure or table under the name of one that every report has.
     """
     records = read_records(suite_dir)
     comparison = compare(records)
@@ -59,10 +62,12 @@ def build_report(suite_dir: Path) -> Report:
     cards: dict[str, Card] = {}
     for section in sections:
         cards |= section.cards(folder)
-        for name, table in section.tables().items():
-            _write(suite_dir / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
     figures = tuple(path for drawing in drawn for path in drawing.files)
+    tables = [table for section in sections for table in section.tables().items()]
+    _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])
+    for name, table in tables:
+        _write(suite_dir / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     pictures = (path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".pdf"})
     title = records.suite.title
     html = page(records, comparison, grids, notes, drawings, cards)
@@ -79,6 +84,17 @@ def build_report(suite_dir: Path) -> Report:
             html=_write(suite_dir / "report.html", html),
         ),
     )
+
+
+def _refuse_shared_files(names: list[str]) -> None:
+    """Raises UserError if two parts of the report have the same file."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(
+                f"The suite asks for a figure or table whose file {name} the report needs for "
+                "another. Change its title in the suite file and run the suite again; finished "
+                "runs are kept."
+            )
 
 
 def _write(path: Path, text: str) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats as reference
 
+from harness.errors import UserError
 from harness.report import build_report
 from harness.report.comparison import compare
 from harness.report.records import Records, read_records
@@ -172,6 +173,19 @@ def test_every_kind_is_drawn_into_the_report(swept: Callable[..., Any]) -> None:
         rows = {(row["algorithm"], row["quantity"]): row for row in csv.DictReader(file)}
     assert float(rows[BEST, "metric:policy/divergence"]["mean"]) == pytest.approx(0.2)
     assert rows[BEST, "score"]["seeds"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "file"),
+    [("trend", "Averages", "averages.png"), ("table", "Scores", "scores.csv")],
+)
+def test_a_title_that_the_report_needs_itself_is_refused(
+    swept: Callable[..., Any], kind: str, title: str, file: str
+) -> None:
+    more = {"x": "flow_steps"} if kind == "trend" else {"values": ["score"]}
+    figures = [{"kind": kind, "title": title} | more]
+    with pytest.raises(UserError, match=rf"whose file {file} the report needs.*Change its title"):
+        build_report(swept(figures=figures).write())
 
 
 def test_more_panels_than_a_page_holds_continue_on_the_next(
