@@ -1,4 +1,4 @@
-"""How actions are chosen: the words for it, and its order."""
+"""Action selections: the words for them, their order, and which is a row's own."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from collections.abc import Iterable
 from harness.runs.suite_file import SuiteFile
 
 
-def actions_note(suite: SuiteFile) -> str:
-    """`Actions: noise-0 (…): iql; noise-1 (…): df-dir, df-div.`, or nothing if not recorded."""
-    by_way: dict[str, dict[str, None]] = {}
-    for entry in suite.rows:
-        if entry.action_selection:
-            by_way.setdefault(entry.action_selection, {})[entry.base] = None
-    parts = [f"{way} ({describe(way)}): {', '.join(bases)}" for way, bases in by_way.items()]
-    return f"How actions are chosen: {'; '.join(parts)}." if parts else ""
+def own_selections(suite: SuiteFile) -> dict[str, str]:
+    """By label, the action selection that a row is scored by; empty if not recorded."""
+    return {row.label: row.action_selection for row in suite.rows}
 
 
-def describe(way: str) -> str:
-    """A way of acting in words."""
-    kind, _, number = way.rpartition("-")
+def selection_note(suite: SuiteFile) -> str:
+    """`Action selection: noise-0 (…): iql; noise-1 (…): df-dir.`, or nothing if not recorded."""
+    bases: dict[str, dict[str, None]] = {}
+    for row in suite.rows:
+        if row.action_selection:
+            bases.setdefault(row.action_selection, {})[row.base] = None
+    parts = [f"{name} ({describe(name)}): {', '.join(rows)}" for name, rows in bases.items()]
+    return f"Action selection: {'; '.join(parts)}." if parts else ""
+
+
+def describe(selection: str) -> str:
+    """An action selection in words."""
+    kind, _, number = selection.rpartition("-")
     if kind == "best-of":
         return f"of {number} samples the one with the largest critic value"
     if number == "0":
@@ -29,11 +34,11 @@ def describe(way: str) -> str:
     return f"one sample with its noise scaled by {number}"
 
 
-def ways_in_order(ways: Iterable[str]) -> list[str]:
-    """Distinct ways of acting: less noise first, more candidates last."""
+def selections_in_order(selections: Iterable[str]) -> list[str]:
+    """Distinct action selections: less noise first, more candidates last."""
 
-    def position(way: str) -> tuple[bool, float]:
-        kind, _, number = way.rpartition("-")
+    def position(selection: str) -> tuple[bool, float]:
+        kind, _, number = selection.rpartition("-")
         return kind == "best-of", float(number or 1)
 
-    return sorted(set(ways), key=position)
+    return sorted(set(selections), key=position)

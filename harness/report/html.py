@@ -53,8 +53,7 @@ def page(
         failed=[run for run in runs if run["error"] or run["state"] == "failed"],
         fold_runs=len(runs) > ALL_RUNS_SHOWN,
         algorithms=[
-            {"entry": entry, "settings": _settings(records, entry.label)}
-            for entry in records.suite.rows
+            {"row": row, "settings": _settings(records, row.label)} for row in records.suite.rows
         ],
         tasks=[
             {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}
@@ -109,7 +108,7 @@ def _runs(records: Records, comparison: Comparison) -> list[dict[str, str]]:
             "score": _number(run["score"], ".1f"),
             "wall": _number(run["wall_seconds"], ",.0f"),
             "speed": _number(run["steps_per_second"], ",.0f"),
-            "latency": _number(run["action_latency_ms"], ".3f"),
+            "latency": _number(run["amortized_action_ms"], ".3f"),
             "error": run["error"] if isinstance(run["error"], str) else "",
         }
         for run in table.to_dict("records")

@@ -9,7 +9,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Text:
-    """One printed cell: `value`, its `mark` (†), `spread` (after ±), and a `note` in words."""
+    """One entry of a grid: `value`, its `mark` (†), `spread` (after ±), and a `note` in words."""
 
     value: str
     spread: str = ""
@@ -24,11 +24,11 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """One line of a grid; `summary` lines (averages) are set apart."""
 
     name: str
-    cells: tuple[Text, ...]
+    texts: tuple[Text, ...]
     summary: bool = False
 
 
@@ -38,7 +38,7 @@ class Grid:
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
 
 
 def points(value: float | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from harness.report.action_selections import actions_note
+from harness.report.action_selections import selection_note
 from harness.report.comparison import PROTOCOLS, Comparison
 from harness.runs.suite_file import SuiteFile
 from harness.tasks.spec import TaskSpec
@@ -28,7 +28,7 @@ class Notes:
 
     smoke: bool
     protocol: str
-    actions: str  # empty if not recorded
+    action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
     statistics: tuple[str, ...]
     sections: tuple[str, ...]
@@ -37,19 +37,19 @@ class Notes:
     @property
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
-        actions = (self.actions,) if self.actions else ()
-        return (self.protocol, *actions, *self.gate, *self.statistics, *self.sections)
+        selection = (self.action_selection,) if self.action_selection else ()
+        return (self.protocol, *selection, *self.gate, *self.statistics, *self.sections)
 
 
 def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Notes:
     """The notes of a comparison and of the report's sections, in plain text."""
     suite = comparison.suite
     statistics = (_cells(comparison), _bold(suite), _intervals(comparison))
-    gate = comparison.gate.notes() if any(e.learns_critic for e in suite.rows) else ()
+    gate = comparison.gate.notes() if any(row.learns_critic for row in suite.rows) else ()
     return Notes(
         smoke=suite.smoke,
         protocol=_protocol(suite),
-        actions=actions_note(suite),
+        action_selection=selection_note(suite),
         gate=gate,
         statistics=(*statistics, *comparison.scales.notes()),
         sections=tuple(of_sections),

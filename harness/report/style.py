@@ -88,8 +88,7 @@ def lines(comparison: Comparison) -> dict[str, Line]:
     Emphasised methods come first in the choice of colours and are thicker. In a suite of many
     algorithms only these and the best others have a colour.
     """
-    algorithms = comparison.suite.rows
-    emphasised = {entry.label for entry in algorithms if entry.family == EMPHASISED_FAMILY}
+    emphasised = {row.label for row in comparison.suite.rows if row.family == EMPHASISED_FAMILY}
     order = sorted(comparison.labels, key=lambda label: label not in emphasised)
     if len(order) > MAX_NAMED:
         ranked = by_score(comparison)

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from harness.report.comparison import Comparison
-from harness.report.layout import Grid, Row, Text
+from harness.report.layout import Grid, GridRow, Text
 from harness.report.notes import SMOKE, Notes
 
 _LATEX = {
@@ -49,7 +49,7 @@ def markdown(title: str, grids: list[Grid], notes: Notes) -> str:
     for grid in grids:
         parts.append(f"**{_md(grid.title)}**")
         lines = [grid.columns, ("---", *("---:" for _ in grid.columns[1:]))]
-        lines += [(_md_bold(row.name, row.summary), *map(_md_text, row.cells)) for row in grid.rows]
+        lines += [(_md_bold(row.name, row.summary), *map(_md_text, row.texts)) for row in grid.rows]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
     parts.append("\n".join(f"- {_md(note)}" for note in (*notes.general, *notes.tasks)))
     return "\n\n".join(parts) + "\n"
@@ -115,10 +115,10 @@ def _md_bold(text: str, bold: bool) -> str:
     return f"**{_md(text)}**" if bold else _md(text)
 
 
-def _md_text(cell: Text) -> str:
-    spread = f" ± {cell.spread}" if cell.spread else ""
-    note = f" ({cell.note})" if cell.note else ""
-    return _md_bold(cell.value, cell.bold) + cell.mark + spread + note
+def _md_text(text: Text) -> str:
+    spread = f" ± {text.spread}" if text.spread else ""
+    note = f" ({text.note})" if text.note else ""
+    return _md_bold(text.value, text.bold) + text.mark + spread + note
 
 
 def _latex_header(column: str) -> str:
@@ -129,12 +129,12 @@ def _latex_header(column: str) -> str:
     return rf"\shortstack[r]{{{escape_latex(head)}/\\{escape_latex(tail)}}}"
 
 
-def _latex_row(row: Row) -> str:
-    return " & ".join([escape_latex(row.name), *map(_latex_text, row.cells)]) + r" \\"
+def _latex_row(row: GridRow) -> str:
+    return " & ".join([escape_latex(row.name), *map(_latex_text, row.texts)]) + r" \\"
 
 
-def _latex_text(cell: Text) -> str:
-    value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.bold else escape_latex(cell.value)
-    spread = rf"{{\tiny\,$\pm$\,{cell.spread}}}" if cell.spread else ""
-    note = rf" {{\tiny({escape_latex(cell.note)})}}" if cell.note else ""
-    return value + escape_latex(cell.mark) + spread + note
+def _latex_text(text: Text) -> str:
+    value = rf"\textbf{{{escape_latex(text.value)}}}" if text.bold else escape_latex(text.value)
+    spread = rf"{{\tiny\,$\pm$\,{text.spread}}}" if text.spread else ""
+    note = rf" {{\tiny({escape_latex(text.note)})}}" if text.note else ""
+    return value + escape_latex(text.mark) + spread + note

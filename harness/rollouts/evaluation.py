@@ -50,13 +50,13 @@ class Evaluation:
 
     Attributes:
         episodes: `S * E` of them.
-        action_latency_ms: milliseconds per action: the median call of the policy divided by the
+        amortized_action_ms: milliseconds per action: the median call of the policy divided by the
             `S * E` actions it computes at once.
         seconds: wall time of the whole evaluation.
     """
 
     episodes: list[Episode]
-    action_latency_ms: float
+    amortized_action_ms: float
     seconds: float
 
 
@@ -112,7 +112,7 @@ class Evaluator:
             running = [rollout for rollout in running if not rollout.done]
         return Evaluation(
             episodes=[rollout.result() for rollout in rollouts],
-            action_latency_ms=1000.0 * median(calls) / len(rollouts),
+            amortized_action_ms=1000.0 * median(calls) / len(rollouts),
             seconds=time.perf_counter() - begun,
         )
 

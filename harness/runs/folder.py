@@ -48,6 +48,10 @@ class Status:
     latest_score: float | None = None  # normalised, in points
 
 
+# What columns were called in files of earlier versions.
+RENAMED_COLUMNS = {"actions": "action_selection", "action_latency_ms": "amortized_action_ms"}
+
+
 class RunFolder:
     """The files of one run. Nothing else reads or writes them while the run goes on."""
 
@@ -125,7 +129,8 @@ class RunFolder:
         content = read_file(path)
         if content is None:
             return []
-        header, *rows = list(csv.reader(io.StringIO(content.decode()))) or [[]]
+        found, *rows = list(csv.reader(io.StringIO(content.decode()))) or [[]]
+        header = [RENAMED_COLUMNS.get(column, column) for column in found]
         if header != list(columns):
             raise UserError(f"{path} has the columns {header}, expected {list(columns)}.")
         step = columns.index("step")

@@ -45,6 +45,13 @@ def test_reading_a_table_drops_later_rows_and_rewriting_it_changes_nothing(tmp_p
         folder.read_table("t", ("step", "other"), until=20)
 
 
+def test_a_table_with_columns_of_earlier_names_is_read_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.write_table("t", ("step", "actions", "action_latency_ms"), [(10, "noise-1", 0.25)])
+    columns = ("step", "action_selection", "amortized_action_ms")
+    assert folder.read_table("t", columns, until=10) == [["10", "noise-1", "0.25"]]
+
+
 def test_a_checkpoint_returns_what_was_saved(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert folder.checkpoint_step() == 0

@@ -20,7 +20,8 @@ from harness.report.style import Drawing
 
 MODES = (
     "Tasks with known action modes: score, support, coverage and KL against the number of modes; "
-    "reward against KL; and where actions land in two dimensions. Methods act in their own ways."
+    "reward against KL; and where actions land in two dimensions. By the methods' own action "
+    "selections."
 )
 
 

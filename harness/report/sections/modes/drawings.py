@@ -17,6 +17,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from harness.report import stats
+from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
 from harness.report.records import Records
@@ -43,10 +44,10 @@ def mode_figures(
 
     `modes.png|pdf`: score, support, coverage and KL against the number of modes; `frontier`: reward
     against KL; `landings-…`: where actions land, a file for every task in two dimensions. All of
-    them show the methods' own ways of acting. `numbers` are the `policy_numbers` of the records.
+    them show the methods' own action selections. `numbers` are the `policy_numbers` of the records.
     """
-    own = {entry.label: entry.action_selection for entry in comparison.suite.rows}
-    numbers = numbers[numbers["actions"] == numbers["label"].map(own)]
+    own = own_selections(comparison.suite)
+    numbers = numbers[numbers["action_selection"] == numbers["label"].map(own)]
     if numbers.empty:
         return []
     tasks = [task for task in modal_tasks(records) if (numbers["task"] == task.id).any()]

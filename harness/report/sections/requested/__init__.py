@@ -15,6 +15,11 @@ from harness.report.sections.requested.trend import draw_trend
 from harness.report.style import Drawing
 from harness.suite.figures import Heatmap, Metrics, Table, Trend
 
+LATENCY_NOTE = (
+    "Amortised action latency: the median time of a policy's call over the actions in it, batched "
+    "over seeds and episodes of an evaluation; a call for one action alone takes longer."
+)
+
 
 class Requested(Section):
     """What the suite file lists under `figures`."""
@@ -44,6 +49,11 @@ class Requested(Section):
                 case Metrics():
                     drawings.append(draw_metrics(figure, self.records, self.comparison, folder))
         return drawings
+
+    def notes(self) -> tuple[str, ...]:
+        asked = [figure.model_dump() for figure in self.records.suite.requested_figures]
+        numbers = [[f.get("x"), f.get("value"), *f.get("values", ())] for f in asked]
+        return (LATENCY_NOTE,) if any("latency" in found for found in numbers) else ()
 
     def _wanted_tables(self) -> list[Table]:
         figures = self.records.suite.requested_figures

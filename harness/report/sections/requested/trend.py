@@ -1,4 +1,4 @@
-"""Trends: a quantity against a swept field, a task's option, or action latency."""
+"""Trends: a quantity against a swept field, a task's option, or amortised action latency."""
 
 from __future__ import annotations
 
@@ -171,8 +171,12 @@ def _handle(name: str, line: Line, marker: str | None) -> Line2D:
 
 def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> str:
     tasks = ", ".join(dict.fromkeys(point.task for point in points)) or "no task yet"
-    ways = ", ".join(dict.fromkeys(point.actions for point in points if point.actions))
-    acting = f" Acting by {ways}." if ways and not figure.value.startswith("metric") else ""
+    used = dict.fromkeys(p.action_selection for p in points if p.action_selection)
+    acting = (
+        f" Action selection: {', '.join(used)}."
+        if used and not figure.value.startswith("metric")
+        else ""
+    )
     dotted = f" Dotted: rows without {axis_label(figure.x)}." if has_references else ""
     return (
         f"{axis_label(figure.value)} against {axis_label(figure.x)}: mean over "

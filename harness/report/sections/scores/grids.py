@@ -10,7 +10,7 @@ import math
 
 from harness.report import stats
 from harness.report.comparison import Comparison, Group
-from harness.report.layout import MISSING, Grid, Row, Text, points
+from harness.report.layout import MISSING, Grid, GridRow, Text, points
 
 MAX_COLUMNS = 7
 
@@ -26,14 +26,14 @@ def _tasks_by_algorithms(comparison: Comparison) -> Grid:
     rows, mark = [], comparison.scales.mark
     for family in comparison.families:
         for task in family.tasks:
-            rows.append(Row(f"{task}{mark([task])}", _scores(comparison, task)))
+            rows.append(GridRow(f"{task}{mark([task])}", _scores(comparison, task)))
         if len(family.tasks) > 1:
             name = f"Average ({family.name}){mark(family.tasks)}"
-            rows.append(Row(name, _averages(comparison, family), True))
+            rows.append(GridRow(name, _averages(comparison, family), True))
     if len(comparison.families) > 1:
         everything = comparison.everything
         name = f"Average ({everything.name}){mark(everything.tasks)}"
-        rows.append(Row(name, _averages(comparison, everything), True))
+        rows.append(GridRow(name, _averages(comparison, everything), True))
     return Grid("Normalized score", ("Task", *comparison.labels), tuple(rows))
 
 
@@ -51,7 +51,7 @@ def algorithms_by_tasks(comparison: Comparison, max_columns: int) -> list[Grid]:
                 names.append(f"Average{mark(family.tasks)}")
                 columns.append(_averages(comparison, family))
             lines = zip(comparison.labels, zip(*columns, strict=True), strict=True)
-            rows = tuple(Row(label, cells) for label, cells in lines)
+            rows = tuple(GridRow(label, texts) for label, texts in lines)
             title = f"Normalized score on {family.name}"
             grids.append(Grid(title, ("Algorithm", *names), rows))
     return grids
@@ -72,7 +72,7 @@ def summary_grid(comparison: Comparison) -> Grid:
         columns += ["IQM", "95% interval of IQM"]
     if leader:
         columns.append(f"P({leader} better)")
-    rows = [Row(label, (Text(MISSING),) * (len(columns) - 1)) for label in comparison.labels]
+    rows = [GridRow(label, (Text(MISSING),) * (len(columns) - 1)) for label in comparison.labels]
     best = comparison.best(tasks)
     for index, label in enumerate(comparison.labels):
         if leader is None or label not in strata:
@@ -80,18 +80,18 @@ def summary_grid(comparison: Comparison) -> Grid:
         scores = strata[label]
         mark = comparison.gate.mark(label, tasks)
         average = Text(points(float(stats.average(scores))), bold=label in best, mark=mark)
-        cells = [
+        texts = [
             average if several else _score(comparison, tasks[0], label, label in best),
             _interval(comparison.average_interval(label, tasks)),
         ]
         if several:
-            cells += [
+            texts += [
                 Text(points(float(stats.interquartile_mean(scores)))),
                 _interval(stats.bootstrap_interval(scores, stats.interquartile_mean)),
             ]
         chance = stats.probability_of_improvement(strata[leader], scores)
-        cells.append(Text(MISSING if label == leader else f"{chance:.2f}"))
-        rows[index] = Row(label, tuple(cells))
+        texts.append(Text(MISSING if label == leader else f"{chance:.2f}"))
+        rows[index] = GridRow(label, tuple(texts))
     everything = f"{comparison.everything.name}{comparison.scales.mark(tasks)}"
     title = f"Average over {everything}" if several else f"Summary of {tasks[0]}"
     return Grid(title, tuple(columns), tuple(rows))
