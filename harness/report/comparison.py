@@ -54,13 +54,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every number of the report that is about how well algorithms did."""
+    """Every number of the report that is about how well the rows did.
+
+    Attributes:
+        suite: what was planned.
+        scores: one line per planned run: task, label, seed, action_selection, state, score or NaN.
+        selection_scores: one line per finished run and action selection, further ones included:
+            task, label, seed, action_selection, score.
+        cells: by task and label.
+        gate: whether critics could be trusted.
+    """
 
     suite: SuiteFile
-    scores: (
-        pd.DataFrame
-    )  # of planned runs: task, label, seed, action_selection, state, score or NaN
-    selection_scores: pd.DataFrame  # of finished runs by every action selection: without state
+    scores: pd.DataFrame
+    selection_scores: pd.DataFrame
     cells: dict[tuple[str, str], Cell]
     gate: Gate
 
@@ -153,7 +160,7 @@ def compare(records: Records) -> Comparison:
 
 
 def final_scores(evaluations: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """One line a run and action selection, with its `score`, in points, under `protocol`."""
+    """One line per run and action selection, with its `score`, in points, under `protocol`."""
     if protocol not in PROTOCOLS:
         raise UserError(
             f"suite.json asks for the evaluation protocol '{protocol}', known: "

@@ -76,7 +76,7 @@ def draw_pages(
 
 
 def line_styles(names: Iterable[str], comparison: Comparison) -> dict[str, Line]:
-    """A line a name: where all are labels of the comparison, the lines they have everywhere."""
+    """One line per name: where all are labels of the comparison, the lines they have everywhere."""
     names = list(names)
     known = lines(comparison)
     if all(known.get(name, CONTEXT) is not CONTEXT for name in names):

@@ -48,7 +48,7 @@ _STATUS_COLUMNS = (
 class Records:
     """A suite's results as tables.
 
-    `runs` has one row a planned run: task, label, seed, path, state (done, running, interrupted,
+    `runs` has one line per planned run: task, label, seed, path, state (done, running, interrupted,
     failed, missing, or stale when the folder holds a different spec), step, total_steps, error,
     started, finished, train_seconds, evaluation_seconds, wall_seconds, steps_per_second,
     amortized_action_ms. The other tables have the lines of the runs' CSV files of that name, with

@@ -29,7 +29,7 @@ class ActionSelections(Section):
 
 
 def action_grids(comparison: Comparison) -> list[Grid]:
-    """A table a task: algorithms by action selections; none if only their own was measured."""
+    """One table per task: algorithms by action selections; none if only their own was measured."""
     table = action_table(comparison)
     if table["own"].all():
         return []
@@ -37,7 +37,7 @@ def action_grids(comparison: Comparison) -> list[Grid]:
     grids = []
     for task in comparison.tasks:
         found = table[table["task"] == task].to_dict("records")
-        here = {(row["algorithm"], row["action_selection"]): row for row in found}
+        here = {(line["algorithm"], line["action_selection"]): line for line in found}
         labels = [label for label in comparison.labels if any(key[0] == label for key in here)]
         rows = [
             GridRow(label, tuple(_text(here.get((label, name))) for name in selections))
@@ -49,7 +49,7 @@ def action_grids(comparison: Comparison) -> list[Grid]:
 
 
 def action_table(comparison: Comparison) -> pd.DataFrame:
-    """One line a task, algorithm and action selection: mean, std and 95% interval over seeds."""
+    """One line per task, algorithm and action selection: mean, std and 95% interval over seeds."""
     found = comparison.selection_scores
     selections = selections_in_order(found["action_selection"])
     measured = dict(list(found.groupby(["task", "label", "action_selection"])["score"]))

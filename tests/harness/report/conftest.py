@@ -53,9 +53,9 @@ def make_task(task_id: str) -> TaskSpec:
 class SuiteBuilder:
     """Plans a suite; `write` leaves the folder. Scores are final scores, in points.
 
-    Lists have a number a seed. `entries` adds to what suite.json says of labels, `specs` replaces
-    made-up tasks, `selections` holds the scores by further action selections, `metrics` and
-    `latencies` the last step's values. With an `action_selection` in `entries`, files have that
+    Lists have one number per seed. `entries` adds to what suite.json says of labels, `specs`
+    replaces made-up tasks, `selections` holds the scores by further action selections, `metrics`
+    and `latencies` the last step's values. With an `action_selection` in `entries`, files have that
     column.
     """
 

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 BEHAVIOUR = Line(colour="#222222", dash=(0, (1, 1.2)), width=1.0)
 BEST_AT_KL = Line(colour="#222222", dash="solid", width=1.0)
 SMALLEST_KL = 0.02  # nats; estimates below it, which may be negative, are drawn there
-SHOWN_ACTIONS = 500  # dots a panel
+SHOWN_ACTIONS = 500  # dots per panel
 MAX_PANELS = 12
 _MEASURES = {"reward": "Score", "in_support": "In support", "coverage": "Modes covered", "kl": "KL"}
 
@@ -170,7 +170,7 @@ def _against_kl(comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.D
 def _landings(
     comparison: Comparison, task: TaskSpec, landed: Sequence[tuple[Key, Floats]]
 ) -> Figure:
-    """A panel a method: its actions, context turned out, over the behaviour's density."""
+    """One panel per method: its actions, context turned out, over the behaviour's density."""
     modes = ActionModes.of(task)
     found: dict[str, list[Floats]] = {}
     for (task_id, label, *_), canonical in landed:

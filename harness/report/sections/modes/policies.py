@@ -63,7 +63,7 @@ def landings(records: Records) -> Iterator[tuple[Key, Floats]]:
 
 
 def policy_numbers(records: Records) -> pd.DataFrame:
-    """One line a run and action selection: what it is, and the keys of `COLUMNS`."""
+    """One line per run and action selection: the key, then the keys of `COLUMNS`."""
     modes = {task.id: ActionModes.of(task) for task in modal_tasks(records)}
     rows = [
         dict(zip(_KEY, key, strict=True)) | numbers(modes[key[0]], canonical)
@@ -103,7 +103,7 @@ def behaviour_numbers(modes: ActionModes) -> dict[str, float]:
 
 
 def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
-    """A grid a task: every policy by each action selection, below the behaviour itself.
+    """One grid per task: every policy by each action selection, below the behaviour itself.
 
     `found` are the `policy_numbers` of the records; tasks without any are left out.
     """

@@ -24,7 +24,7 @@ BEST = 100.0  # points; nothing above it makes up for regret
 
 
 def online_numbers(records: Records) -> pd.DataFrame:
-    """One line a finished run: task, label, seed, episodes lived through, the keys of `COLUMNS`.
+    """One line per finished run: task, label, seed, episodes lived through, the keys of `COLUMNS`.
 
     Scores are in points. Empty for a suite without interaction; the regret is NaN for a run of
     which no episode ended.
@@ -44,7 +44,7 @@ def online_numbers(records: Records) -> pd.DataFrame:
 
 
 def online_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
-    """A grid a task, methods by the keys of `COLUMNS`; `found` are the records' numbers."""
+    """One grid per task, methods by the keys of `COLUMNS`; `found` are the records' numbers."""
     labels = [row.label for row in records.suite.rows]
     grids = []
     for task in records.suite.tasks:

@@ -1,4 +1,4 @@
-"""The figures and tables that a suite asks for: a module a kind, all from finished runs."""
+"""The figures and tables that a suite asks for: one module per kind, all from finished runs."""
 
 from __future__ import annotations
 

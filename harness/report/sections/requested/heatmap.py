@@ -46,7 +46,7 @@ class _Panel:
 def draw_heatmap(
     figure: Heatmap, records: Records, comparison: Comparison, folder: Path
 ) -> Drawing:
-    """One panel for each task, suite entry and combination of further swept fields."""
+    """One panel per task, suite entry and combination of further swept fields."""
     table = shown(
         figure, records, own_actions(records, quantity(records, comparison, figure.value))
     )

@@ -1,4 +1,4 @@
-"""Training metrics over gradient steps: a panel a metric, a page a task."""
+"""Training metrics over gradient steps: one panel per metric, one page per task."""
 
 from __future__ import annotations
 

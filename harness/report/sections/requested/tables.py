@@ -18,7 +18,7 @@ from harness.suite.figures import Table
 
 
 def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd.DataFrame:
-    """One line a task, row of the comparison and quantity: mean and std over finished seeds."""
+    """One line per task, row of the comparison and quantity: mean and std over finished seeds."""
     measured = {}
     for name in figure.values:
         table = own_actions(records, quantity(records, comparison, name))
@@ -45,7 +45,7 @@ def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd
 
 
 def table_grids(figure: Table, records: Records, comparison: Comparison) -> list[Grid]:
-    """A table a task; a row whose run gave none of the quantities is left out."""
+    """One table per task; a row whose run gave none of the quantities is left out."""
     numbers = table_numbers(figure, records, comparison)
     grids = []
     for task, here in numbers.groupby("task", sort=False):

@@ -32,12 +32,12 @@ from harness.report.style import Drawing, Line
 from harness.suite.figures import Trend
 
 TITLE_WIDTH = 30  # characters
-MOST_TICKS = 8  # one a value
+MOST_TICKS = 8  # one per value
 SPREAD = 14  # points that all lines together may be set apart
 
 
 def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: Path) -> Drawing:
-    """A panel a task, or one for all tasks that differ in the option alone; a line an entry."""
+    """One panel per task, or one for all tasks that differ in the option alone."""
     points = trend_points(figure, records, comparison)
     names = list(dict.fromkeys(point.line for point in points))
     styles = line_styles(names, comparison)

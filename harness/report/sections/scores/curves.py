@@ -1,4 +1,4 @@
-"""Learning curves: a panel a task, mean over seeds with its 95% band."""
+"""Learning curves: one panel per task, mean over seeds with its 95% band."""
 
 from __future__ import annotations
 

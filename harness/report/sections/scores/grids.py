@@ -38,7 +38,7 @@ def _tasks_by_algorithms(comparison: Comparison) -> Grid:
 
 
 def algorithms_by_tasks(comparison: Comparison, max_columns: int) -> list[Grid]:
-    """One or more grids a family, of at most `max_columns` tasks and the family's average."""
+    """One or more grids per family, of at most `max_columns` tasks and the family's average."""
     grids, mark = [], comparison.scales.mark
     for family in comparison.families:
         count = len(family.tasks)

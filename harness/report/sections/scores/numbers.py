@@ -14,7 +14,7 @@ from harness.report.tables import with_budget
 
 
 def table_csv(comparison: Comparison) -> pd.DataFrame:
-    """One line a task (or average) and algorithm, numbers in full precision, for other programs."""
+    """One line per task (or average) and algorithm, in full precision, for other programs."""
     lines: list[dict[str, Any]] = []
     own = own_selections(comparison.suite)
     for task in comparison.tasks:
@@ -50,7 +50,7 @@ def table_csv(comparison: Comparison) -> pd.DataFrame:
 
 
 def scores_csv(comparison: Comparison) -> pd.DataFrame:
-    """One line a planned run with its state and score; the score is empty unless it is done."""
+    """One line per planned run with its state and score; the score is empty unless it is done."""
     return with_budget(comparison.scores, comparison)
 
 
