@@ -13,11 +13,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report.comparison import Comparison
-from harness.report.data_cards import DataCard, trained_on
 from harness.report.gate import UNUSABLE
 from harness.report.layout import MISSING, Grid
 from harness.report.notes import SMOKE, Notes
-from harness.report.records import Records
+from harness.report.records import Records, trained_on
+from harness.report.section import Card
 from harness.report.style import PNG_DPI, Drawing
 
 SCREEN_DPI = 125
@@ -30,7 +30,7 @@ def page(
     grids: Sequence[Grid],
     notes: Notes,
     drawings: Sequence[Drawing],
-    cards: Mapping[str, DataCard],
+    cards: Mapping[str, Card],
 ) -> str:
     """The report as HTML text, with the PNG files of `drawings` and of the data's `cards` in it."""
     environment = Environment(
@@ -53,8 +53,7 @@ def page(
         failed=[run for run in runs if run["error"] or run["state"] == "failed"],
         fold_runs=len(runs) > ALL_RUNS_SHOWN,
         algorithms=[
-            {"entry": entry, "settings": _settings(records, entry.label)}
-            for entry in records.suite.rows
+            {"row": row, "settings": _settings(records, row.label)} for row in records.suite.rows
         ],
         tasks=[
             {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}
@@ -79,7 +78,7 @@ def _figure(drawing: Drawing) -> dict[str, Any]:
     return {"title": drawing.title, "caption": drawing.caption, "images": _images(drawing)}
 
 
-def _shown(card: DataCard) -> dict[str, Any]:
+def _shown(card: Card) -> dict[str, Any]:
     figure = _figure(card.drawing) if card.drawing else None
     return {"facts": card.facts, "absent": card.absent, "figure": figure}
 
@@ -109,7 +108,7 @@ def _runs(records: Records, comparison: Comparison) -> list[dict[str, str]]:
             "score": _number(run["score"], ".1f"),
             "wall": _number(run["wall_seconds"], ",.0f"),
             "speed": _number(run["steps_per_second"], ",.0f"),
-            "latency": _number(run["action_latency_ms"], ".3f"),
+            "latency": _number(run["amortized_action_ms"], ".3f"),
             "error": run["error"] if isinstance(run["error"], str) else "",
         }
         for run in table.to_dict("records")

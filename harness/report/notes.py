@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from harness.report.actions import actions_note
+from harness.report.action_selections import selection_note
 from harness.report.comparison import PROTOCOLS, Comparison
-from harness.report.multimodal import GRID_NOTE
-from harness.report.multimodal import SUITE as MULTIMODAL
-from harness.report.online import NOTE as REGRET_NOTE
 from harness.runs.suite_file import SuiteFile
 from harness.tasks.spec import TaskSpec
 
@@ -31,30 +28,33 @@ class Notes:
 
     smoke: bool
     protocol: str
-    actions: str  # empty if not recorded
+    action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
     statistics: tuple[str, ...]
+    sections: tuple[str, ...]
     tasks: tuple[str, ...]
 
     @property
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
-        actions = (self.actions,) if self.actions else ()
-        return (self.protocol, *actions, *self.gate, *self.statistics)
+        selection = (self.action_selection,) if self.action_selection else ()
+        return (self.protocol, *selection, *self.gate, *self.statistics, *self.sections)
 
 
-def write_notes(comparison: Comparison) -> Notes:
-    """The notes of a comparison, in plain text."""
+def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Notes:
+    """The notes of a comparison and of the report's sections, in plain text."""
     suite = comparison.suite
-    statistics: tuple[str, ...] = (_cells(comparison), _bold(suite), _intervals(comparison))
-    statistics += comparison.scales.notes()
-    if any(task.suite == MULTIMODAL for task in suite.tasks):
-        statistics += (GRID_NOTE,)
-    if suite.online_steps:
-        statistics += (REGRET_NOTE,)
-    tasks = (*(_task(task) for task in suite.tasks), *_semantics(suite))
-    gate = comparison.gate.notes() if any(e.learns_critic for e in suite.rows) else ()
-    return Notes(suite.smoke, _protocol(suite), actions_note(suite), gate, statistics, tasks)
+    statistics = (_cells(comparison), _bold(suite), _intervals(comparison))
+    gate = comparison.gate.notes() if any(row.learns_critic for row in suite.rows) else ()
+    return Notes(
+        smoke=suite.smoke,
+        protocol=_protocol(suite),
+        action_selection=selection_note(suite),
+        gate=gate,
+        statistics=(*statistics, *comparison.scales.notes()),
+        sections=tuple(of_sections),
+        tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
+    )
 
 
 def _task(task: TaskSpec) -> str:

@@ -17,18 +17,20 @@ import pandas as pd
 from pydantic import ValidationError
 
 from harness.errors import UserError
+from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
+from harness.runs.folder import RENAMED_COLUMNS
 from harness.runs.suite_file import PlannedRun, SuiteFile
 
-# Columns that a file must have, by its name; `actions` is not among them, as older files lack it.
+# Columns that a file must have, by its name; the oldest files lack `action_selection`.
 _COLUMNS = {
     "evaluations": ("step", "episode", "return", "length", "success", "normalized_score"),
     "metrics": ("step", "name", "value"),
-    "timings": ("step", "action_latency_ms"),
+    "timings": ("step", "amortized_action_ms"),
     "measures": ("step", "episode", "name", "value"),
     "online": ("step", "episode", "length", "normalized_score"),
 }
-_KEYS = ("task", "label", "seed", "actions")
+_KEYS = ("task", "label", "seed", "action_selection")
 _STATUS_COLUMNS = (
     "step",
     "total_steps",
@@ -46,21 +48,21 @@ _STATUS_COLUMNS = (
 class Records:
     """A suite's results as tables.
 
-    `runs` has one row a planned run: task, label, seed, path, state (done, running, interrupted,
+    `runs` has one line per planned run: task, label, seed, path, state (done, running, interrupted,
     failed, missing, or stale when the folder holds a different spec), step, total_steps, error,
     started, finished, train_seconds, evaluation_seconds, wall_seconds, steps_per_second,
-    action_latency_ms. The other tables have one row a row of the runs' CSV files of that name,
-    with task, label, seed and `actions` (how the policy acted). `evaluations` holds the episodes
-    that count, of the algorithms' own ways of acting; `other_actions` those of further ways, after
-    the last step. `online` holds the episodes of training in the environment. `specs` and
-    `provenance` hold the JSON files by run path, where present.
+    amortized_action_ms. The other tables have the lines of the runs' CSV files of that name, with
+    task, label, seed and `action_selection`, in today's words for columns. `evaluations` holds the
+    episodes that count, of the rows' own action selections; `other_selections` those of further
+    ones, after the last step. `online` holds the episodes of training in the environment. `specs`
+    and `provenance` hold the JSON files by run path, where present.
     """
 
     folder: Path
     suite: SuiteFile
     runs: pd.DataFrame
     evaluations: pd.DataFrame
-    other_actions: pd.DataFrame
+    other_selections: pd.DataFrame
     metrics: pd.DataFrame
     timings: pd.DataFrame
     measures: pd.DataFrame
@@ -72,14 +74,14 @@ class Records:
 def read_records(folder: Path) -> Records:
     """Read one suite's folder. Raises UserError if it or its `suite.json` cannot be used."""
     suite = _read_suite(folder)
-    own_way = {entry.label: entry.action_selection for entry in suite.rows}
+    own = own_selections(suite)
     rows: list[dict[str, Any]] = []
     found = _Found()
     for run in suite.runs:
         row: dict[str, Any] = {"task": run.task, "label": run.label, "seed": run.seed}
         row["path"] = run.path
         try:
-            row |= _read_run(folder / run.path, run, own_way[run.label], found)
+            row |= _read_run(folder / run.path, run, own[run.label], found)
         except (OSError, ValueError, KeyError) as problem:
             row |= {
                 "state": "failed",
@@ -90,15 +92,23 @@ def read_records(folder: Path) -> Records:
     return Records(
         folder=folder,
         suite=suite,
-        runs=pd.DataFrame(rows, columns=[*keys, *_STATUS_COLUMNS, "action_latency_ms"]),
+        runs=pd.DataFrame(rows, columns=[*keys, *_STATUS_COLUMNS, "amortized_action_ms"]),
         evaluations=found.table("evaluations"),
-        other_actions=found.table("other_actions"),
+        other_selections=found.table("other_selections"),
         metrics=found.table("metrics"),
         timings=found.table("timings"),
         measures=found.table("measures"),
         online=found.table("online"),
         specs=found.specs,
         provenance=found.provenance,
+    )
+
+
+def trained_on(records: Records, task: str) -> list[str]:
+    """The sha256 of the rows that the task's runs recorded."""
+    paths = [run.path for run in records.suite.runs if run.task == task]
+    return sorted(
+        {records.specs[path]["dataset_sha256"] for path in paths if path in records.specs}
     )
 
 
@@ -113,7 +123,7 @@ class _Found:
     def table(self, name: str) -> pd.DataFrame:
         if self.tables[name]:
             return pd.concat(self.tables[name], ignore_index=True)
-        columns = _COLUMNS["evaluations" if name == "other_actions" else name]
+        columns = _COLUMNS["evaluations" if name == "other_selections" else name]
         numbers = {column: float for column in columns if column != "name"}
         return pd.DataFrame(columns=[*_KEYS, *columns]).astype({"seed": int, **numbers})
 
@@ -135,7 +145,7 @@ def _read_suite(folder: Path) -> SuiteFile:
         raise UserError(f"{path} is malformed{key}: {first['msg']}. {again}") from error
 
 
-def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[str, Any]:
+def _read_run(path: Path, run: PlannedRun, own: str, found: _Found) -> dict[str, Any]:
     """The run's row; its files are added to what was found."""
     status, spec = _read_object(path / "status.json"), _read_object(path / "spec.json")
     if not status:
@@ -146,18 +156,18 @@ def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[
     if provenance := _read_object(path / "provenance.json"):
         found.provenance[run.path] = provenance
     row = {"state": status["state"]} | {key: status.get(key) for key in _STATUS_COLUMNS}
-    tables = {name: _read_table(path, name, run, own_way) for name in _COLUMNS}
+    tables = {name: _read_table(path, name, run, own) for name in _COLUMNS}
     episodes = tables.pop("evaluations")
-    own = episodes["actions"] == own_way
-    if status["state"] == "done" and not own.any():
+    counts = episodes["action_selection"] == own
+    if status["state"] == "done" and not counts.any():
         raise ValueError("it is marked done but has no evaluations")
-    tables |= {"evaluations": episodes[own], "other_actions": episodes[~own]}
+    tables |= {"evaluations": episodes[counts], "other_selections": episodes[~counts]}
     for name, table in tables.items():
         if len(table):
             found.tables[name].append(table)
     times = tables["timings"]
-    latency = times.loc[times["actions"] == own_way, "action_latency_ms"].median()
-    return row | {"action_latency_ms": latency}
+    milliseconds = times.loc[times["action_selection"] == own, "amortized_action_ms"]
+    return row | {"amortized_action_ms": milliseconds.median()}
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -166,15 +176,15 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_table(path: Path, name: str, run: PlannedRun, own_way: str) -> pd.DataFrame:
+def _read_table(path: Path, name: str, run: PlannedRun, own: str) -> pd.DataFrame:
     """One CSV file of a run, empty if there is none. Raises ValueError for missing columns."""
     content = read_file(path / f"{name}.csv")
     if content is None:
         return pd.DataFrame(columns=[*_KEYS, *_COLUMNS[name]])
-    table = pd.read_csv(io.BytesIO(content))
+    table = pd.read_csv(io.BytesIO(content)).rename(columns=RENAMED_COLUMNS)
     absent = [column for column in _COLUMNS[name] if column not in table]
     if absent:
         raise ValueError(f"{name}.csv lacks {', '.join(absent)}")
-    if "actions" not in table:
-        table["actions"] = own_way
+    if "action_selection" not in table:
+        table["action_selection"] = own
     return table.assign(task=run.task, label=run.label, seed=run.seed)

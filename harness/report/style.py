@@ -1,4 +1,4 @@
-"""How figures look: one colour and line an algorithm in every figure, saved without dates."""
+"""How figures look: one colour and line per row of the comparison, saved without dates."""
 
 from __future__ import annotations
 
@@ -83,13 +83,12 @@ CONTEXT = Line(colour="#BBBBBB", dash="solid", width=0.8)
 
 
 def lines(comparison: Comparison) -> dict[str, Line]:
-    """A line a label, in order of drawing: context first, emphasised methods last, on top.
+    """One line per label, in order of drawing: context first, emphasised methods last, on top.
 
     Emphasised methods come first in the choice of colours and are thicker. In a suite of many
     algorithms only these and the best others have a colour.
     """
-    algorithms = comparison.suite.rows
-    emphasised = {entry.label for entry in algorithms if entry.family == EMPHASISED_FAMILY}
+    emphasised = {row.label for row in comparison.suite.rows if row.family == EMPHASISED_FAMILY}
     order = sorted(comparison.labels, key=lambda label: label not in emphasised)
     if len(order) > MAX_NAMED:
         ranked = by_score(comparison)

@@ -51,13 +51,13 @@ class Evaluation:
 
     Attributes:
         episodes: `S * E` of them.
-        action_latency_ms: milliseconds per action: the median call of the policy divided by the
+        amortized_action_ms: milliseconds per action: the median call of the policy divided by the
             `S * E` actions it computes at once.
         seconds: wall time of the whole evaluation.
     """
 
     episodes: list[Episode]
-    action_latency_ms: float
+    amortized_action_ms: float
     seconds: float
 
 
@@ -107,7 +107,7 @@ class Evaluator:
             found += self._wave(acting, wave, calls)
         return Evaluation(
             episodes=sorted(found, key=lambda e: (self._seeds.index(e.seed), e.episode)),
-            action_latency_ms=median(calls),
+            amortized_action_ms=median(calls),
             seconds=time.perf_counter() - begun,
         )
 

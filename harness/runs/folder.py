@@ -65,6 +65,10 @@ _FIELDS = {found.name for found in fields(Status)}
 _STATUS = TypeAdapter(Status)
 
 
+# What columns were called in files of earlier versions.
+RENAMED_COLUMNS = {"actions": "action_selection", "action_latency_ms": "amortized_action_ms"}
+
+
 class RunFolder:
     """The files of one run. Nothing else reads or writes them while the run goes on."""
 

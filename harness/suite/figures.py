@@ -1,7 +1,8 @@
 """What a suite may ask its report to draw, beside the figures that every report has.
 
 All keys of a suite file's `figures` are the fields of these models. `value`, `values` and `names`
-are measured on finished runs: scores, training metrics, measures of episodes, action latency.
+are measured on finished runs: scores, training metrics, measures of episodes, and the
+amortised action latency, batched over seeds and episodes (`latency`).
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Trend(_Figure):
     kind: Literal["trend"]
     x: str  # a swept field, latency, or task:<option>, which draws all tasks in a panel
     value: Quantity = "score"
-    group: str = "label"  # more lines: by `selection` (way of acting), or by a swept field
+    group: str = "label"  # more lines: by action `selection`, or by a swept field
 
 
 class Metrics(_Figure):

@@ -54,7 +54,7 @@ class EvaluationPlan(Section):
     every: int = Field(ge=1)  # gradient steps
     episodes: int = Field(ge=1)  # per seed and evaluation
     protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
-    # More ways of acting, for those who can; measured after the last step, beside the scores.
+    # More action selections, for those who can; measured after the last step, beside the scores.
     action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
 
 

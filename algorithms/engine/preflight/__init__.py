@@ -42,7 +42,7 @@ def check(
         action_dim: length of one action.
         known_q: the task's closed-form Q, for a config with `known_q`.
         online: whether the run goes on online.
-        selections: ways of acting that the run will ask for, beside the method's own.
+        selections: action selections that the run will ask for, beside the method's own.
 
     Raises AlgorithmError at the first mistake.
     """

@@ -96,7 +96,7 @@ def test_returns_lengths_and_endings_are_those_computed_by_hand() -> None:
         assert found.terminated == (n <= 6)
         assert found.success == float(n % 2 == 0)
     assert result.seconds > 0
-    assert result.action_latency_ms > 0
+    assert result.amortized_action_ms > 0
 
 
 def test_a_seed_is_scored_alike_alone_and_in_any_batch() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from harness.report.comparison import compare
-from harness.report.online import online_grids, online_numbers
-from harness.report.online_figures import online_figures, running_scores
 from harness.report.records import Records, read_records
+from harness.report.sections.online.drawing import online_figures, running_scores
+from harness.report.sections.online.numbers import online_grids, online_numbers
 from tests.harness.report.conftest import HIGH, LOW, SuiteBuilder
 
 TASK = "pointmaze/umaze"
@@ -88,7 +88,7 @@ def test_numbers_are_those_of_the_boundary_of_the_end_and_between(records: Recor
 def test_the_grid_has_means_and_deviations_over_seeds(records: Records) -> None:
     [grid] = online_grids(records, online_numbers(records))
     assert grid.columns == ("Algorithm", "Before", "After", "Gain", "Regret")
-    cells = {row.name: [str(cell) for cell in row.cells] for row in grid.rows}
+    cells = {row.name: [str(text) for text in row.texts] for row in grid.rows}
     spread = np.std([160 / 300, 0.5])
     assert cells == {
         "iql": ["30.0 ± 10.0", "70.0 ± 20.0", "40.0 ± 10.0", f"0.517 ± {spread:.3f}"],
@@ -102,7 +102,7 @@ def test_a_run_of_which_no_episode_ended_has_no_regret(make_suite: Make) -> None
     assert np.isnan(found.loc[("iql", 1), "regret"])
     assert found.loc[("iql", 1), "episodes"] == 0
     [grid] = online_grids(records, online_numbers(records))
-    assert [str(row.cells[-1]) for row in grid.rows] == ["–", "0.533"]
+    assert [str(row.texts[-1]) for row in grid.rows] == ["–", "0.533"]
     assert "iql" not in running_scores(records, TASK)
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from harness.report import stats
 from harness.report.comparison import Comparison
-from harness.report.curves import read_curves, thousands
-from harness.report.figures.panels import draw_pages, line_styles
+from harness.report.curves import read_curves
+from harness.report.panels import draw_pages, line_styles, thousands
 from harness.report.records import Records
 from harness.report.style import Line
 from harness.tasks.spec import TaskSpec

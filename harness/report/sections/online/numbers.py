@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.layout import MISSING, Grid, Row, Text
+from harness.report.layout import MISSING, Grid, GridRow, Text
 from harness.report.records import Records
 
 Floats = NDArray[np.float64]
@@ -24,7 +24,7 @@ BEST = 100.0  # points; nothing above it makes up for regret
 
 
 def online_numbers(records: Records) -> pd.DataFrame:
-    """One row a finished run: task, label, seed, episodes lived through, the keys of `COLUMNS`.
+    """One line per finished run: task, label, seed, episodes lived through, the keys of `COLUMNS`.
 
     Scores are in points. Empty for a suite without interaction; the regret is NaN for a run of
     which no episode ended.
@@ -44,15 +44,15 @@ def online_numbers(records: Records) -> pd.DataFrame:
 
 
 def online_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
-    """A grid a task, methods by the keys of `COLUMNS`; `found` are the records' numbers."""
-    labels = [entry.label for entry in records.suite.rows]
+    """One grid per task, methods by the keys of `COLUMNS`; `found` are the records' numbers."""
+    labels = [row.label for row in records.suite.rows]
     grids = []
     for task in records.suite.tasks:
         runs = {
             str(label): rows for label, rows in found[found["task"] == task.id].groupby("label")
         }
         rows = tuple(
-            Row(label, tuple(_cell(runs[label], name) for name in COLUMNS))
+            GridRow(label, tuple(_text(runs[label], name) for name in COLUMNS))
             for label in labels
             if label in runs
         )
@@ -72,7 +72,7 @@ def _regrets(online: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _cell(runs: pd.DataFrame, name: str) -> Text:
+def _text(runs: pd.DataFrame, name: str) -> Text:
     values: Floats = runs[name].to_numpy(np.float64)
     if np.isnan(values).any():
         return Text(MISSING)

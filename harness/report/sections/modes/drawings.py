@@ -17,11 +17,12 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from harness.report import stats
+from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
-from harness.report.divergence import frontier
-from harness.report.multimodal import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.notes import SMOKE
 from harness.report.records import Records
+from harness.report.sections.modes.divergence import frontier
+from harness.report.sections.modes.policies import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
@@ -31,7 +32,7 @@ Floats = NDArray[np.float64]
 BEHAVIOUR = Line(colour="#222222", dash=(0, (1, 1.2)), width=1.0)
 BEST_AT_KL = Line(colour="#222222", dash="solid", width=1.0)
 SMALLEST_KL = 0.02  # nats; estimates below it, which may be negative, are drawn there
-SHOWN_ACTIONS = 500  # dots a panel
+SHOWN_ACTIONS = 500  # dots per panel
 MAX_PANELS = 12
 _MEASURES = {"reward": "Score", "in_support": "In support", "coverage": "Modes covered", "kl": "KL"}
 
@@ -43,10 +44,10 @@ def mode_figures(
 
     `modes.png|pdf`: score, support, coverage and KL against the number of modes; `frontier`: reward
     against KL; `landings-…`: where actions land, a file for every task in two dimensions. All of
-    them show the methods' own ways of acting. `numbers` are the `policy_numbers` of the records.
+    them show the methods' own action selections. `numbers` are the `policy_numbers` of the records.
     """
-    own = {entry.label: entry.action_selection for entry in comparison.suite.rows}
-    numbers = numbers[numbers["actions"] == numbers["label"].map(own)]
+    own = own_selections(comparison.suite)
+    numbers = numbers[numbers["action_selection"] == numbers["label"].map(own)]
     if numbers.empty:
         return []
     tasks = [task for task in modal_tasks(records) if (numbers["task"] == task.id).any()]
@@ -169,7 +170,7 @@ def _against_kl(comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.D
 def _landings(
     comparison: Comparison, task: TaskSpec, landed: Sequence[tuple[Key, Floats]]
 ) -> Figure:
-    """A panel a method: its actions, context turned out, over the behaviour's density."""
+    """One panel per method: its actions, context turned out, over the behaviour's density."""
     modes = ActionModes.of(task)
     found: dict[str, list[Floats]] = {}
     for (task_id, label, *_), canonical in landed:

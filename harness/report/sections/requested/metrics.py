@@ -1,4 +1,4 @@
-"""Training metrics over gradient steps: a panel a metric, a page a task."""
+"""Training metrics over gradient steps: one panel per metric, one page per task."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.report.comparison import Comparison
-from harness.report.curves import thousands
-from harness.report.figures.panels import count_of_seeds, draw_pages, line_styles
-from harness.report.figures.quantities import finished, shown
+from harness.report.panels import count_of_seeds, draw_pages, line_styles, thousands
 from harness.report.records import Records
+from harness.report.sections.requested.quantities import finished, shown
 from harness.report.style import Drawing, Line
 from harness.suite.figures import Metrics, slug
 

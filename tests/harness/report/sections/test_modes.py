@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from harness.report.comparison import compare
-from harness.report.divergence import entropy, frontier, kl_from_behaviour
-from harness.report.multimodal import (
+from harness.report.records import Records, read_records
+from harness.report.sections.modes.divergence import entropy, frontier, kl_from_behaviour
+from harness.report.sections.modes.drawings import mode_figures
+from harness.report.sections.modes.policies import (
     behaviour_numbers,
     landings,
     mode_grids,
     numbers,
     policy_numbers,
 )
-from harness.report.multimodal_figures import mode_figures
-from harness.report.records import Records, read_records
 from harness.tasks import get_task
 from harness.tasks.multimodal_geometry import ActionModes, Floats
 
@@ -60,8 +60,7 @@ def records(make_suite: Callable[..., Any]) -> Records:
     folder = suite.write()
     content = json.loads((folder / "suite.json").read_text())
     content["tasks"] = [get_task(task).model_dump(mode="json") for task in TASKS]
-    ways = [{"action_selection": "noise-1"} | entry for entry in content["rows"]]
-    content["rows"] = ways
+    content["rows"] = [{"action_selection": "noise-1"} | row for row in content["rows"]]
     (folder / "suite.json").write_text(json.dumps(content))
     for task in TASKS:
         for label, policy in POLICIES.items():
@@ -72,8 +71,8 @@ def records(make_suite: Callable[..., Any]) -> Records:
 
 def write_measures(folder: Path, modes: ActionModes, policy: Policy, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    rows = ["seed,step,actions,episode,name,value"]
-    for step, actions, chosen in (
+    rows = ["seed,step,action_selection,episode,name,value"]
+    for step, selection, chosen in (
         (10_000, "noise-1", nowhere(modes, EPISODES, rng)),
         (20_000, "noise-1", policy(modes, EPISODES, rng)),
         (20_000, "best-of-4", one_mode(modes, EPISODES, rng)),
@@ -81,7 +80,7 @@ def write_measures(folder: Path, modes: ActionModes, policy: Policy, seed: int) 
         for episode, action in enumerate(chosen):
             for axis, value in enumerate(action):
                 name = f"canonical_{axis}"
-                rows.append(f"{seed},{step},{actions},{episode},{name},{float(value)!r}")
+                rows.append(f"{seed},{step},{selection},{episode},{name},{float(value)!r}")
     (folder / "measures.csv").write_text("\n".join(rows) + "\n")
 
 
@@ -179,7 +178,7 @@ def test_only_last_steps_of_finished_runs_count(
     assert {key[3] for key, _ in landings(records)} == {0}
 
 
-def test_every_policy_has_a_line_for_each_way_of_acting_below_the_behaviour(
+def test_every_policy_has_a_line_for_each_action_selection_below_the_behaviour(
     records: Records,
 ) -> None:
     grids = mode_grids(records, policy_numbers(records))
@@ -188,10 +187,12 @@ def test_every_policy_has_a_line_for_each_way_of_acting_below_the_behaviour(
         "8 modes in 2-D",
         "4 modes in 8-D",
     ]
-    lines = [(row.name, str(row.cells[0])) for row in grids[1].rows]
+    lines = [(row.name, str(row.texts[0])) for row in grids[1].rows]
     assert lines[0] == ("behaviour (exact)", "sample")
-    assert lines[1:] == [(label, way) for label in POLICIES for way in ("noise-1", "best-of-4")]
-    texts = {row.name: row.cells for row in grids[1].rows if str(row.cells[0]) == "noise-1"}
+    assert lines[1:] == [
+        (label, selection) for label in POLICIES for selection in ("noise-1", "best-of-4")
+    ]
+    texts = {row.name: row.texts for row in grids[1].rows if str(row.texts[0]) == "noise-1"}
     assert str(texts["bc"][2]) == "0.000 ± 0.000"
     assert str(texts["bc"][5]) == "∞"
     assert texts["df-dir"][3].value == "0.125"

@@ -1,4 +1,4 @@
-"""Bar chart of suite averages: a panel a family of tasks, best at the top, 95% whiskers."""
+"""Bar chart of suite averages: one panel per family of tasks, best at the top, 95% whiskers."""
 
 from __future__ import annotations
 

@@ -11,13 +11,15 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats as reference
 
+from harness.errors import UserError
 from harness.report import build_report
-from harness.report.comparison import compare
-from harness.report.figures.heatmap import draw_heatmap
-from harness.report.figures.points import trend_points
-from harness.report.figures.quantities import quantity
-from harness.report.figures.quantity_tables import table_grids
+from harness.report.comparison import Comparison, compare
 from harness.report.records import Records, read_records
+from harness.report.sections.requested import LATENCY_NOTE, Requested
+from harness.report.sections.requested.heatmap import draw_heatmap
+from harness.report.sections.requested.points import trend_points
+from harness.report.sections.requested.quantities import quantity
+from harness.report.sections.requested.tables import table_grids
 from harness.suite.figures import Table, Trend
 from harness.suite.rows import label_of
 from harness.tasks import get_task
@@ -50,6 +52,11 @@ def swept(make_suite: Callable[..., Any]) -> Callable[..., Any]:
         return make_suite(**(defaults | {"final": final} | settings))
 
     return make
+
+
+def read(suite: Any) -> tuple[Records, Comparison]:
+    records = read_records(suite.write())
+    return records, compare(records)
 
 
 def points(records: Records, **changes: Any) -> list[Any]:
@@ -108,15 +115,15 @@ def test_against_latency_the_rows_of_an_entry_are_points_of_one_line(
     assert split == ["df-div, rho 0.3"] * 2 + ["df-div, rho 1"] * 2
 
 
-def test_ways_of_acting_make_lines_when_asked_for(swept: Callable[..., Any]) -> None:
-    ways = {(TASK, BEST): {"best-of-4": [9.0, 9.0, 9.0]}}
-    records = read_records(swept(ways=ways).write())
+def test_action_selections_make_lines_when_asked_for(swept: Callable[..., Any]) -> None:
+    selections = {(TASK, BEST): {"best-of-4": [9.0, 9.0, 9.0]}}
+    records = read_records(swept(selections=selections).write())
     found = points(records, label=BEST, group="selection")
     assert [(p.line, p.mean) for p in found] == [
         ("df-div, noise-1, rho 0.3", pytest.approx(3)),
         ("df-div, best-of-4, rho 0.3", pytest.approx(9)),
     ]
-    assert [p.actions for p in points(records, label=BEST)] == ["noise-1"]
+    assert [p.action_selection for p in points(records, label=BEST)] == ["noise-1"]
 
 
 def test_tasks_that_differ_in_an_option_share_a_panel(make_suite: Callable[..., Any]) -> None:
@@ -136,7 +143,7 @@ def test_a_heat_map_shows_means_and_says_where_there_are_none(
 ) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(
-        "harness.report.figures.panels.save", lambda figure, stem: drawn.append(figure) or [stem]
+        "harness.report.panels.save", lambda figure, stem: drawn.append(figure) or [stem]
     )
     failed = {(TASK, BEST, seed): "failed" for seed in range(3)}
     records = read_records(swept(figures=[HEATMAP], states=failed).write())
@@ -174,6 +181,38 @@ def test_every_kind_is_drawn_into_the_report(swept: Callable[..., Any]) -> None:
     assert rows[BEST, "score"]["seeds"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("kind", "title", "file"),
+    [("trend", "Averages", "averages.png"), ("table", "Scores", "scores.csv")],
+)
+def test_a_title_that_the_report_needs_itself_is_refused(
+    swept: Callable[..., Any], kind: str, title: str, file: str
+) -> None:
+    more = {"x": "flow_steps"} if kind == "trend" else {"values": ["score"]}
+    figures = [{"kind": kind, "title": title} | more]
+    with pytest.raises(UserError, match=rf"whose file {file} the report needs.*Change its title"):
+        build_report(swept(figures=figures).write())
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        TREND | {"x": "latency"},
+        HEATMAP | {"value": "latency"},
+        {"kind": "table", "title": "Both", "values": ["score", "latency"]},
+    ],
+)
+def test_where_latency_is_shown_a_note_says_that_it_is_amortised(
+    swept: Callable[..., Any], figure: dict[str, Any]
+) -> None:
+    assert Requested(*read(swept(figures=[figure, TREND]))).notes() == (LATENCY_NOTE,)
+    assert "batched over seeds and episodes" in LATENCY_NOTE
+
+
+def test_where_no_latency_is_shown_there_is_no_note_of_it(swept: Callable[..., Any]) -> None:
+    assert Requested(*read(swept(figures=[TREND, HEATMAP]))).notes() == ()
+
+
 def test_more_panels_than_a_page_holds_continue_on_the_next(
     make_suite: Callable[..., Any],
 ) -> None:
@@ -201,8 +240,8 @@ def test_a_table_leaves_out_rows_that_it_knows_nothing_of(swept: Callable[..., A
     records = read_records(swept(metrics=metrics).write())
     figure = Table(kind="table", title="D", values=["metric:policy/divergence", "latency"])
     [grid] = table_grids(figure, records, compare(records))
-    assert grid.columns == ("Algorithm", "policy/divergence", "Action latency (ms)")
-    cells = {row.name: [str(cell) for cell in row.cells] for row in grid.rows}
+    assert grid.columns == ("Algorithm", "policy/divergence", "Amortised action latency (ms)")
+    cells = {row.name: [str(text) for text in row.texts] for row in grid.rows}
     assert cells[BEST][0] == "0.2 ± 0.082"
     assert cells["bc"][0] == "–"
 

@@ -5,15 +5,15 @@ Found by the sha256 that the runs recorded, so that other data under the same id
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.cache import LoadedData, find_rows
 from harness.data.facts import facts_of, spread
 from harness.errors import UserError
-from harness.report.data_figures import data_figure
 from harness.report.notes import SMOKE
-from harness.report.records import Records
+from harness.report.records import Records, trained_on
+from harness.report.section import Card
+from harness.report.sections.data.figure import data_figure
 from harness.report.style import Drawing
 from harness.tasks.spec import TaskSpec
 
@@ -24,57 +24,41 @@ CAPTION = (
 _MAZE = "; where the steps are, logarithmic, and the goal's cell"
 
 
-@dataclass(frozen=True)
-class DataCard:
-    """A task's data: facts by name, a drawing, and why there is none (empty where there is)."""
-
-    facts: tuple[tuple[str, str], ...] = ()
-    drawing: Drawing | None = None
-    absent: str = ""
-
-
-def data_cards(records: Records, folder: Path) -> dict[str, DataCard]:
-    """A card a task, by its id; figures are written into `folder`."""
-    return {task.id: _card(records, task, folder) for task in records.suite.tasks}
-
-
-def trained_on(records: Records, task: str) -> list[str]:
-    """The sha256 of the rows that the task's runs recorded."""
-    paths = [run.path for run in records.suite.runs if run.task == task]
-    return sorted(
-        {records.specs[path]["dataset_sha256"] for path in paths if path in records.specs}
-    )
-
-
-def _card(records: Records, task: TaskSpec, folder: Path) -> DataCard:
+def data_card(records: Records, task: TaskSpec, folder: Path) -> Card:
+    """The card of a task's data; its figure is written into `folder`."""
     hashes = trained_on(records, task.id)
     if len(hashes) != 1:
         several = f"Runs were trained on {len(hashes)} versions of these data, so none is shown."
-        return DataCard(absent=several if hashes else "No run has recorded its data yet.")
+        return Card(absent=several if hashes else "No run has recorded its data yet.")
     try:
         loaded = find_rows(hashes[0])
     except UserError as error:
-        return DataCard(absent=f"The data are damaged, so they are not shown: {error}")
+        return Card(absent=f"The data are damaged, so they are not shown: {error}")
+    stem = f"data-{task.id}".replace("/", "_").replace(".", "_")
     if loaded is None:
-        return DataCard(
+        earlier = folder / f"{stem}.png"
+        kept = (
+            f" {earlier.name}, which an earlier report drew, is left in {folder.name}/, unchecked."
+        )
+        return Card(
             absent=(
                 "The data that the runs were trained on are not on this machine (no rows with the "
                 f"sha256 {hashes[0][:16]}…), so nothing more is shown of them. To have it, run "
                 f"'python -m harness data make {task.dataset.id}', and build this report again."
+                f"{kept if earlier.exists() else ''}"
             )
         )
-    return _found(records, task, loaded, folder)
+    return _found(records, task, loaded, folder / stem)
 
 
-def _found(records: Records, task: TaskSpec, loaded: LoadedData, folder: Path) -> DataCard:
+def _found(records: Records, task: TaskSpec, loaded: LoadedData, stem: Path) -> Card:
     rows, facts = loaded.transitions, facts_of(loaded.transitions)
-    stem = f"data-{task.id}".replace("/", "_").replace(".", "_")
     warning = SMOKE if records.suite.smoke else ""
-    files = data_figure(task, rows, facts, folder / stem, warning)
+    files = data_figure(task, rows, facts, stem, warning)
     maze = _MAZE if "maze_map" in task.environment.kwargs else ""
     caption = CAPTION.format(id=task.dataset.id, steps=len(rows), maze=maze)
     score = task.normalized_score(float(facts.returns.mean()))
-    return DataCard(
+    return Card(
         facts=(
             ("transitions", f"{len(rows):,}"),
             ("episodes", f"{len(facts.lengths):,}, each {spread(facts.lengths)} steps"),

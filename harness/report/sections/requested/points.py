@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import JsonValue
 
 from harness.report import stats
-from harness.report.actions import ways_in_order
+from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
-from harness.report.figures.panels import in_words
-from harness.report.figures.quantities import own_actions, quantity, shown
+from harness.report.panels import in_words
 from harness.report.records import Records
+from harness.report.sections.requested.quantities import own_actions, quantity, shown
 from harness.runs.suite_file import RowInfo
 from harness.suite.figures import Trend, task_options
 from harness.tasks.spec import TaskSpec
@@ -32,7 +32,7 @@ class Point:
     mean: float
     interval: stats.Interval
     seeds: int
-    actions: str
+    action_selection: str
     task: str
 
 
@@ -41,18 +41,18 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
     table = shown(figure, records, quantity(records, comparison, figure.value))
     if figure.group != "selection":
         table = own_actions(records, table)
-    cell = ["task", "label", "actions"]
-    latencies = quantity(records, comparison, "latency").groupby(cell)["value"].mean().to_dict()
-    found = dict(list(table.groupby(cell)["value"]))
-    ways = ways_in_order(table["actions"])
-    swept = {field for entry in records.suite.rows for field in entry.variant}
+    keys = ["task", "label", "action_selection"]
+    latencies = quantity(records, comparison, "latency").groupby(keys)["value"].mean().to_dict()
+    found = dict(list(table.groupby(keys)["value"]))
+    selections = selections_in_order(table["action_selection"])
+    swept = {field for row in records.suite.rows for field in row.variant}
     panels = _panels(figure, [t for t in records.suite.tasks if figure.shows_task(t.id)])
     points = []
-    for task, entry, way in product(records.suite.tasks, records.suite.rows, ways):
-        key = (task.id, entry.label, way)
+    for task, row, selection in product(records.suite.tasks, records.suite.rows, selections):
+        key = (task.id, row.label, selection)
         place = {"latency": latencies[key]} if key in latencies else {}
         place |= {f"task:{name}": value for name, value in task_options(task).items()}
-        place |= entry.variant
+        place |= row.variant
         is_reference = figure.x not in place and figure.x in swept
         if key not in found or not (is_reference or figure.x in place):
             continue
@@ -60,25 +60,25 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
         points.append(
             Point(
                 panels[task.id],
-                _line(figure, entry, way),
+                _line(figure, row, selection),
                 place.get(figure.x),
                 is_reference,
                 float(values.mean()),
                 stats.t_interval(values),
                 len(values),
-                way,
+                selection,
                 task.id,
             )
         )
     return points
 
 
-def _line(figure: Trend, entry: RowInfo, actions: str) -> str:
+def _line(figure: Trend, row: RowInfo, selection: str) -> str:
     """The name of a line. Against latency the rows of an entry share one, otherwise not."""
-    keep = {figure.group} if figure.x == "latency" else entry.variant.keys() - {figure.x}
-    rest = {field: value for field, value in entry.variant.items() if field in keep}
-    acting = actions if figure.group == "selection" else ""
-    return ", ".join(filter(None, [entry.base, acting, in_words(rest)]))
+    keep = {figure.group} if figure.x == "latency" else row.variant.keys() - {figure.x}
+    rest = {field: value for field, value in row.variant.items() if field in keep}
+    acting = selection if figure.group == "selection" else ""
+    return ", ".join(filter(None, [row.base, acting, in_words(rest)]))
 
 
 def _panels(figure: Trend, tasks: Sequence[TaskSpec]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Trends: a quantity against a swept field, a task's option, or action latency."""
+"""Trends: a quantity against a swept field, a task's option, or amortised action latency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from matplotlib.transforms import offset_copy
 
 from harness.report.comparison import Comparison
-from harness.report.figures.panels import (
+from harness.report.panels import (
     MARKERS,
     are_numbers,
     count_of_seeds,
@@ -25,19 +25,19 @@ from harness.report.figures.panels import (
     spans_decades,
     spelled,
 )
-from harness.report.figures.points import Point, trend_points
-from harness.report.figures.quantities import axis_label
 from harness.report.records import Records
+from harness.report.sections.requested.points import Point, trend_points
+from harness.report.sections.requested.quantities import axis_label
 from harness.report.style import Drawing, Line
 from harness.suite.figures import Trend
 
 TITLE_WIDTH = 30  # characters
-MOST_TICKS = 8  # one a value
+MOST_TICKS = 8  # one per value
 SPREAD = 14  # points that all lines together may be set apart
 
 
 def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: Path) -> Drawing:
-    """A panel a task, or one for all tasks that differ in the option alone; a line an entry."""
+    """One panel per task, or one for all tasks that differ in the option alone."""
     points = trend_points(figure, records, comparison)
     names = list(dict.fromkeys(point.line for point in points))
     styles = line_styles(names, comparison)
@@ -171,8 +171,12 @@ def _handle(name: str, line: Line, marker: str | None) -> Line2D:
 
 def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> str:
     tasks = ", ".join(dict.fromkeys(point.task for point in points)) or "no task yet"
-    ways = ", ".join(dict.fromkeys(point.actions for point in points if point.actions))
-    acting = f" Acting by {ways}." if ways and not figure.value.startswith("metric") else ""
+    used = dict.fromkeys(p.action_selection for p in points if p.action_selection)
+    acting = (
+        f" Action selection: {', '.join(used)}."
+        if used and not figure.value.startswith("metric")
+        else ""
+    )
     dotted = f" Dotted: rows without {axis_label(figure.x)}." if has_references else ""
     return (
         f"{axis_label(figure.value)} against {axis_label(figure.x)}: mean over "

@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.divergence import kl_from_behaviour
-from harness.report.layout import MISSING, Grid, Row, Text
+from harness.report.layout import MISSING, Grid, GridRow, Text
 from harness.report.records import Records
+from harness.report.sections.modes.divergence import kl_from_behaviour
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
-Key = tuple[str, str, str, int]  # task, label, actions (how the policy acted), seed
+_KEY = ("task", "label", "action_selection", "seed")
+Key = tuple[str, str, str, int]  # their values
 
 SUITE = "multimodal"  # of the tasks that this file is about
 BEHAVIOUR_SAMPLE = 200_000  # actions that the behaviour's own numbers are from
@@ -47,7 +48,7 @@ def modal_tasks(records: Records) -> list[TaskSpec]:
 
 
 def landings(records: Records) -> Iterator[tuple[Key, Floats]]:
-    """Canonical actions [episodes, d] of every finished run's last step, by each way of acting."""
+    """Canonical actions [episodes, d] of finished runs' last steps, by each action selection."""
     run = ["task", "label", "seed"]
     tasks = {task.id for task in modal_tasks(records)}
     rows = records.measures[records.measures["task"].isin(tasks)]
@@ -55,23 +56,20 @@ def landings(records: Records) -> Iterator[tuple[Key, Floats]]:
         return
     rows = rows.merge(records.runs.loc[records.runs["state"] == "done", run], on=run)
     rows = rows[rows["step"] == rows.groupby(run)["step"].transform("max")]
-    for (task, label, actions, seed), chosen in rows.groupby(
-        ["task", "label", "actions", "seed"], sort=False
-    ):
+    for (task, label, selection, seed), chosen in rows.groupby([*_KEY], sort=False):
         table = chosen.pivot_table(index="episode", columns="name", values="value")
         axes = [f"canonical_{axis}" for axis in range(len(table.columns))]
-        yield (str(task), str(label), str(actions), int(str(seed))), table[axes].to_numpy(float)
+        yield (str(task), str(label), str(selection), int(str(seed))), table[axes].to_numpy(float)
 
 
 def policy_numbers(records: Records) -> pd.DataFrame:
-    """One row a run and way of acting: task, label, actions, seed and the keys of `COLUMNS`."""
+    """One line per run and action selection: the key, then the keys of `COLUMNS`."""
     modes = {task.id: ActionModes.of(task) for task in modal_tasks(records)}
     rows = [
-        dict(zip(("task", "label", "actions", "seed"), key, strict=True))
-        | numbers(modes[key[0]], canonical)
+        dict(zip(_KEY, key, strict=True)) | numbers(modes[key[0]], canonical)
         for key, canonical in landings(records)
     ]
-    return pd.DataFrame(rows, columns=["task", "label", "actions", "seed", *COLUMNS])
+    return pd.DataFrame(rows, columns=[*_KEY, *COLUMNS])
 
 
 def numbers(modes: ActionModes, canonical: Floats) -> dict[str, float]:
@@ -105,11 +103,11 @@ def behaviour_numbers(modes: ActionModes) -> dict[str, float]:
 
 
 def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
-    """A grid a task: every policy by each way of acting, below the behaviour itself.
+    """One grid per task: every policy by each action selection, below the behaviour itself.
 
     `found` are the `policy_numbers` of the records; tasks without any are left out.
     """
-    order = [entry.label for entry in records.suite.rows]
+    order = [row.label for row in records.suite.rows]
     grids = []
     for task in modal_tasks(records):
         mine = found[found["task"] == task.id]
@@ -117,20 +115,21 @@ def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
             continue
         rows = [_behaviour_row(ActionModes.of(task), _actions_of_a_run(records, task.id))]
         for label in order:
-            for actions, runs in mine[mine["label"] == label].groupby("actions", sort=False):
-                rows.append(Row(label, (Text(str(actions)), *map(_cell, _values(runs)))))
+            by_selection = mine[mine["label"] == label].groupby("action_selection", sort=False)
+            for selection, runs in by_selection:
+                rows.append(GridRow(label, (Text(str(selection)), *map(_text, _values(runs)))))
         title = f"{task.title}: reward, support and coverage"
-        grids.append(Grid(title, ("Policy", "Actions", *COLUMNS.values()), tuple(rows)))
+        grids.append(Grid(title, ("Policy", "Action selection", *COLUMNS.values()), tuple(rows)))
     return grids
 
 
-def _behaviour_row(modes: ActionModes, actions: int) -> Row:
+def _behaviour_row(modes: ActionModes, actions: int) -> GridRow:
     exact = behaviour_numbers(modes)
     sample = modes.sample(actions, np.random.default_rng(1))
     estimate = f"{_number(kl_from_behaviour(modes, sample))} by the estimate"
     *others, kl = (_number(exact[name]) for name in COLUMNS)
-    cells = (Text("sample"), *map(Text, others), Text(kl, note=estimate))
-    return Row("behaviour (exact)", cells, summary=True)
+    texts = (Text("sample"), *map(Text, others), Text(kl, note=estimate))
+    return GridRow("behaviour (exact)", texts, summary=True)
 
 
 def _actions_of_a_run(records: Records, task_id: str) -> int:
@@ -143,7 +142,7 @@ def _values(runs: pd.DataFrame) -> Iterator[Floats]:
         yield runs[name].to_numpy(np.float64)
 
 
-def _cell(values: Floats) -> Text:
+def _text(values: Floats) -> Text:
     spread = _number(float(values.std())) if len(values) > 1 and np.isfinite(values).all() else ""
     return Text(_number(float(values.mean())), spread)
 

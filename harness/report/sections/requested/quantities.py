@@ -1,9 +1,13 @@
-"""What figures are about, a number a finished run: score, latency, training metric or measure."""
+"""What figures are about, a number a finished run: score, latency, training metric or measure.
+
+The latency is amortised: a call of a policy acts for all seeds and episodes of an evaluation.
+"""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
 from harness.report.records import Records
 from harness.suite.figures import Heatmap, Metrics, Table, Trend
@@ -12,29 +16,30 @@ RUN = ["task", "label", "seed"]
 
 
 def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFrame:
-    """`name` (as a suite's `value`) of every finished run: task, label, seed, actions, value.
+    """`name` (as a suite's `value`) of every finished run.
 
-    Scores, measures and latencies have a row for each way of acting; metrics, which do not depend
-    on it, have one for the algorithm's own. Measures are means over the last step's episodes,
+    Columns are task, label, seed, action_selection and value.
+    Scores, measures and latencies have a line for each action selection; metrics, which do not
+    depend on it, have one for the row's own. Measures are means over the last step's episodes,
     metrics are those of the last step, latencies medians over all evaluations, in milliseconds.
     """
     kind, _, what = name.partition(":")
     if kind == "score":
-        return comparison.action_scores.rename(columns={"score": "value"})
+        return comparison.selection_scores.rename(columns={"score": "value"})
     if kind == "latency":
         times = finished(records, records.timings)
-        return _by_run(times, "action_latency_ms", "median")
+        return _by_run(times, "amortized_action_ms", "median")
     if kind == "measure":
         rows = finished(records, records.measures)
         return _by_run(_last_step(rows[rows["name"] == what]), "value", "mean")
-    own_way = {entry.label: entry.action_selection for entry in records.suite.rows}
     rows = finished(records, records.metrics)
     rows = _last_step(rows[rows["name"] == what])
-    return _by_run(rows.assign(actions=rows["label"].map(own_way)), "value", "mean")
+    own = rows["label"].map(own_selections(records.suite))
+    return _by_run(rows.assign(action_selection=own), "value", "mean")
 
 
 def finished(records: Records, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of finished runs."""
+    """The lines of finished runs."""
     done = records.runs.loc[records.runs["state"] == "done", RUN]
     return table.merge(done, on=RUN)
 
@@ -42,22 +47,22 @@ def finished(records: Records, table: pd.DataFrame) -> pd.DataFrame:
 def axis_label(name: str) -> str:
     """A quantity, swept field or task option in the words of an axis."""
     kind, colon, what = name.partition(":")
-    words = {"score": "Normalized score", "latency": "Action latency (ms)"}
+    words = {"score": "Normalized score", "latency": "Amortised action latency (ms)"}
     text = what if colon else words.get(kind, kind)
     return text.replace("_", " ")
 
 
 def own_actions(records: Records, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the algorithms' own ways of acting."""
-    own_way = {entry.label: entry.action_selection for entry in records.suite.rows}
-    return table[table["actions"] == table["label"].map(own_way)]
+    """The lines of the rows' own action selections."""
+    own = table["label"].map(own_selections(records.suite))
+    return table[table["action_selection"] == own]
 
 
 def shown(
     figure: Heatmap | Trend | Metrics | Table, records: Records, table: pd.DataFrame
 ) -> pd.DataFrame:
-    """The rows of the entries and tasks that a figure is about."""
-    bases = {entry.label: entry.base for entry in records.suite.rows}
+    """The lines of the rows and tasks that a figure is about."""
+    bases = {row.label: row.base for row in records.suite.rows}
     keep = [
         figure.shows_row(label, bases[label]) and figure.shows_task(task)
         for label, task in zip(table["label"], table["task"], strict=True)
@@ -70,5 +75,5 @@ def _last_step(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_run(rows: pd.DataFrame, column: str, how: str) -> pd.DataFrame:
-    values: pd.Series[float] = rows.groupby([*RUN, "actions"])[column].agg(how)
+    values: pd.Series[float] = rows.groupby([*RUN, "action_selection"])[column].agg(how)
     return values.rename("value").reset_index()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.report.comparison import Comparison
-from harness.report.figures.panels import (
+from harness.report.layout import MISSING
+from harness.report.panels import (
     are_numbers,
     count_of_seeds,
     draw_pages,
@@ -22,9 +23,8 @@ from harness.report.figures.panels import (
     in_words,
     spelled,
 )
-from harness.report.figures.quantities import axis_label, own_actions, quantity, shown
-from harness.report.layout import MISSING
 from harness.report.records import Records
+from harness.report.sections.requested.quantities import axis_label, own_actions, quantity, shown
 from harness.report.style import Drawing
 from harness.runs.suite_file import RowInfo
 from harness.suite.figures import Heatmap
@@ -46,12 +46,12 @@ class _Panel:
 def draw_heatmap(
     figure: Heatmap, records: Records, comparison: Comparison, folder: Path
 ) -> Drawing:
-    """A panel a task, entry and combination of further swept fields."""
+    """One panel per task, suite entry and combination of further swept fields."""
     table = shown(
         figure, records, own_actions(records, quantity(records, comparison, figure.value))
     )
-    cells = table.groupby(["task", "label"])["value"].agg(["mean", "count"])
-    panels = _panels(figure, records, cells["mean"].to_dict())
+    found = table.groupby(["task", "label"])["value"].agg(["mean", "count"])
+    panels = _panels(figure, records, found["mean"].to_dict())
     limits = _limits(panels)
     panels = [panel for panel in panels if panel.task in limits]
 
@@ -69,7 +69,7 @@ def draw_heatmap(
         height=0.26 * tallest + 1.0,
     )
     caption = (
-        f"{axis_label(figure.value)}, mean over {count_of_seeds(cells['count'])}, by "
+        f"{axis_label(figure.value)}, mean over {count_of_seeds(found['count'])}, by "
         f"{axis_label(figure.x)} and {axis_label(figure.y)}, on "
         f"{', '.join(dict.fromkeys(panel.task for panel in panels)) or 'no task yet'}. Panels of a "
         f"task share their colours; {MISSING}: no finished run."
@@ -94,27 +94,26 @@ def _limits(panels: Sequence[_Panel]) -> dict[str, tuple[float, float]]:
 
 
 def _panels(figure: Heatmap, records: Records, means: Mapping[Any, float]) -> list[_Panel]:
-    """Panels in the suite's order, for entries that sweep both fields."""
-    entries: dict[tuple[str, str], list[RowInfo]] = {}
+    """Panels in the suite's order, for rows that sweep both fields."""
+    groups: dict[tuple[str, str], list[RowInfo]] = {}
     for task in filter(lambda task: figure.shows_task(task.id), records.suite.tasks):
-        for entry in records.suite.rows:
-            swept = {figure.x, figure.y} <= entry.variant.keys()
-            shown_row = figure.shows_row(entry.label, entry.base)
-            if swept and shown_row and entry.runs_on(task.id):
-                rest = {k: v for k, v in entry.variant.items() if k not in {figure.x, figure.y}}
-                words = ", ".join(filter(None, [entry.base, in_words(rest)]))
-                entries.setdefault((task.id, words), []).append(entry)
+        for row in records.suite.rows:
+            swept = {figure.x, figure.y} <= row.variant.keys()
+            if swept and figure.shows_row(row.label, row.base) and row.runs_on(task.id):
+                rest = {k: v for k, v in row.variant.items() if k not in {figure.x, figure.y}}
+                words = ", ".join(filter(None, [row.base, in_words(rest)]))
+                groups.setdefault((task.id, words), []).append(row)
     titles = {task.id: task.title for task in records.suite.tasks}
     panels = []
-    for (task_id, words), members in entries.items():
-        columns = in_order(entry.variant[figure.x] for entry in members)
-        rows = in_order(entry.variant[figure.y] for entry in members)
-        grid = np.full((len(rows), len(columns)), np.nan)
-        for entry in members:
-            place = rows.index(entry.variant[figure.y]), columns.index(entry.variant[figure.x])
-            grid[place] = means.get((task_id, entry.label), np.nan)
+    for (task_id, words), members in groups.items():
+        across = in_order(row.variant[figure.x] for row in members)
+        upwards = in_order(row.variant[figure.y] for row in members)
+        grid = np.full((len(upwards), len(across)), np.nan)
+        for row in members:
+            place = upwards.index(row.variant[figure.y]), across.index(row.variant[figure.x])
+            grid[place] = means.get((task_id, row.label), np.nan)
         title = fill(f"{titles[task_id]}: {words}", TITLE_WIDTH)
-        panels.append(_Panel(title, task_id, columns, rows, grid))
+        panels.append(_Panel(title, task_id, across, upwards, grid))
     return panels
 
 

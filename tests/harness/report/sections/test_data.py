@@ -12,7 +12,7 @@ from harness import data
 from harness.data.cache import LoadedData
 from harness.data.facts import facts_of
 from harness.report import build_report
-from harness.report.data_figures import data_figure
+from harness.report.sections.data.figure import data_figure
 from harness.tasks import get_task
 
 TASK = get_task("pointmaze/umaze", {"transitions": 1200})
@@ -74,6 +74,27 @@ def test_data_that_are_not_here_are_said_to_be_absent(
     assert "python -m harness data make pointmaze/umaze-1200-v0" in page
     assert not [path for path in paths.figures if path.stem.startswith("data-")]
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_figure_of_data_that_are_no_longer_here_stays_and_is_not_shown(
+    made: tuple[Path, LoadedData],
+    suite_of: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, loaded = made
+    folder = suite_of(loaded.sha256)
+    monkeypatch.setenv("HARNESS_DATA", str(root))
+    build_report(folder)
+    figure = folder / "figures" / "data-pointmaze_umaze.png"
+    drawn = figure.read_bytes()
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "nothing"))
+    paths = build_report(folder).paths
+    assert figure.read_bytes() == drawn
+    assert figure in paths.left
+    page = paths.html.read_text()
+    assert "data-pointmaze_umaze.png, which an earlier report drew, is left in figures/" in page
+    assert page.count("<img ") == 2  # averages and curves
 
 
 def test_other_data_under_the_same_id_are_not_shown(

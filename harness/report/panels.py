@@ -76,7 +76,7 @@ def draw_pages(
 
 
 def line_styles(names: Iterable[str], comparison: Comparison) -> dict[str, Line]:
-    """A line a name: where all are labels of the comparison, the lines they have everywhere."""
+    """One line per name: where all are labels of the comparison, the lines they have everywhere."""
     names = list(names)
     known = lines(comparison)
     if all(known.get(name, CONTEXT) is not CONTEXT for name in names):
@@ -124,6 +124,13 @@ def count_of_seeds(counts: Iterable[int]) -> str:
     low, high = distinct[0], distinct[-1]
     span = f"{high}" if low == high else f"{low} to {high}"
     return f"{span} seed{'s' if high > 1 else ''}"
+
+
+def thousands(steps: float, _position: int) -> str:
+    """An axis' steps in few letters: `500`, `20k`, `1M`."""
+    if steps >= 1e6:
+        return f"{steps / 1e6:g}M"
+    return f"{steps / 1e3:g}k" if steps >= 1e3 else f"{steps:g}"
 
 
 def _extra(legend: Sequence[Line2D], width: float) -> float:
