@@ -19,6 +19,8 @@ from harness.report.layout import MISSING, Grid
 from harness.report.notes import SMOKE, Notes
 from harness.report.records import Records
 from harness.report.style import PNG_DPI, Drawing
+from harness.tasks import words
+from harness.tasks.spec import TaskSpec
 
 SCREEN_DPI = 125
 ALL_RUNS_SHOWN = 60  # longer lists of runs start folded
@@ -56,10 +58,7 @@ def page(
             {"entry": entry, "settings": _settings(records, entry.label)}
             for entry in records.suite.rows
         ],
-        tasks=[
-            {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}
-            for task in records.suite.tasks
-        ],
+        tasks=[_task(records, task, cards[task.id]) for task in records.suite.tasks],
         provenance=_provenance(records),
     )
 
@@ -73,6 +72,17 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
+
+
+def _task(records: Records, task: TaskSpec, card: DataCard) -> dict[str, Any]:
+    return {
+        "spec": task,
+        "rewards": words.rewards(task),
+        "semantics": words.semantics(task),
+        "source": words.source(task),
+        "data": _data(records, task.id),
+        "card": _shown(card),
+    }
 
 
 def _figure(drawing: Drawing) -> dict[str, Any]:

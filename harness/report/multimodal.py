@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from harness.report.divergence import kl_from_behaviour
 from harness.report.layout import MISSING, Grid, Row, Text
 from harness.report.records import Records
+from harness.tasks.multimodal import FAMILY_NAME
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
 Key = tuple[str, str, str, int]  # task, label, actions (how the policy acted), seed
 
-SUITE = "multimodal"  # of the tasks that this file is about
 BEHAVIOUR_SAMPLE = 200_000  # actions that the behaviour's own numbers are from
 COLUMNS = {
     "reward": "Reward",
@@ -43,7 +43,12 @@ GRID_NOTE = (
 
 def modal_tasks(records: Records) -> list[TaskSpec]:
     """The suite's tasks with known action modes, in its order."""
-    return [task for task in records.suite.tasks if task.suite == SUITE]
+    return [task for task in records.suite.tasks if has_modes(task)]
+
+
+def has_modes(task: TaskSpec) -> bool:
+    """Whether its action modes are known."""
+    return task.family == FAMILY_NAME
 
 
 def landings(records: Records) -> Iterator[tuple[Key, Floats]]:
