@@ -84,7 +84,7 @@ class Comparison:
         """Tasks by family, in the suite's order."""
         members: dict[str, list[str]] = {}
         for task in self.suite.tasks:
-            members.setdefault(task.suite, []).append(task.id)
+            members.setdefault(task.family, []).append(task.id)
         return [Group(name, tuple(tasks)) for name, tasks in members.items()]
 
     @cached_property

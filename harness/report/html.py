@@ -19,6 +19,8 @@ from harness.report.notes import SMOKE, Notes
 from harness.report.records import Records, trained_on
 from harness.report.section import Card
 from harness.report.style import PNG_DPI, Drawing
+from harness.tasks import words
+from harness.tasks.spec import TaskSpec
 
 SCREEN_DPI = 125
 ALL_RUNS_SHOWN = 60  # longer lists of runs start folded
@@ -55,10 +57,7 @@ def page(
         algorithms=[
             {"row": row, "settings": _settings(records, row.label)} for row in records.suite.rows
         ],
-        tasks=[
-            {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}
-            for task in records.suite.tasks
-        ],
+        tasks=[_task(records, task, cards[task.id]) for task in records.suite.tasks],
         provenance=_provenance(records),
     )
 
@@ -72,6 +71,17 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
+
+
+def _task(records: Records, task: TaskSpec, card: Card) -> dict[str, Any]:
+    return {
+        "spec": task,
+        "rewards": words.rewards(task),
+        "semantics": words.semantics(task),
+        "source": words.source(task),
+        "data": _data(records, task.id),
+        "card": _shown(card),
+    }
 
 
 def _figure(drawing: Drawing) -> dict[str, Any]:

@@ -11,14 +11,9 @@ from pydantic import JsonValue
 from harness.report.action_selections import selection_note
 from harness.report.comparison import PROTOCOLS, Comparison
 from harness.runs.suite_file import SuiteFile
+from harness.tasks import words
 from harness.tasks.spec import TaskSpec
 
-_ORIGINS = {
-    "recipe": "made locally by the recipe",
-    "minari": "given on this machine, imported by",
-    "minari-remote": "a public Minari dataset, imported by",
-    "d4rl": "D4RL's own file, imported by",
-}
 SMOKE = "SMOKE RUN: numbers mean nothing"
 
 
@@ -59,14 +54,14 @@ def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Note
 
 def _task(task: TaskSpec) -> str:
     data, environment, reference = task.dataset, task.environment, task.reference
-    origin = _ORIGINS[data.source]
+    origin = words.ORIGINS[data.source]
     wrappers = f", wrapped by {', '.join(environment.wrappers)}" if environment.wrappers else ""
     return (
         f"{task.id}: data {data.id}, {origin} {data.recipe} "
-        f"({_arguments(data.params)}), rewards {data.rewards}. Environment {environment.id} "
+        f"({_arguments(data.params)}), rewards {words.rewards(task)}. Environment {environment.id} "
         f"({_arguments(environment.kwargs)}){wrappers}; horizon {task.horizon:,} steps. "
         f"Normalized score = 100 (return - {reference.min:g}) / ({reference.max:g} - "
-        f"{reference.min:g}); reference scores: {_sentence(reference.source)}"
+        f"{reference.min:g}); reference scores: {_sentence(words.source(task))}"
     )
 
 
@@ -74,7 +69,7 @@ def _semantics(suite: SuiteFile) -> list[str]:
     """What scores mean in these environments; said once for all tasks that share it."""
     tasks: dict[str, list[str]] = {}
     for task in suite.tasks:
-        tasks.setdefault(task.environment.semantics, []).append(task.id)
+        tasks.setdefault(words.semantics(task), []).append(task.id)
     return [f"Semantics of {', '.join(ids)}: {_sentence(text)}" for text, ids in tasks.items()]
 
 

@@ -114,8 +114,8 @@ def _closed_form_problems(config: Overrides, task: TaskSpec) -> Iterator[Problem
     if not config.get("known_q"):
         return
     path: KeyPath = ("known_q",)
-    if task.suite != "multimodal":
-        message = f"{task.id} has no closed-form Q: only multimodal tasks do. Leave it out there"
+    if not task.known_q:
+        message = f"{task.id} has no closed-form Q. Leave it out there"
         yield Problem(path, f"{message} (see `tasks` and `per_task`)")
     for field in ("normalize_observations", "normalize_rewards"):
         if config[field]:

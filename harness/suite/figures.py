@@ -19,7 +19,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from harness.suite.problems import explain, unknown
 from harness.suite.rows import Row
 from harness.suite.yaml_file import Problem
-from harness.tasks.multimodal import corruption
 from harness.tasks.spec import TaskSpec
 
 
@@ -151,11 +150,8 @@ def figure_problems(
 
 
 def task_options(task: TaskSpec) -> dict[str, JsonValue]:
-    """What `task:<option>` may name: parameters of the task's environment, data and served Q."""
-    options = task.environment.kwargs | task.dataset.params
-    if task.suite == "multimodal":
-        options["q_noise"], options["q_bias"] = corruption(task)
-    return options
+    """What `task:<option>` may name: parameters of the task's environment and data, its values."""
+    return task.environment.kwargs | task.dataset.params | task.values
 
 
 def _swept_fields(figure: Figure) -> Iterable[tuple[str, str]]:

@@ -14,6 +14,7 @@ import pytest
 from algorithms.engine.transitions import Transitions
 from harness import data
 from harness.data import minari_format
+from harness.data.store import DatasetFolder
 from harness.errors import UserError
 from harness.tasks import get_task
 from tests.conftest import LOCAL_DATA, needs_local_data
@@ -162,3 +163,30 @@ def test_returns_of_the_local_datasets_have_d4rls_sign(
     assert len(rows) == steps
     assert len(returns(rows)) == episodes
     assert np.mean(returns(rows)) == pytest.approx(mean_return, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"id": "trap:Trap-v0", "kwargs": {}, "max_episode_steps": 5},
+        {"id": "Trap-v0", "entry_point": "trap:Trap", "kwargs": {}, "max_episode_steps": 5},
+        {"id": "Hopper-v5", "kwargs": {"xml_file": "/trap.xml"}, "max_episode_steps": 1000},
+        {"id": None},
+    ],
+)
+def test_what_a_file_says_it_was_recorded_in_is_never_imported(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: dict[str, Any]
+) -> None:
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    leave(here, "local/hopper/medium-v0", "Hopper-v5", [episode(11, 3, 5)])
+    path = here / "local/hopper/medium-v0/data/metadata.json"
+    metadata = json.loads(path.read_text()) | {"env_spec": json.dumps(recorded)}
+    path.write_text(json.dumps(metadata))
+    task = get_task("local/hopper/medium")
+    assert len(data.ensure(task).transitions) == 5
+    written = json.loads((DatasetFolder.of(task).data / "metadata.json").read_text())
+    assert json.loads(written["env_spec"])["id"] == "Hopper-v5"
+    assert "trap" not in written["env_spec"]
+    name = recorded["id"] or "an environment without a name"
+    assert (f"Recorded in {name};" in written["description"]) == (name != "Hopper-v5")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.tasks.ids import RewardRule, Scale, Source
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 LOW, HIGH = 5.0, 205.0  # reference scores of every task here: 2 reward a point
@@ -30,22 +31,26 @@ def make_task(task_id: str) -> TaskSpec:
     return TaskSpec(
         id=task_id,
         title=f"{family} {rest}".title(),
-        suite=family,
+        family=family,
         dataset=DatasetRef(
             id=f"{task_id}-150k-v0",
             source="recipe",
             recipe="pointmaze",
             params={"maze": rest, "transitions": 150_000, "seed": 0},
-            rewards="sparse: 1 near the goal",
+            rewards=RewardRule.SPARSE_GOAL,
         ),
         environment=EnvironmentSpec(
             id="PointMaze_UMaze-v3",
             kwargs={"maze_map": [[1, 0], [0, 1]], "continuing_task": True},
             wrappers=("point-state",),
-            semantics="Episodes end at the horizon & never terminate.",
+            semantics=(),
         ),
         horizon=300,
-        reference=ReferenceScores(min=LOW, max=HIGH, source="hand-made_for_tests"),
+        reference=ReferenceScores(
+            min=LOW, max=HIGH, source=Source.OWN, entry="hand-made_for_tests"
+        ),
+        scale=Scale.OWN,
+        description="Episodes end at the horizon & never terminate.",
     )
 
 

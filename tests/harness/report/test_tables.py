@@ -144,7 +144,7 @@ def test_notes_spell_out_protocol_budget_data_and_semantics(
         "Welch",
         "pointmaze/umaze-150k-v0, made locally by the recipe pointmaze",
         "transitions=150000",
-        "sparse: 1 near the goal",
+        "sparse: probability that the next position is within 0.45",
         "100 (return - 5) / (205 - 5)",
         "hand-made_for_tests",
         "never terminate.",

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from harness.tasks import get_task
-from harness.tasks.d4rl_rules import palm_distance
+from harness.tasks.d4rl_rules import corrected_rewards, palm_distance
 from harness.tasks.environment import make_unwrapped
+from harness.tasks.ids import RewardRule
 from harness.tasks.reward_sign import recorded_sign, with_d4rl_sign
 from tests.conftest import LOCAL_DATA, needs_local_data
 
@@ -98,3 +99,9 @@ def test_the_local_datasets_have_the_shipped_sign(name: str) -> None:
     joined = {key: np.concatenate(pieces) for key, pieces in columns.items()}
     assert recorded_sign(hand, joined) == "added"
     assert recorded_sign(hand, d4rls(hand, joined)) == "subtracted"
+
+
+@pytest.mark.parametrize("rule", ["as recorded", "as-recorded.", RewardRule.DOOR_SIGN])
+def test_rewards_by_a_rule_that_cannot_be_followed_raise(rule: Any) -> None:
+    with pytest.raises(ValueError, match="cannot follow the rule"):
+        corrected_rewards(rule, {"rewards": np.zeros(3)})

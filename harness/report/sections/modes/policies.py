@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.report.layout import MISSING, Grid, GridRow, Text
 from harness.report.records import Records
 from harness.report.sections.modes.divergence import kl_from_behaviour
+from harness.tasks.multimodal import FAMILY_NAME
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 
@@ -23,7 +24,6 @@ Floats = NDArray[np.float64]
 _KEY = ("task", "label", "action_selection", "seed")
 Key = tuple[str, str, str, int]  # their values
 
-SUITE = "multimodal"  # of the tasks that this file is about
 BEHAVIOUR_SAMPLE = 200_000  # actions that the behaviour's own numbers are from
 COLUMNS = {
     "reward": "Reward",
@@ -44,7 +44,12 @@ GRID_NOTE = (
 
 def modal_tasks(records: Records) -> list[TaskSpec]:
     """The suite's tasks with known action modes, in its order."""
-    return [task for task in records.suite.tasks if task.suite == SUITE]
+    return [task for task in records.suite.tasks if has_modes(task)]
+
+
+def has_modes(task: TaskSpec) -> bool:
+    """Whether its action modes are known."""
+    return task.family == FAMILY_NAME
 
 
 def landings(records: Records) -> Iterator[tuple[Key, Floats]]:
