@@ -20,8 +20,8 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.tasks import get_task, task_ids, task_of_dataset
 from harness.tasks.rollouts import rollout_id
-from tests.harness.data.test_commands import run
 from tests.harness.conftest import trials_of
+from tests.harness.data.test_commands import run
 from tests.harness.data.test_policy_rollout import SHARED, write_policy
 
 
