@@ -26,6 +26,12 @@ class AlgorithmInfo:
     family: str
     target: str  # "module:Class"
     trusts_critic: bool = True  # False: imitates the data, so a bad critic cannot spoil it
+    distribution: str = "decision-flow-harness"  # the installed package that it comes with
+
+    @property
+    def module(self) -> str:
+        """The module that defines it."""
+        return self.target.partition(":")[0]
 
 
 _BUILT_IN = (
@@ -100,15 +106,17 @@ def algorithms() -> dict[str, AlgorithmInfo]:
     for point in entry_points(group="harness.algorithms"):
         package = point.dist.name if point.dist else point.module
         known.setdefault(
-            point.name, AlgorithmInfo(point.name, point.name, "", package, point.value)
+            point.name,
+            AlgorithmInfo(point.name, point.name, "", package, point.value, distribution=package),
         )
     return known
 
 
 def load(algorithm_id: str) -> type[Algorithm[Any]]:
     """Import and return the algorithm's class. Raises KeyError for an unknown id."""
-    module, _, name = algorithms()[algorithm_id].target.partition(":")
-    cls: type[Algorithm[Any]] = getattr(importlib.import_module(module), name)
+    info = algorithms()[algorithm_id]
+    name = info.target.partition(":")[2]
+    cls: type[Algorithm[Any]] = getattr(importlib.import_module(info.module), name)
     return cls
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -32,6 +33,7 @@ def run_suite(
     smoke: bool,
     cpu: bool,
     fresh: bool,
+    keep: bool,
     results: Path,
     command: str,
     console: Console,
@@ -42,16 +44,22 @@ def run_suite(
     """
     workers = make_executor(executor, address)
     with data_progress(console) as progress:
-        plan = prepare(suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
+        plan = prepare(
+            suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu, keep=keep
+        )
     with sole_use(plan.directory):
         if fresh:
             _delete_selected(plan, console)
         for spec in plan.selected:
             plan.folder(spec).check_spec(spec)
-        command_of_all = whole_suite_command(suite, seeds=seeds, smoke=smoke, cpu=cpu)
+        command_of_all = whole_suite_command(
+            suite, seeds=seeds, smoke=smoke, cpu=cpu, keep=bool(plan.kept)
+        )
         plan.suite_file(command_of_all).write(plan.directory)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
+        for sentence in earlier_code(plan):
+            say(console, sentence)
         trials = pretrainers_first(
             group(
                 left,
@@ -91,6 +99,25 @@ def _announcement(plan: Plan, left: int) -> str:
     )
 
 
+def earlier_code(plan: Plan) -> Iterator[str]:
+    """A sentence on each method whose code has changed since it finished runs of the plan."""
+    for runs, kept in ((plan.outdated, False), (plan.kept, True)):
+        methods = Counter((run.algorithm, run.code != "") for run in runs)
+        for (method, recorded), count in methods.items():
+            were, they_are, them = (
+                ("was", "it is", "it") if count == 1 else ("were", "they are", "them")
+            )
+            changed = (
+                f"The code of {method} has changed since {count} of its runs {were} made"
+                if recorded
+                else f"Which code of {method} made {count} of its runs is not recorded"
+            )
+            fate = (
+                "kept, and marked in tables" if kept else f"trained again. To keep {them}: --keep"
+            )
+            yield f"{changed}: {they_are} {fate}."
+
+
 def _farewell(plan: Plan, fresh: bool) -> str:
     done = len(plan.selected) - len(plan.unfinished())
     without = " without --fresh" if fresh else ""
@@ -110,9 +137,12 @@ def _conclude(plan: Plan, console: Console) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
+def whole_suite_command(
+    suite: Path, *, seeds: int | None, smoke: bool, cpu: bool, keep: bool
+) -> str:
     """What makes all of a suite's results, however few this invocation was asked for."""
     words = ["python", "-m", "harness", "run", str(suite)]
     words += ["--smoke"] if smoke else []
     words += ["--cpu"] if cpu else []
+    words += ["--keep"] if keep else []
     return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

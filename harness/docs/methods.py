@@ -15,7 +15,7 @@ def methods_table(place: Place) -> str:
     """Id, title, paper and file of every method; the id links to its page, if it has one."""
     lines = ["| Method | Title | Paper | File |", "| --- | --- | --- | --- |"]
     for entry in registry.algorithms().values():
-        module = entry.target.partition(":")[0]
+        module = entry.module
         if module.partition(".")[0] not in _PACKAGES:
             continue
         file = f"{module.replace('.', '/')}.py"

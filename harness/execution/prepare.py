@@ -19,15 +19,17 @@ def prepare(
     seeds: int | None = None,
     smoke: bool = False,
     cpu: bool = False,
+    keep: bool = False,
 ) -> Plan:
     """Read a suite (see `draft`), make the data that the selection needs, and list its runs.
 
-    `progress` is told of data being made. Raises UserError for anything wrong with the suite, the
-    selection or the data; nothing is made unless all that is needed is there or can be made.
+    `progress` is told of data being made; `keep` is of `Draft.plan`. Raises UserError for anything
+    wrong with the suite, the selection or the data; nothing is made unless all that is needed is
+    there or can be made.
     """
     drafted = draft(suite_path, results, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
     require(drafted.needed_tasks)
-    return drafted.plan(_dataset_hashes(drafted, progress))
+    return drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
 
 
 def _dataset_hashes(drafted: Draft, progress: Progress) -> dict[str, str]:

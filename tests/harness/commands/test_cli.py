@@ -20,6 +20,7 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.suite.schema import load_suite, suite_tasks
 from tests.harness.conftest import REPOSITORY, TINY_TASK, CommandLine, evaluation_files, trials_of
+from tests.harness.their_package import TheirPackage
 
 WriteSuite = Callable[..., Path]
 HUGE = {
@@ -55,7 +56,7 @@ def test_a_run_reports_and_running_again_does_nothing(
     assert "2 runs of 40 steps, 0 done already, 2 to do" in printed
     assert "runs: 2 done" in printed
     assert "report.html" in printed
-    folder = harness.runs.folder / "tiny"
+    folder = harness.results / "tiny"
     for name in ("table.md", "table.csv", "table.tex", "report.html", "suite.json"):
         assert (folder / name).stat().st_size > 0
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")}
@@ -85,13 +86,34 @@ def test_a_report_needs_neither_torch_nor_ray(plan_of: Callable[..., Plan], tmp_
     assert (plan.directory / "report.html").exists()
 
 
+def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
+    harness: CommandLine, write_suite: WriteSuite, their_package: TheirPackage
+) -> None:
+    suite = write_suite(algorithms={"theirs": {}}, seeds=1)
+    harness("run", suite, *LOCAL)
+    folder = harness.results / "tiny"
+    their_package.change("-1.0")
+    printed = harness("run", suite, *LOCAL, "--keep")
+    assert "1 done already, 0 to do" in printed
+    assert "since 1 of its runs was made: it is kept, and marked in tables." in printed
+    printed = harness("run", suite, *LOCAL)
+    assert "0 done already, 1 to do" in printed
+    assert "since 1 of its runs was made: it is trained again. To keep it: --keep." in printed
+    files = evaluation_files(folder)
+    assert len(files) == 2
+    assert len(set(files.values())) == 2
+    their_package.change("1.0")
+    assert "1 done already, 0 to do" in harness("run", suite, *LOCAL)
+    assert evaluation_files(folder) == files
+
+
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_ctrl_c_saves_everything_and_says_how_to_continue(
     harness: CommandLine, write_suite: WriteSuite, executor: str
 ) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, "--executor", executor) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -99,17 +121,17 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
     assert "Stopped with 0 of 2 runs done" in printed
     assert "same command to continue" in printed
     assert "Traceback" not in printed
-    assert states(harness.runs.folder) == ["interrupted"] * 2
-    assert len(list(harness.runs.folder.rglob("checkpoint.safetensors"))) == 2
-    assert not list(harness.runs.folder.rglob(".stop"))
+    assert states(harness.results) == ["interrupted"] * 2
+    assert len(list(harness.results.rglob("checkpoint.safetensors"))) == 2
+    assert not list(harness.results.rglob(".stop"))
 
 
 def test_a_second_ctrl_c_kills(harness: CommandLine, write_suite: WriteSuite) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, *LOCAL) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: bool(list(harness.runs.folder.rglob(".stop"))), process)
+        wait_for(lambda: bool(list(harness.results.rglob(".stop"))), process)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -120,11 +142,11 @@ def test_workers_of_a_killed_command_save_and_end(
     harness: CommandLine, write_suite: WriteSuite
 ) -> None:
     with harness.start("run", write_suite(**HUGE), *LOCAL) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         process.kill()
         process.communicate(timeout=60)  # ends when the workers have closed their output
     deadline = time.monotonic() + 60
-    while states(harness.runs.folder) != ["interrupted"] * 2:
+    while states(harness.results) != ["interrupted"] * 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -138,7 +160,7 @@ def test_one_failing_algorithm_leaves_the_others_and_exits_with_1(
     printed = harness("run", suite, *LOCAL, code=1)
     assert "failed: pointmaze/umaze broken seed 0" in printed
     assert states(tmp_path / "results") == ["done", "done", "failed", "failed"]
-    assert "failed" in (harness.runs.folder / "tiny" / "table.md").read_text()
+    assert "failed" in (harness.results / "tiny" / "table.md").read_text()
 
 
 def test_two_commands_do_not_share_a_results_folder(
@@ -146,7 +168,7 @@ def test_two_commands_do_not_share_a_results_folder(
 ) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, *LOCAL) as process:
-        wait_for(lambda: is_training(harness.runs.folder), process)
+        wait_for(lambda: is_training(harness.results), process)
         assert "Another `run` is at work" in harness("run", suite, *LOCAL, code=2)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -157,13 +179,13 @@ def test_a_folder_of_another_spec_stops_the_command_and_loses_nothing(
 ) -> None:
     suite = write_suite()
     harness("run", suite, *LOCAL)
-    spec = next(harness.runs.folder.rglob("seed-1/spec.json"))
+    spec = next(harness.results.rglob("seed-1/spec.json"))
     spec.write_text(spec.read_text().replace('"steps": 40', '"steps": 50'))
-    files = evaluation_files(harness.runs.folder)
+    files = evaluation_files(harness.results)
     printed = harness("run", suite, *LOCAL, code=2)
     assert "holds the results of a different spec" in printed
     assert "steps" in printed
-    assert evaluation_files(harness.runs.folder) == files
+    assert evaluation_files(harness.results) == files
 
 
 def test_changed_data_stop_the_command_before_any_run(
@@ -184,7 +206,7 @@ def test_changed_data_stop_the_command_before_any_run(
     printed = harness("run", suite, *LOCAL, code=2)
     assert "sha256" in printed
     assert "data make" in printed
-    assert states(harness.runs.folder) == []
+    assert states(harness.results) == []
 
 
 @pytest.mark.parametrize(
@@ -196,6 +218,7 @@ def test_changed_data_stop_the_command_before_any_run(
         (("run", "quickstart", "--seeds", "0"), "greater than or equal to 1"),
         (("run", "quickstart", "--executor", "slurm"), "'slurm' is not one of"),
         (("run", "quickstart", "--address", "auto", *LOCAL), "needs --executor ray"),
+        (("run", "quickstart", "--fresh", "--keep"), "give one of them"),
         (("run",), "Missing argument 'SUITE'"),
         (("report", "quickstart"), "no results of 'quickstart'"),
         (("list", "robots"), "'robots' is not one of"),
@@ -217,7 +240,7 @@ def test_a_bad_suite_exits_with_2_and_lists_its_mistakes(
     assert f"error: {suite} has a problem:" in printed
     assert "algorithms.bc.config.batch_sise: unknown key 'batch_sise'" in printed
     assert "Did you mean 'batch_size'?" in printed
-    assert not harness.runs.folder.exists()
+    assert not harness.results.exists()
 
 
 def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_path: Path) -> None:
@@ -267,9 +290,11 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
-    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False, cpu=False) == (
+    no = dict.fromkeys(("smoke", "cpu", "keep"), False)
+    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, **no) == (
         "python -m harness run suites/a.yaml"
     )
-    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True, cpu=True) == (
-        "python -m harness run 'a b.yaml' --smoke --cpu --seeds 2"
+    yes = dict.fromkeys(no, True)
+    assert whole_suite_command(Path("a b.yaml"), seeds=2, **yes) == (
+        "python -m harness run 'a b.yaml' --smoke --cpu --keep --seeds 2"
     )

@@ -15,6 +15,7 @@ BASE = RunSpec(
     task=get_task("pointmaze/umaze"),
     dataset_sha256="ab" * 32,
     algorithm="bc",
+    code="0123456789abcdef",
     label="mine",
     config={"learning_rate": 1e-3},
     steps=100,
@@ -34,6 +35,8 @@ BASE = RunSpec(
         {"task": BASE.task.model_copy(update={"horizon": 299})},
         {"dataset_sha256": "cd" * 32},
         {"algorithm": "iql"},
+        {"code": "0123456789abcdee"},
+        {"code": ""},
         {"config": {"learning_rate": 1.1e-3}},
         {"steps": 101},
         {"evaluation": EvaluationSpec(every=30, episodes=3)},
@@ -100,6 +103,10 @@ def test_runs_from_before_there_were_other_ways_of_acting_keep_their_hash() -> N
     evaluation = EvaluationSpec(every=30, episodes=2, action_selections=("noise-0",))
     changed = BASE.model_copy(update={"evaluation": evaluation})
     assert RunSpec.model_validate_json(changed.model_dump_json()) == changed
+
+
+def test_runs_from_before_code_was_recorded_keep_their_hash() -> None:
+    assert "code" not in BASE.model_copy(update={"code": ""}).to_json()
 
 
 def test_the_committed_runs_still_have_the_hash_they_were_written_with() -> None:
