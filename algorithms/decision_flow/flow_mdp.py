@@ -62,14 +62,15 @@ def flow_returns(
 
 def gradient_metrics(gradient: Tensor, velocity: Tensor, flow_steps: int) -> dict[str, Tensor]:
     """How steep the value is, and how far the velocity follows it. [S, T * B, ·] -> [S] each."""
-    norm = batch_to_steps(gradient.norm(dim=-1), flow_steps)
-    by_step = batch_to_steps(gradient, flow_steps)
+    # The seed axis stays first: a sum across it would round by how many seeds are stacked.
+    by_step = gradient.reshape(len(gradient), flow_steps, -1, gradient.shape[-1])
+    norm = by_step.norm(dim=-1)
     deviation = by_step - by_step.mean(2, keepdim=True)
     return {
-        "policy/gradient_norm": norm.mean((0, 2)),
-        "policy/q_gradient_norm": norm[-1].mean(-1),
+        "policy/gradient_norm": norm.mean((1, 2)),
+        "policy/q_gradient_norm": norm[:, -1].mean(-1),
         "policy/direction_cosine": (unit(gradient) * unit(velocity)).sum(-1).mean(-1),
-        "policy/gradient_variance": deviation.square().sum(-1).mean((0, 2)),
+        "policy/gradient_variance": deviation.square().sum(-1).mean((1, 2)),
     }
 
 

@@ -58,6 +58,10 @@ class Updates:
         self._order = {name: i for i, name in enumerate(algorithm.optimizers)}
         self._made: dict[tuple[int, tuple[bool, ...]], Update] = {}
 
+    def is_made(self, index: int, due: tuple[bool, ...]) -> bool:
+        """Whether that update has been asked for before, and so is compiled."""
+        return (index, due) in self._made
+
     def of_stage(self, index: int, due: tuple[bool, ...]) -> Update:
         """The update of stage `index` in which those of its phases are taken that are `due`."""
         key = (index, due)

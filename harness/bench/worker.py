@@ -6,7 +6,6 @@ Kinds: `engine ALGORITHM SEEDS STAGE PRECISION` and `corl-iql FOLDER`.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -20,7 +19,7 @@ from algorithms.engine.engine import Engine
 from algorithms.engine.precision import Precision
 from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
-from harness.bench.rotation import CHUNK_SECONDS
+from harness.bench.rotation import CHUNK_SECONDS, pin_to
 
 ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
 Run = Callable[[int], None]
@@ -66,7 +65,7 @@ def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple
 def main() -> None:
     """Warm up, say so, then run one chunk for every line on standard input."""
     core, kind, *arguments = sys.argv[1:]
-    os.sched_setaffinity(0, {int(core)})
+    pin_to(int(core))
     torch.set_num_threads(1)
     if kind == "engine":
         algorithm, seeds, part, precision = arguments

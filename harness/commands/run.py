@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
-from harness.runs.trial import group
+from harness.runs.trial import LOCKS, group
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
 
@@ -76,6 +77,7 @@ def run_suite(
             except (Stopped, KeyboardInterrupt):
                 say(console, _farewell(plan, fresh))
                 return STOPPED
+            shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
         show_report(plan.directory, console)
     return _conclude(plan, console)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from harness.errors import UserError
+from harness.execution.ray_cluster import prepare_to_join
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
@@ -37,6 +38,8 @@ def make_executor(name: str, address: str | None) -> Executor:
         from harness.execution.local import LocalExecutor
 
         return LocalExecutor()
+    if address is not None:
+        prepare_to_join(address)
     try:
         from harness.execution.ray_tune import RayExecutor
     except ModuleNotFoundError as error:

@@ -104,7 +104,7 @@ class LocalExecutor:
         path = logs / f"worker-{slot}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "harness.execution.worker"],
+                [sys.executable, "-m", "harness.execution.worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -44,6 +44,7 @@ class Draft:
         configs: of every cell.
         chosen: the (task id, label) cells asked for.
         smoke: whether this is a smoke run.
+        file: of the suite, without its folder.
     """
 
     suite: Suite
@@ -52,6 +53,7 @@ class Draft:
     configs: Configs
     chosen: set[tuple[str, str]]
     smoke: bool
+    file: str
 
     @property
     def needed_tasks(self) -> list[TaskSpec]:
@@ -91,6 +93,7 @@ class Draft:
             kept=kept,
             outdated=outdated,
             smoke=self.smoke,
+            file=self.file,
         )
 
     def _wanted(self, hashes: Mapping[str, str]) -> list[RunSpec]:
@@ -127,6 +130,7 @@ class Plan:
     kept: list[RunSpec]
     outdated: list[RunSpec]
     smoke: bool
+    file: str  # of the suite, without its folder
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.directory / spec.folder)
@@ -141,6 +145,7 @@ class Plan:
         kept = {spec.hash for spec in self.kept}
         return SuiteFile(
             name=suite.name,
+            file=self.file,
             title=suite.title,
             question=suite.question,
             command=command,
@@ -227,6 +232,7 @@ def draft(
         configs=configs,
         chosen=_select(suite, tasks, only),
         smoke=smoke,
+        file=suite_path.name,
     )
 
 

@@ -7,16 +7,21 @@ be deleted at any time; what is missing is trained again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from algorithms import registry
 from harness.files import short_digest
+from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder
 from harness.runs.spec import RunSpec
 from harness.runs.trial import Trial
+
+if TYPE_CHECKING:
+    from algorithms.engine.learning_state import SeedState
 
 FOLDER = "pretrained"
 _POLL_SECONDS = 1.0
@@ -44,7 +49,8 @@ class SharedPretraining:
 
     def __init__(self, results: Path, spec: RunSpec, seeds: Sequence[int], steps: int) -> None:
         self.steps = steps
-        folder = results / FOLDER / f"{pretraining_key(spec)}-{steps}"
+        self._owner = f"{pretraining_key(spec)}-{steps}"
+        folder = results / FOLDER / self._owner
         self.folders = [RunFolder(folder / f"seed-{seed}") for seed in seeds]
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / ".lock", thread_local=False)
@@ -65,12 +71,26 @@ class SharedPretraining:
             self.release()
         return self._exists()
 
+    def states(self) -> list[SeedState]:
+        """The pretrained state of every seed, once `wait` has said that they are there."""
+        return [checkpoint.state for checkpoint in self._checkpoints() if checkpoint is not None]
+
+    def leave(self, states: Iterable[SeedState], seconds: Mapping[str, float]) -> None:
+        """Save the states for others, one for each seed, with the seconds spent on them."""
+        for folder, state in zip(self.folders, states, strict=True):
+            folder.write_checkpoint(Checkpoint(self._owner, self.steps, state, {}), seconds)
+
     def release(self) -> None:
         """Let other trials go on, whether or not the states were made."""
         self._lock.release()
 
     def _exists(self) -> bool:
-        return all(folder.checkpoint_step() == self.steps for folder in self.folders)
+        found = self._checkpoints()
+        return all(known is not None and known.step == self.steps for known in found)
+
+    def _checkpoints(self) -> list[Checkpoint | None]:
+        """A damaged one counts as none, and so is made anew."""
+        return [folder.read_checkpoint(self._owner)[0] for folder in self.folders]
 
 
 def pretrainers_first(trials: Iterable[Trial]) -> list[Trial]:

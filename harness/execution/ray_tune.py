@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
+_JOINING_SECONDS = 15
 _RESTARTS = 3  # after the death of a node or process; a run's own errors are recorded at once
 
 
@@ -62,9 +63,11 @@ class RayExecutor:
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         self._trials = list(trials)
         self._connect()
-        if resources.gpus_per_trial and not _gpus():
+        try:
+            _check_room(resources, nodes_may_join=self._address is not None)
+        except UserError:
             ray.shutdown()
-            raise UserError(NO_GPU)
+            raise
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
@@ -86,8 +89,6 @@ class RayExecutor:
 
     def _connect(self) -> None:
         try:
-            if self._address:
-                _knock(self._address)
             ray.init(
                 address=self._address or "local",
                 num_cpus=None if self._address else core_count(),
@@ -135,14 +136,28 @@ class RayExecutor:
         shutil.rmtree(self._storage, ignore_errors=True)
 
 
-def _knock(address: str) -> None:
-    """Raises OSError if nobody listens at `host:port`; Ray itself would try for many minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host, int(port)), timeout=5).close()
+def _check_room(resources: Resources, *, nodes_may_join: bool) -> None:
+    """Raises UserError if no node could ever hold a trial: Tune would wait for one without a word.
 
-
-def _gpus() -> float:
-    """How many GPUs the cluster has."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("GPU", 0)
+    A node that is just joining gets some seconds.
+    """
+    deadline = time.monotonic() + _JOINING_SECONDS
+    while True:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        gpus = max((node.get("GPU", 0) for node in nodes), default=0)
+        cpus = max(
+            (n.get("CPU", 0) for n in nodes if n.get("GPU", 0) >= resources.gpus_per_trial),
+            default=0,
+        )
+        if gpus >= resources.gpus_per_trial and cpus >= resources.cpus_per_trial:
+            return
+        if not nodes_may_join or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    if resources.gpus_per_trial > gpus:
+        raise UserError(NO_GPU)
+    raise UserError(
+        f"A trial of this suite asks for {resources.cpus_per_trial} CPUs "
+        f"(resources.cpus_per_trial), and no node here has more than {cpus:.0f}. Lower it in the "
+        "suite; it changes no number."
+    )

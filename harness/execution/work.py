@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from algorithms import registry
 from algorithms.source import code_digest
 from harness.errors import UserError, describe
 from harness.execution.pretraining import SharedPretraining
+from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import State, Status, now
 from harness.runs.tables import RunTables
 from harness.runs.trial import Trial
@@ -37,17 +38,18 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
     Once `stop()` is true the runs are saved and marked as interrupted.
     """
     stop = stop or trial.stop_requested
-    for part in trial.parts():
-        if stop():
-            return
-        trial_work = TrialWork(part, stop)
-        try:
-            trial_work.start()
-            yield from trial_work.evaluations()
-        except Exception as error:
-            trial_work.fail(error)
-        finally:
-            trial_work.close()
+    with trial.sole_work(stop) as ours:
+        for part in trial.parts() if ours else ():
+            if stop():
+                return
+            trial_work = TrialWork(part, stop)
+            try:
+                trial_work.start()
+                yield from trial_work.evaluations()
+            except Exception as error:
+                trial_work.fail(error)
+            finally:
+                trial_work.close()
 
 
 class TrialWork:
@@ -67,11 +69,21 @@ class TrialWork:
             RunTables(folder, self.spec.task, seed)
             for folder, seed in zip(self.folders, self.seeds, strict=True)
         ]
-        self.step = self.folders[0].checkpoint_step()
+        found = [
+            folder.read_checkpoint(spec.hash)
+            for folder, spec in zip(self.folders, trial.specs, strict=True)
+        ]
+        self._saved_states = [checkpoint for checkpoint, _ in found if checkpoint is not None]
+        self.step = self._saved_states[0].step if self._saved_states else 0
+        # A run at its end only has its tables made whole: its numbers stay of whoever made them.
+        self._only_repairs = self.step == self.spec.total_steps
+        self._described = [folder.is_intact("provenance.json") for folder in self.folders]
+        self._notes = [_note(self.step, wrong) for _, wrong in found]
         self.seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0, "wall_seconds": 0.0}
         self._steps_per_second = 0.0
         self._chunk = _FIRST_CHUNK
         self._stop = stop
+        self._activity = "starting"
         self._started = now()
         self._clock = self._saved = time.perf_counter()
         self._reported_training = 0.0  # train_seconds at the latest evaluation
@@ -81,6 +93,7 @@ class TrialWork:
     def start(self) -> None:
         """Open the data, build engine and evaluator, and continue from the checkpoint if any."""
         for folder, spec in zip(self.folders, self.trial.specs, strict=True):
+            folder.clear_leftovers()
             folder.write_spec(spec)
         self._write_status("running")
         import torch
@@ -117,9 +130,11 @@ class TrialWork:
     def _load(self) -> None:
         if self.step == 0:
             return
-        self.engine.load_state([folder.read_checkpoint() for folder in self.folders], self.step)
-        for tables in self.tables:
-            tables.load(self.step, self.engine.algorithm.action_selection)
+        self.engine.load_state([saved.state for saved in self._saved_states], self.step)
+        own_selection = self.engine.algorithm.action_selection
+        for tables, saved in zip(self.tables, self._saved_states, strict=True):
+            tables.load(saved.tables, self.step, own_selection)
+        self._saved_states = []  # they are in the engine now
         self.seconds |= self.folders[0].read_seconds()
         self._clock -= self.seconds["wall_seconds"]
         self._reported_training = self.seconds["train_seconds"]
@@ -131,21 +146,20 @@ class TrialWork:
         results = self.trial.suite_dir.parent
         steps = self.engine.pretraining_steps
         self._pretraining = SharedPretraining(results, self.spec, self.seeds, steps)
+        self._be_at("waiting for pretraining that another trial does")
         if not self._pretraining.wait(self._stop):
             return
-        folders = self._pretraining.folders
-        self.engine.load_pretrained([folder.read_checkpoint() for folder in folders], steps)
+        self.engine.load_pretrained(self._pretraining.states(), steps)
         self.step = steps
-        self.seconds |= folders[0].read_seconds()
+        self.seconds |= self._pretraining.folders[0].read_seconds()
         self._clock -= self.seconds["wall_seconds"]
 
     def _leave_pretraining(self) -> None:
         """Save what other trials can start from, and let them."""
         if self._pretraining is not None:
             self._count_wall_seconds()
-            for slot, folder in enumerate(self._pretraining.folders):
-                state = self.engine.pretrained_state(slot)
-                folder.write_checkpoint(state, self.step, self.seconds)
+            slots = range(len(self.seeds))
+            self._pretraining.leave(map(self.engine.pretrained_state, slots), self.seconds)
             self._pretraining.release()
 
     def _write_provenance(self, sha256: str, manifest: Mapping[str, Any]) -> None:
@@ -159,8 +173,9 @@ class TrialWork:
             compiled=self.engine.compiled,
             dataset={"id": self.spec.task.dataset.id, "sha256": sha256, "manifest": manifest},
         )
-        for folder in self.folders:
-            folder.write_provenance(content)
+        for folder, described in zip(self.folders, self._described, strict=True):
+            if not (self._only_repairs and described):
+                folder.write_provenance(content)
 
     # --- the work ---------------------------------------------------------------------------
 
@@ -188,8 +203,10 @@ class TrialWork:
         while self.step < step:
             if self._stop():
                 return False
-            goal = pretrained if self.step < pretrained else step
-            self._train_chunk(min(self._chunk, goal - self.step))
+            goal = min(step, self.engine.stage_end)
+            steps = min(self._chunk, goal - self.step)
+            self._be_at("compiling" if self.engine.compiles_within(steps) else "training")
+            self._train_chunk(steps)
             if self.step == pretrained:
                 self._leave_pretraining()
             if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
@@ -224,6 +241,7 @@ class TrialWork:
 
     def evaluate(self) -> None:
         """Evaluate the policies of all seeds in every way of acting, write the tables, and save."""
+        self._be_at("evaluating")
         training = self.seconds["train_seconds"] - self._reported_training
         self._reported_training = self.seconds["train_seconds"]
         default, *others = self._ways_of_acting()
@@ -262,8 +280,9 @@ class TrialWork:
         if self.spec.steps < self.step < self.spec.total_steps:
             return
         self._count_wall_seconds()
-        for slot, folder in enumerate(self.folders):
-            folder.write_checkpoint(self.engine.state(slot), self.step, self.seconds)
+        for slot, (folder, spec) in enumerate(zip(self.folders, self.trial.specs, strict=True)):
+            state, tables = self.engine.state(slot), self.tables[slot].content()
+            folder.write_checkpoint(Checkpoint(spec.hash, self.step, state, tables), self.seconds)
         self._saved = time.perf_counter()
 
     def fail(self, error: Exception) -> None:
@@ -285,6 +304,12 @@ class TrialWork:
 
             torch.compiler.reset()
 
+    def _be_at(self, activity: str) -> None:
+        """Let those who watch know, if it is news."""
+        if activity != self._activity:
+            self._activity = activity
+            self._write_status("running")
+
     def _write_status(self, state: State, error: str = "") -> None:
         self._count_wall_seconds()
         status = Status(
@@ -293,6 +318,7 @@ class TrialWork:
             total_steps=self.spec.total_steps,
             invocation=self.trial.invocation,
             started=self._started,
+            activity=self._activity if state == "running" else "",
             error=error,
             finished="" if state == "running" else now(),
             train_seconds=self.seconds["train_seconds"],
@@ -300,10 +326,11 @@ class TrialWork:
             wall_seconds=self.seconds["wall_seconds"],
             steps_per_second=self._steps_per_second,
         )
-        for folder, tables in zip(self.folders, self.tables, strict=True):
+        for folder, tables, note in zip(self.folders, self.tables, self._notes, strict=True):
             folder.write_status(
                 replace(
                     status,
+                    note=note,
                     evaluated_step=tables.evaluated_step,
                     latest_score=tables.latest_score,
                 )
@@ -311,3 +338,9 @@ class TrialWork:
 
     def _count_wall_seconds(self) -> None:
         self.seconds["wall_seconds"] = time.perf_counter() - self._clock
+
+
+def _note(step: int, wrong: Sequence[str]) -> str:
+    """What a reader should know of checkpoints that were passed over."""
+    went_on = f"went on from step {step}" if step else "began anew"
+    return f"{went_on}, as {' and '.join(wrong)}" if wrong else ""

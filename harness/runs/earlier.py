@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.runs.archive import ARCHIVE_SUFFIX
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.spec import RunSpec
@@ -26,7 +27,10 @@ def _of_other_code(directory: Path, spec: RunSpec) -> Iterator[RunSpec]:
     cell = (directory / spec.folder).parent
     names = {path.name.removesuffix(ARCHIVE_SUFFIX) for path in cell.parent.glob(f"{spec.label}-*")}
     for name in sorted(names - {cell.name}):
-        found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json") or {}
+        try:
+            found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json") or {}
+        except UserError:  # damaged, and so not finished
+            continue
         other = spec.model_copy(update={"code": found.get("code", "")})
         if other.hash == found.get("hash"):
             yield other

@@ -5,11 +5,13 @@ Fields that came later have defaults for older results.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, JsonValue, model_validator
 
+from harness.errors import UserError
 from harness.files import write_json
 from harness.suite.figures import Figure, parse_figures
 from harness.tasks.spec import TaskSpec
@@ -83,6 +85,7 @@ class SuiteFile(BaseModel, frozen=True):
     """What `suite.json` says was planned."""
 
     name: str
+    file: str = ""  # of the suite, without its folder
     title: str
     question: str
     command: str
@@ -102,5 +105,25 @@ class SuiteFile(BaseModel, frozen=True):
         return parse_figures(self.figures)[0]
 
     def write(self, directory: Path) -> None:
-        """Leave it in the suite's results folder."""
+        """Leave it in the suite's results folder.
+
+        Raises UserError if the folder holds the results of another suite, which has the same name.
+        """
+        self._check_owner(directory / FILE_NAME)
         write_json(directory / FILE_NAME, self.model_dump(mode="json"))
+
+    def _check_owner(self, path: Path) -> None:
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return  # nobody's, or damaged: it is written anew
+        if not isinstance(found, dict):
+            return
+        other_file = found.get("file") or self.file
+        if (other_file, found.get("title")) != (self.file, self.title):
+            raise UserError(
+                f"{path.parent} holds the results of another suite called '{self.name}': "
+                f"{other_file}, '{found.get('title')}'. Give this one ({self.file}, "
+                f"'{self.title}') another `name`, or other results with --results. If it is the "
+                f"same suite under a new title or file name, delete {path} first."
+            )

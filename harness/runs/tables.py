@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.runs.folder import RunFolder, Values
+from harness.runs.folder import RunFolder
 from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ _COLUMNS = {
     ),
 }
 _ONLY_WITH_ROWS = {"measures", "online"}
+_TIMINGS = "timings"  # differs from run to run, and so is no part of a checkpoint
+
+Value = str | int | float | bool
+Values = Sequence[Value]
 
 
 class RunTables:
@@ -60,17 +66,46 @@ class RunTables:
         self.evaluated_step = 0
         self.latest_score: float | None = None
 
-    def load(self, until: int, default: str) -> None:
-        """Take over the rows on disk up to step `until`; later ones will be made again.
+    def content(self) -> dict[str, bytes]:
+        """The tables as files, by name, without the times it took: equal runs, equal bytes."""
+        return {name: self._csv(name) for name in self._present() if name != _TIMINGS}
 
-        `default` is the algorithm's own way of acting.
+    def load(self, saved: Mapping[str, bytes], until: int, default: str) -> None:
+        """Take over the `content` of a checkpoint, and replace what files there are by it.
+
+        Args:
+            saved: by name.
+            until: step of the checkpoint; times after it are dropped.
+            default: the algorithm's own action selection.
         """
-        for name, columns in _COLUMNS.items():
-            self._rows[name] = [*self._folder.read_table(name, columns, until)]
+        for name in saved:
+            self._rows[name] = _rows_of(saved[name])
+        # Times are for information: where they are lost, the numbers are not.
+        times = _rows_of(self._folder.read_table(_TIMINGS) or b"")
+        fitting = [row for row in times if len(row) == len(_COLUMNS[_TIMINGS])]
+        self._rows[_TIMINGS] = [r for r in fitting if str(r[0]).isdigit() and int(r[0]) <= until]
         rows = [row for row in self._rows["evaluations"] if row[2] == default]
         self.evaluated_step = max((int(row[1]) for row in rows), default=0)
         scores = [float(row[-1]) for row in rows if int(row[1]) == self.evaluated_step]
         self.latest_score = sum(scores) / len(scores) if scores else None
+        if self.evaluated_step:
+            self.write()
+
+    def write(self) -> None:
+        """Replace the files by what is known."""
+        for name in self._present():
+            self._folder.write_table(name, self._csv(name))
+
+    def _present(self) -> list[str]:
+        return [name for name in _COLUMNS if name not in _ONLY_WITH_ROWS or self._rows[name]]
+
+    def _csv(self, name: str) -> bytes:
+        """Floats in full precision, so that equal numbers are equal bytes."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS[name])
+        writer.writerows([[_text(value) for value in row] for row in self._rows[name]])
+        return text.getvalue().encode()
 
     def add(
         self,
@@ -116,9 +151,7 @@ class RunTables:
         ]
         self.evaluated_step = step
         self.latest_score = score
-        for name, columns in _COLUMNS.items():
-            if name not in _ONLY_WITH_ROWS or self._rows[name]:
-                self._folder.write_table(name, columns, self._rows[name])
+        self.write()
 
     def _outcome(self, episode: Episode) -> tuple[int, float, int, bool, float, float]:
         """The columns that say how an episode went, the score last."""
@@ -130,3 +163,14 @@ class RunTables:
             float(episode.success),
             float(self._task.normalized_score(episode.episode_return)),
         )
+
+
+def _rows_of(content: bytes) -> list[Values]:
+    """The rows of a table as text, without its header."""
+    return [*csv.reader(io.StringIO(content.decode(errors="replace")))][1:]
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, float) else str(value)

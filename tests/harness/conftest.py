@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import yaml
 
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
+from harness.runs.folder import RunFolder
 from harness.runs.trial import Trial, group
 from tests.harness.their_package import TheirPackage, forget
 
@@ -138,6 +140,15 @@ def harness(
 ) -> CommandLine:
     """The command line, with data and results of this test."""
     return CommandLine(tmp_path / "results")
+
+
+def checkpoint_step(folder: RunFolder) -> int:
+    """The step of a run's latest checkpoint; 0 without one."""
+    spec = folder.path / "spec.json"
+    if not spec.exists():
+        return 0
+    checkpoint, _ = folder.read_checkpoint(json.loads(spec.read_text())["hash"])
+    return checkpoint.step if checkpoint else 0
 
 
 def evaluation_files(results: Path) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ import pytest
 
 from harness.execution.plan import Plan
 from harness.execution.work import TrialWork, work
+from harness.files import temporary_of
 from harness.runs.trial import Trial
-from tests.harness.conftest import evaluation_files, trials_of
+from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
 PlanOf = Callable[..., Plan]
 
@@ -164,7 +165,7 @@ def test_a_checkpoint_is_written_between_far_evaluations(
     seen: list[int] = []
 
     def stop() -> bool:
-        seen.append(trial.folder(trial.specs[0]).checkpoint_step())
+        seen.append(checkpoint_step(trial.folder(trial.specs[0])))
         return False
 
     list(work(trial, stop))
@@ -200,7 +201,7 @@ def test_a_failure_is_recorded_and_what_was_saved_is_kept(
     assert status.error.startswith("BrokenError: the physics exploded\n")
     assert "Traceback" in status.error
     assert (status.step, status.evaluated_step) == (40, 20)
-    assert plan.folder(plan.runs[0]).checkpoint_step() == 20
+    assert checkpoint_step(plan.folder(plan.runs[0])) == 20
     assert finish(plan) == [40]  # the next `run` continues
     assert states(plan) == ["done", "done"]
 
@@ -216,7 +217,7 @@ def test_a_run_saved_just_before_an_evaluation_makes_up_for_it(
         patch.setattr("harness.execution.work._CHECKPOINT_SECONDS", 0.0)
         break_evaluation(patch, 40, BrokenError())
         finish(plan)
-    assert plan.folder(plan.runs[0]).checkpoint_step() == 40
+    assert checkpoint_step(plan.folder(plan.runs[0])) == 40
     assert finish(plan) == [40]
     assert evaluation_files(plan.directory) == whole
 
@@ -228,7 +229,9 @@ def test_a_full_disk_fails_the_run_with_a_sentence_and_spoils_no_file(plan_of: P
     assert next(steps) == 20
     before = evaluation_files(plan.directory)
     folder = plan.folder(plan.runs[1])
-    (folder.path / "evaluations.csv.tmp").symlink_to("/dev/full")  # the kernel: no space left
+    temporary_of(folder.path / "evaluations.csv").symlink_to(
+        "/dev/full"
+    )  # the kernel: no space left
     assert list(steps) == []
     status = folder.status()
     assert status is not None

@@ -21,7 +21,7 @@ from harness.execution.work import work
 from harness.rollouts import interaction as online
 from harness.rollouts.interaction import Lived, OnlineTraining
 from harness.tasks import get_task
-from tests.harness.conftest import trials_of
+from tests.harness.conftest import checkpoint_step, trials_of
 
 PlanOf = Callable[..., Plan]
 BANDIT = {"multimodal/modes-2-dim-2": {"transitions": 200}}  # episodes of one step
@@ -159,7 +159,7 @@ def test_a_run_goes_on_after_its_offline_steps(plan_of: PlanOf) -> None:
     status = plan.folder(plan.runs[1]).status()
     assert status is not None
     assert (status.state, status.step, status.total_steps) == ("done", 32, 32)
-    assert plan.folder(plan.runs[1]).checkpoint_step() == 32
+    assert checkpoint_step(plan.folder(plan.runs[1])) == 32
     lived = table(plan, 1, "online")
     assert [int(row["step"]) for row in lived] == list(range(21, 33))
     assert [int(row["episode"]) for row in lived] == list(range(12))
@@ -214,7 +214,7 @@ def test_an_interrupted_run_lives_through_the_same_again(
     statuses = [plan.folder(spec).status() for spec in plan.runs]
     assert [status.state for status in statuses if status] == ["interrupted"] * 2
     assert files(plan) != whole
-    assert all(plan.folder(spec).checkpoint_step() <= 20 for spec in plan.runs)
+    assert all(checkpoint_step(plan.folder(spec)) <= 20 for spec in plan.runs)
     finish(plan)
     assert files(plan) == whole
 

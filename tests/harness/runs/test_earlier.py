@@ -30,7 +30,9 @@ def finish(plan: Plan, finished: str = "2026-01-01T00:00:00+00:00") -> None:
 def leave(plan: Plan, spec: RunSpec, finished: str, state: Any = "done") -> None:
     folder = plan.folder(spec)
     folder.write_spec(spec)
-    folder.write_status(Status(state, 40, 40, "x", "then", finished=finished))
+    folder.write_table("evaluations", b"seed,step\n")
+    status = Status(state, 40, 40, "x", "then", finished=finished, evaluated_step=40)
+    folder.write_status(status)
 
 
 def hashes(runs: list[RunSpec]) -> list[str]:
