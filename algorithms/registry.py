@@ -27,6 +27,12 @@ class AlgorithmInfo:
     family: str
     target: str  # "module:Class"
     trusts_critic: bool = True  # False: imitates the data, so a bad critic cannot spoil it
+    distribution: str = "decision-flow-harness"  # the installed package that it comes with
+
+    @property
+    def module(self) -> str:
+        """The module that defines it."""
+        return self.target.partition(":")[0]
 
 
 ABLATIONS = "decision flow, ablations"  # a family; apart from it, ids are methods to compare
@@ -123,7 +129,8 @@ def algorithms() -> dict[str, AlgorithmInfo]:
     for point in entry_points(group="harness.algorithms"):
         package = point.dist.name if point.dist else point.module
         known.setdefault(
-            point.name, AlgorithmInfo(point.name, point.name, "", package, point.value)
+            point.name,
+            AlgorithmInfo(point.name, point.name, "", package, point.value, distribution=package),
         )
     return known
 

@@ -90,6 +90,12 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the selected runs first and start over.")
     ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Keep runs that a method's earlier code finished, marked in tables."
+        ),
+    ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
@@ -97,6 +103,8 @@ def run(
 
     if address is not None and executor is not ExecutorName.ray:
         raise UserError("--address is of a Ray cluster: it needs --executor ray.")
+    if fresh and keep:
+        raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
     code = run_suite(
         suite,
         executor=executor.value,
@@ -106,6 +114,7 @@ def run(
         smoke=smoke,
         cpu=cpu,
         fresh=fresh,
+        keep=keep,
         results=results,
         command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),
         console=Console(),

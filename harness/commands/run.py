@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def run_suite(
     smoke: bool,
     cpu: bool,
     fresh: bool,
+    keep: bool,
     results: Path,
     command: str,
     console: Console,
@@ -54,6 +56,7 @@ def run_suite(
             smoke=smoke,
             cpu=cpu,
             fresh=fresh,
+            keep=keep,
             lacking=partial(lacking, executor, address),
         )
     with sole_use(plan.directory):
@@ -61,10 +64,14 @@ def run_suite(
             _delete_selected(plan, console)
         for spec in plan.selected:
             plan.folder(spec).check_spec(spec)
-        command_of_all = whole_suite_command(suite, seeds=seeds, smoke=smoke, cpu=cpu)
+        command_of_all = whole_suite_command(
+            suite, seeds=seeds, smoke=smoke, cpu=cpu, keep=bool(plan.kept)
+        )
         plan.suite_file(command_of_all).write(plan.directory)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
+        for sentence in earlier_code(plan):
+            say(console, sentence)
         trials = pretrainers_first(
             group(
                 left,
@@ -106,6 +113,25 @@ def _announcement(plan: Plan, left: int) -> str:
     )
 
 
+def earlier_code(plan: Plan) -> Iterator[str]:
+    """A sentence on each method whose code has changed since it finished runs of the plan."""
+    for runs, kept in ((plan.outdated, False), (plan.kept, True)):
+        methods = Counter((run.algorithm, run.code != "") for run in runs)
+        for (method, recorded), count in methods.items():
+            were, they_are, them = (
+                ("was", "it is", "it") if count == 1 else ("were", "they are", "them")
+            )
+            changed = (
+                f"The code of {method} has changed since {count} of its runs {were} made"
+                if recorded
+                else f"Which code of {method} made {count} of its runs is not recorded"
+            )
+            fate = (
+                "kept, and marked in tables" if kept else f"trained again. To keep {them}: --keep"
+            )
+            yield f"{changed}: {they_are} {fate}."
+
+
 def _farewell(plan: Plan, fresh: bool) -> str:
     done = len(plan.selected) - len(plan.unfinished())
     without = " without --fresh" if fresh else ""
@@ -125,7 +151,9 @@ def _conclude(plan: Plan, console: Console) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def whole_suite_command(suite: str, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
+def whole_suite_command(
+    suite: str, *, seeds: int | None, smoke: bool, cpu: bool, keep: bool
+) -> str:
     """What makes all of a suite's results, however few this invocation was asked for.
 
     `suite` as it was given: a name holds wherever the harness is installed.
@@ -133,4 +161,5 @@ def whole_suite_command(suite: str, *, seeds: int | None, smoke: bool, cpu: bool
     words = ["python", "-m", "harness", "run", suite]
     words += ["--smoke"] if smoke else []
     words += ["--cpu"] if cpu else []
+    words += ["--keep"] if keep else []
     return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

@@ -18,7 +18,7 @@ def methods_table(place: Place) -> str:
     """
     lines = ["| Method | Title | Paper | File |", "| --- | --- | --- | --- |"]
     for entry in registry.algorithms().values():
-        module = entry.target.partition(":")[0]
+        module = entry.module
         if module.partition(".")[0] not in _PACKAGES or entry.family == registry.ABLATIONS:
             continue
         file = f"{module.replace('.', '/')}.py"

@@ -28,6 +28,7 @@ def prepare(
     smoke: bool = False,
     cpu: bool = False,
     fresh: bool = False,
+    keep: bool = False,
     lacking: Lacking = nothing,
 ) -> Plan:
     """Read a suite (see `draft`), make the data that the selection needs, and list its runs.
@@ -36,6 +37,7 @@ def prepare(
         suite_path: the suite file; this and what is not said here is as in `draft`.
         progress: is told of data being made.
         fresh: whether finished runs are to be trained again.
+        keep: whether those of a method whose code has changed since are not, see `Draft.plan`.
         lacking: what the executor lacks for the suite; not asked if there is nothing to train.
 
     Raises:
@@ -46,7 +48,7 @@ def prepare(
     resources = drafted.suite.resources
     if to_make(drafted.needed_tasks):
         _refuse([*missing(drafted.needed_tasks), *lacking(resources)])
-    plan = drafted.plan(_dataset_hashes(drafted, progress))
+    plan = drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
     if fresh or plan.unfinished():
         _refuse(lacking(resources))
     return plan

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from algorithms import registry
 from algorithms.errors import author_line
+from algorithms.source import code_digest
 from harness.errors import UserError, describe
 from harness.execution.pretraining import SharedPretraining
 from harness.runs.checkpoint import Checkpoint
@@ -113,10 +115,21 @@ class TrialWork:
             for remark in check_method(self.spec, data.transitions):
                 print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
         self.engine = make_engine(self.spec, self.seeds, data.transitions)
+        self._check_code()
         self.evaluator = Evaluator(self.spec.task, self.seeds, self.spec.evaluation.episodes)
         self._load()
         self._share_pretraining()
         self._write_provenance(data.sha256, data.manifest)
+
+    def _check_code(self) -> None:
+        """Raises UserError if the method that was imported is not the one that was planned."""
+        algorithm = self.spec.algorithm
+        found = code_digest(registry.algorithms()[algorithm].module)
+        if found != self.spec.code:
+            raise UserError(
+                f"the code of {algorithm} changed after the run was planned: digest {found}, "
+                f"expected {self.spec.code}. Run the suite again."
+            )
 
     def _load(self) -> None:
         if self.step == 0:
@@ -154,9 +167,10 @@ class TrialWork:
             self._pretraining.release()
 
     def _write_provenance(self, sha256: str, manifest: Mapping[str, Any]) -> None:
-        from harness.runs.provenance import provenance
+        from harness.runs.provenance import algorithm_facts, provenance
 
         content = provenance(
+            algorithm=algorithm_facts(self.spec.algorithm, self.spec.code),
             command=self.trial.command,
             executor=self.trial.executor,
             seeds=self.seeds,

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from harness.errors import UserError
 
+ARCHIVE_SUFFIX = ".tar.xz"
+
 Members = Mapping[str, bytes]
 """Contents by name: `seed-0/spec.json`, …"""
 
@@ -41,7 +43,7 @@ def read_file(path: Path) -> bytes | None:
 
 def archive_path(cell: Path) -> Path:
     """Where the archive of a cell's runs is, if there is one."""
-    return cell.with_name(f"{cell.name}.tar.xz")
+    return cell.with_name(f"{cell.name}{ARCHIVE_SUFFIX}")
 
 
 def members_of(cell: Path) -> Members:

@@ -59,6 +59,7 @@ class RunSpec(BaseModel):
     task: TaskSpec
     dataset_sha256: str
     algorithm: str
+    code: str = ""  # digest of its code (`algorithms/source.py`); not recorded in older runs
     label: str  # what the suite calls it; not hashed
     config: dict[str, JsonValue]  # after defaults and overrides
     steps: int
@@ -72,8 +73,10 @@ class RunSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Offline runs keep the hash they had before there were online ones."""
+        """Runs keep the hash they had before there were digests of code, and online runs."""
         fields: dict[str, Any] = dump(self)
+        if not self.code:
+            fields.pop("code", None)
         if not self.online_steps:
             fields.pop("online_steps", None)
         return fields

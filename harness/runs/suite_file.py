@@ -67,13 +67,18 @@ class PlannedEvaluation(BaseModel, frozen=True):
 
 
 class PlannedRun(BaseModel, frozen=True):
-    """One (task, label, seed); `path` is relative to the suite's folder."""
+    """One (task, label, seed); `path` is relative to the suite's folder.
+
+    Attributes:
+        kept: whether it was made by earlier code of its method, and counts all the same.
+    """
 
     task: str
     label: str
     seed: int
     path: str
     hash: str
+    kept: bool = False
 
 
 class SuiteFile(BaseModel, frozen=True):

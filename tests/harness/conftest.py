@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.runs.folder import RunFolder
 from harness.runs.trial import Trial, group
+from tests.harness.their_package import TheirPackage, forget
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY_TASK = {"pointmaze/umaze": {"transitions": 2000}}
@@ -79,6 +80,18 @@ def plan_of(
         return prepare(path, tmp_path / "results", lambda *_: None, **options or {})
 
     return plan
+
+
+@pytest.fixture
+def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TheirPackage]:
+    """A third party's package with the method `theirs`, here and in processes started."""
+    site = tmp_path / "site"
+    package = TheirPackage(site)
+    monkeypatch.syspath_prepend(site)
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    yield package
+    forget()
 
 
 def trials_of(plan: Plan, seeds_per_trial: int = 4) -> list[Trial]:
