@@ -74,6 +74,18 @@ def test_a_mistake_stops_a_run_before_its_first_step(plan_of: PlanOf, package: P
     assert error == f"NameError: name 'bakup' is not defined. Did you mean 'backup'? ({where})"
 
 
+def test_a_run_that_goes_on_from_a_checkpoint_is_not_tried_again(
+    plan_of: PlanOf, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(**ALGORITHMS)
+    [trial] = trials_of(plan)
+    first = work(trial)
+    assert next(first) == 20
+    first.close()
+    monkeypatch.setattr("harness.execution.engines.check", None)
+    assert list(work(trial)) == [40]
+
+
 def test_ways_of_acting_that_a_suite_asks_for_are_tried(plan_of: PlanOf, package: Package) -> None:
     package.write(("def act(", "def action_value(self, *_):\n        return None\n\n    def act("))
     evaluation = {"every": 20, "episodes": 1, "action_selections": ["best-of-2"]}
