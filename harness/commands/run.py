@@ -14,6 +14,7 @@ from rich.console import Console
 
 from harness.commands.data_progress import data_progress
 from harness.commands.report import say, show_report
+from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executor import lacking, make_executor
 from harness.execution.plan import Plan
@@ -60,6 +61,7 @@ def run_suite(
             lacking=partial(lacking, executor, address),
         )
     with sole_use(plan.directory):
+        _refuse_links(plan)
         if fresh:
             _delete_selected(plan, console)
         for spec in plan.selected:
@@ -92,6 +94,16 @@ def run_suite(
             shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
         show_report(plan.directory, console)
     return _conclude(plan, console)
+
+
+def _refuse_links(plan: Plan) -> None:
+    """Raises UserError where a run's results would be written through a link."""
+    for spec in plan.selected:
+        if link := plan.folder(spec).link_below(plan.directory):
+            raise UserError(
+                f"{link} is a link, and results are not written through links. Nothing was "
+                "changed. Move it away, or link the whole results folder instead."
+            )
 
 
 def _delete_selected(plan: Plan, console: Console) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import write_bytes
 from harness.report.comparison import Comparison, compare
 from harness.report.html import page
 from harness.report.notes import Notes, write_notes
@@ -98,5 +99,6 @@ def _refuse_shared_files(names: list[str]) -> None:
 
 
 def _write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    # Moved into place: a link under that name is replaced, and not followed.
+    write_bytes(path, text.encode())
     return path

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
-from harness.runs.folder import RENAMED_COLUMNS
+from harness.runs.folder import RENAMED_COLUMNS, RunFolder
 from harness.runs.suite_file import PlannedRun, SuiteFile
+from harness.tasks.spec import TaskSpec
 
 # Columns that a file must have, by its name; the oldest files lack `action_selection`.
 _COLUMNS = {
@@ -81,11 +83,11 @@ def read_records(folder: Path) -> Records:
         row: dict[str, Any] = {"task": run.task, "label": run.label, "seed": run.seed}
         row["path"] = run.path
         try:
-            row |= _read_run(folder / run.path, run, own[run.label], found)
-        except (OSError, ValueError, KeyError) as problem:
+            row |= _read_run(folder / run.path, run, own[run.label], found, suite)
+        except (OSError, ValueError, LookupError, TypeError, UserError) as problem:
             row |= {
                 "state": "failed",
-                "error": f"results cannot be read ({problem}); delete {run.path} and run again",
+                "error": f"its results are left out: {problem}; `run` repairs what can be repaired",
             }
         rows.append(row)
     keys = ["task", "label", "seed", "path", "state"]
@@ -145,22 +147,42 @@ def _read_suite(folder: Path) -> SuiteFile:
         raise UserError(f"{path} is malformed{key}: {first['msg']}. {again}") from error
 
 
-def _read_run(path: Path, run: PlannedRun, own: str, found: _Found) -> dict[str, Any]:
-    """The run's row; its files are added to what was found."""
-    status, spec = _read_object(path / "status.json"), _read_object(path / "spec.json")
-    if not status:
-        return {"state": "missing"}
+def _read_run(
+    path: Path, run: PlannedRun, own: str, found: _Found, suite: SuiteFile
+) -> dict[str, Any]:
+    """The run's row; its files are added to what was found, if all of them can be trusted.
+
+    Raises ValueError, among others, for whatever is not as the run left it.
+    """
+    folder = RunFolder(path)
+    if link := folder.link_below(path.parents[len(Path(run.path).parts) - 1]):
+        raise ValueError(f"{link} is a link, and results are not read through links")
+    status = folder.status()
+    if status is None:
+        if read_file(path / "status.json") is None:
+            return {"state": "missing"}
+        raise ValueError("status.json is no status of a run")
+    if damage := folder.damage():
+        raise ValueError(", ".join(damage))
+    spec = _read_object(path / "spec.json")
     if spec["hash"] != run.hash:
         return {"state": "stale", "error": "the folder holds a run of a different spec"}
-    found.specs[run.path] = spec
-    if provenance := _read_object(path / "provenance.json"):
-        found.provenance[run.path] = provenance
-    row = {"state": status["state"]} | {key: status.get(key) for key in _STATUS_COLUMNS}
+    provenance = _read_object(path / "provenance.json")
+    row = {"state": status.state} | {key: getattr(status, key) for key in _STATUS_COLUMNS}
     tables = {name: _read_table(path, name, run, own) for name in _COLUMNS}
     episodes = tables.pop("evaluations")
     counts = episodes["action_selection"] == own
-    if status["state"] == "done" and not counts.any():
-        raise ValueError("it is marked done but has no evaluations")
+    _check_episodes(episodes, next(task for task in suite.tasks if task.id == run.task))
+    if status.state == "done":
+        at_the_end = episodes[counts & (episodes["step"] == status.total_steps)]
+        if len(at_the_end) != suite.evaluation.episodes:
+            raise ValueError(
+                f"it is marked done, and its last evaluation has {len(at_the_end)} of "
+                f"{suite.evaluation.episodes} episodes"
+            )
+    found.specs[run.path] = spec
+    if provenance:
+        found.provenance[run.path] = provenance
     tables |= {"evaluations": episodes[counts], "other_selections": episodes[~counts]}
     for name, table in tables.items():
         if len(table):
@@ -170,9 +192,24 @@ def _read_run(path: Path, run: PlannedRun, own: str, found: _Found) -> dict[str,
     return row | {"amortized_action_ms": milliseconds.median()}
 
 
+def _check_episodes(episodes: pd.DataFrame, task: TaskSpec) -> None:
+    """Raises ValueError if an episode is there twice, or its score is not that of its return."""
+    key = ["step", "action_selection", "episode"]
+    if episodes.duplicated(key).any():
+        raise ValueError("evaluations.csv has an episode twice")
+    returns = episodes["return"].to_numpy(float)
+    if not np.isfinite(returns).all():
+        raise ValueError("evaluations.csv has a return that is not finite")
+    scores = np.array([task.normalized_score(value) for value in returns], float)
+    if not np.allclose(scores, episodes["normalized_score"].to_numpy(float), rtol=1e-9, atol=1e-9):
+        raise ValueError("evaluations.csv has a score that is not that of its return")
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     """A run's JSON file, empty if there is none. Raises ValueError if it is broken."""
-    content: dict[str, Any] = json.loads(read_file(path) or b"{}")
+    content = json.loads(read_file(path) or b"{}")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds no JSON object")
     return content
 
 
@@ -187,4 +224,9 @@ def _read_table(path: Path, name: str, run: PlannedRun, own: str) -> pd.DataFram
         raise ValueError(f"{name}.csv lacks {', '.join(absent)}")
     if "action_selection" not in table:
         table["action_selection"] = own
+    texts = ["name", "action_selection", "terminated"]
+    for column in table.columns.difference(texts):
+        table[column] = pd.to_numeric(table[column])
+    if "seed" in table and (table["seed"] != run.seed).any():
+        raise ValueError(f"{name}.csv is of another seed")
     return table.assign(task=run.task, label=run.label, seed=run.seed)

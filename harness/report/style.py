@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.typing import RcKeyType
 from PIL import Image
 
+from harness.files import write_bytes
 from harness.report.comparison import Comparison
 
 EMPHASISED_FAMILY = "decision flow"
@@ -147,6 +148,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     figure.savefig(drawn, format="png", dpi=PNG_DPI)
     pixels = Image.open(drawn).convert("RGB")
     few = pixels.quantize(256, dither=Image.Dither.NONE)
-    few.save(png, dpi=(PNG_DPI, PNG_DPI), optimize=True)
-    figure.savefig(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    written = io.BytesIO()
+    few.save(written, "PNG", dpi=(PNG_DPI, PNG_DPI), optimize=True)
+    write_bytes(png, written.getvalue())
+    undated = {"CreationDate": None, "Creator": None, "Producer": None}
+    paged = io.BytesIO()
+    figure.savefig(paged, format="pdf", metadata=undated)
+    write_bytes(pdf, paged.getvalue())
     return [png, pdf]

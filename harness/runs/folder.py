@@ -101,6 +101,15 @@ class RunFolder:
             "`run --fresh` delete it."
         )
 
+    def link_below(self, directory: Path) -> Path | None:
+        """The first link on the way from `directory` to the folder; None if there is none.
+
+        Through a link, results would be written to or read from another place.
+        """
+        way = [self.path, *self.path.parents]
+        below = way[: way.index(directory)] if directory in way else way[:1]
+        return next((path for path in reversed(below) if path.is_symlink()), None)
+
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         write_json(self.path / "provenance.json", provenance)
 
