@@ -19,6 +19,7 @@ from harness.runs.trial import Trial
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
 PlanOf = Callable[..., Plan]
+BANDIT = {"multimodal/modes-2-dim-2": {"transitions": 200}}  # episodes of one step
 
 
 def finish(plan: Plan, seeds_per_trial: int = 4) -> list[int]:
@@ -98,7 +99,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(
     plan_of: PlanOf, tmp_path: Path, checks: int
 ) -> None:
     algorithms = {"iql": {}}  # target networks, several optimisers, a stochastic policy
-    plan = plan_of(algorithms=algorithms)
+    plan = plan_of(tasks=[BANDIT], algorithms=algorithms)
     finish(plan)
     whole, learned = evaluation_files(plan.directory), checkpoints(plan)
     assert len(whole) == 2
@@ -329,8 +330,7 @@ def test_a_resumed_run_keeps_the_score_of_its_own_selection(
 
 
 def test_measures_of_an_environment_are_kept(plan_of: PlanOf) -> None:
-    tasks = [{"multimodal/modes-2-dim-2": {"transitions": 200}}]
-    plan = plan_of(tasks=tasks, seeds=1, evaluation={"every": 20, "episodes": 3})
+    plan = plan_of(tasks=[BANDIT], seeds=1, evaluation={"every": 20, "episodes": 3})
     finish(plan)
     found = rows(plan, 0, "measures")
     assert list(found[0]) == ["seed", "step", "action_selection", "episode", "name", "value"]
@@ -345,8 +345,7 @@ def test_a_run_without_measures_leaves_no_file_of_them(plan_of: PlanOf) -> None:
 
 
 def test_a_closed_form_critic_is_given_to_the_engine(plan_of: PlanOf) -> None:
-    tasks = [{"multimodal/modes-2-dim-2": {"transitions": 200}}]
     config = {"known_q": True, "normalize_observations": False}
-    plan = plan_of(tasks=tasks, seeds=1, algorithms={"ifql": {"config": config}})
+    plan = plan_of(tasks=[BANDIT], seeds=1, algorithms={"ifql": {"config": config}})
     finish(plan)
     assert states(plan) == ["done"]
