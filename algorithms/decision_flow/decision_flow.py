@@ -58,7 +58,6 @@ from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
@@ -82,27 +81,28 @@ from algorithms.decision_flow.flow_mdp import (
     unit,
     with_gradient,
 )
+from algorithms.fields import Count, Fraction, LearningRate, PolyakRate, Share, ShareOrNone, Weight
 from algorithms.networks import MLP
 
 
 class DecisionFlowConfig(FlowPolicyConfig):
     """Decision Flow's settings; ours unless the paper's symbol is given."""
 
-    rho: float = Field(1.0, ge=0)  # ρ of Eq. 14: price of leaving the behaviour flow
-    online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
+    rho: Weight = 1.0  # ρ of Eq. 14: price of leaving the behaviour flow
+    online_rho: Weight = 0.1  # the same while interacting: relaxed
     rho_rule: Literal["constant", "critic-noise"] = "constant"  # the latter: ρ (1 + 2 δ)
     divergence: Literal["l2", "kl"] = "l2"  # D of the velocities
     divergence_reduction: Literal["sum", "mean"] = "sum"  # over action dimensions
     value_scale: Literal["advantage", "q", "none"] = "advantage"  # κ: mean |Q - V|, mean |Q|, 1
-    td_lambda: float = Field(1.0, ge=0, le=1)  # flow critic's target; 1 Monte-Carlo, 0 TD(0)
+    td_lambda: Fraction = 1.0  # flow critic's target; 1 Monte-Carlo, 0 TD(0)
     previous_action: bool = False  # a_{n-1} in the flow critic's state
     joint_critic: bool = False  # Q and V go on learning while the flow policy does
-    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
-    distill_share: float = Field(0.0, ge=0, lt=1)  # of the budget, for a one-step policy
-    rollout_states: int = Field(64, ge=1)  # states a policy update rolls out (T targets each)
-    policy_learning_rate: float = 1e-3  # u_θ; decays to 0 along a cosine
-    flow_critic_learning_rate: float = 1e-3  # C; decays to 0 along a cosine
-    policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
+    pretrain_share: Share = 0.75  # of the budget, for u_v, Q and V
+    distill_share: ShareOrNone = 0.0  # of the budget, for a one-step policy
+    rollout_states: Count = 64  # states a policy update rolls out (T targets each)
+    policy_learning_rate: LearningRate = 1e-3  # u_θ; decays to 0 along a cosine
+    flow_critic_learning_rate: LearningRate = 1e-3  # C; decays to 0 along a cosine
+    policy_ema: PolyakRate = 2e-3  # Polyak rate of the u_θ that acts
 
 
 class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
