@@ -11,22 +11,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from algorithms.action_selection import parse_action_selection
 from algorithms.errors import AlgorithmError, nearest
+from algorithms.fields import Count, Fraction, Widths
 from algorithms.networks import Network, Params
 
 
 class Config(BaseModel):
     """Fields every algorithm has; each algorithm adds its own, one comment per field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    hidden_dims: tuple[int, ...] = (256, 256)  # width of every hidden layer
-    batch_size: int = Field(256, ge=1)  # B, transitions per update
-    discount: float = Field(0.99, ge=0, le=1)  # γ
+    hidden_dims: Widths = (256, 256)  # width of every hidden layer
+    batch_size: Count = 256  # B, transitions per update
+    discount: Fraction = 0.99  # γ
     normalize_observations: bool = True  # shift and scale by the dataset's mean and std
     normalize_rewards: bool = False  # scale so that the mean |return to go| of the data is 1
     known_q: bool = False  # the task's closed-form Q, where it has one, as the critic

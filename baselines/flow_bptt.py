@@ -12,7 +12,6 @@ Deviations:
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
@@ -24,17 +23,18 @@ from algorithms.blocks.critics import (
 )
 from algorithms.blocks.flow import velocity_network
 from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
+from algorithms.fields import Count, LearningRate, PolyakRate, Share, Weight
 
 
 class FlowBPTTConfig(FlowPolicyConfig):
     """Settings; the same names as Decision Flow's mean the same."""
 
-    rho: float = Field(1.0, ge=0)  # price of leaving the behaviour flow
-    online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
-    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
-    rollout_states: int = Field(64, ge=1)  # states a policy update rolls out
-    policy_learning_rate: float = 1e-3  # u_θ; decays to 0 along a cosine
-    policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
+    rho: Weight = 1.0  # price of leaving the behaviour flow
+    online_rho: Weight = 0.1  # the same while interacting: relaxed
+    pretrain_share: Share = 0.75  # of the budget, for u_v, Q and V
+    rollout_states: Count = 64  # states a policy update rolls out
+    policy_learning_rate: LearningRate = 1e-3  # u_θ; decays to 0 along a cosine
+    policy_ema: PolyakRate = 2e-3  # Polyak rate of the u_θ that acts
 
 
 class FlowBPTT(FlowPretraining[FlowBPTTConfig]):

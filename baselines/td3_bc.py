@@ -24,18 +24,19 @@ from algorithms.base import (
     Stage,
 )
 from algorithms.blocks.critics import mean_squared_error
+from algorithms.fields import Count, LearningRate, PolyakRate, Weight
 from algorithms.networks import MLP
 
 
 class TD3BCConfig(Config):
     """TD3+BC's settings, with the paper's values (Table 3)."""
 
-    learning_rate: float = 3e-4  # Adam, actor and critics
-    alpha: float = 2.5  # α of Eq. 5: weight of Q against cloning
-    tau: float = 0.005  # τ, Polyak rate of the targets
-    policy_noise: float = 0.2  # σ of the target policy's smoothing noise
-    noise_clip: float = 0.5  # c, bound of that noise
-    policy_every: int = 2  # d, critic updates for one actor update
+    learning_rate: LearningRate = 3e-4  # Adam, actor and critics
+    alpha: Weight = 2.5  # α of Eq. 5: weight of Q against cloning
+    tau: PolyakRate = 0.005  # τ, Polyak rate of the targets
+    policy_noise: Weight = 0.2  # σ of the target policy's smoothing noise
+    noise_clip: Weight = 0.5  # c, bound of that noise
+    policy_every: Count = 2  # d, critic updates for one actor update
 
 
 class TD3BC(Algorithm[TD3BCConfig]):

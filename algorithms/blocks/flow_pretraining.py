@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import (
@@ -33,23 +32,24 @@ from algorithms.blocks.flow import (
     roll_out,
     velocity_network,
 )
+from algorithms.fields import Count, Expectile, LearningRate, PolyakRate, ShareOrNone
 from algorithms.networks import MLP
 
 
 class PretrainingConfig(Config):
     """Everything that decides what pretraining gives after a number of steps."""
 
-    expectile: float = Field(0.7, gt=0, lt=1)  # IQL's τ
-    tau: float = 0.005  # Polyak rate of the target critic
-    pretrain_learning_rate: float = 1e-3  # u_v, Q and V; constant
-    behavior_ema: float = 1e-3  # Polyak rate of the u_v that is used
-    warm_start_share: float = Field(0.0, ge=0, lt=1)  # of the budget: Q and V fit returns first
+    expectile: Expectile = 0.7  # IQL's τ
+    tau: PolyakRate = 0.005  # Polyak rate of the target critic
+    pretrain_learning_rate: LearningRate = 1e-3  # u_v, Q and V; constant
+    behavior_ema: PolyakRate = 1e-3  # Polyak rate of the u_v that is used
+    warm_start_share: ShareOrNone = 0.0  # of the budget: Q and V fit returns first
 
 
 class FlowPolicyConfig(PretrainingConfig):
     """Settings of a flow policy on top of pretraining."""
 
-    flow_steps: int = Field(10, ge=1)  # T; Decision Flow's paper finds 10 often enough
+    flow_steps: Count = 10  # T; Decision Flow's paper finds 10 often enough
 
 
 F = TypeVar("F", bound=FlowPolicyConfig)

@@ -49,6 +49,7 @@ from algorithms.decision_flow.flow_mdp import (
     steps_to_batch,
     unit,
 )
+from algorithms.fields import Share, Weight
 from algorithms.networks import MLP
 
 # --- the direction in which DF-dir turns a velocity ---------------------------------------------
@@ -247,7 +248,7 @@ class TransportConfig(PathConfig):
     """The coupling of noise and data, and the path between them."""
 
     path: PathName = "linear"  # probability path from noise to action
-    transport_weight: float = 1.0  # of states in the coupling's cost
+    transport_weight: Weight = 1.0  # of states in the coupling's cost
 
 
 class Transport(Path):
@@ -275,7 +276,7 @@ class Transport(Path):
 class DistilledConfig(DecisionFlowConfig):
     """The one-step policy."""
 
-    distill_share: float = Field(0.15, gt=0, lt=1)  # of the budget, after improvement
+    distill_share: Share = 0.15  # of the budget, after improvement
 
 
 class Distilled(DivergenceDecisionFlow):

@@ -53,7 +53,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
@@ -75,19 +74,20 @@ from algorithms.decision_flow.flow_mdp import (
     steps_to_batch,
     with_gradient,
 )
+from algorithms.fields import Count, LearningRate, PolyakRate, Share, Weight
 from algorithms.networks import MLP
 
 
 class DecisionFlowConfig(FlowPolicyConfig):
     """Decision Flow's settings; ours unless the paper's symbol is given."""
 
-    rho: float = Field(1.0, ge=0)  # ρ of Eq. 14: price of leaving the behaviour flow
-    online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
-    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
-    rollout_states: int = Field(64, ge=1)  # states a policy update rolls out (T targets each)
-    policy_learning_rate: float = 1e-3  # u_θ; decays to 0 along a cosine
-    flow_critic_learning_rate: float = 1e-3  # C; decays to 0 along a cosine
-    policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
+    rho: Weight = 1.0  # ρ of Eq. 14: price of leaving the behaviour flow
+    online_rho: Weight = 0.1  # the same while interacting: relaxed
+    pretrain_share: Share = 0.75  # of the budget, for u_v, Q and V
+    rollout_states: Count = 64  # states a policy update rolls out (T targets each)
+    policy_learning_rate: LearningRate = 1e-3  # u_θ; decays to 0 along a cosine
+    flow_critic_learning_rate: LearningRate = 1e-3  # C; decays to 0 along a cosine
+    policy_ema: PolyakRate = 2e-3  # Polyak rate of the u_θ that acts
 
 
 class DecisionFlow(FlowPretraining[DecisionFlowConfig]):

@@ -77,7 +77,9 @@ def run(
             help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="This many seeds instead.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink everything to seconds, into results of its own.")
     ] = False,

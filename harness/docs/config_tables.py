@@ -83,7 +83,8 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "boolean":
         return "`true`, `false`"
     if schema["type"] == "array":
-        return f"list of {_allowed(schema['items'])}s"
+        kind, *bounds = _allowed(schema["items"]).split(", ")
+        return ", ".join([f"list of {kind}s", *bounds])
     bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
     return ", ".join([_TYPES[schema["type"]], *bounds])
 

@@ -148,13 +148,12 @@ class TrialWork:
         if self.step >= self.engine.pretraining_steps:
             return
         results = self.trial.suite_dir.parent
-        steps = self.engine.pretraining_steps
-        self._pretraining = SharedPretraining(results, self.spec, self.seeds, steps)
+        self._pretraining = SharedPretraining(results, self.spec, self.seeds, self.engine)
         self._be_at("waiting for pretraining that another trial does")
         if not self._pretraining.wait(self._stop):
             return
-        self.engine.load_pretrained(self._pretraining.states(), steps)
-        self.step = steps
+        self.engine.load_pretrained(self._pretraining.states(), self.engine.pretraining_steps)
+        self.step = self.engine.pretraining_steps
         self.seconds |= self._pretraining.folders[0].read_seconds()
         self._clock -= self.seconds["wall_seconds"]
 

@@ -39,6 +39,11 @@ class TheirPackage:
         entry_point = "theirs = their_package.method:Theirs\n"
         (info / "entry_points.txt").write_text(f"[harness.algorithms]\n{entry_point}")
 
+    def write_method(self, text: str) -> None:
+        """Let the module `method` be this, and be imported anew."""
+        (self.folder / "method.py").write_text(text)
+        forget()
+
     def change(self, factor: str) -> None:
         """Let the loss be multiplied by another number; `1.0` is what it was."""
         (self.folder / "losses.py").write_text(LOSSES.replace("1.0", factor))

@@ -159,8 +159,8 @@ def test_workers_of_a_killed_command_save_and_end(
 def test_one_failing_algorithm_leaves_the_others_and_exits_with_1(
     harness: CommandLine, write_suite: WriteSuite, tmp_path: Path
 ) -> None:
-    # A learning rate that overflows: the policy's actions become NaN and the evaluation refuses.
-    broken = {"algorithm": "bc", "config": {"learning_rate": 1e38}}
+    # A weight that overflows: the policy's actions become NaN and the evaluation refuses.
+    broken = {"algorithm": "td3-bc", "config": {"alpha": 1e300}}
     # So many cores for a trial that one worker takes both.
     suite = write_suite(
         algorithms={"broken": broken, "bc": {}}, resources={"cpus_per_trial": 10**6}

@@ -73,14 +73,14 @@ def test_a_finished_run_leaves_all_its_files(plan_of: PlanOf) -> None:
 
 
 def test_evaluations_hold_a_row_a_seed_step_and_episode(plan_of: PlanOf) -> None:
-    plan = plan_of(seeds=[3, 8], evaluation={"every": 15, "episodes": 3})
+    plan = plan_of(seeds=[3, 8], evaluation={"every": 10, "episodes": 3})
     finish(plan)
     for spec in plan.runs:
         folder = plan.folder(spec)
         with (folder.path / "evaluations.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         keys = [(int(r["seed"]), int(r["step"]), int(r["episode"])) for r in rows]
-        assert keys == [(spec.seed, step, e) for step in (15, 30, 40) for e in range(3)]
+        assert keys == [(spec.seed, step, e) for step in (10, 20, 30, 40) for e in range(3)]
         low, high = spec.task.reference.min, spec.task.reference.max
         for row in rows:
             expected = 100 * (float(row["return"]) - low) / (high - low)
