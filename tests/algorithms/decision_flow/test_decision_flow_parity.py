@@ -162,15 +162,15 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(
 @pytest.mark.parametrize(
     ("switched", "trained_too"),
     [
-        ({}, set()),
-        ({"divergence": "kl"}, {"spread"}),
-        ({"joint_critic": True}, {"critic", "value"}),
-        ({"rho_rule": "critic-noise", "td_lambda": 0.5}, set()),
+        ({}, ()),
+        ({"divergence": "kl"}, ("spread",)),
+        ({"joint_critic": True}, ("critic", "value")),
+        ({"rho_rule": "critic-noise", "td_lambda": 0.5}, ()),
     ],
     ids=str,
 )
 def test_improvement_reaches_the_policy_its_critic_and_what_is_switched_on(
-    variant: str, switched: dict[str, Any], trained_too: set[str]
+    variant: str, switched: dict[str, Any], trained_too: tuple[str, ...]
 ) -> None:
     """Never the behaviour flow; Q and V only where they learn jointly."""
     algorithm = make_algorithm(variant, flow_steps=3, **switched)
@@ -178,7 +178,7 @@ def test_improvement_reaches_the_policy_its_critic_and_what_is_switched_on(
     batch = random_batch(SEEDS, BATCH)
     loss, _ = algorithm.improvement_loss(nets, batch, random_noise(algorithm.noise, SEEDS, BATCH))
     loss.sum().backward()
-    expected = {"policy", "flow_critic"} | trained_too
+    expected = {"policy", "flow_critic", *trained_too}
     assert reached_by_gradients(trained) == expected
     (phase,) = algorithm.stages[-1].phases
     assert set(phase.trains) == expected
