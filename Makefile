@@ -27,11 +27,11 @@ lint: $(VENV)/installed-dev
 	$(BIN) -m mypy
 
 # A stamp is touched last, so an interrupted installation is taken up again.
-$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt | $(BIN)
 	$(INSTALL) -e '.[ray]'
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)
+$(VENV)/installed-dev: pyproject.toml setup.py constraints.txt | $(BIN)
 	$(INSTALL) -e '.[ray,dev]'
 	touch $@ $(VENV)/installed
 

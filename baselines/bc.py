@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from algorithms.base import Adam, Algorithm, Batch, Config, Loss, Networks, Noise, Phase, Stage
+from algorithms.fields import LearningRate
 from algorithms.networks import MLP
 
 
 class BCConfig(Config):
     """Behaviour cloning's settings."""
 
-    learning_rate: float = 3e-4  # Adam
+    learning_rate: LearningRate = 3e-4  # Adam
 
 
 class BC(Algorithm[BCConfig]):

@@ -11,7 +11,6 @@ Deviations:
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import (
@@ -28,14 +27,15 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample, sampling_noise
+from algorithms.fields import Count, LearningRate, PolyakRate
 
 
 class DiffusionBCConfig(Config):
     """Diffusion behaviour cloning's settings."""
 
-    learning_rate: float = 3e-4  # Adam
-    diffusion_steps: int = Field(5, ge=1)  # K, steps from noise to action
-    ema: float = 1e-3  # Polyak rate of the weights that act
+    learning_rate: LearningRate = 3e-4  # Adam
+    diffusion_steps: Count = 5  # K, steps from noise to action
+    ema: PolyakRate = 1e-3  # Polyak rate of the weights that act
 
 
 class DiffusionBC(Algorithm[DiffusionBCConfig]):

@@ -20,7 +20,6 @@ Deviations:
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import (
@@ -38,19 +37,20 @@ from algorithms.base import (
 )
 from algorithms.blocks.critics import mean_squared_error
 from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample, sampling_noise
+from algorithms.fields import Count, LearningRate, PolyakRate, Positive, Weight
 from algorithms.networks import MLP
 
 
 class DiffusionQLConfig(Config):
     """Diffusion-QL's settings, with the paper's values for Gym locomotion."""
 
-    learning_rate: float = 3e-4  # Adam, actor; 3e-5 on Adroit
-    critic_learning_rate: float = 3e-4  # Adam, critics
-    eta: float = 1.0  # η: weight of the normalised Q; 0.1 to 0.15 on Adroit, 0.5 to 4.5 on AntMaze
-    diffusion_steps: int = Field(5, ge=1)  # K, steps from noise to action
-    tau: float = 0.005  # Polyak rate of the target critic
-    ema: float = 1e-3  # Polyak rate of the policy that backups use
-    max_grad_norm: float = 5.0  # of each network
+    learning_rate: LearningRate = 3e-4  # Adam, actor; 3e-5 on Adroit
+    critic_learning_rate: LearningRate = 3e-4  # Adam, critics
+    eta: Weight = 1.0  # η: weight of the normalised Q; 0.1 to 0.15 on Adroit, 0.5 to 4.5 on AntMaze
+    diffusion_steps: Count = 5  # K, steps from noise to action
+    tau: PolyakRate = 0.005  # Polyak rate of the target critic
+    ema: PolyakRate = 1e-3  # Polyak rate of the policy that backups use
+    max_grad_norm: Positive = 5.0  # of each network
     max_q_backup: bool = False  # back up the best of ten next actions; on most AntMaze tasks
 
 
@@ -101,7 +101,7 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
             nets.actor, observations, batch.actions, noise["epsilon"], noise["step"], steps
         )
         actions = sample(nets.actor, observations, noise["sample"], steps)
-        q = nets.critic(observations, actions)
+        q = nets.frozen.critic(observations, actions)
         scale = q.abs().mean(-1).detach().flip(1)  # each twin is divided by the other's size
         q_loss = -(q.mean(-1) / scale).mean(1)
         loss = bc_loss + config.eta * q_loss

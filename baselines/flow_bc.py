@@ -27,14 +27,15 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.flow import PathName, flow_matching_loss, sample, velocity_network
+from algorithms.fields import Count, LearningRate, PolyakRate
 
 
 class FlowBCConfig(Config):
     """Flow behaviour cloning's settings."""
 
-    learning_rate: float = 1e-3  # Adam
-    flow_steps: int = 10  # Euler steps from noise to action
-    ema: float = 1e-3  # Polyak rate of the weights that act
+    learning_rate: LearningRate = 1e-3  # Adam
+    flow_steps: Count = 10  # Euler steps from noise to action
+    ema: PolyakRate = 1e-3  # Polyak rate of the weights that act
     path: PathName = "linear"  # probability path from noise to action
 
 

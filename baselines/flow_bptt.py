@@ -12,24 +12,29 @@ Deviations:
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
-from algorithms.blocks.critics import data_values, iql_critic_loss, scaled_advantage, value_scale
-from algorithms.blocks.flow import roll_out, sample, velocity_network
+from algorithms.blocks.critics import (
+    advantage_scale,
+    data_values,
+    iql_critic_loss,
+    scaled_advantage,
+)
+from algorithms.blocks.flow import velocity_network
 from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
+from algorithms.fields import Count, LearningRate, PolyakRate, Share, Weight
 
 
 class FlowBPTTConfig(FlowPolicyConfig):
     """Settings; the same names as Decision Flow's mean the same."""
 
-    rho: float = Field(1.0, ge=0)  # price of leaving the behaviour flow
-    online_rho: float = Field(0.1, ge=0)  # the same while interacting: relaxed
-    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, for u_v, Q and V
-    rollout_states: int = Field(64, ge=1)  # states a policy update rolls out
-    policy_learning_rate: float = 1e-3  # u_θ; decays to 0 along a cosine
-    policy_ema: float = 2e-3  # Polyak rate of the u_θ that acts
+    rho: Weight = 1.0  # price of leaving the behaviour flow
+    online_rho: Weight = 0.1  # the same while interacting: relaxed
+    pretrain_share: Share = 0.75  # of the budget, for u_v, Q and V
+    rollout_states: Count = 64  # states a policy update rolls out
+    policy_learning_rate: LearningRate = 1e-3  # u_θ; decays to 0 along a cosine
+    policy_ema: PolyakRate = 2e-3  # Polyak rate of the u_θ that acts
 
 
 class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
@@ -71,8 +76,8 @@ class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
         config = self.config
         observations = batch.observations[:, : config.rollout_states]
         x0 = noise["x0"][:, : config.rollout_states]
-        scale = value_scale(data_values(nets, batch), "advantage")
-        rolled = roll_out(nets.policy, observations, x0, config.flow_steps, config.solver)
+        scale = advantage_scale(data_values(nets.frozen, batch))
+        rolled = self.roll_out(nets.policy, observations, x0)
         divergence = sum(
             (nets.policy(observations, x, t) - nets.target.behavior(observations, x, t))
             .square()
@@ -88,7 +93,4 @@ class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
         }
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        config = self.config
-        return sample(
-            nets.target.policy, observations, noise["x0"], config.flow_steps, config.solver
-        )
+        return self.roll_out(nets.target.policy, observations, noise["x0"]).points[-1]

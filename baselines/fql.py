@@ -29,16 +29,17 @@ from algorithms.base import (
 )
 from algorithms.blocks.critics import mean_squared_error
 from algorithms.blocks.flow import flow_matching_loss, sample, velocity_network
+from algorithms.fields import Count, LearningRate, PolyakRate, Weight
 from algorithms.networks import MLP
 
 
 class FQLConfig(Config):
     """FQL's settings, with the paper's values (Table 5)."""
 
-    learning_rate: float = 3e-4  # Adam
-    alpha: float = 10.0  # α: weight of the distillation, to be tuned for each task
-    tau: float = 0.005  # Polyak rate of the target critic
-    flow_steps: int = 10  # Euler steps of the behaviour flow
+    learning_rate: LearningRate = 3e-4  # Adam
+    alpha: Weight = 10.0  # α: weight of the distillation, to be tuned for each task
+    tau: PolyakRate = 0.005  # Polyak rate of the target critic
+    flow_steps: Count = 10  # Euler steps of the behaviour flow
     q_aggregation: Literal["mean", "min"] = "mean"  # of the twins in the backup; min on Adroit
     normalize_q_loss: bool = False  # divide the Q term by mean |Q|
     layer_norm: bool = True  # in the critic

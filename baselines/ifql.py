@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Networks, Noise
 from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
+from algorithms.fields import Share
 
 
 class IFQLConfig(FlowPolicyConfig):
     """IFQL's settings."""
 
-    pretrain_share: float = Field(0.75, gt=0, lt=1)  # of the budget, shared with other methods
+    pretrain_share: Share = 0.75  # of the budget, shared with other methods
 
 
 class IFQL(FlowPretraining[IFQLConfig]):

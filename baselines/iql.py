@@ -27,17 +27,18 @@ from algorithms.base import (
     Stage,
 )
 from algorithms.blocks.critics import iql_critic_loss
+from algorithms.fields import Expectile, LearningRate, PolyakRate, Positive
 from algorithms.networks import MLP, GaussianActor, gaussian_log_prob
 
 
 class IQLConfig(Config):
     """IQL's settings, with the paper's values for Gym locomotion."""
 
-    learning_rate: float = 3e-4  # Adam; the actor's decays to 0 along a cosine
-    expectile: float = 0.7  # τ of Eq. 5; 0.9 on AntMaze
-    temperature: float = 3.0  # β of Eq. 7 (an inverse temperature); 10 on AntMaze
-    tau: float = 0.005  # α, Polyak rate of the target critic
-    max_weight: float = 100.0  # bound of exp(β A)
+    learning_rate: LearningRate = 3e-4  # Adam; the actor's decays to 0 along a cosine
+    expectile: Expectile = 0.7  # τ of Eq. 5; 0.9 on AntMaze
+    temperature: Positive = 3.0  # β of Eq. 7 (an inverse temperature); 10 on AntMaze
+    tau: PolyakRate = 0.005  # α, Polyak rate of the target critic
+    max_weight: Positive = 100.0  # bound of exp(β A)
 
 
 class IQL(Algorithm[IQLConfig]):

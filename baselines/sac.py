@@ -21,7 +21,6 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -38,6 +37,7 @@ from algorithms.base import (
     Stage,
 )
 from algorithms.blocks.critics import mean_squared_error
+from algorithms.fields import LearningRate, Nats, PolyakRate
 from algorithms.networks import MLP, Params, gaussian_log_prob
 
 LOG_STD_RANGE = (-20.0, 2.0)
@@ -47,9 +47,9 @@ class SACConfig(Config):
     """SAC's settings, with the paper's values (Table 1)."""
 
     normalize_observations: bool = False  # the paper's networks see raw observations
-    learning_rate: float = 3e-4  # Adam, of policy, critics and temperature
-    tau: float = Field(0.005, gt=0, le=1)  # τ, Polyak rate of the target critics
-    target_entropy: float | None = None  # H̄ in nats of a squashed action; null: −action_dim
+    learning_rate: LearningRate = 3e-4  # Adam, of policy, critics and temperature
+    tau: PolyakRate = 0.005  # τ, Polyak rate of the target critics
+    target_entropy: Nats | None = None  # H̄ in nats of a squashed action; null: −action_dim
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class SquashedActor:
 
 @dataclass(frozen=True)
 class LogTemperature:
-    """log α, one number a seed: called with nothing it returns `[S]`."""
+    """log α, one number per seed: called with nothing it returns `[S]`."""
 
     def init(self, generator: torch.Generator) -> Params:
         return {"log_alpha": torch.zeros(1)}

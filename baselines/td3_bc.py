@@ -24,18 +24,19 @@ from algorithms.base import (
     Stage,
 )
 from algorithms.blocks.critics import mean_squared_error
+from algorithms.fields import Count, LearningRate, PolyakRate, Weight
 from algorithms.networks import MLP
 
 
 class TD3BCConfig(Config):
     """TD3+BC's settings, with the paper's values (Table 3)."""
 
-    learning_rate: float = 3e-4  # Adam, actor and critics
-    alpha: float = 2.5  # α of Eq. 5: weight of Q against cloning
-    tau: float = 0.005  # τ, Polyak rate of the targets
-    policy_noise: float = 0.2  # σ of the target policy's smoothing noise
-    noise_clip: float = 0.5  # c, bound of that noise
-    policy_every: int = 2  # d, critic updates for one actor update
+    learning_rate: LearningRate = 3e-4  # Adam, actor and critics
+    alpha: Weight = 2.5  # α of Eq. 5: weight of Q against cloning
+    tau: PolyakRate = 0.005  # τ, Polyak rate of the targets
+    policy_noise: Weight = 0.2  # σ of the target policy's smoothing noise
+    noise_clip: Weight = 0.5  # c, bound of that noise
+    policy_every: Count = 2  # d, critic updates for one actor update
 
 
 class TD3BC(Algorithm[TD3BCConfig]):
@@ -74,7 +75,9 @@ class TD3BC(Algorithm[TD3BCConfig]):
 
     def actor_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         actions = torch.tanh(nets.actor(batch.observations))
-        q = nets.critic(batch.observations, actions)[:, 0]  # the first of the twins, as in TD3
+        q = nets.frozen.critic(batch.observations, actions)[
+            :, 0
+        ]  # the first of the twins, as in TD3
         q_loss = -self.config.alpha * q.mean(-1) / q.abs().mean(-1).detach()
         bc_loss = (actions - batch.actions).square().mean((1, 2))
         return q_loss + bc_loss, {"actor/q_loss": q_loss, "actor/bc_loss": bc_loss}

@@ -19,7 +19,7 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
         durable: also wait for the disk, so that the content survives a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -29,6 +29,11 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """Where this process writes what is to become `path`; another process writes elsewhere."""
+    return path.with_name(f"{path.name}.{os.getpid()}.tmp")
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Trains one algorithm for several seeds at once.
 
 Every tensor of learning state has a leading seed axis `S`. All randomness is drawn here, outside
-the updates (`updates.py`), from one stream a seed and block of updates, so a seed's bits depend
+the updates (`updates.py`), from one stream per seed and block of updates, so a seed's bits depend
 neither on its slot in the stack, nor on its neighbours, nor on where a run was interrupted.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from algorithms import registry
 from algorithms.action_selection import parse_action_selection
-from algorithms.base import Algorithm, Config, Networks
+from algorithms.base import Algorithm, Config, Networks, Stage
 from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
 from algorithms.engine.learning_state import LearningState, SeedState, first_slots
@@ -31,6 +31,7 @@ from algorithms.engine.transitions import Transitions
 from algorithms.engine.updates import Updates, compiler_exists
 from algorithms.networks import Network
 
+_METRICS = "metrics/"  # of a state's names: the latest training metrics
 _BLOCK = 32  # updates whose indices and noise are drawn together
 
 
@@ -130,7 +131,7 @@ class Engine:
                 self._state.copy_networks(stage.copies)
             k = self.step % _BLOCK
             drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
-            due = tuple(local % phase.every == 0 for phase in stage.phases)
+            due = _due(stage, local)
             for phase, is_due in zip(stage.phases, due, strict=True):
                 for name in phase.trains if is_due else ():
                     self._state.counts[name] += 1
@@ -142,6 +143,25 @@ class Engine:
                 drawn, noise, to_device(torch.tensor(coefficients), self._device)
             )
             self.step += 1
+
+    @property
+    def stage_end(self) -> int:
+        """The step after the last of the stage that trains next."""
+        end = self._schedule.stage_end(self.step)
+        return self.total_steps if end is None else end
+
+    def compiles_within(self, steps: int) -> bool:
+        """Whether `train(steps)`, in one stage, has to compile first, which takes a minute or so.
+
+        Looks at the first 32 steps, which hold every combination of phases of known methods.
+        """
+        if not self.compiled:
+            return False
+        for done in range(self.step, self.step + min(steps, _BLOCK)):
+            index, stage, local, _ = self._schedule.position(done)
+            if not self._updates.is_made(index, _due(stage, local)):
+                return True
+        return False
 
     def metrics(self) -> dict[str, NDArray[np.float32]]:
         """The latest value of every training metric, each `[S]`.
@@ -163,7 +183,7 @@ class Engine:
         """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
 
         Args:
-            stream: its noise comes from the stream of that name, one a seed, started afresh.
+            stream: its noise comes from the stream of that name, one per seed, started afresh.
             selection: how it acts, in the words of `algorithms/action_selection.py`; by default as
                 the algorithm does.
 
@@ -188,8 +208,11 @@ class Engine:
     # --- saving -----------------------------------------------------------------------------
 
     def state(self, slot: int) -> SeedState:
-        """A copy of the learning state of the seed in `slot`, without the seed axis."""
-        return self._state.of_slot(slot)
+        """A copy of all that the seed in `slot` needs to go on, without the seed axis.
+
+        That is its learning state, and the latest metrics, which a later step may not log again.
+        """
+        return self._state.of_slot(slot) | self._metrics_of_slot(slot)
 
     def seen(self, slot: int, since: int = 0) -> Transitions:
         """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
@@ -204,29 +227,38 @@ class Engine:
 
     def pretrained_state(self, slot: int) -> SeedState:
         """The part of `state()` that pretraining has changed, and its latest metrics."""
-        metrics = {f"metrics/{k}": np.asarray(v[slot]) for k, v in self.metrics().items()}
-        return self._state.of_slot(slot, self._pretrained_networks()) | metrics
+        learned = self._state.of_slot(slot, self._pretrained_networks())
+        return learned | self._metrics_of_slot(slot)
 
     def load_pretrained(self, states: Sequence[SeedState], step: int) -> None:
         """Start from `pretrained_state()` of every seed, taken after `step` <= pretraining_steps.
 
         Raises ValueError as `load_state` does.
         """
-        named = [name for name in states[0] if name.startswith("metrics/")]
-        learned = [{k: v for k, v in state.items() if k not in named} for state in states]
-        self._load(learned, step, self._pretrained_networks())
-        slots = [*states, *states[: len(self._slots) - len(states)]]
-        for name in named:
-            values = torch.tensor(np.array([state[name] for state in slots]), device=self._device)
-            self._metrics[name.removeprefix("metrics/")] = values
+        self._load(states, step, self._pretrained_networks())
 
     def _load(self, states: Sequence[SeedState], step: int, networks: Sequence[str] | None) -> None:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
+        metrics = [name for name in states[0] if name.startswith(_METRICS)]
+        learned = [{k: v for k, v in state.items() if k not in metrics} for state in states]
         padding = len(self._slots) - len(states)
-        self._state.load([*states, *states[:padding]], networks)
+        self._state.load([*learned, *learned[:padding]], networks)
+        slots = [*states, *states[:padding]]
+        self._metrics = {
+            name.removeprefix(_METRICS): torch.tensor(
+                np.array([state[name] for state in slots]), device=self._device
+            )
+            for name in metrics
+        }
         self.step = step
         self._block = -1
+
+    def _metrics_of_slot(self, slot: int) -> SeedState:
+        return {
+            f"{_METRICS}{name}": values[slot].float().cpu().numpy()
+            for name, values in self._metrics.items()
+        }
 
     def _pretrained_networks(self) -> list[str]:
         stages = self.algorithm.stages[: self.algorithm.pretraining_stages]
@@ -251,12 +283,17 @@ class Engine:
         """Of the data at `indices` [S, B] and each seed's own `size` transitions."""
         if len(self._online) != size:
             raise ValueError(
-                f"online update {size} needs {size} transitions a seed, found {len(self._online)}"
+                f"online update {size} needs {size} transitions per seed, found {len(self._online)}"
             )
         generators = [generator("online", seed, self.step) for seed in self._slots]
         if self.algorithm.online_sampling == "uniform":
             return draw_uniform(len(self._batches), size, indices, generators)
         return draw_symmetric(size, indices, generators)
+
+
+def _due(stage: Stage, local: int) -> tuple[bool, ...]:
+    """Which of the stage's phases are taken in its step `local`, counted from 1."""
+    return tuple(local % phase.every == 0 for phase in stage.phases)
 
 
 def _create(

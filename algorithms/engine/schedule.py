@@ -46,6 +46,10 @@ class Schedule:
         start = self.ends[number - 1] if number else 0
         return Position(number, self.stages[number], done - start + 1, number == len(self.ends))
 
+    def stage_end(self, done: int) -> int | None:
+        """The step after the last of the stage that trains next; None in the online stage."""
+        return next((end for end in self.ends if done < end), None)
+
     def last_trained(self, done: int) -> Stage:
         """The stage of the latest of `done` finished steps; the first before any."""
         return self.position(max(0, done - 1)).stage

@@ -12,12 +12,20 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import torch
 
 from algorithms.engine.transitions import Transitions
 from harness.errors import UserError
+
+
+class _StandIn(types.ModuleType):
+    """A module of which every public name exists and nothing does anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
 
 
 def corl_iql(folder: str, transitions: Transitions) -> Callable[[int], None]:
@@ -26,7 +34,7 @@ def corl_iql(folder: str, transitions: Transitions) -> Callable[[int], None]:
     if not script.exists():
         raise UserError(f"{script} does not exist; give the folder of a checkout of CORL.")
     for name in ("d4rl", "gym", "wandb"):
-        sys.modules[name] = MagicMock()
+        sys.modules[name] = _StandIn(name)
     command_line = types.ModuleType("pyrallis")
     command_line.wrap = lambda: lambda function: function  # type: ignore[attr-defined]
     sys.modules["pyrallis"] = command_line

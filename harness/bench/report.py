@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from algorithms.engine.precision import Precision
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
-from harness.bench.rotation import Rate, measure
+from harness.bench.rotation import Rate, last_core, measure
 from harness.runs.provenance import core_count, cpu_model, package_versions
 
 _SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
@@ -36,11 +35,11 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         _contender("df-div", "pretraining"),
         _contender("df-div", "improvement"),
         _contender("df-dir", "improvement"),
-        _contender("df-div", "joint improvement"),
+        _contender("df-div-joint", "improvement"),
     ]
     if corl is not None:
         workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))
-    rates = measure(workers, core=max(os.sched_getaffinity(0)))
+    rates = measure(workers, core=last_core())
     console.print(_rates_table(rates))
     if corl is None:
         console.print("For the ratio to CORL: harness bench --corl FOLDER (a checkout of CORL)")

@@ -48,6 +48,17 @@ class Rate:
     peak_memory_mb: float
 
 
+def last_core() -> int:
+    """The core that contenders share; on systems that cannot pin, its number means nothing."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+
+
+def pin_to(core: int) -> None:
+    """Keep this process on one core, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
 def measure(workers: Sequence[tuple[str, Sequence[str]]], core: int) -> list[Rate]:
     """Rate of every `(name, worker arguments)`, in rotation. Raises UserError if one dies."""
     contenders: list[Contender] = []

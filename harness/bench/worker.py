@@ -6,7 +6,6 @@ Kinds: `engine ALGORITHM SEEDS STAGE PRECISION` and `corl-iql FOLDER`.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -20,7 +19,7 @@ from algorithms.engine.engine import Engine
 from algorithms.engine.precision import Precision
 from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
-from harness.bench.rotation import CHUNK_SECONDS
+from harness.bench.rotation import CHUNK_SECONDS, pin_to
 
 ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
 Run = Callable[[int], None]
@@ -44,14 +43,13 @@ def synthetic_transitions() -> Transitions:
 def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple[Run, int]:
     """Our engine in a part of training.
 
-    part: all, pretraining, improvement, or joint improvement, in which Q and V learn on.
+    part: all, pretraining or improvement.
     """
     config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
     budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
     if part != "all":
-        joint = part == "joint improvement"
         share = 0.5 if part == "pretraining" else 1e-9
-        config = config.model_copy(update={"pretrain_share": share, "joint_critic": joint})
+        config = config.model_copy(update={"pretrain_share": share})
     learner = Engine(
         algorithm,
         config,
@@ -66,7 +64,7 @@ def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple
 def main() -> None:
     """Warm up, say so, then run one chunk for every line on standard input."""
     core, kind, *arguments = sys.argv[1:]
-    os.sched_setaffinity(0, {int(core)})
+    pin_to(int(core))
     torch.set_num_threads(1)
     if kind == "engine":
         algorithm, seeds, part, precision = arguments

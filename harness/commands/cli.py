@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness import __version__
 from harness.commands.data import data_app
 from harness.errors import UserError
 
@@ -18,9 +19,7 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 app = typer.Typer(
     name="harness",
-    help="Benchmark Decision Flow and its baselines: run suites, compare, report.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
@@ -47,6 +46,22 @@ ResultsOption = Annotated[Path, typer.Option(help="Folder of all suites' results
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Benchmark Decision Flow and its baselines: run suites, compare, report."""
+
+
 @app.command()
 def run(
     suite: SuiteArgument,
@@ -62,7 +77,9 @@ def run(
             help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="This many seeds instead.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink everything to seconds, into results of its own.")
     ] = False,
@@ -75,16 +92,23 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the selected runs first and start over.")
     ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Keep runs that a method's earlier code finished, marked in tables."
+        ),
+    ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
     from harness.commands.run import run_suite
-    from harness.suite.schema import find_suite
 
     if address is not None and executor is not ExecutorName.ray:
         raise UserError("--address is of a Ray cluster: it needs --executor ray.")
+    if fresh and keep:
+        raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
     code = run_suite(
-        find_suite(suite),
+        suite,
         executor=executor.value,
         address=address,
         only=only or [],
@@ -92,6 +116,7 @@ def run(
         smoke=smoke,
         cpu=cpu,
         fresh=fresh,
+        keep=keep,
         results=results,
         command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),
         console=Console(),

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.commands.data_progress import data_progress
 from harness.commands.report import say, show_report
+from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
-from harness.execution.executor import make_executor
+from harness.execution.executor import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
-from harness.runs.trial import group
+from harness.runs.trial import LOCKS, group
+from harness.suite.schema import find_suite
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
 
 
 def run_suite(
-    suite: Path,
+    suite: str,
     *,
     executor: str,
     address: str | None,
@@ -32,6 +37,7 @@ def run_suite(
     smoke: bool,
     cpu: bool,
     fresh: bool,
+    keep: bool,
     results: Path,
     command: str,
     console: Console,
@@ -40,18 +46,34 @@ def run_suite(
 
     Returns the exit code. Raises UserError for anything wrong before the first run starts.
     """
-    workers = make_executor(executor, address)
+    path = find_suite(suite)
     with data_progress(console) as progress:
-        plan = prepare(suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
+        plan = prepare(
+            path,
+            results,
+            progress,
+            only=only,
+            seeds=seeds,
+            smoke=smoke,
+            cpu=cpu,
+            fresh=fresh,
+            keep=keep,
+            lacking=partial(lacking, executor, address),
+        )
     with sole_use(plan.directory):
+        _refuse_links(plan)
         if fresh:
             _delete_selected(plan, console)
         for spec in plan.selected:
             plan.folder(spec).check_spec(spec)
-        command_of_all = whole_suite_command(suite, seeds=seeds, smoke=smoke, cpu=cpu)
+        command_of_all = whole_suite_command(
+            suite, seeds=seeds, smoke=smoke, cpu=cpu, keep=bool(plan.kept)
+        )
         plan.suite_file(command_of_all).write(plan.directory)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
+        for sentence in earlier_code(plan):
+            say(console, sentence)
         trials = pretrainers_first(
             group(
                 left,
@@ -64,12 +86,24 @@ def run_suite(
         )
         if trials:
             try:
+                workers = make_executor(executor, address)
                 execute(trials, plan.suite.resources, workers, make_display(console))
             except (Stopped, KeyboardInterrupt):
                 say(console, _farewell(plan, fresh))
                 return STOPPED
+            shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
         show_report(plan.directory, console)
     return _conclude(plan, console)
+
+
+def _refuse_links(plan: Plan) -> None:
+    """Raises UserError where a run's results would be written through a link."""
+    for spec in plan.selected:
+        if link := plan.folder(spec).link_below(plan.directory):
+            raise UserError(
+                f"{link} is a link, and results are not written through links. Nothing was "
+                "changed. Move it away, or link the whole results folder instead."
+            )
 
 
 def _delete_selected(plan: Plan, console: Console) -> None:
@@ -91,6 +125,25 @@ def _announcement(plan: Plan, left: int) -> str:
     )
 
 
+def earlier_code(plan: Plan) -> Iterator[str]:
+    """A sentence on each method whose code has changed since it finished runs of the plan."""
+    for runs, kept in ((plan.outdated, False), (plan.kept, True)):
+        methods = Counter((run.algorithm, run.code != "") for run in runs)
+        for (method, recorded), count in methods.items():
+            were, they_are, them = (
+                ("was", "it is", "it") if count == 1 else ("were", "they are", "them")
+            )
+            changed = (
+                f"The code of {method} has changed since {count} of its runs {were} made"
+                if recorded
+                else f"Which code of {method} made {count} of its runs is not recorded"
+            )
+            fate = (
+                "kept, and marked in tables" if kept else f"trained again. To keep {them}: --keep"
+            )
+            yield f"{changed}: {they_are} {fate}."
+
+
 def _farewell(plan: Plan, fresh: bool) -> str:
     done = len(plan.selected) - len(plan.unfinished())
     without = " without --fresh" if fresh else ""
@@ -110,9 +163,15 @@ def _conclude(plan: Plan, console: Console) -> int:
     return SOME_FAILED if failed else ALL_DONE
 
 
-def whole_suite_command(suite: Path, *, seeds: int | None, smoke: bool, cpu: bool) -> str:
-    """What makes all of a suite's results, however few this invocation was asked for."""
-    words = ["python", "-m", "harness", "run", str(suite)]
+def whole_suite_command(
+    suite: str, *, seeds: int | None, smoke: bool, cpu: bool, keep: bool
+) -> str:
+    """What makes all of a suite's results, however few this invocation was asked for.
+
+    `suite` as it was given: a name holds wherever the harness is installed.
+    """
+    words = ["python", "-m", "harness", "run", suite]
     words += ["--smoke"] if smoke else []
     words += ["--cpu"] if cpu else []
+    words += ["--keep"] if keep else []
     return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])

@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, TypeVar
+
+_POLL_SECONDS = 0.5
 
 Result = TypeVar("Result")
 
@@ -28,7 +32,9 @@ def in_order(
         yield from (function(*each) for each in itertools.chain(first, remaining))
         return
     # Spawned, not forked: the parent may hold threads (torch, Ray) that a fork would break.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn"), _depend_on_the_parent, initargs=(os.getpid(),)
+    )
     try:
         ahead = itertools.chain(first, remaining)
         pending = deque(pool.submit(function, *a) for a in itertools.islice(ahead, 2 * workers))
@@ -39,5 +45,13 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _depend_on_the_parent(parent: int) -> None:
+    """Leave interrupts to it, and end when it is gone, however it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,7 @@ from harness.runs.trial import STOP_FILE, Trial
 from harness.suite.schema import Resources
 
 _POLL_SECONDS = 0.25
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):  # noqa: N818  (not an error: the user asked for it)
@@ -48,6 +49,7 @@ def execute(
         KeyboardInterrupt: after the second, once every worker has been killed.
     """
     views = [TrialView(trial) for trial in trials]
+    display = _Steadfast(display)
     with _stop_on_signals(trials[0].suite_dir / STOP_FILE, display) as stop:
         try:
             executor.start(trials, resources)
@@ -64,13 +66,41 @@ def execute(
         raise Stopped
 
 
+class _Steadfast:
+    """A display whose terminal or pipe may go away: the runs go on unseen."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._gone = False
+
+    def update(self, views: Sequence[TrialView]) -> None:
+        self._try(lambda: self._display.update(views))
+
+    def say(self, message: str) -> None:
+        self._try(lambda: self._display.say(message))
+
+    def close(self) -> None:
+        self._try(self._display.close)
+
+    def _try(self, show: Callable[[], None]) -> None:
+        if self._gone:
+            return
+        try:
+            show()
+        except (OSError, ValueError, SystemExit):  # Rich leaves when a pipe breaks
+            self._gone = True
+
+
 class _Stop:
     requested = False
 
 
 @contextmanager
 def _stop_on_signals(stop_file: Path, display: Display) -> Iterator[_Stop]:
-    """The first SIGINT or SIGTERM asks the workers to stop; the next raises KeyboardInterrupt."""
+    """The first of these signals asks the workers to stop; the next raises KeyboardInterrupt.
+
+    SIGHUP comes when the terminal is closed.
+    """
     stop = _Stop()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
@@ -80,7 +110,7 @@ def _stop_on_signals(stop_file: Path, display: Display) -> Iterator[_Stop]:
         stop_file.touch()
         display.say("Stopping: saving every run. Press Ctrl-C again to stop at once.")
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in _STOPPING}
     try:
         yield stop
     finally:

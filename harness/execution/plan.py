@@ -12,7 +12,9 @@ from pathlib import Path
 
 from algorithms import registry
 from algorithms.engine.version import ENGINE_VERSION
+from algorithms.source import code_digest
 from harness.errors import UserError
+from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder
 from harness.runs.spec import EvaluationSpec, RunSpec
 from harness.runs.suite_file import PlannedEvaluation, PlannedRun, RowInfo, SuiteFile
@@ -42,6 +44,7 @@ class Draft:
         configs: of every cell.
         chosen: the (task id, label) cells asked for.
         smoke: whether this is a smoke run.
+        file: of the suite, without its folder.
     """
 
     suite: Suite
@@ -50,6 +53,7 @@ class Draft:
     configs: Configs
     chosen: set[tuple[str, str]]
     smoke: bool
+    file: str
 
     @property
     def needed_tasks(self) -> list[TaskSpec]:
@@ -57,16 +61,28 @@ class Draft:
         needed = {task_id for task_id, _ in self.chosen}
         return [task for task in self.tasks if task.id in needed]
 
-    def plan(self, hashes: Mapping[str, str]) -> Plan:
-        """Every run on the tasks with data; `hashes` are their sha256 by task id."""
-        runs = [
-            _run_spec(self.suite, task, row, seed, self.configs, hashes[task.id])
-            for task in self.tasks
-            if task.id in hashes
-            for row in self.suite.rows
-            if row.runs_on(task.id)
-            for seed in self.suite.seed_list
-        ]
+    def plan(self, hashes: Mapping[str, str], *, keep: bool = False) -> Plan:
+        """Every run on the tasks with data.
+
+        Args:
+            hashes: sha256 of the data by task id.
+            keep: leave the chosen cells' runs that were finished by earlier code of their method,
+                as those of other cells are left.
+        """
+        runs: list[RunSpec] = []
+        kept: list[RunSpec] = []
+        outdated: list[RunSpec] = []
+        for spec in self._wanted(hashes):
+            done = RunFolder(self.directory / spec.folder).is_done()
+            earlier = None if done else earlier_run(self.directory, spec)
+            if earlier is None:
+                runs.append(spec)
+            elif keep or (spec.task.id, spec.label) not in self.chosen:
+                runs.append(earlier)
+                kept.append(earlier)
+            else:
+                runs.append(spec)
+                outdated.append(earlier)
         return Plan(
             suite=self.suite,
             directory=self.directory,
@@ -74,13 +90,36 @@ class Draft:
             configs=self.configs,
             runs=runs,
             selected=[run for run in runs if (run.task.id, run.label) in self.chosen],
+            kept=kept,
+            outdated=outdated,
             smoke=self.smoke,
+            file=self.file,
         )
+
+    def _wanted(self, hashes: Mapping[str, str]) -> list[RunSpec]:
+        """Every run on the tasks with data, as today's code makes it."""
+        rows = self.suite.rows
+        modules = {row.algorithm: registry.algorithms()[row.algorithm].module for row in rows}
+        codes = {algorithm: code_digest(module) for algorithm, module in modules.items()}
+        return [
+            _run_spec(
+                self.suite, task, row, seed, self.configs, hashes[task.id], codes[row.algorithm]
+            )
+            for task in self.tasks
+            if task.id in hashes
+            for row in rows
+            if row.runs_on(task.id)
+            for seed in self.suite.seed_list
+        ]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a suite, and those that this invocation was asked for."""
+    """All runs of a suite, and those that this invocation was asked for.
+
+    `kept` are those of all runs that earlier code of their method has finished. `outdated` are
+    such runs too, which today's code is to replace.
+    """
 
     suite: Suite
     directory: Path  # results/<suite>, absolute
@@ -88,7 +127,10 @@ class Plan:
     configs: Configs
     runs: list[RunSpec]
     selected: list[RunSpec]
+    kept: list[RunSpec]
+    outdated: list[RunSpec]
     smoke: bool
+    file: str  # of the suite, without its folder
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.directory / spec.folder)
@@ -100,8 +142,10 @@ class Plan:
     def suite_file(self, command: str) -> SuiteFile:
         """What the results folder is to say of the suite; `command` makes all of its results."""
         suite = self.suite
+        kept = {spec.hash for spec in self.kept}
         return SuiteFile(
             name=suite.name,
+            file=self.file,
             title=suite.title,
             question=suite.question,
             command=command,
@@ -119,6 +163,7 @@ class Plan:
                     seed=spec.seed,
                     path=str(spec.folder),
                     hash=spec.hash,
+                    kept=spec.hash in kept,
                 )
                 for spec in self.runs
             ],
@@ -187,6 +232,7 @@ def draft(
         configs=configs,
         chosen=_select(suite, tasks, only),
         smoke=smoke,
+        file=suite_path.name,
     )
 
 
@@ -207,13 +253,14 @@ def _online_problems(suite: Suite) -> Iterator[Problem]:
 
 
 def _run_spec(
-    suite: Suite, task: TaskSpec, row: Row, seed: int, configs: Configs, sha256: str
+    suite: Suite, task: TaskSpec, row: Row, seed: int, configs: Configs, sha256: str, code: str
 ) -> RunSpec:
     evaluation = suite.evaluation
     return RunSpec(
         task=task,
         dataset_sha256=sha256,
         algorithm=row.algorithm,
+        code=code,
         label=row.label,
         config=configs[task.id, row.label],
         steps=suite.training.steps,
@@ -273,7 +320,7 @@ def _without_gpu(suite: Suite) -> Suite:
 
 def _shrunk(suite: Suite) -> Suite:
     """The suite with budgets of seconds; it still evaluates twice and stacks two seeds."""
-    online_steps = min(suite.training.online_steps, _SMOKE_ONLINE_STEPS)
+    online_steps = _SMOKE_ONLINE_STEPS if suite.training.online_steps else 0
     shorter = {"steps": _SMOKE_STEPS, "online_steps": online_steps, "compile": False}
     training = suite.training.model_copy(update=shorter)
     every = {"every": _SMOKE_STEPS // 2, "episodes": 2}

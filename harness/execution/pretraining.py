@@ -6,17 +6,26 @@ be deleted at any time; what is missing is trained again.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from algorithms import registry
+from algorithms.source import code_digest, is_shared
 from harness.files import short_digest
+from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder
 from harness.runs.spec import RunSpec
 from harness.runs.trial import Trial
+
+if TYPE_CHECKING:
+    from algorithms.base import Algorithm
+    from algorithms.engine.engine import Engine
+    from algorithms.engine.learning_state import SeedState
 
 FOLDER = "pretrained"
 _POLL_SECONDS = 1.0
@@ -24,12 +33,56 @@ _DECISIVE = {"task", "dataset_sha256", "steps", "precision", "compiled", "device
 
 
 def pretraining_key(spec: RunSpec) -> str | None:
-    """Equal for runs, seeds aside, whose pretraining is the same; None for methods without."""
-    model = registry.load(spec.algorithm).Pretraining
+    """Equal for runs, seeds aside, that promise the same pretraining; None for methods without."""
+    cls = registry.load(spec.algorithm)
+    model = cls.Pretraining
     if model is None:
         return None
     config = {name: value for name, value in spec.config.items() if name in model.model_fields}
-    return short_digest({**spec.model_dump(mode="json", include=_DECISIVE), "config": config})
+    decisive = spec.model_dump(mode="json", include=_DECISIVE)
+    return short_digest({**decisive, "config": config, "code": _own_code(_defining(cls))})
+
+
+def _defining(cls: type[Algorithm[Any]]) -> set[str]:
+    """The modules that define what belongs to a class's pretraining, or define it anew."""
+    promising = [base for base in cls.__mro__ if vars(base).get("Pretraining")]
+    names = {name for base in promising for name in vars(base) if not name.startswith("__")}
+    names.discard("_abc_impl")  # every class has one of its own
+    owners = (next(base for base in cls.__mro__ if name in vars(base)) for name in names)
+    return {owner.__module__ for owner in owners}
+
+
+def _set_up(algorithm: Algorithm[Any]) -> dict[str, Any]:
+    """What `create` made of the pretraining, as plain data."""
+    stages = algorithm.stages[: algorithm.pretraining_stages]
+    phases = [phase for stage in stages for phase in stage.phases]
+    losses = [_unbound(phase.loss) for phase in phases]
+    trained = sorted({name for phase in phases for name in phase.trains})
+    networks = {name: algorithm.networks[name] for name in trained}
+    return {
+        "stages": [(stage.share, sorted(stage.copies.items())) for stage in stages],
+        "phases": [(phase.trains, phase.every, phase.updates_targets) for phase in phases],
+        "losses": [f"{loss.__module__}.{loss.__qualname__}" for loss in losses],
+        "networks": {name: repr(network) for name, network in networks.items()},
+        "optimizers": {name: repr(algorithm.optimizers[name]) for name in trained},
+        "targets": {name: algorithm.targets.get(name) for name in trained},
+        "noise": {name: repr(noise) for name, noise in algorithm.noise.items()},
+        "code": _own_code(
+            {loss.__module__ for loss in losses}
+            | {type(network).__module__ for network in networks.values()}
+        ),
+    }
+
+
+def _unbound(loss: Callable[..., Any]) -> Any:
+    """The function that was written, whatever arguments it has been given already."""
+    return _unbound(loss.func) if isinstance(loss, functools.partial) else loss
+
+
+def _own_code(modules: Iterable[str]) -> str:
+    """A digest of what of it the engine's version does not stand for; empty if there is none."""
+    own = [module for module in modules if not is_shared(module)]
+    return code_digest(*own) if own else ""
 
 
 class SharedPretraining:
@@ -39,12 +92,14 @@ class SharedPretraining:
         results: the folder of all suites' results.
         spec: any run of the trial.
         seeds: of the trial.
-        steps: gradient steps of pretraining.
+        engine: that trains them.
     """
 
-    def __init__(self, results: Path, spec: RunSpec, seeds: Sequence[int], steps: int) -> None:
-        self.steps = steps
-        folder = results / FOLDER / f"{pretraining_key(spec)}-{steps}"
+    def __init__(self, results: Path, spec: RunSpec, seeds: Sequence[int], engine: Engine) -> None:
+        self.steps = engine.pretraining_steps
+        key = short_digest([pretraining_key(spec), _set_up(engine.algorithm)])
+        self._owner = f"{key}-{self.steps}"
+        folder = results / FOLDER / self._owner
         self.folders = [RunFolder(folder / f"seed-{seed}") for seed in seeds]
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / ".lock", thread_local=False)
@@ -65,12 +120,26 @@ class SharedPretraining:
             self.release()
         return self._exists()
 
+    def states(self) -> list[SeedState]:
+        """The pretrained state of every seed, once `wait` has said that they are there."""
+        return [checkpoint.state for checkpoint in self._checkpoints() if checkpoint is not None]
+
+    def leave(self, states: Iterable[SeedState], seconds: Mapping[str, float]) -> None:
+        """Save the states for others, one for each seed, with the seconds spent on them."""
+        for folder, state in zip(self.folders, states, strict=True):
+            folder.write_checkpoint(Checkpoint(self._owner, self.steps, state, {}), seconds)
+
     def release(self) -> None:
         """Let other trials go on, whether or not the states were made."""
         self._lock.release()
 
     def _exists(self) -> bool:
-        return all(folder.checkpoint_step() == self.steps for folder in self.folders)
+        found = self._checkpoints()
+        return all(known is not None and known.step == self.steps for known in found)
+
+    def _checkpoints(self) -> list[Checkpoint | None]:
+        """A damaged one counts as none, and so is made anew."""
+        return [folder.read_checkpoint(self._owner)[0] for folder in self.folders]
 
 
 def pretrainers_first(trials: Iterable[Trial]) -> list[Trial]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +16,8 @@ from harness.runs.folder import Status
 from harness.runs.trial import Trial
 
 _MOST_ROWS = 30  # of trials at work; the rest are counted
+_WIDE = 100  # characters that hold every column
+_TOLD = {"compiling", "waiting"}  # activities that look like a hang, and so get a line in a log
 
 
 class TrialView:
@@ -45,8 +48,29 @@ class TrialView:
     @property
     def name(self) -> str:
         first = self.trial.specs[0]
-        seeds = ",".join(str(spec.seed) for spec in self.trial.specs)
-        return f"{first.task.id} {first.label} seeds {seeds}"
+        return f"{first.task.id} {first.label} seeds {self.seeds}"
+
+    @property
+    def seeds(self) -> str:
+        """`0-3,7`."""
+        parts: list[list[int]] = []
+        for seed in sorted(spec.seed for spec in self.trial.specs):
+            if parts and seed == parts[-1][-1] + 1:
+                parts[-1].append(seed)
+            else:
+                parts.append([seed])
+        return ",".join(
+            f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts
+        )
+
+    @property
+    def total_steps(self) -> int:
+        return self.trial.specs[0].total_steps
+
+    @property
+    def activity(self) -> str:
+        """What its runs are at, if one of them is running."""
+        return next((s.activity for s in self.started if s.state == "running"), "")
 
     @property
     def step(self) -> int:
@@ -67,9 +91,23 @@ class TrialView:
         return sum(scores) / len(scores) if scores else None
 
     @property
+    def seconds_per_step(self) -> float | None:
+        """Of training and evaluation, as they go now; None before that is known."""
+        if not self.steps_per_second:
+            return None
+        latest = max(self.started, key=lambda status: status.step)
+        evaluation = latest.evaluation_seconds / latest.step if latest.step else 0.0
+        return 1 / self.steps_per_second + evaluation
+
+    @property
     def seconds_left(self) -> float | None:
-        rate = self.steps_per_second
-        return (self.trial.specs[0].total_steps - self.step) / rate if rate else None
+        each = self.seconds_per_step
+        return (self.total_steps - self.step) * each if each is not None else None
+
+    @property
+    def note(self) -> str:
+        """What its user should know beside its numbers."""
+        return next((s.note for s in self.started if s.note), "")
 
     @property
     def error(self) -> str:
@@ -95,32 +133,35 @@ class LiveDisplay:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=4)
-        self._reported: set[str] = set()
+        self._clock = Clock()
+        self._failures: set[str] = set()
+        self._noted: set[str] = set()
         self._live.start()
 
     def update(self, views: Sequence[TrialView]) -> None:
+        wide = self._live.console.width >= _WIDE
         table = Table(box=None, pad_edge=False)
-        for column in ("task", "algorithm", "seeds"):
-            table.add_column(column, no_wrap=True)
-        for column in ("step", "steps/s", "score", "left"):
+        for column in ("task", "algorithm"):
+            table.add_column(column, overflow="fold", min_width=9)
+        for column in ("seeds", "step", *(["steps/s"] if wide else []), "score", "left"):
             table.add_column(column, justify="right", no_wrap=True)
         working = [view for view in views if view.state == "running"]
         for view in working[:_MOST_ROWS]:
-            spec = view.trial.specs[0]
+            spec, busy = view.trial.specs[0], view.activity not in {"training", ""}
+            step = f"{_count(view.step)}/{_count(view.total_steps)}"
+            rate = [f"{view.steps_per_second:.0f}"] if wide else []
+            left = view.activity.partition(" ")[0] if busy else _duration(view.seconds_left)
             table.add_row(
-                spec.task.id,
-                spec.label,
-                ",".join(str(s.seed) for s in view.trial.specs),
-                f"{view.step}/{spec.total_steps}",
-                f"{view.steps_per_second:.0f}",
-                _points(view.score),
-                _duration(view.seconds_left),
+                spec.task.id, spec.label, view.seeds, step, *rate, _points(view.score), left
             )
         for view in views:
-            if view.state == "failed" and view.name not in self._reported:
-                self._reported.add(view.name)
+            if view.state == "failed" and view.name not in self._failures:
+                self._failures.add(view.name)
                 self.say(f"failed: {view.name}: {view.error}")
-        self._live.update(Group(table, Text(totals(views))))
+            if view.note and view.name not in self._noted:
+                self._noted.add(view.name)
+                self.say(f"{view.name}: {view.note}")
+        self._live.update(Group(table, Text(f"{totals(views)}\n{self._clock.sentence(views)}")))
 
     def say(self, message: str) -> None:
         self._live.console.print(message, markup=False, highlight=False)
@@ -134,18 +175,24 @@ class PlainDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown: dict[str, tuple[str, int]] = {}
+        self._clock = Clock()
+        self._noted: set[str] = set()
+        self._shown: dict[str, tuple[str, int, str]] = {}
 
     def update(self, views: Sequence[TrialView]) -> None:
         for view in views:
-            before = self._shown.get(view.name, ("waiting", 0))
-            current = (view.state, view.evaluated_step)
+            if view.note and view.name not in self._noted:
+                self._noted.add(view.name)
+                self.say(f"{view.name}: {view.note}")
+            before = self._shown.get(view.name, ("waiting", 0, ""))
+            told = view.activity if view.activity.partition(" ")[0] in _TOLD else before[-1]
+            current = (view.state, view.evaluated_step, told)
             if current == before:
                 continue
             self._shown[view.name] = current
             self.say(f"{view.name}: {_sentence(view)}")
             if view.state in {"done", "failed", "interrupted"}:
-                self.say(totals(views))
+                self.say(f"{totals(views)}; {self._clock.sentence(views)}")
 
     def say(self, message: str) -> None:
         self._console.print(
@@ -159,6 +206,36 @@ class PlainDisplay:
 def make_display(console: Console) -> Display:
     """A live table if the console is a terminal, else plain lines."""
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+class Clock:
+    """How long a suite has been at work in this invocation, and about how long it still will be."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._most_at_once = 1
+
+    def sentence(self, views: Sequence[TrialView]) -> str:
+        """`0:12:30 elapsed, about 1:40:00 left`; the latter only once a rate is known."""
+        running = sum(view.state == "running" for view in views)
+        self._most_at_once = max(self._most_at_once, running)
+        elapsed = f"{_duration(time.monotonic() - self._begun)} elapsed"
+        left = self._seconds_left(views)
+        return elapsed if left is None else f"{elapsed}, about {_duration(left)} left"
+
+    def _seconds_left(self, views: Sequence[TrialView]) -> float | None:
+        """Trials whose rate is not known yet are taken to go like the others."""
+        rates = [view.seconds_per_step for view in views]
+        known = [rate for rate in rates if rate is not None]
+        if not known:
+            return None
+        usual = sum(known) / len(known)
+        each = [
+            (view.total_steps - view.step) * (usual if rate is None else rate)
+            for view, rate in zip(views, rates, strict=True)
+            if view.state in {"running", "waiting"}
+        ]
+        return max(sum(each) / self._most_at_once, *each) if each else 0.0
 
 
 def totals(views: Sequence[TrialView]) -> str:
@@ -177,12 +254,25 @@ def _sentence(view: TrialView) -> str:
     spec = view.trial.specs[0]
     if view.state == "failed":
         return f"failed at step {view.step}: {view.error}"
+    if view.state == "running" and view.activity.partition(" ")[0] in _TOLD:
+        return _EXPLAINED.get(view.activity, view.activity)
     if view.state == "running" and view.evaluated_step == 0:
         return f"started at step {view.step} of {spec.total_steps}"
     sentence = f"{view.state} at step {view.step}/{spec.total_steps}, score {_points(view.score)}"
     if view.state == "running":
         sentence += f", {view.steps_per_second:.0f} steps/s, {_duration(view.seconds_left)} left"
     return sentence
+
+
+_EXPLAINED = {"compiling": "compiling its update, which takes a minute or so, once"}
+
+
+def _count(steps: int) -> str:
+    """`999`, `12.5k`, `1M`."""
+    if steps < 1000:
+        return str(steps)
+    size, unit = (steps / 1e6, "M") if steps >= 1_000_000 else (steps / 1e3, "k")
+    return f"{size:.3g}{unit}"
 
 
 def _points(score: float | None) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ import ray
 from ray import tune
 
 from harness.errors import UserError
-from harness.execution.executor import NO_GPU, worker_environment
+from harness.execution.executor import NO_GPU, local_gpus, worker_environment
 from harness.execution.work import work
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
+_JOINING_SECONDS = 15
 _RESTARTS = 3  # after the death of a node or process; a run's own errors are recorded at once
 
 
@@ -59,12 +60,25 @@ class RayExecutor:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    def lacking(self, resources: Resources) -> list[str]:
+        if self._address is None:
+            gpus = local_gpus() if resources.gpus_per_trial else 0
+            problem = _no_room([{"CPU": core_count(), "GPU": gpus}], resources)
+        else:
+            try:
+                self._connect()
+            except UserError as error:
+                return [str(error)]
+            problem = _no_room_on_any_node(resources, wait=_JOINING_SECONDS)
+            ray.shutdown()
+        return [problem] if problem else []
+
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         self._trials = list(trials)
         self._connect()
-        if resources.gpus_per_trial and not _gpus():
+        if problem := _no_room_on_any_node(resources, wait=0):
             ray.shutdown()
-            raise UserError(NO_GPU)
+            raise UserError(problem)
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
@@ -86,8 +100,6 @@ class RayExecutor:
 
     def _connect(self) -> None:
         try:
-            if self._address:
-                _knock(self._address)
             ray.init(
                 address=self._address or "local",
                 num_cpus=None if self._address else core_count(),
@@ -135,14 +147,30 @@ class RayExecutor:
         shutil.rmtree(self._storage, ignore_errors=True)
 
 
-def _knock(address: str) -> None:
-    """Raises OSError if nobody listens at `host:port`; Ray itself would try for many minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host, int(port)), timeout=5).close()
+def _no_room_on_any_node(resources: Resources, wait: float) -> str:
+    """Why no node can ever hold a trial, for which Tune would wait without a word; else empty.
+
+    Nodes that are just joining get `wait` seconds.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        problem = _no_room([node["Resources"] for node in nodes if node["Alive"]], resources)
+        if not problem or time.monotonic() >= deadline:
+            return problem
+        time.sleep(0.5)
 
 
-def _gpus() -> float:
-    """How many GPUs the cluster has."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get("GPU", 0)
+def _no_room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
+    """Why none of these nodes holds a trial, by what Ray says they have; empty if one does."""
+    with_gpus = [node for node in nodes if node.get("GPU", 0) >= resources.gpus_per_trial]
+    if not with_gpus:
+        return NO_GPU
+    cpus = max(node.get("CPU", 0) for node in with_gpus)
+    if cpus >= resources.cpus_per_trial:
+        return ""
+    return (
+        f"A trial of this suite asks for {resources.cpus_per_trial} CPUs "
+        f"(resources.cpus_per_trial), and no node here has more than {cpus:.0f}. Lower it in the "
+        "suite: it changes no number."
+    )

@@ -8,12 +8,16 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from algorithms import registry
+from algorithms.errors import author_line
+from algorithms.source import code_digest
 from harness.errors import UserError, describe
 from harness.execution.pretraining import SharedPretraining
+from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import State, Status, now
 from harness.runs.tables import RunTables
 from harness.runs.trial import Trial
@@ -35,17 +39,18 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
     Once `stop()` is true the runs are saved and marked as interrupted.
     """
     stop = stop or trial.stop_requested
-    for part in trial.parts():
-        if stop():
-            return
-        trial_work = TrialWork(part, stop)
-        try:
-            trial_work.start()
-            yield from trial_work.evaluations()
-        except Exception as error:
-            trial_work.fail(error)
-        finally:
-            trial_work.close()
+    with trial.sole_work(stop) as ours:
+        for part in trial.parts() if ours else ():
+            if stop():
+                return
+            trial_work = TrialWork(part, stop)
+            try:
+                trial_work.start()
+                yield from trial_work.evaluations()
+            except Exception as error:
+                trial_work.fail(error)
+            finally:
+                trial_work.close()
 
 
 class TrialWork:
@@ -65,11 +70,21 @@ class TrialWork:
             RunTables(folder, self.spec.task, seed)
             for folder, seed in zip(self.folders, self.seeds, strict=True)
         ]
-        self.step = self.folders[0].checkpoint_step()
+        found = [
+            folder.read_checkpoint(spec.hash)
+            for folder, spec in zip(self.folders, trial.specs, strict=True)
+        ]
+        self._saved_states = [checkpoint for checkpoint, _ in found if checkpoint is not None]
+        self.step = self._saved_states[0].step if self._saved_states else 0
+        # A run at its end only has its tables made whole: its numbers stay of whoever made them.
+        self._only_repairs = self.step == self.spec.total_steps
+        self._described = [folder.is_intact("provenance.json") for folder in self.folders]
+        self._notes = [_note(self.step, wrong) for _, wrong in found]
         self.seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0, "wall_seconds": 0.0}
         self._steps_per_second = 0.0
         self._chunk = _FIRST_CHUNK
         self._stop = stop
+        self._activity = "starting"
         self._started = now()
         self._clock = self._saved = time.perf_counter()
         self._reported_training = 0.0  # train_seconds at the latest evaluation
@@ -79,12 +94,13 @@ class TrialWork:
     def start(self) -> None:
         """Open the data, build engine and evaluator, and continue from the checkpoint if any."""
         for folder, spec in zip(self.folders, self.trial.specs, strict=True):
+            folder.clear_leftovers()
             folder.write_spec(spec)
         self._write_status("running")
         import torch
 
         from harness.data import ensure
-        from harness.execution.engines import make_engine
+        from harness.execution.engines import check_method, make_engine
         from harness.rollouts.evaluation import Evaluator
 
         # One thread, whatever the executor grants: sums must not depend on the thread count.
@@ -95,18 +111,34 @@ class TrialWork:
                 f"the data of {self.spec.task.id} changed after the run was planned: sha256 "
                 f"{data.sha256}, expected {self.spec.dataset_sha256}. Run the suite again."
             )
+        if self.step == 0:
+            for remark in check_method(self.spec, data.transitions):
+                print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
         self.engine = make_engine(self.spec, self.seeds, data.transitions)
+        self._check_code()
         self.evaluator = Evaluator(self.spec.task, self.seeds, self.spec.evaluation.episodes)
         self._load()
         self._share_pretraining()
         self._write_provenance(data.sha256, data.manifest)
 
+    def _check_code(self) -> None:
+        """Raises UserError if the method that was imported is not the one that was planned."""
+        algorithm = self.spec.algorithm
+        found = code_digest(registry.algorithms()[algorithm].module)
+        if found != self.spec.code:
+            raise UserError(
+                f"the code of {algorithm} changed after the run was planned: digest {found}, "
+                f"expected {self.spec.code}. Run the suite again."
+            )
+
     def _load(self) -> None:
         if self.step == 0:
             return
-        self.engine.load_state([folder.read_checkpoint() for folder in self.folders], self.step)
-        for tables in self.tables:
-            tables.load(self.step, self.engine.algorithm.action_selection)
+        self.engine.load_state([saved.state for saved in self._saved_states], self.step)
+        own_selection = self.engine.algorithm.action_selection
+        for tables, saved in zip(self.tables, self._saved_states, strict=True):
+            tables.load(saved.tables, self.step, own_selection)
+        self._saved_states = []  # they are in the engine now
         self.seconds |= self.folders[0].read_seconds()
         self._clock -= self.seconds["wall_seconds"]
         self._reported_training = self.seconds["train_seconds"]
@@ -116,37 +148,37 @@ class TrialWork:
         if self.step >= self.engine.pretraining_steps:
             return
         results = self.trial.suite_dir.parent
-        steps = self.engine.pretraining_steps
-        self._pretraining = SharedPretraining(results, self.spec, self.seeds, steps)
+        self._pretraining = SharedPretraining(results, self.spec, self.seeds, self.engine)
+        self._be_at("waiting for pretraining that another trial does")
         if not self._pretraining.wait(self._stop):
             return
-        folders = self._pretraining.folders
-        self.engine.load_pretrained([folder.read_checkpoint() for folder in folders], steps)
-        self.step = steps
-        self.seconds |= folders[0].read_seconds()
+        self.engine.load_pretrained(self._pretraining.states(), self.engine.pretraining_steps)
+        self.step = self.engine.pretraining_steps
+        self.seconds |= self._pretraining.folders[0].read_seconds()
         self._clock -= self.seconds["wall_seconds"]
 
     def _leave_pretraining(self) -> None:
         """Save what other trials can start from, and let them."""
         if self._pretraining is not None:
             self._count_wall_seconds()
-            for slot, folder in enumerate(self._pretraining.folders):
-                state = self.engine.pretrained_state(slot)
-                folder.write_checkpoint(state, self.step, self.seconds)
+            slots = range(len(self.seeds))
+            self._pretraining.leave(map(self.engine.pretrained_state, slots), self.seconds)
             self._pretraining.release()
 
     def _write_provenance(self, sha256: str, manifest: Mapping[str, Any]) -> None:
-        from harness.runs.provenance import provenance
+        from harness.runs.provenance import algorithm_facts, provenance
 
         content = provenance(
+            algorithm=algorithm_facts(self.spec.algorithm, self.spec.code),
             command=self.trial.command,
             executor=self.trial.executor,
             seeds=self.seeds,
             compiled=self.engine.compiled,
             dataset={"id": self.spec.task.dataset.id, "sha256": sha256, "manifest": manifest},
         )
-        for folder in self.folders:
-            folder.write_provenance(content)
+        for folder, described in zip(self.folders, self._described, strict=True):
+            if not (self._only_repairs and described):
+                folder.write_provenance(content)
 
     # --- the work ---------------------------------------------------------------------------
 
@@ -174,8 +206,10 @@ class TrialWork:
         while self.step < step:
             if self._stop():
                 return False
-            goal = pretrained if self.step < pretrained else step
-            self._train_chunk(min(self._chunk, goal - self.step))
+            goal = min(step, self.engine.stage_end)
+            steps = min(self._chunk, goal - self.step)
+            self._be_at("compiling" if self.engine.compiles_within(steps) else "training")
+            self._train_chunk(steps)
             if self.step == pretrained:
                 self._leave_pretraining()
             if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
@@ -209,13 +243,14 @@ class TrialWork:
             self.tables[slot].add_online(lived.step, lived.episode)
 
     def evaluate(self) -> None:
-        """Evaluate the policies of all seeds in every way of acting, write the tables, and save."""
+        """Evaluate all seeds' policies by every action selection, write the tables, and save."""
+        self._be_at("evaluating")
         training = self.seconds["train_seconds"] - self._reported_training
         self._reported_training = self.seconds["train_seconds"]
-        default, *others = self._ways_of_acting()
-        scores = self._evaluate(default, f"evaluation/{self.step}", training)
-        for way in others:
-            self._evaluate(way, f"evaluation/{self.step}/{way}", 0.0)
+        own, *others = self._action_selections()
+        scores = self._evaluate(own, f"evaluation/{self.step}", training)
+        for selection in others:
+            self._evaluate(selection, f"evaluation/{self.step}/{selection}", 0.0)
         metrics = self.engine.metrics()
         for i, (score, tables) in enumerate(zip(scores, self.tables, strict=True)):
             values = {name: float(values[i]) for name, values in metrics.items()}
@@ -223,18 +258,23 @@ class TrialWork:
         self.save()
         self._write_status("running")
 
-    def _evaluate(self, way: str, stream: str, train_seconds: float) -> list[float]:
-        """Evaluate one way of acting; returns every seed's score, in points."""
+    def _evaluate(self, selection: str, stream: str, train_seconds: float) -> list[float]:
+        """Evaluate by one action selection; returns every seed's score, in points."""
         assert self.evaluator is not None
-        evaluation = self.evaluator.evaluate(self.engine.policy(stream, way))
+        evaluation = self.evaluator.evaluate(
+            self.engine.policy(stream, selection),
+            lambda wave: self.engine.policy(f"{stream}/wave-{wave}", selection),
+        )
         self.seconds["evaluation_seconds"] += evaluation.seconds
-        timing = (train_seconds, evaluation.seconds, evaluation.action_latency_ms)
+        timing = (train_seconds, evaluation.seconds, evaluation.amortized_action_ms)
         return [
-            tables.add(self.step, way, [e for e in evaluation.episodes if e.seed == seed], timing)
+            tables.add(
+                self.step, selection, [e for e in evaluation.episodes if e.seed == seed], timing
+            )
             for seed, tables in zip(self.seeds, self.tables, strict=True)
         ]
 
-    def _ways_of_acting(self) -> list[str]:
+    def _action_selections(self) -> list[str]:
         """The algorithm's own, and after the last step those the suite asks for and it can."""
         own = self.engine.algorithm.action_selection
         at_the_end = self.step == self.spec.total_steps
@@ -248,15 +288,18 @@ class TrialWork:
         if self.spec.steps < self.step < self.spec.total_steps:
             return
         self._count_wall_seconds()
-        for slot, folder in enumerate(self.folders):
-            folder.write_checkpoint(self.engine.state(slot), self.step, self.seconds)
+        for slot, (folder, spec) in enumerate(zip(self.folders, self.trial.specs, strict=True)):
+            state, tables = self.engine.state(slot), self.tables[slot].content()
+            folder.write_checkpoint(Checkpoint(spec.hash, self.step, state, tables), self.seconds)
         self._saved = time.perf_counter()
 
     def fail(self, error: Exception) -> None:
         """Record `error` as the end of every run; what was saved before stays."""
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
-        self._write_status("failed", describe(error, trace))
+        engine = getattr(self, "engine", None)
+        where = author_line(error, type(engine.algorithm)) if engine is not None else ""
+        self._write_status("failed", describe(error, trace, where))
 
     def close(self) -> None:
         """Release the environments, and the compiled code that a next trial cannot use."""
@@ -271,6 +314,12 @@ class TrialWork:
 
             torch.compiler.reset()
 
+    def _be_at(self, activity: str) -> None:
+        """Let those who watch know, if it is news."""
+        if activity != self._activity:
+            self._activity = activity
+            self._write_status("running")
+
     def _write_status(self, state: State, error: str = "") -> None:
         self._count_wall_seconds()
         status = Status(
@@ -279,6 +328,7 @@ class TrialWork:
             total_steps=self.spec.total_steps,
             invocation=self.trial.invocation,
             started=self._started,
+            activity=self._activity if state == "running" else "",
             error=error,
             finished="" if state == "running" else now(),
             train_seconds=self.seconds["train_seconds"],
@@ -286,10 +336,11 @@ class TrialWork:
             wall_seconds=self.seconds["wall_seconds"],
             steps_per_second=self._steps_per_second,
         )
-        for folder, tables in zip(self.folders, self.tables, strict=True):
+        for folder, tables, note in zip(self.folders, self.tables, self._notes, strict=True):
             folder.write_status(
                 replace(
                     status,
+                    note=note,
                     evaluated_step=tables.evaluated_step,
                     latest_score=tables.latest_score,
                 )
@@ -297,3 +348,9 @@ class TrialWork:
 
     def _count_wall_seconds(self) -> None:
         self.seconds["wall_seconds"] = time.perf_counter() - self._clock
+
+
+def _note(step: int, wrong: Sequence[str]) -> str:
+    """What a reader should know of checkpoints that were passed over."""
+    went_on = f"went on from step {step}" if step else "began anew"
+    return f"{went_on}, as {' and '.join(wrong)}" if wrong else ""

@@ -8,17 +8,32 @@ it and from nothing else.
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import json
+import lzma
+import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.errors import UserError
+
+ARCHIVE_SUFFIX = ".tar.xz"
+
 Members = Mapping[str, bytes]
 """Contents by name: `seed-0/spec.json`, …"""
 
+_NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*/[A-Za-z0-9_-][\w.-]*")
+_DIGESTS = "archive/sha256.json"  # of all other members, by name
+_MOST_BYTES = 2**30  # unpacked; a cell's runs have a few megabytes
+
 
 def read_file(path: Path) -> bytes | None:
-    """A run's file, from its folder or from its cell's archive; None if it is in neither."""
+    """A run's file, from its folder or from its cell's archive; None if it is in neither.
+
+    Raises UserError for an archive that is damaged.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -28,11 +43,14 @@ def read_file(path: Path) -> bytes | None:
 
 def archive_path(cell: Path) -> Path:
     """Where the archive of a cell's runs is, if there is one."""
-    return cell.with_name(f"{cell.name}.tar.xz")
+    return cell.with_name(f"{cell.name}{ARCHIVE_SUFFIX}")
 
 
 def members_of(cell: Path) -> Members:
-    """What the cell's archive holds; nothing if there is none."""
+    """What the cell's archive holds; nothing if there is none.
+
+    Raises UserError if it is not what was packed.
+    """
     path = archive_path(cell)
     try:
         changed = path.stat().st_mtime_ns
@@ -43,21 +61,48 @@ def members_of(cell: Path) -> Members:
 
 def archive_bytes(members: Members) -> bytes:
     """The archive of these contents. No times, no owners: equal contents are equal bytes."""
+    digests = {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
+    content = {**members, _DIGESTS: (json.dumps(digests, indent=1) + "\n").encode()}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as archive:
-        for name in sorted(members):
+        for name in sorted(content):
             member = tarfile.TarInfo(name)
-            member.size = len(members[name])
-            archive.addfile(member, io.BytesIO(members[name]))
+            member.size = len(content[name])
+            archive.addfile(member, io.BytesIO(content[name]))
     return packed.getvalue()
 
 
 @functools.lru_cache(maxsize=8)  # readers go through a suite cell by cell
 def _read(path: Path, changed: int) -> dict[str, bytes]:  # noqa: ARG001
-    found = {}
+    try:
+        found = _unpack(path)
+        # Archives from before there were digests have none.
+        digests = json.loads(found.pop(_DIGESTS)) if _DIGESTS in found else None
+        if digests is not None:
+            actual = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+            if actual != digests:
+                wrong = sorted(dict(actual.items() ^ digests.items()))
+                raise ValueError(f"not what was packed: {', '.join(wrong[:4])}")
+    except (OSError, ValueError, AttributeError, EOFError, lzma.LZMAError, tarfile.TarError) as e:
+        raise UserError(
+            f"{path} is damaged ({e}). Bring it back from a copy, or delete it and run the suite "
+            "again."
+        ) from e
+    return found
+
+
+def _unpack(path: Path) -> dict[str, bytes]:
+    """Plain files with plain names, each once. Raises ValueError for anything else."""
+    found: dict[str, bytes] = {}
+    room = _MOST_BYTES
     with tarfile.open(path, "r:xz") as archive:
         for member in archive:
+            room -= member.size
+            if not member.isreg() or not _NAME.fullmatch(member.name) or member.name in found:
+                raise ValueError(f"it has a member '{member.name}' that no run leaves")
+            if room < 0:
+                raise ValueError(f"it would unpack to more than {_MOST_BYTES // 2**20} MiB")
             content = archive.extractfile(member)
-            if content is not None:
-                found[member.name] = content.read()
+            assert content is not None
+            found[member.name] = content.read()
     return found

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter
+
 from harness.errors import UserError
 from harness.files import write_bytes, write_json
 from harness.runs.archive import archive_bytes, archive_path, members_of, read_file
+from harness.runs.checkpoint import Checkpoint, DamagedError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from harness.runs.spec import RunSpec
 
-    SeedState = dict[str, NDArray[np.generic]]
+_ALWAYS = ("spec.json", "evaluations.csv")
+_CHECKPOINT, _PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 
 State = Literal["running", "done", "failed", "interrupted"]
-Value = str | int | float | bool
-Values = Sequence[Value]
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Status:
     total_steps: int
     invocation: str  # which `harness run` wrote this
     started: str  # ISO 8601, UTC
+    activity: str = ""  # what it is at, while it is running
     error: str = ""
     finished: str = ""
     train_seconds: float = 0.0
@@ -46,6 +46,27 @@ class Status:
     steps_per_second: float = 0.0
     evaluated_step: int = 0
     latest_score: float | None = None  # normalised, in points
+    note: str = ""  # what a reader should know, such as a damaged checkpoint that was passed over
+    seals: dict[str, str] = field(default_factory=dict)  # sha256 of a done run's files, by name
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Status | None:
+        """What a file's content says; None if it is no status. Fields of other versions are left.
+
+        A wrong value counts as none: a status is written anew whenever its run goes on.
+        """
+        try:
+            return _STATUS.validate_python({k: found[k] for k in found if k in _FIELDS})
+        except ValueError:
+            return None
+
+
+_FIELDS = {found.name for found in fields(Status)}
+_STATUS = TypeAdapter(Status)
+
+
+# What columns were called in files of earlier versions.
+RENAMED_COLUMNS = {"actions": "action_selection", "action_latency_ms": "amortized_action_ms"}
 
 
 class RunFolder:
@@ -60,9 +81,17 @@ class RunFolder:
         write_json(self.path / "spec.json", spec.to_json())
 
     def check_spec(self, spec: RunSpec) -> None:
-        """Raises UserError if the folder holds a run of another spec; no folder is fine."""
-        found = read_json(self.path / "spec.json")
+        """Raises UserError if the folder holds a run of another spec; no folder is fine.
+
+        A damaged spec.json is no other spec: it is written anew when the run is repaired.
+        """
+        try:
+            found = read_json(self.path / "spec.json")
+        except UserError:
+            return
         if found is None or found.get("hash") == _hash_of(found, type(spec)) == spec.hash:
+            return
+        if "spec.json" in self._broken_seals():
             return
         wanted = json.loads(json.dumps(spec.to_json()))
         wrong = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
@@ -71,6 +100,15 @@ class RunFolder:
             f"{', '.join(wrong)}. Nothing was changed. Move the folder away, or let "
             "`run --fresh` delete it."
         )
+
+    def link_below(self, directory: Path) -> Path | None:
+        """The first link on the way from `directory` to the folder; None if there is none.
+
+        Through a link, results would be written to or read from another place.
+        """
+        way = [self.path, *self.path.parents]
+        below = way[: way.index(directory)] if directory in way else way[:1]
+        return next((path for path in reversed(below) if path.is_symlink()), None)
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         write_json(self.path / "provenance.json", provenance)
@@ -94,78 +132,111 @@ class RunFolder:
     # --- how far it is ----------------------------------------------------------------------
 
     def status(self) -> Status | None:
-        """The latest status, or None before the run has started."""
-        found = read_json(self.path / "status.json")
-        return Status(**found) if found is not None else None
+        """The latest status, or None before the run has started and where it cannot be read."""
+        try:
+            found = read_json(self.path / "status.json")
+        except UserError:
+            return None
+        return Status.of(found) if found is not None else None
 
     def write_status(self, status: Status) -> None:
+        """Replace the status. Once a run is done, its files are on the disk and sealed by it."""
+        if status.state == "done":
+            status = replace(status, seals=self._seal())
         write_json(self.path / "status.json", asdict(status), durable=status.state != "running")
 
     def is_done(self) -> bool:
+        """Whether the run has come to its end and all its files are as it left them."""
         status = self.status()
-        return status is not None and status.state == "done"
+        return (
+            status is not None
+            and status.state == "done"
+            and status.evaluated_step == status.total_steps
+            and not self.damage()
+        )
+
+    def damage(self) -> list[str]:
+        """What is wrong with the files of a run that says it is done, a sentence each."""
+        return [f"{name} {what}" for name, what in self._broken_seals().items()]
+
+    def is_intact(self, name: str) -> bool:
+        """Whether a file is there, and is what the run wrote if the run is done."""
+        return read_file(self.path / name) is not None and name not in self._broken_seals()
+
+    def _broken_seals(self) -> dict[str, str]:
+        status = self.status()
+        if status is None or status.state != "done":
+            return {}
+        # Runs from before results were sealed have no digests.
+        wanted = dict.fromkeys(_ALWAYS, "") | status.seals
+        broken = {}
+        for name, digest in wanted.items():
+            content = read_file(self.path / name)
+            if content is None:
+                broken[name] = "is gone"
+            elif digest and hashlib.sha256(content).hexdigest() != digest:
+                broken[name] = "is not what the run wrote"
+        return broken
+
+    def _seal(self) -> dict[str, str]:
+        """Wait until every result file is on the disk; their sha256."""
+        seals = {}
+        for path in sorted(self.path.iterdir()):
+            if path.name.endswith(".tmp") or path.name.startswith(("status.", "checkpoint.")):
+                continue
+            with path.open("rb") as file:
+                seals[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+        return seals
 
     # --- tables -----------------------------------------------------------------------------
 
-    def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Values]) -> None:
-        """Write `<name>.csv`; floats in full precision, so equal numbers are equal bytes."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([[_text(value) for value in row] for row in rows])
-        write_bytes(self.path / f"{name}.csv", text.getvalue().encode())
+    def write_table(self, name: str, content: bytes) -> None:
+        """Replace `<name>.csv`."""
+        write_bytes(self.path / f"{name}.csv", content)
 
-    def read_table(self, name: str, columns: Sequence[str], until: int) -> list[list[str]]:
-        """The rows of `<name>.csv` up to step `until`, as text; [] if there is none.
-
-        Raises:
-            UserError: the file has other columns than `columns`.
-        """
-        path = self.path / f"{name}.csv"
-        content = read_file(path)
-        if content is None:
-            return []
-        header, *rows = list(csv.reader(io.StringIO(content.decode()))) or [[]]
-        if header != list(columns):
-            raise UserError(f"{path} has the columns {header}, expected {list(columns)}.")
-        step = columns.index("step")
-        return [row for row in rows if int(row[step]) <= until]
+    def read_table(self, name: str) -> bytes | None:
+        """The content of `<name>.csv`, None if there is none."""
+        return read_file(self.path / f"{name}.csv")
 
     # --- checkpoint -------------------------------------------------------------------------
 
-    def write_checkpoint(self, state: SeedState, step: int, seconds: Mapping[str, float]) -> None:
-        """Save one seed's learning state after `step`, and the seconds spent on it so far."""
-        from safetensors.numpy import save
+    def write_checkpoint(self, checkpoint: Checkpoint, seconds: Mapping[str, float]) -> None:
+        """Save a checkpoint and the seconds spent on it so far; the one before stays beside it."""
+        path = self.path / _CHECKPOINT
+        if path.exists():
+            os.replace(path, self.path / _PREVIOUS)
+        checkpoint.write(path)
+        write_json(self.path / "checkpoint.json", {"step": checkpoint.step, **seconds})
 
-        content = save(state, {"step": str(step)})
-        write_bytes(self.path / "checkpoint.safetensors", content, durable=True)
-        write_json(self.path / "checkpoint.json", {"step": step, **seconds})
+    def read_checkpoint(self, owner: str) -> tuple[Checkpoint | None, list[str]]:
+        """The latest checkpoint of `owner` that can be trusted, and what is wrong with later ones.
 
-    def checkpoint_step(self) -> int:
-        """Gradient steps in the checkpoint; 0 without one. Raises UserError if it is broken."""
-        path = self.path / "checkpoint.safetensors"
-        if not path.exists():
-            return 0
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="numpy") as file:
-                return int(file.metadata()["step"])
-        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-            raise UserError(
-                f"{path} cannot be read ({error}). Delete it to train this run from the start."
-            ) from error
-
-    def read_checkpoint(self) -> SeedState:
-        """The saved learning state of this run's seed."""
-        from safetensors.numpy import load_file
-
-        return load_file(self.path / "checkpoint.safetensors")
+        None if there is none. What is wrong are sentences.
+        """
+        wrong = []
+        for name in (_CHECKPOINT, _PREVIOUS):
+            try:
+                checkpoint = Checkpoint.read(self.path / name, owner)
+            except DamagedError as damage:
+                wrong.append(str(damage))
+            else:
+                if checkpoint is not None:
+                    return checkpoint, wrong
+        return None, wrong
 
     def read_seconds(self) -> dict[str, float]:
-        """The seconds spent up to the checkpoint, by name."""
-        seconds = read_json(self.path / "checkpoint.json") or {}
-        return {name: float(value) for name, value in seconds.items() if name != "step"}
+        """The seconds spent up to the checkpoint, by name; none if they were lost."""
+        try:
+            seconds = read_json(self.path / "checkpoint.json") or {}
+            return {name: float(value) for name, value in seconds.items() if name != "step"}
+        except (UserError, TypeError, ValueError):
+            return {}
+
+    def clear_leftovers(self) -> None:
+        """Delete what a killed writer of this run left half-written."""
+        for path in self.path.glob("*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def now() -> str:
@@ -185,12 +256,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a JSON object. Move it away.")
     return content
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _hash_of(found: Mapping[str, Any], model: type[RunSpec]) -> str:

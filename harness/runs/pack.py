@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -11,15 +12,19 @@ from harness.runs.archive import archive_bytes, archive_path, members_of
 from harness.runs.folder import RunFolder
 
 _LEARNING_STATE = "checkpoint."
+_PACKED = ".packed"  # ends the name of a folder that is in the archive and about to go
 
 
 def pack_suite(directory: Path) -> str:
     """Pack every finished run below results/<suite>. Returns what was done, in a sentence.
 
-    What is lost is the learning state: a finished run needs it no more.
+    What is lost is the learning state: a finished run needs it no more. Killed at any time, every
+    run is whole in its folder or in the archive. Raises UserError for an archive that is damaged.
     """
     before = _megabytes(directory)
-    folders = [path.parent for path in directory.rglob("status.json")]
+    for leftover in directory.rglob(f".*{_PACKED}"):
+        shutil.rmtree(leftover)
+    folders = [path.parent for path in directory.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
     cells: dict[Path, list[Path]] = defaultdict(list)
     for folder in done:
@@ -34,7 +39,7 @@ def pack_suite(directory: Path) -> str:
 
 
 def _pack(cell: Path, runs: list[Path]) -> None:
-    """Add the runs to the cell's archive and delete their folders."""
+    """Add the runs to the cell's archive, and delete their folders once it is on the disk."""
     names = {run.name for run in runs}
     members = {
         name: content
@@ -43,11 +48,14 @@ def _pack(cell: Path, runs: list[Path]) -> None:
     }
     for run in runs:
         for file in run.iterdir():
-            if not file.name.startswith(_LEARNING_STATE):
+            if not file.name.startswith(_LEARNING_STATE) and not file.is_symlink():
                 members[f"{run.name}/{file.name}"] = file.read_bytes()
     write_bytes(archive_path(cell), archive_bytes(members), durable=True)
     for run in runs:
-        shutil.rmtree(run)
+        # A folder hides the archive's run: it goes in one step, however long its files take.
+        gone = run.with_name(f".{run.name}{_PACKED}")
+        os.replace(run, gone)
+        shutil.rmtree(gone)
     if not any(cell.iterdir()):
         cell.rmdir()
 

@@ -10,8 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from algorithms import registry
+from algorithms.source import module_file
+from harness import __version__
+
+_OURS = "decision-flow-harness"
 _PACKAGES = (
-    "decision-flow-harness",
     "torch",
     "numpy",
     "gymnasium",
@@ -25,11 +29,18 @@ _PACKAGES = (
 
 
 def provenance(
-    *, command: str, executor: str, seeds: list[int], compiled: bool, dataset: Mapping[str, Any]
+    *,
+    algorithm: Mapping[str, Any],
+    command: str,
+    executor: str,
+    seeds: list[int],
+    compiled: bool,
+    dataset: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What `provenance.json` holds.
 
     Args:
+        algorithm: what `algorithm_facts` says of the method.
         command: the command line that asked for the run.
         executor: "local" or "ray".
         seeds: all seeds that trained together in the run's trial; they share its seconds.
@@ -39,6 +50,7 @@ def provenance(
     import torch
 
     return {
+        "algorithm": dict(algorithm),
         "command": command,
         "executor": executor,
         "trial_seeds": seeds,
@@ -55,20 +67,38 @@ def provenance(
     }
 
 
-def git_state() -> dict[str, Any] | None:
-    """The commit of the harness's own checkout and whether it has changes; None outside git."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
+def algorithm_facts(algorithm_id: str, code: str) -> dict[str, Any]:
+    """A method's module, the digest of its code, and where others have it from."""
+    info = registry.algorithms()[algorithm_id]
+    facts = {
+        "id": algorithm_id,
+        "module": info.module,
+        "code": code,
+        "package": info.distribution,
+        "version": package_version(info.distribution),
+    }
+    file = module_file(info.module)
+    return facts if info.distribution == _OURS or not file else facts | {"git": git_state(file)}
+
+
+def git_state(file: Path = Path(__file__)) -> dict[str, Any] | None:
+    """The commit of the checkout that a file, or else the harness, is in, and whether it changed.
+
+    None outside git, and for a file that git ignores, as in a virtual environment.
+    """
+    folder, name = file.resolve().parent, file.name
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit or _git(folder, "check-ignore", name):
         return None
-    commit = _git(root, "rev-parse", "HEAD")
-    status = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": bool(status)} if commit else None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": bool(changes) or not _git(folder, "ls-files", name)}
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints, with what went wrong as nothing."""
     try:
         result = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
@@ -77,7 +107,9 @@ def _git(root: Path, *arguments: str) -> str:
 
 def package_versions() -> dict[str, str | None]:
     """Versions of the packages that can change a number; None where not installed."""
-    return {name: package_version(name) for name in _PACKAGES}
+    # Ours as its code says, since a checkout may be newer than what was installed.
+    others = {name: package_version(name) for name in _PACKAGES}
+    return {"decision-flow-harness": __version__, **others}
 
 
 def package_version(name: str) -> str | None:

@@ -5,16 +5,25 @@ Fields that came later have defaults for older results.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import BaseModel, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, JsonValue, model_validator
 
+from harness.errors import UserError
 from harness.files import write_json
 from harness.suite.figures import Figure, parse_figures
 from harness.tasks.spec import TaskSpec
 
 FILE_NAME = "suite.json"
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or PurePosixPath(path).is_absolute() or ".." in parts:
+        raise ValueError(f"'{path}' is no path inside the results folder")
+    return path
 
 
 class RowInfo(BaseModel, frozen=True):
@@ -65,19 +74,25 @@ class PlannedEvaluation(BaseModel, frozen=True):
 
 
 class PlannedRun(BaseModel, frozen=True):
-    """One (task, label, seed); `path` is relative to the suite's folder."""
+    """One (task, label, seed); `path` is relative to the suite's folder.
+
+    Attributes:
+        kept: whether it was made by earlier code of its method, and counts all the same.
+    """
 
     task: str
     label: str
     seed: int
-    path: str
+    path: Annotated[str, AfterValidator(_inside)]
     hash: str
+    kept: bool = False
 
 
 class SuiteFile(BaseModel, frozen=True):
     """What `suite.json` says was planned."""
 
     name: str
+    file: str = ""  # of the suite, without its folder
     title: str
     question: str
     command: str
@@ -97,5 +112,25 @@ class SuiteFile(BaseModel, frozen=True):
         return parse_figures(self.figures)[0]
 
     def write(self, directory: Path) -> None:
-        """Leave it in the suite's results folder."""
+        """Leave it in the suite's results folder.
+
+        Raises UserError if the folder holds the results of another suite, which has the same name.
+        """
+        self._check_owner(directory / FILE_NAME)
         write_json(directory / FILE_NAME, self.model_dump(mode="json"))
+
+    def _check_owner(self, path: Path) -> None:
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return  # nobody's, or damaged: it is written anew
+        if not isinstance(found, dict):
+            return
+        other_file = found.get("file") or self.file
+        if (other_file, found.get("title")) != (self.file, self.title):
+            raise UserError(
+                f"{path.parent} holds the results of another suite called '{self.name}': "
+                f"{other_file}, '{found.get('title')}'. Give this one ({self.file}, "
+                f"'{self.title}') another `name`, or other results with --results. If it is the "
+                f"same suite under a new title or file name, delete {path} first."
+            )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.runs.folder import RunFolder, Values
+from harness.runs.folder import RunFolder
 from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ _COLUMNS = {
     "evaluations": (
         "seed",
         "step",
-        "actions",
+        "action_selection",
         "episode",
         "return",
         "length",
@@ -24,8 +26,14 @@ _COLUMNS = {
         "normalized_score",
     ),
     "metrics": ("seed", "step", "name", "value"),
-    "timings": ("step", "actions", "train_seconds", "evaluation_seconds", "action_latency_ms"),
-    "measures": ("seed", "step", "actions", "episode", "name", "value"),
+    "timings": (
+        "step",
+        "action_selection",
+        "train_seconds",
+        "evaluation_seconds",
+        "amortized_action_ms",
+    ),
+    "measures": ("seed", "step", "action_selection", "episode", "name", "value"),
     "online": (
         "seed",
         "step",
@@ -38,14 +46,20 @@ _COLUMNS = {
     ),
 }
 _ONLY_WITH_ROWS = {"measures", "online"}
+_TIMINGS = "timings"  # differs from run to run, and so is no part of a checkpoint
+
+Value = str | int | float | bool
+Values = Sequence[Value]
 
 
 class RunTables:
     """Rows of `evaluations.csv`, `metrics.csv`, `timings.csv` and others of one run.
 
-    `actions` says how the policy acted. `measures.csv` is there if the environment has measures,
-    `online.csv` if episodes of training in the environment have ended; their `step` is the run's
-    when they did, so that an episode began `length` steps before.
+    `amortized_action_ms` is the median time of a policy's call, which acts for all seeds and
+    episodes of an evaluation at once, over the actions in it; a call for one action takes longer.
+    `measures.csv` is there if the environment has measures, `online.csv` if episodes of training in
+    the environment have ended; their `step` is the run's when they did, so that an episode began
+    `length` steps before.
 
     Attributes:
         evaluated_step: the step of the latest evaluation; 0 before the first.
@@ -60,43 +74,72 @@ class RunTables:
         self.evaluated_step = 0
         self.latest_score: float | None = None
 
-    def load(self, until: int, default: str) -> None:
-        """Take over the rows on disk up to step `until`; later ones will be made again.
+    def content(self) -> dict[str, bytes]:
+        """The tables as files, by name, without the times it took: equal runs, equal bytes."""
+        return {name: self._csv(name) for name in self._present() if name != _TIMINGS}
 
-        `default` is the algorithm's own way of acting.
+    def load(self, saved: Mapping[str, bytes], until: int, default: str) -> None:
+        """Take over the `content` of a checkpoint, and replace what files there are by it.
+
+        Args:
+            saved: by name.
+            until: step of the checkpoint; times after it are dropped.
+            default: the algorithm's own action selection.
         """
-        for name, columns in _COLUMNS.items():
-            self._rows[name] = [*self._folder.read_table(name, columns, until)]
+        for name in saved:
+            self._rows[name] = _rows_of(saved[name])
+        # Times are for information: where they are lost, the numbers are not.
+        times = _rows_of(self._folder.read_table(_TIMINGS) or b"")
+        fitting = [row for row in times if len(row) == len(_COLUMNS[_TIMINGS])]
+        self._rows[_TIMINGS] = [r for r in fitting if str(r[0]).isdigit() and int(r[0]) <= until]
         rows = [row for row in self._rows["evaluations"] if row[2] == default]
         self.evaluated_step = max((int(row[1]) for row in rows), default=0)
         scores = [float(row[-1]) for row in rows if int(row[1]) == self.evaluated_step]
         self.latest_score = sum(scores) / len(scores) if scores else None
+        if self.evaluated_step:
+            self.write()
+
+    def write(self) -> None:
+        """Replace the files by what is known."""
+        for name in self._present():
+            self._folder.write_table(name, self._csv(name))
+
+    def _present(self) -> list[str]:
+        return [name for name in _COLUMNS if name not in _ONLY_WITH_ROWS or self._rows[name]]
+
+    def _csv(self, name: str) -> bytes:
+        """Floats in full precision, so that equal numbers are equal bytes."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS[name])
+        writer.writerows([[_text(value) for value in row] for row in self._rows[name]])
+        return text.getvalue().encode()
 
     def add(
         self,
         step: int,
-        actions: str,
+        action_selection: str,
         episodes: Iterable[Episode],
         timing: tuple[float, float, float],
     ) -> float:
-        """Append the evaluation of one way of acting; returns its score, in points.
+        """Append the evaluation by one action selection; returns its score, in points.
 
         Args:
             step: gradient steps so far.
-            actions: how the policy acted.
+            action_selection: how the policy acted.
             episodes: of this run's seed, in order.
-            timing: training and evaluation seconds, and milliseconds to choose an action.
+            timing: training and evaluation seconds, and milliseconds an action, amortised.
         """
         scores = []
         for episode in episodes:
             outcome = self._outcome(episode)
             scores.append(outcome[-1])
-            self._rows["evaluations"].append((self._seed, step, actions, *outcome))
+            self._rows["evaluations"].append((self._seed, step, action_selection, *outcome))
             self._rows["measures"] += [
-                (self._seed, step, actions, episode.episode, name, value)
+                (self._seed, step, action_selection, episode.episode, name, value)
                 for name, value in episode.measures.items()
             ]
-        self._rows["timings"].append((step, actions, *timing))
+        self._rows["timings"].append((step, action_selection, *timing))
         return float(sum(scores) / len(scores))
 
     def add_online(self, step: int, episode: Episode) -> None:
@@ -108,7 +151,7 @@ class RunTables:
 
         Args:
             step: gradient steps so far.
-            score: of the algorithm's default way of acting.
+            score: by the algorithm's own action selection.
             metrics: latest training metrics.
         """
         self._rows["metrics"] += [
@@ -116,9 +159,7 @@ class RunTables:
         ]
         self.evaluated_step = step
         self.latest_score = score
-        for name, columns in _COLUMNS.items():
-            if name not in _ONLY_WITH_ROWS or self._rows[name]:
-                self._folder.write_table(name, columns, self._rows[name])
+        self.write()
 
     def _outcome(self, episode: Episode) -> tuple[int, float, int, bool, float, float]:
         """The columns that say how an episode went, the score last."""
@@ -130,3 +171,14 @@ class RunTables:
             float(episode.success),
             float(self._task.normalized_score(episode.episode_return)),
         )
+
+
+def _rows_of(content: bytes) -> list[Values]:
+    """The rows of a table as text, without its header."""
+    return [*csv.reader(io.StringIO(content.decode(errors="replace")))][1:]
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, float) else str(value)

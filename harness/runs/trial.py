@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from harness.runs.folder import RunFolder, Status, now
 from harness.runs.spec import RunSpec
 
 STOP_FILE = ".stop"
+LOCKS = ".locks"  # of the runs that are worked on, by hash
+_POLL_SECONDS = 0.5
 
 
 class Trial(BaseModel):
@@ -40,6 +44,24 @@ class Trial(BaseModel):
         status = self.folder(spec).status()
         return status if status is not None and status.invocation == self.invocation else None
 
+    @contextmanager
+    def sole_work(self, stop: Callable[[], bool]) -> Iterator[bool]:
+        """Hold the trial's runs, so that no other process writes them; False if stopped first.
+
+        A worker whose driver was killed works on until it notices: its successor waits for it.
+        """
+        with ExitStack() as held:
+            for spec in self.specs:
+                folder = self.suite_dir / LOCKS
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(folder / f"{spec.hash}.lock", thread_local=False)
+                while not _acquired(lock):
+                    if stop():
+                        yield False
+                        return
+                held.callback(lock.release)
+            yield True
+
     def stop_requested(self) -> bool:
         """Whether the user asked all runs of the suite to stop."""
         return (self.suite_dir / STOP_FILE).exists()
@@ -48,7 +70,8 @@ class Trial(BaseModel):
         """The trial split into seeds that stand at the same step, and so can train stacked."""
         by_step: dict[int, list[RunSpec]] = {}
         for spec in self.specs:
-            by_step.setdefault(self.folder(spec).checkpoint_step(), []).append(spec)
+            checkpoint, _ = self.folder(spec).read_checkpoint(spec.hash)
+            by_step.setdefault(checkpoint.step if checkpoint else 0, []).append(spec)
         return [self.model_copy(update={"specs": tuple(specs)}) for specs in by_step.values()]
 
     def is_over(self) -> bool:
@@ -68,6 +91,14 @@ class Trial(BaseModel):
             if status is not None and status.state == "running":
                 failed = replace(status, state="failed", error=error, finished=now())
                 self.folder(spec).write_status(failed)
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=_POLL_SECONDS)
+    except Timeout:
+        return False
+    return True
 
 
 def group(

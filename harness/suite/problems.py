@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,12 +17,8 @@ _WANTED = {
     "dict_type": "a mapping",
     "finite_number": "a finite number",
     "float_type": "a number",
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "a number of at least {ge}",
     "int_from_float": "a whole number",
     "int_type": "a whole number",
-    "less_than": "a number below {lt}",
-    "less_than_equal": "a number of at most {le}",
     "list_type": "a list",
     "literal_error": "{expected}",
     "model_type": "a mapping",
@@ -31,6 +27,14 @@ _WANTED = {
     "string_type": "a text",
     "too_short": "at least {min_length}",
     "tuple_type": "a list",
+}
+
+_OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_LIMITS = {  # words by JSON schema's
+    "exclusiveMinimum": "above",
+    "minimum": "of at least",
+    "exclusiveMaximum": "below",
+    "maximum": "of at most",
 }
 
 
@@ -55,7 +59,10 @@ def explain(
         elif item["type"] == "value_error":
             problems.append(Problem(path, f"{item['ctx']['error']}; found {kind(found)}"))
         else:
-            expected.setdefault(path, []).append(_wanted(item))
+            out_of_range = item["type"] in _OUT_OF_RANGE
+            expected.setdefault(path, []).append(
+                _range(model, path) if out_of_range else _wanted(item)
+            )
             wanted = " or ".join(expected[path])
             problems = [p for p in problems if p.key_path != path]
             problems.append(Problem(path, f"expected {wanted}, found {kind(found)}"))
@@ -66,6 +73,33 @@ def _wanted(item: ErrorDetails) -> str:
     """What should have been there, in the words of a YAML file."""
     template = _WANTED.get(item["type"])
     return template.format(**item.get("ctx", {})) if template else item["msg"]
+
+
+def _range(model: type[BaseModel], path: KeyPath) -> str:
+    """`a number above 0 and below 1`: what is allowed at `path` under `model`."""
+    schema = model.model_json_schema()
+    nodes: list[Mapping[str, Any]] = [schema]
+    for part in path:
+        nodes = [branch for node in nodes for branch in _branches(_below(node, part), schema)]
+    limits = [[f"{word} {n[key]:,}" for key, word in _LIMITS.items() if key in n] for n in nodes]
+    return f"a number {' and '.join(next(filter(None, limits)))}"
+
+
+def _below(node: Mapping[str, Any], part: str | int) -> Mapping[str, Any]:
+    """The JSON schema of an item or a key."""
+    found = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
+    return found or node.get("additionalProperties") or {}
+
+
+def _branches(node: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The alternatives of a JSON schema."""
+    if "$ref" in node:
+        yield root["$defs"][node["$ref"].rpartition("/")[2]]
+    elif "anyOf" in node:
+        for branch in node["anyOf"]:
+            yield from _branches(branch, root)
+    else:
+        yield node
 
 
 def _locate(loc: Sequence[str | int], data: Any) -> tuple[KeyPath, Any]:

@@ -6,7 +6,8 @@ All keys of a suite file are the fields of `Suite` and of the models it is made 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,9 @@ from harness.tasks.spec import TaskSpec
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
+_MOST_SEEDS = 1000
+_LARGEST_SEED = 2**31 - 1
+
 SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
 
 
@@ -41,9 +45,9 @@ def _selection(name: str) -> str:
 class Training(Section):
     """The budget of every run."""
 
-    steps: int = Field(ge=1)  # gradient steps on the data
+    steps: int = Field(ge=1, le=10**9)  # gradient steps on the data
     # Afterwards, steps in the task's environment, each with a gradient step on what was seen too.
-    online_steps: int = Field(0, ge=0)
+    online_steps: int = Field(0, ge=0, le=10**8)
     precision: Literal["fp32", "mixed"] = "fp32"  # mixed: products may round to bfloat16 or TF32
     compile: bool = True  # part of a run's identity: eager code rounds differently
 
@@ -51,10 +55,10 @@ class Training(Section):
 class EvaluationPlan(Section):
     """When policies are evaluated, and which evaluation a table reports."""
 
-    every: int = Field(ge=1)  # gradient steps
-    episodes: int = Field(ge=1)  # per seed and evaluation
+    every: int = Field(ge=1)  # gradient steps; divides those of training, offline and online
+    episodes: int = Field(ge=1, le=10_000)  # per seed and evaluation
     protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
-    # More ways of acting, for those who can; measured after the last step, beside the scores.
+    # More action selections, for those who can; measured after the last step, beside the scores.
     action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
 
 
@@ -84,10 +88,16 @@ class Suite(Section):
     @field_validator("seeds")
     @classmethod
     def _check_seeds(cls, seeds: int | list[int]) -> list[int]:
-        chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
-        if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
-            raise ValueError("seeds must be a count of at least 1, or distinct numbers from 0 up")
-        return chosen
+        count = seeds if isinstance(seeds, int) else len(seeds)
+        if 1 <= count <= _MOST_SEEDS:
+            chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+            in_range = min(chosen) >= 0 and max(chosen) <= _LARGEST_SEED
+            if in_range and len(set(chosen)) == count:
+                return chosen
+        raise ValueError(
+            f"seeds must be a count of at least 1 and at most {_MOST_SEEDS:,}, or as many distinct "
+            f"numbers from 0 to {_LARGEST_SEED:,}"
+        )
 
     @property
     def seed_list(self) -> list[int]:
@@ -107,10 +117,34 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
     except ValidationError as error:
         raise document.error(explain(error, document.data, Suite)) from error
     problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
+    problems += _interval_problems(suite)
     problems += parse_figures(suite.figures)[1]
     if problems:
         raise document.error(problems)
     return suite, document
+
+
+def _interval_problems(suite: Suite) -> Iterator[Problem]:
+    """An interval of evaluations that does not end with the run, or with its offline part."""
+    every = suite.evaluation.every
+    budget = {"steps": suite.training.steps, "online_steps": suite.training.online_steps}
+    for name, steps in budget.items():
+        if steps % every == 0:
+            continue
+        fault = "exceeds" if every > steps else "does not divide"
+        fitting = " or ".join(map(str, _divisors_near(every, steps)))
+        yield Problem(
+            ("evaluation", "every"),
+            f"{every} {fault} training.{name}, which is {steps}: make it {fitting}",
+        )
+
+
+def _divisors_near(number: int, of: int) -> list[int]:
+    """The divisors next to a number, below and above."""
+    small = [n for n in range(1, math.isqrt(of) + 1) if of % n == 0]
+    divisors = sorted({*small, *(of // n for n in small)})
+    below, above = [n for n in divisors if n <= number], [n for n in divisors if n > number]
+    return [*below[-1:], *above[:1]]
 
 
 def suite_tasks(suite: Suite) -> list[TaskSpec]:
@@ -190,4 +224,7 @@ def suite_names() -> list[str]:
 
 
 def _suite_folders() -> list[Path]:
-    return [Path("suites"), Path(__file__).resolve().parents[2] / "suites"]
+    """The current folder's, and the shipped one: in the package if installed, else above it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "suites"
+    return [Path("suites"), installed if installed.is_dir() else package.parent / "suites"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,35 @@ from harness.errors import UserError
 KeyPath = tuple[str | int, ...]
 
 
+_MOST_BYTES = 1_000_000  # of a file
+_MOST_NODES = 100_000  # of a file with its aliases written out
+_TAG = "tag:yaml.org,2002:"
+_KINDS = {f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with floats as everybody writes them: `1e-3` is a number here."""
+    """The safe loader, with scalars as everybody reads them.
+
+    YAML 1.1 has `010` for 8, `1:30` for 90, `no` for false, and `1e-3` for a text.
+    """
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return int(self.construct_scalar(node))
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"),
-    list("-+0123456789."),
-)
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern, _first in (
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?\d[\d_]*", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\.inf|\.nan",
+        list("-+0123456789."),
+    ),
+):
+    _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"^({_pattern})$"), _first)
+_Loader.add_constructor(f"{_TAG}int", _Loader.construct_yaml_int)
 
 
 @dataclass(frozen=True)
@@ -68,43 +88,54 @@ def show(key_path: KeyPath) -> str:
 def read_yaml(path: Path) -> Document:
     """Parse one YAML mapping. Raises UserError: unreadable, malformed, or a key given twice."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+    if len(text) > _MOST_BYTES:
+        raise UserError(f"{path} is no suite file: it has more than {_MOST_BYTES:,} letters.")
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         lines: dict[KeyPath, int] = {}
-        repeated = _walk(node, (), lines) if node is not None else []
+        problems = [*_walk(node, (), lines)] if node is not None else []
+        if problems:
+            raise Document(path, {}, lines).error(problems)
         data = loader.construct_document(node) if node is not None else None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {_explain(error)}") from error
-    document = Document(path, data if isinstance(data, dict) else {}, lines)
     if not isinstance(data, dict):
         raise UserError(f"{path} must hold a mapping of keys to values, found {kind(data)}.")
-    if repeated:
-        raise document.error([Problem(p, "this key is given twice; keep one") for p in repeated])
-    return document
+    return Document(path, data, lines)
 
 
-def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> list[KeyPath]:
-    """Note the line of every key under `node`; return the keys that occur twice."""
-    repeated: list[KeyPath] = []
-    children: list[tuple[str | int, int, yaml.Node]]
+def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> Iterator[Problem]:
+    """Note the line of every key under `node`; what no suite file can mean.
+
+    Raises ValueError if the file is too large with its aliases written out.
+    """
+    if len(lines) > _MOST_NODES:
+        raise ValueError(f"its aliases stand for more than {_MOST_NODES:,} values")
+    if node.tag not in _KINDS:
+        yield Problem(path, f"'{node.tag.replace(_TAG, '!!')}' is no kind of value in a suite file")
+    children: list[tuple[str | int, int, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
-        children = [(str(k.value), k.start_mark.line, v) for k, v in node.value]
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_TAG}str":
+                lines[*path, str(key.value)] = key.start_mark.line + 1
+                message = "keys are texts: write it in quotes if it is meant to be one"
+                yield Problem((*path, str(key.value)), message)
+            else:
+                children.append((str(key.value), key.start_mark.line, value))
     elif isinstance(node, yaml.SequenceNode):
         children = [(i, v.start_mark.line, v) for i, v in enumerate(node.value)]
-    else:
-        return repeated
     seen = set()
-    for key, line, child in children:
-        if key in seen:
-            repeated.append((*path, key))
-        seen.add(key)
-        lines[*path, key] = line + 1
-        repeated += _walk(child, (*path, key), lines)
-    return repeated
+    for name, line, child in children:
+        lines[*path, name] = line + 1
+        if name in seen:
+            yield Problem((*path, name), "this key is given twice; keep one")
+        seen.add(name)
+        yield from _walk(child, (*path, name), lines)
 
 
 def _explain(error: Exception) -> str:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from algorithms.engine.transitions import Transitions
+from tests.algorithms.planted import Package, installed
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 
 
@@ -24,3 +28,9 @@ def transitions() -> Transitions:
         terminals=ends & (np.arange(n) % 64 == 31),
         timeouts=ends & (np.arange(n) % 64 == 63),
     )
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+    """A third party's method, for tests to plant mistakes in."""
+    yield from installed(tmp_path, monkeypatch)

@@ -10,7 +10,7 @@ from algorithms import registry
 from algorithms.engine.engine import Engine
 from algorithms.engine.transitions import Transitions
 from algorithms.networks import Network
-from algorithms.registry import resolve_config
+from algorithms.registry import ABLATIONS, resolve_config
 
 OBS_DIM, ACTION_DIM = 3, 2
 
@@ -48,6 +48,11 @@ def make_engine(
 
 def every_algorithm() -> list[str]:
     return list(registry.algorithms())
+
+
+def compared_methods() -> list[str]:
+    """Without ablations: their learning is tested where their choices are."""
+    return [name for name, entry in registry.algorithms().items() if entry.family != ABLATIONS]
 
 
 def states_equal(a: dict[str, Any], b: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import yaml
 
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
+from harness.runs.folder import RunFolder
 from harness.runs.trial import Trial, group
+from tests.harness.their_package import TheirPackage, forget
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TINY_TASK = {"pointmaze/umaze": {"transitions": 2000}}
@@ -80,6 +83,18 @@ def plan_of(
     return plan
 
 
+@pytest.fixture
+def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TheirPackage]:
+    """A third party's package with the method `theirs`, here and in processes started."""
+    site = tmp_path / "site"
+    package = TheirPackage(site)
+    monkeypatch.syspath_prepend(site)
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    yield package
+    forget()
+
+
 def trials_of(plan: Plan, seeds_per_trial: int = 4) -> list[Trial]:
     """The trials of everything that is left of a plan, in a new invocation."""
     return group(
@@ -132,6 +147,15 @@ def harness(
 ) -> CommandLine:
     """The command line, with data and results of this test."""
     return CommandLine(tmp_path / "results")
+
+
+def checkpoint_step(folder: RunFolder) -> int:
+    """The step of a run's latest checkpoint; 0 without one."""
+    spec = folder.path / "spec.json"
+    if not spec.exists():
+        return 0
+    checkpoint, _ = folder.read_checkpoint(json.loads(spec.read_text())["hash"])
+    return checkpoint.step if checkpoint else 0
 
 
 def evaluation_files(results: Path) -> dict[str, bytes]:

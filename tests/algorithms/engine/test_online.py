@@ -273,7 +273,7 @@ def test_each_update_needs_the_transition_before_it(transitions: Transitions) ->
     engine = make("iql", transitions)
     engine.train(OFFLINE)
     before = engine.state(0)
-    with pytest.raises(ValueError, match="online update 1 needs 1 transitions a seed, found 0"):
+    with pytest.raises(ValueError, match="online update 1 needs 1 transitions per seed, found 0"):
         engine.train(1)
     assert states_equal(engine.state(0), before)
     with pytest.raises(ValueError, match=r"2 learners .* cannot add 1"):

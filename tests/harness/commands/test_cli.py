@@ -20,6 +20,7 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.suite.schema import load_suite, suite_tasks
 from tests.harness.conftest import REPOSITORY, TINY_TASK, CommandLine, evaluation_files, trials_of
+from tests.harness.their_package import TheirPackage
 
 WriteSuite = Callable[..., Path]
 HUGE = {
@@ -88,6 +89,27 @@ def test_a_report_needs_neither_torch_nor_ray(plan_of: Callable[..., Plan], tmp_
     assert (folder / "report.html").exists()
 
 
+def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
+    harness: CommandLine, write_suite: WriteSuite, their_package: TheirPackage
+) -> None:
+    suite = write_suite(algorithms={"theirs": {}}, seeds=1)
+    harness("run", suite, *LOCAL)
+    folder = harness.results / "tiny"
+    their_package.change("-1.0")
+    printed = harness("run", suite, *LOCAL, "--keep")
+    assert "1 done already, 0 to do" in printed
+    assert "since 1 of its runs was made: it is kept, and marked in tables." in printed
+    printed = harness("run", suite, *LOCAL)
+    assert "0 done already, 1 to do" in printed
+    assert "since 1 of its runs was made: it is trained again. To keep it: --keep." in printed
+    files = evaluation_files(folder)
+    assert len(files) == 2
+    assert len(set(files.values())) == 2
+    their_package.change("1.0")
+    assert "1 done already, 0 to do" in harness("run", suite, *LOCAL)
+    assert evaluation_files(folder) == files
+
+
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_ctrl_c_saves_everything_and_says_how_to_continue(
     harness: CommandLine, write_suite: WriteSuite, executor: str
@@ -137,8 +159,8 @@ def test_workers_of_a_killed_command_save_and_end(
 def test_one_failing_algorithm_leaves_the_others_and_exits_with_1(
     harness: CommandLine, write_suite: WriteSuite, tmp_path: Path
 ) -> None:
-    # A learning rate that overflows: the policy's actions become NaN and the evaluation refuses.
-    broken = {"algorithm": "bc", "config": {"learning_rate": 1e38}}
+    # A weight that overflows: the policy's actions become NaN and the evaluation refuses.
+    broken = {"algorithm": "td3-bc", "config": {"alpha": 1e300}}
     # So many cores for a trial that one worker takes both.
     suite = write_suite(
         algorithms={"broken": broken, "bc": {}}, resources={"cpus_per_trial": 10**6}
@@ -155,6 +177,8 @@ def test_a_folder_of_another_spec_stops_the_command_and_loses_nothing(
     files = evaluation_files(results_of(plan_of()))
     spec = next(harness.results.rglob("seed-1/spec.json"))
     spec.write_text(spec.read_text().replace('"steps": 40', '"steps": 50'))
+    status = spec.with_name("status.json")  # of a done run it would be damage, and repaired
+    status.write_text(status.read_text().replace('"done"', '"interrupted"'))
     printed = harness("run", write_suite(), *LOCAL, code=2)
     assert "holds the results of a different spec" in printed
     assert "steps" in printed
@@ -191,6 +215,7 @@ def test_changed_data_stop_the_command_before_any_run(
         (("run", "quickstart", "--seeds", "0"), "greater than or equal to 1"),
         (("run", "quickstart", "--executor", "slurm"), "'slurm' is not one of"),
         (("run", "quickstart", "--address", "auto", *LOCAL), "needs --executor ray"),
+        (("run", "quickstart", "--fresh", "--keep"), "give one of them"),
         (("run",), "Missing argument 'SUITE'"),
         (("report", "quickstart"), "no results of 'quickstart'"),
         (("list", "robots"), "'robots' is not one of"),
@@ -262,9 +287,11 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
-    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, smoke=False, cpu=False) == (
+    no = dict.fromkeys(("smoke", "cpu", "keep"), False)
+    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, **no) == (
         "python -m harness run suites/a.yaml"
     )
-    assert whole_suite_command(Path("a b.yaml"), seeds=2, smoke=True, cpu=True) == (
-        "python -m harness run 'a b.yaml' --smoke --cpu --seeds 2"
+    yes = dict.fromkeys(no, True)
+    assert whole_suite_command(Path("a b.yaml"), seeds=2, **yes) == (
+        "python -m harness run 'a b.yaml' --smoke --cpu --keep --seeds 2"
     )

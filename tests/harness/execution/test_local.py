@@ -16,7 +16,7 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
-from tests.harness.conftest import evaluation_files, trials_of
+from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
 PlanOf = Callable[..., Plan]
 LONG = {"steps": 10**6, "compile": False}
@@ -105,7 +105,7 @@ def test_a_stop_request_interrupts_and_saves(executor: LocalExecutor, plan_of: P
         status = trial.status(spec)
         assert status is not None
         assert status.state == "interrupted"
-        assert trial.folder(spec).checkpoint_step() == status.step > 0
+        assert checkpoint_step(trial.folder(spec)) == status.step > 0
 
 
 def test_a_suite_for_gpus_is_refused_where_there_is_none(

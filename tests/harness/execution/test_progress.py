@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +9,14 @@ import pytest
 from rich.console import Console
 
 from harness.execution.plan import Plan
-from harness.execution.progress import LiveDisplay, PlainDisplay, TrialView, make_display, totals
+from harness.execution.progress import (
+    Clock,
+    LiveDisplay,
+    PlainDisplay,
+    TrialView,
+    make_display,
+    totals,
+)
 from harness.runs.folder import Status
 from harness.runs.trial import Trial
 from tests.harness.conftest import trials_of
@@ -27,7 +35,7 @@ def write(trial: Trial, *statuses: Status | None) -> None:
 
 def running(trial: Trial, **changes: object) -> Status:
     status = Status("running", 10, 40, trial.invocation, "2026-01-01T00:00:00+00:00")
-    return replace(status, steps_per_second=5.0, **changes)  # type: ignore[arg-type]
+    return replace(status, **{"steps_per_second": 5.0, **changes})  # type: ignore[arg-type]
 
 
 def seen(trial: Trial) -> TrialView:
@@ -78,12 +86,12 @@ def test_a_log_gets_a_line_for_start_evaluation_and_end(trial: Trial) -> None:
         view.refresh()
         display.update([view])
     lines = [line.partition(" ")[2] for line in file.getvalue().splitlines()]
-    name = "pointmaze/umaze bc seeds 0,1"
+    name = "pointmaze/umaze bc seeds 0-1"
     assert lines == [
         f"{name}: started at step 10 of 40",
         f"{name}: running at step 20/40, score 12.3, 5 steps/s, 0:04 left",
         f"{name}: done at step 40/40, score 56.8",
-        "runs: 2 done",
+        "runs: 2 done; 0:00 elapsed, about 0:00 left",
     ]
     assert "\x1b" not in file.getvalue()
 
@@ -96,5 +104,52 @@ def test_a_terminal_gets_a_table_of_the_trials_at_work(trial: Trial) -> None:
     write(trial, status, status)
     display.update([seen(trial)])
     display.close()
-    for part in ("pointmaze/umaze", "bc", "0,1", "10/40", "12.3", "0:06", "2 running"):
+    for part in ("pointmaze/umaze", "bc", "0-1", "10/40", "12.3", "0:06", "2 running"):
         assert part in file.getvalue()
+
+
+def test_compiling_is_said_and_does_not_look_like_a_hang(trial: Trial) -> None:
+    file = io.StringIO()
+    display = make_display(Console(file=file))
+    view = TrialView(trial)
+    for activity in ("starting", "compiling", "training", "evaluating"):
+        status = running(trial, step=0, steps_per_second=0.0, activity=activity)
+        write(trial, status, status)
+        view.refresh()
+        display.update([view])
+    lines = [line.partition(": ")[2] for line in file.getvalue().splitlines()]
+    assert lines == [
+        "started at step 0 of 40",
+        "compiling its update, which takes a minute or so, once",
+    ]
+
+
+def test_eighty_columns_hold_long_labels_and_all_numbers(trial: Trial) -> None:
+    label = "df-div.rho-0.3.flow_steps-10.pretrain_share-0.25"
+    specs = tuple(
+        spec.model_copy(update={"label": label, "steps": 500_000}) for spec in trial.specs
+    )
+    trial = trial.model_copy(update={"specs": specs})
+    file = io.StringIO()
+    display = make_display(Console(file=file, force_terminal=True, width=80))
+    status = running(trial, step=123_456, latest_score=102.34, steps_per_second=10.0)
+    write(trial, status, status)
+    display.update([seen(trial)])
+    display.close()
+    rows = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", row) for row in file.getvalue().splitlines()]
+    assert max(map(len, rows)) <= 80
+    for part in ("0-1", "123k/500k", "102.3", "10:27:34"):
+        assert any(part in row for row in rows), part
+    assert "…" not in file.getvalue()
+
+
+def test_the_time_left_is_that_of_the_whole_suite(trial: Trial) -> None:
+    """Two trials at work with 30 steps at 5 a second left, and two that wait for them: 14 s."""
+    others = [trial.model_copy(update={"invocation": name}) for name in "abc"]
+    status = running(trial)
+    write(trial, status, status)
+    views = [TrialView(t) for t in (trial, *others)]
+    views[0].refresh()
+    views[1].statuses = views[0].statuses
+    clock = Clock()
+    assert clock.sentence(views) == "0:00 elapsed, about 0:14 left"  # (6 + 6 + 8 + 8) / 2

@@ -15,7 +15,7 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
-from tests.harness.conftest import evaluation_files, trials_of
+from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
 pytest.importorskip("ray")
 from harness.execution.ray_tune import RayExecutor
@@ -70,7 +70,7 @@ def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
 
 
 def saved(trial: Trial) -> bool:
-    return all(trial.folder(spec).checkpoint_step() >= 1000 for spec in trial.specs)
+    return all(checkpoint_step(trial.folder(spec)) >= 1000 for spec in trial.specs)
 
 
 @pytest.mark.slow

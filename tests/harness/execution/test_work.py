@@ -14,8 +14,9 @@ import pytest
 
 from harness.execution.plan import Plan
 from harness.execution.work import TrialWork, work
+from harness.files import temporary_of
 from harness.runs.trial import Trial
-from tests.harness.conftest import evaluation_files, trials_of
+from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
 PlanOf = Callable[..., Plan]
 BANDIT = {"multimodal/modes-2-dim-2": {"transitions": 200}}  # episodes of one step
@@ -72,14 +73,14 @@ def test_a_finished_run_leaves_all_its_files(plan_of: PlanOf) -> None:
 
 
 def test_evaluations_hold_a_row_a_seed_step_and_episode(plan_of: PlanOf) -> None:
-    plan = plan_of(seeds=[3, 8], evaluation={"every": 15, "episodes": 3})
+    plan = plan_of(seeds=[3, 8], evaluation={"every": 10, "episodes": 3})
     finish(plan)
     for spec in plan.runs:
         folder = plan.folder(spec)
         with (folder.path / "evaluations.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         keys = [(int(r["seed"]), int(r["step"]), int(r["episode"])) for r in rows]
-        assert keys == [(spec.seed, step, e) for step in (15, 30, 40) for e in range(3)]
+        assert keys == [(spec.seed, step, e) for step in (10, 20, 30, 40) for e in range(3)]
         low, high = spec.task.reference.min, spec.task.reference.max
         for row in rows:
             expected = 100 * (float(row["return"]) - low) / (high - low)
@@ -165,7 +166,7 @@ def test_a_checkpoint_is_written_between_far_evaluations(
     seen: list[int] = []
 
     def stop() -> bool:
-        seen.append(trial.folder(trial.specs[0]).checkpoint_step())
+        seen.append(checkpoint_step(trial.folder(trial.specs[0])))
         return False
 
     list(work(trial, stop))
@@ -201,7 +202,7 @@ def test_a_failure_is_recorded_and_what_was_saved_is_kept(
     assert status.error.startswith("BrokenError: the physics exploded\n")
     assert "Traceback" in status.error
     assert (status.step, status.evaluated_step) == (40, 20)
-    assert plan.folder(plan.runs[0]).checkpoint_step() == 20
+    assert checkpoint_step(plan.folder(plan.runs[0])) == 20
     assert finish(plan) == [40]  # the next `run` continues
     assert states(plan) == ["done", "done"]
 
@@ -217,7 +218,7 @@ def test_a_run_saved_just_before_an_evaluation_makes_up_for_it(
         patch.setattr("harness.execution.work._CHECKPOINT_SECONDS", 0.0)
         break_evaluation(patch, 40, BrokenError())
         finish(plan)
-    assert plan.folder(plan.runs[0]).checkpoint_step() == 40
+    assert checkpoint_step(plan.folder(plan.runs[0])) == 40
     assert finish(plan) == [40]
     assert evaluation_files(plan.directory) == whole
 
@@ -229,7 +230,9 @@ def test_a_full_disk_fails_the_run_with_a_sentence_and_spoils_no_file(plan_of: P
     assert next(steps) == 20
     before = evaluation_files(plan.directory)
     folder = plan.folder(plan.runs[1])
-    (folder.path / "evaluations.csv.tmp").symlink_to("/dev/full")  # the kernel: no space left
+    temporary_of(folder.path / "evaluations.csv").symlink_to(
+        "/dev/full"
+    )  # the kernel: no space left
     assert list(steps) == []
     status = folder.status()
     assert status is not None
@@ -274,41 +277,47 @@ def rows(plan: Plan, index: int, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_further_ways_of_acting_are_measured_after_the_last_step_only(plan_of: PlanOf) -> None:
+def test_further_action_selections_are_measured_after_the_last_step_only(plan_of: PlanOf) -> None:
     algorithms = {"iql": {}, "td3-bc": {}}
-    ways = ["noise-1", "noise-0", "best-of-4", "noise-1"]
-    evaluation = {"every": 20, "episodes": 2, "action_selections": ways}
+    asked = ["noise-1", "noise-0", "best-of-4", "noise-1"]
+    evaluation = {"every": 20, "episodes": 2, "action_selections": asked}
     plan = plan_of(seeds=[4, 5], algorithms=algorithms, evaluation=evaluation)
     finish(plan)
-    found = [(row["step"], row["actions"], row["episode"]) for row in rows(plan, 0, "evaluations")]
+    keys = ("step", "action_selection", "episode")
+    found = [tuple(row[key] for key in keys) for row in rows(plan, 0, "evaluations")]
     assert found == [
-        (step, way, str(episode))
-        for step, ways in (("20", ["noise-0"]), ("40", ["noise-0", "noise-1", "best-of-4"]))
-        for way in ways
+        (step, selection, str(episode))
+        for step, measured in (("20", ["noise-0"]), ("40", ["noise-0", "noise-1", "best-of-4"]))
+        for selection in measured
         for episode in range(2)
     ]
-    times = [(row["step"], row["actions"]) for row in rows(plan, 0, "timings")]
-    assert times == list(dict.fromkeys((step, way) for step, way, _ in found))
+    times = [(row["step"], row["action_selection"]) for row in rows(plan, 0, "timings")]
+    assert times == list(dict.fromkeys(key[:2] for key in found))
     own = [float(r["normalized_score"]) for r in rows(plan, 0, "evaluations")[2:4]]
     status = plan.folder(plan.runs[0]).status()
     assert status is not None
     assert status.latest_score == pytest.approx(np.mean(own))
     deterministic = rows(plan, 2, "evaluations")
-    assert {row["actions"] for row in deterministic} == {"noise-1"}  # TD3+BC can do nothing else
+    assert {row["action_selection"] for row in deterministic} == {
+        "noise-1"
+    }  # TD3+BC can do nothing else
 
 
-def test_further_ways_of_acting_change_no_number_of_the_own_one(plan_of: PlanOf) -> None:
-    ways = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
-    plain, more = plan_of(algorithms={"iql": {}}), plan_of(algorithms={"iql": {}}, evaluation=ways)
+def test_further_action_selections_change_no_number_of_the_own_one(plan_of: PlanOf) -> None:
+    asked = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
+    plain, more = plan_of(algorithms={"iql": {}}), plan_of(algorithms={"iql": {}}, evaluation=asked)
     assert plain.runs[0].hash != more.runs[0].hash
     finish(plain)
     finish(more)
     expected = rows(plain, 0, "evaluations")
-    assert [row for row in rows(more, 0, "evaluations") if row["actions"] == "noise-0"] == expected
+    found = rows(more, 0, "evaluations")
+    assert [row for row in found if row["action_selection"] == "noise-0"] == expected
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_resumed_run_keeps_the_score_of_its_own_way(plan_of: PlanOf, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_score_of_its_own_selection(
+    plan_of: PlanOf, tmp_path: Path
+) -> None:
     evaluation = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
     plan = plan_of(algorithms={"iql": {}}, evaluation=evaluation)
     finish(plan)
@@ -324,8 +333,8 @@ def test_measures_of_an_environment_are_kept(plan_of: PlanOf) -> None:
     plan = plan_of(tasks=[BANDIT], seeds=1, evaluation={"every": 20, "episodes": 3})
     finish(plan)
     found = rows(plan, 0, "measures")
-    assert list(found[0]) == ["seed", "step", "actions", "episode", "name", "value"]
-    keys = {(row["step"], row["actions"], row["episode"]) for row in found}
+    assert list(found[0]) == ["seed", "step", "action_selection", "episode", "name", "value"]
+    keys = {(row["step"], row["action_selection"], row["episode"]) for row in found}
     assert keys == {(step, "noise-1", str(e)) for step in ("20", "40") for e in range(3)}
 
 

@@ -21,11 +21,12 @@ from harness.execution.work import work
 from harness.rollouts import interaction as online
 from harness.rollouts.interaction import Lived, OnlineTraining
 from harness.tasks import get_task
-from tests.harness.conftest import trials_of
+from tests.harness.conftest import checkpoint_step, trials_of
 
 PlanOf = Callable[..., Plan]
 BANDIT = {"multimodal/modes-2-dim-2": {"transitions": 200}}  # episodes of one step
 SHORT = {"steps": 20, "online_steps": 12, "compile": False}
+OFTEN = {"every": 4, "episodes": 2}
 
 
 class Counter(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -153,13 +154,13 @@ def test_a_run_goes_on_after_its_offline_steps(plan_of: PlanOf) -> None:
         tasks=[BANDIT],
         algorithms={"df-div": {}},
         training=SHORT,
-        evaluation={"every": 8, "episodes": 2, "action_selections": ["noise-0"]},
+        evaluation={**OFTEN, "action_selections": ["noise-0"]},
     )
-    assert finish(plan) == [16, 20, 24, 32]  # not 8, within pretraining
+    assert finish(plan) == [16, 20, 24, 28, 32]  # nothing within pretraining
     status = plan.folder(plan.runs[1]).status()
     assert status is not None
     assert (status.state, status.step, status.total_steps) == ("done", 32, 32)
-    assert plan.folder(plan.runs[1]).checkpoint_step() == 32
+    assert checkpoint_step(plan.folder(plan.runs[1])) == 32
     lived = table(plan, 1, "online")
     assert [int(row["step"]) for row in lived] == list(range(21, 33))
     assert [int(row["episode"]) for row in lived] == list(range(12))
@@ -173,8 +174,10 @@ def test_a_run_goes_on_after_its_offline_steps(plan_of: PlanOf) -> None:
 
 def test_an_offline_run_is_described_as_before_there_were_online_ones(plan_of: PlanOf) -> None:
     algorithms = {"iql": {}}
-    offline = plan_of(algorithms=algorithms, training={**SHORT, "online_steps": 0})
-    further = plan_of(algorithms=algorithms, training=SHORT)
+    offline = plan_of(
+        algorithms=algorithms, training={**SHORT, "online_steps": 0}, evaluation=OFTEN
+    )
+    further = plan_of(algorithms=algorithms, training=SHORT, evaluation=OFTEN)
     assert "online_steps" not in offline.runs[0].to_json()
     fields = {**further.runs[0].to_json(), "online_steps": 0}
     assert further.runs[0].to_json()["online_steps"] == 12
@@ -186,8 +189,9 @@ def test_an_offline_run_is_described_as_before_there_were_online_ones(plan_of: P
 
 
 def test_a_run_evaluates_at_the_boundary_and_at_the_end(plan_of: PlanOf) -> None:
-    plan = plan_of(algorithms={"iql": {}}, training=SHORT, evaluation={"every": 50, "episodes": 1})
-    assert plan.runs[0].evaluation_steps() == [20, 32]
+    [spec, _] = plan_of(algorithms={"iql": {}}, training=SHORT, evaluation=OFTEN).runs
+    rarely = spec.evaluation.model_copy(update={"every": 50})
+    assert spec.model_copy(update={"evaluation": rarely}).evaluation_steps() == [20, 32]
 
 
 @pytest.mark.parametrize("checks", [9, 12, 17, 22])
@@ -201,7 +205,7 @@ def test_an_interrupted_run_lives_through_the_same_again(
         tasks=[BANDIT],
         algorithms={"iql": {}},
         training=SHORT,
-        evaluation={"every": 8, "episodes": 2},
+        evaluation=OFTEN,
     )
     finish(plan)
     whole = files(plan)
@@ -214,7 +218,7 @@ def test_an_interrupted_run_lives_through_the_same_again(
     statuses = [plan.folder(spec).status() for spec in plan.runs]
     assert [status.state for status in statuses if status] == ["interrupted"] * 2
     assert files(plan) != whole
-    assert all(plan.folder(spec).checkpoint_step() <= 20 for spec in plan.runs)
+    assert all(checkpoint_step(plan.folder(spec)) <= 20 for spec in plan.runs)
     finish(plan)
     assert files(plan) == whole
 
@@ -225,8 +229,8 @@ def test_stacking_changes_no_byte(plan_of: PlanOf, tmp_path: Path, task: dict[st
     plan = plan_of(
         tasks=[task],
         algorithms={"df-div": {}, "iql": {}},
-        training=SHORT,
-        evaluation={"every": 20, "episodes": 2},
+        training={**SHORT, "steps": 12},
+        evaluation={"every": 12, "episodes": 2},
     )
     finish(plan, seeds_per_trial=2)
     stacked = files(plan)
@@ -239,7 +243,9 @@ def test_stacking_changes_no_byte(plan_of: PlanOf, tmp_path: Path, task: dict[st
 def test_pretraining_is_shared_with_runs_that_stay_offline(plan_of: PlanOf) -> None:
     algorithms = {"df-div": {}}
     keys = {
-        pretraining_key(plan_of(algorithms=algorithms, training={**SHORT, **more}).runs[0])
+        pretraining_key(
+            plan_of(algorithms=algorithms, training={**SHORT, **more}, evaluation=OFTEN).runs[0]
+        )
         for more in ({}, {"online_steps": 0})
     }
     assert len(keys) == 1
@@ -248,7 +254,7 @@ def test_pretraining_is_shared_with_runs_that_stay_offline(plan_of: PlanOf) -> N
 def test_methods_that_learn_from_data_alone_are_refused(plan_of: PlanOf) -> None:
     algorithms = {"bc": {}, "cloned": {"algorithm": "flow-bc"}, "iql": {}}
     with pytest.raises(UserError) as error:
-        plan_of(algorithms=algorithms, training=SHORT)
+        plan_of(algorithms=algorithms, training=SHORT, evaluation=OFTEN)
     assert "algorithms.bc: bc learns from data alone: leave it out" in str(error.value)
     assert "algorithms.cloned: flow-bc learns from data alone" in str(error.value)
     assert "can go on online: iql)" in str(error.value)
@@ -261,4 +267,6 @@ def test_a_smoke_test_goes_online_too(plan_of: PlanOf) -> None:
         algorithms={"iql": {}},
         training={"steps": 5000, "online_steps": 4000},
     )
-    assert 0 < plan.runs[0].online_steps <= 200
+    [spec, *_] = plan.runs
+    assert 0 < spec.online_steps <= 200
+    assert (spec.steps % spec.evaluation.every, spec.online_steps % spec.evaluation.every) == (0, 0)

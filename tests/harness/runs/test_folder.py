@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.runs.folder import RunFolder, Status, write_bytes
+from harness.files import temporary_of, write_bytes
+from harness.runs.folder import RunFolder, Status
 from harness.runs.spec import RunSpec
+from tests.harness.conftest import REPOSITORY
 from tests.harness.runs.test_spec import BASE
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_bytes(path, b"old")
-    (tmp_path / "file.json.tmp").symlink_to("/dev/full")  # every write to it: no space left
+    temporary_of(path).symlink_to("/dev/full")  # every write to it: no space left
     with pytest.raises(OSError, match="No space left"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
@@ -24,45 +27,20 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
 
 
-def test_tables_hold_floats_in_full_and_nothing_that_depends_on_the_platform(
-    tmp_path: Path,
-) -> None:
-    folder = RunFolder(tmp_path)
-    rows = [(1, 20, 0.1 + 0.2, True, "a,b"), (1, 40, float("nan"), False, "c")]
-    folder.write_table("t", ("seed", "step", "value", "ok", "name"), rows)
-    expected = b'seed,step,value,ok,name\n1,20,0.30000000000000004,true,"a,b"\n1,40,nan,false,c\n'
-    assert (tmp_path / "t.csv").read_bytes() == expected
-
-
-def test_reading_a_table_drops_later_rows_and_rewriting_it_changes_nothing(tmp_path: Path) -> None:
-    folder, columns = RunFolder(tmp_path), ("step", "value")
-    folder.write_table("t", columns, [(10, 0.1), (20, 1e-9), (30, 5.0)])
-    rows = folder.read_table("t", columns, until=20)
-    assert rows == [["10", "0.1"], ["20", "1e-09"]]
-    folder.write_table("t", columns, rows)
-    assert (tmp_path / "t.csv").read_bytes() == b"step,value\n10,0.1\n20,1e-09\n"
-    with pytest.raises(UserError, match=r"t\.csv has the columns"):
-        folder.read_table("t", ("step", "other"), until=20)
-
-
-def test_a_checkpoint_returns_what_was_saved(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    assert folder.checkpoint_step() == 0
-    state = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array(7, np.int64)}
-    folder.write_checkpoint(state, 123, {"train_seconds": 1.5})
-    loaded = folder.read_checkpoint()
-    assert loaded.keys() == state.keys()
-    for name, values in state.items():
-        np.testing.assert_array_equal(loaded[name], values)
-        assert loaded[name].dtype == values.dtype
-    assert folder.checkpoint_step() == 123
-    assert folder.read_seconds() == {"train_seconds": 1.5}
-
-
-def test_a_broken_checkpoint_is_named_with_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x08\x00\x00")
-    with pytest.raises(UserError, match=r"checkpoint\.safetensors cannot be read .* Delete it"):
-        RunFolder(tmp_path).checkpoint_step()
+def test_two_processes_that_write_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Each of 2 x 300 writes succeeds, and what is there in the end is one of them, whole."""
+    code = (
+        "import sys; from pathlib import Path; from harness.files import write_bytes\n"
+        "for _ in range(300): write_bytes(Path(sys.argv[1]), sys.argv[2].encode() * 5000)"
+    )
+    path = tmp_path / "file.json"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), letter], cwd=REPOSITORY)
+        for letter in "ab"
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert path.read_bytes() in (b"a" * 5000, b"b" * 5000)
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
 
 
 def test_a_status_survives_its_file(tmp_path: Path) -> None:
@@ -100,8 +78,20 @@ def test_a_folder_of_the_same_spec_under_other_words_is_accepted(tmp_path: Path)
     folder.check_spec(BASE)
 
 
-def test_json_that_is_not_an_object_is_named(tmp_path: Path) -> None:
-    for text in ("{", "[1]"):
-        (tmp_path / "status.json").write_text(text)
-        with pytest.raises(UserError, match=r"status\.json"):
-            RunFolder(tmp_path).status()
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", "null", "{}", '{"state": "done"}', '{"state": "ready", "step": 1}']
+)
+def test_a_status_that_cannot_be_read_is_none_and_not_done(tmp_path: Path, text: str) -> None:
+    (tmp_path / "status.json").write_text(text)
+    assert RunFolder(tmp_path).status() is None
+    assert not RunFolder(tmp_path).is_done()
+
+
+def test_a_status_of_another_version_is_read_for_what_it_has(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_status(Status("interrupted", 3, 9, "id", "2026-01-01T00:00:00+00:00"))
+    content = json.loads((tmp_path / "status.json").read_text()) | {"mood": "good"}
+    (tmp_path / "status.json").write_text(json.dumps(content))
+    status = folder.status()
+    assert status is not None
+    assert (status.state, status.step) == ("interrupted", 3)

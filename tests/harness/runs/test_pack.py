@@ -1,10 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import io
+import lzma
+import os
+import tarfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pytest
 
+from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.report.records import read_records
 from harness.runs.archive import members_of
@@ -47,17 +56,24 @@ def test_runs_that_go_on_are_left_alone(plan_of: PlanOf) -> None:
     assert sorted(path.name for path in folder.path.iterdir()) == there
 
 
+def leave_done(run: RunFolder, metrics: bytes = b"step,value\n1,0.5\n") -> None:
+    """The files of a run that is done, made by hand."""
+    run.write_spec(BASE)
+    run.write_table("evaluations", b"step,return\n1,2.5\n")
+    run.write_table("metrics", metrics)
+    run.write_status(Status("done", 1, 1, "x", "then", evaluated_step=1))
+
+
 def test_equal_runs_are_packed_to_equal_bytes(tmp_path: Path) -> None:
     packed = []
     for suite in ("a", "b"):
         for seed in (0, 1):
             folder = RunFolder(tmp_path / suite / "runs" / "cell" / f"seed-{seed}")
-            folder.write_table("metrics", ("step", "value"), [(1, 0.5), (2, 0.25 + seed)])
-            folder.write_status(Status("done", 2, 2, "x", "then"))
+            leave_done(folder, b"step,value\n1,0.5\n2,0.%d\n" % seed)
         pack_suite(tmp_path / suite)
         packed.append((tmp_path / suite / "runs" / "cell.tar.xz").read_bytes())
     assert packed[0] == packed[1]
-    assert folder.read_table("metrics", ("step", "value"), 1) == [["1", "0.5"]]
+    assert folder.read_table("metrics") == b"step,value\n1,0.5\n2,0.1\n"
 
 
 def test_seeds_that_finish_later_join_the_others_and_can_be_deleted_one_by_one(
@@ -65,24 +81,122 @@ def test_seeds_that_finish_later_join_the_others_and_can_be_deleted_one_by_one(
 ) -> None:
     runs = [RunFolder(tmp_path / "runs" / "cell" / f"seed-{seed}") for seed in (0, 1)]
     for run in runs:
-        run.write_table("metrics", ("step", "value"), [(1, 0.5)])
-        run.write_status(Status("done", 1, 1, "x", "then"))
-        run.write_spec(BASE)
+        leave_done(run)
         pack_suite(tmp_path)
     assert [run.is_done() for run in runs] == [True, True]
     runs[0].delete()
     assert [run.exists() for run in runs] == [False, True]
     assert [run.is_done() for run in runs] == [False, True]
-    assert runs[0].read_table("metrics", ("step", "value"), 1) == []
+    assert runs[0].read_table("metrics") is None
     runs[1].delete()
     assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_run_started_afresh_is_read_from_its_folder_alone(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "cell" / "seed-0")
-    run.write_table("metrics", ("step", "value"), [(1, 0.5)])
-    run.write_status(Status("done", 1, 1, "x", "then"))
+    leave_done(run)
     pack_suite(tmp_path)
     run.write_status(Status("running", 0, 1, "y", "now"))
     assert not run.is_done()
-    assert run.read_table("metrics", ("step", "value"), 1) == []
+    assert run.read_table("metrics") is None
+
+
+def test_packing_killed_at_any_moment_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies at each of its steps on the file system in turn; packing again ends the work."""
+    whole = RunFolder(tmp_path / "whole" / "runs" / "cell" / "seed-0")
+    leave_done(whole)
+    pack_suite(tmp_path / "whole")
+    expected = (tmp_path / "whole" / "runs" / "cell.tar.xz").read_bytes()
+    for moment in range(20):
+        suite = tmp_path / str(moment)
+        run = RunFolder(suite / "runs" / "cell" / "seed-0")
+        leave_done(run)
+        with monkeypatch.context() as patch:
+            calls = iter(range(moment))
+
+            def dying(act: Callable[..., Any], calls: Iterator[int] = calls) -> Callable[..., Any]:
+                def call(*arguments: Any, **options: Any) -> Any:
+                    if next(calls, None) is None:
+                        raise KilledError
+                    return act(*arguments, **options)
+
+                return call
+
+            for name in ("replace", "unlink", "rmdir", "fsync"):
+                patch.setattr(os, name, dying(getattr(os, name)))
+            with contextlib.suppress(KilledError):
+                pack_suite(suite)
+        assert run.is_done()
+        assert run.read_table("metrics") == b"step,value\n1,0.5\n"
+        pack_suite(suite)
+        assert (suite / "runs" / "cell.tar.xz").read_bytes() == expected
+        assert not list(suite.rglob("*.packed"))
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_every_flipped_bit_of_an_archive_is_noticed(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "runs" / "cell" / "seed-0")
+    leave_done(run)
+    pack_suite(tmp_path)
+    path = tmp_path / "runs" / "cell.tar.xz"
+    content = path.read_bytes()
+    expected = unpack(path)
+    for place in range(len(content)):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << (place % 8)
+        path.write_bytes(flipped)
+        with contextlib.suppress(UserError):
+            assert unpack(path) == expected  # a bit that means nothing
+
+
+def put(archive: tarfile.TarFile, name: str, content: bytes = b"x", kind: bytes = b"0") -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, len(content) if kind == tarfile.REGTYPE else 0
+    member.linkname = "/etc/hostname"
+    archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("seed-0/a", b"0"), ("seed-0/a", b"0")],
+        [("../outside", b"0")],
+        [("/absolute/name", b"0")],
+        [("seed-0/../../x", b"0")],
+        [("seed-0/link", tarfile.SYMTYPE)],
+        [("seed-0/link", tarfile.LNKTYPE)],
+        [("seed-0/device", tarfile.CHRTYPE)],
+        [("seed-0", tarfile.DIRTYPE)],
+    ],
+    ids=str,
+)
+def test_members_that_no_run_leaves_are_refused(
+    tmp_path: Path, members: list[tuple[str, bytes]]
+) -> None:
+    path = tmp_path / "cell.tar.xz"
+    with tarfile.open(path, "w:xz") as archive:
+        for name, kind in members:
+            put(archive, name, kind=kind)
+    with pytest.raises(UserError, match="that no run leaves"):
+        unpack(path)
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "cell.tar.xz"
+    member = tarfile.TarInfo("seed-0/zeros")
+    member.size = 2**33
+    with lzma.open(path, "w", preset=0) as file:
+        file.write(member.tobuf() + b"\0" * 2**20)
+    begun = time.perf_counter()
+    with pytest.raises(UserError, match="would unpack to more than"):
+        unpack(path)
+    assert time.perf_counter() - begun < 2
+
+
+def unpack(path: Path) -> dict[str, bytes]:
+    return dict(members_of(path.with_name(path.name.removesuffix(".tar.xz"))))

@@ -89,6 +89,20 @@ def test_final_overrides_go_over_all_others(resolve: Callable[..., Configs]) -> 
             "algorithms.bc.per_task.*/umaze.batch_size: expected a number of at least 1, found",
         ),
         (
+            {"algorithms": {"iql": {"config": {"expectile": 1.9}}}},
+            "algorithms.iql.config.expectile: expected a number above 0 and below 1, found the "
+            "number 1.9",
+        ),
+        (
+            {"algorithms": {"bc": {"config": {"hidden_dims": [16, 0]}}}},
+            "algorithms.bc.config.hidden_dims[1]: expected a number of at least 1, found the",
+        ),
+        (
+            {"algorithms": {"sac": {"config": {"target_entropy": 1e4}}}},
+            "sac.config.target_entropy: expected a number of at least -1,000 and of at most 1,000, "
+            "found the number 10000.0",
+        ),
+        (
             {"algorithms": {"bc": {"per_task": {"adroit/*": {}}}}},
             "algorithms.bc.per_task.adroit/*: no task of this suite matches; its tasks are "
             "pointmaze/umaze, pointmaze/medium",
@@ -120,5 +134,7 @@ def test_an_algorithm_that_cannot_be_imported_is_named_with_what_it_needs(
     )
     known = registry.algorithms() | {"theirs": theirs}
     monkeypatch.setattr(registry, "algorithms", lambda: known)
-    with pytest.raises(UserError, match=r"'theirs' cannot be imported: .*missing_package"):
+    with pytest.raises(
+        UserError, match=r"'theirs' = missing_package.*there is no module 'missing_p"
+    ):
         resolve(algorithms={"theirs": {}})

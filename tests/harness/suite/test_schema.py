@@ -45,11 +45,11 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         ),
         (
             {"training": {"steps": -5}},
-            "training.steps: expected a number of at least 1, found the number -5",
+            "training.steps: expected a number of at least 1 and of at most 1,000,000,000, found",
         ),
         (
             {"evaluation": {"every": 10, "episodes": 0}},
-            "evaluation.episodes: expected a number of at least 1, found the number 0",
+            "evaluation.episodes: expected a number of at least 1 and of at most 10,000, found",
         ),
         (
             {"evaluation": {"every": 10, "episodes": 1, "protocol": "best"}},
@@ -61,10 +61,19 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         ),
         (
             {"resources": {"gpus_per_trial": 2}},
-            "resources.gpus_per_trial: expected a number of at most 1",
+            "resources.gpus_per_trial: expected a number of at least 0 and of at most 1, found",
         ),
         ({"seeds": 0}, "seeds: seeds must be a count of at least 1"),
-        ({"seeds": [1, 1]}, "seeds: seeds must be a count of at least 1, or distinct"),
+        ({"seeds": 10**12}, "at most 1,000, or as many distinct numbers from 0 to 2,147,483,647"),
+        ({"seeds": [2**31]}, "seeds: seeds must be a count of at least 1 and at most 1,000"),
+        (
+            {"evaluation": {"every": 10, "episodes": 10**5}},
+            "evaluation.episodes: expected a number of at least 1 and of at most 10,000, found",
+        ),
+        (
+            {"seeds": [1, 1]},
+            "seeds: seeds must be a count of at least 1 and at most 1,000, or as many distinct",
+        ),
         (
             {"seeds": "three"},
             "seeds: expected a whole number or a list, found the text 'three'",
@@ -111,6 +120,26 @@ def test_a_mistake_is_shown_with_its_place_and_what_is_allowed(
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert "line " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "online_steps", "every", "message"),
+    [
+        (40, 0, 41, "41 exceeds training.steps, which is 40: make it 40"),
+        (40, 0, 15, "15 does not divide training.steps, which is 40: make it 10 or 20"),
+        (97, 0, 2, "2 does not divide training.steps, which is 97: make it 1 or 97"),
+        (40, 30, 20, "20 does not divide training.online_steps, which is 30: make it 15 or 30"),
+        (40, 10, 20, "20 exceeds training.online_steps, which is 10: make it 10"),
+    ],
+)
+def test_evaluations_at_equal_distances_end_with_the_run(
+    write_suite: WriteSuite, steps: int, online_steps: int, every: int, message: str
+) -> None:
+    training = {"steps": steps, "online_steps": online_steps, "compile": False}
+    path = write_suite(training=training, evaluation={"every": every, "episodes": 1})
+    with pytest.raises(UserError, match=r"line \d+, evaluation\.every: ") as error:
+        load_suite(path)
+    assert str(error.value).endswith(f"evaluation.every: {message}")
 
 
 def test_a_missing_key_is_named(write_suite: WriteSuite) -> None:
