@@ -1,5 +1,6 @@
 # make quickstart   install into .venv, then train, evaluate and compare (about ten minutes)
-# make test         install with the test extras, then run the tests
+# make test         install with the test extras, then run the tests that are not slow
+# make test-all     the same with the slow ones
 # make lint         formatting, lint and types
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3 python,$(shell command -v $(name))))
@@ -7,13 +8,18 @@ VENV := .venv
 BIN := $(VENV)/bin/python
 INSTALL := $(BIN) -m pip install --disable-pip-version-check --no-input -c constraints.txt
 
-.PHONY: quickstart test lint
+TEST := $(BIN) -m pytest --numprocesses 2 --dist worksteal
+
+.PHONY: quickstart test test-all lint
 
 quickstart: $(VENV)/installed
 	$(BIN) -m harness run suites/quickstart.yaml
 
 test: $(VENV)/installed-dev
-	$(BIN) -m pytest
+	$(TEST) -m 'not slow'
+
+test-all: $(VENV)/installed-dev
+	$(TEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN) -m ruff check .
@@ -21,11 +27,11 @@ lint: $(VENV)/installed-dev
 	$(BIN) -m mypy
 
 # A stamp is touched last, so an interrupted installation is taken up again.
-$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)
+$(VENV)/installed: pyproject.toml setup.py constraints.txt | $(BIN)
 	$(INSTALL) -e '.[ray]'
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)
+$(VENV)/installed-dev: pyproject.toml setup.py constraints.txt | $(BIN)
 	$(INSTALL) -e '.[ray,dev]'
 	touch $@ $(VENV)/installed
 

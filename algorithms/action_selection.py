@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ActionSelection:
-    """One way of acting.
+    """One rule by which actions are chosen.
 
     Attributes:
         noise_scale: factor on the policy's noise. 1 samples the policy; 0 is a Gaussian's mean, or

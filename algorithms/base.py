@@ -15,17 +15,18 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from algorithms.action_selection import parse_action_selection
+from algorithms.errors import AlgorithmError, nearest
 from algorithms.fields import Count, Fraction, Widths
 from algorithms.networks import Network, Params
 
 
 class Config(BaseModel):
-    """Fields every algorithm has; each algorithm adds its own, one comment a field."""
+    """Fields every algorithm has; each algorithm adds its own, one comment per field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     hidden_dims: Widths = (256, 256)  # width of every hidden layer
-    batch_size: Count = 256  # B, transitions an update
+    batch_size: Count = 256  # B, transitions per update
     discount: Fraction = 0.99  # γ
     normalize_observations: bool = True  # shift and scale by the dataset's mean and std
     normalize_rewards: bool = False  # scale so that the mean |return to go| of the data is 1
@@ -95,6 +96,8 @@ class Networks:
         self._targets = targets
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in self._params:
+            raise AlgorithmError(self._absence(name))
         spec, params = self._specs[name], self._params[name]
         return lambda *inputs: spec(params, *inputs)
 
@@ -106,9 +109,15 @@ class Networks:
     def target(self) -> Networks:
         return Networks(self._specs, self._targets, self._targets, self._targets)
 
+    def _absence(self, name: str) -> str:
+        """What is wrong with asking for a network that is not there."""
+        if name not in self._specs:
+            return f"there is no network '{name}'.{nearest(name, self._specs)}"
+        return f"'{name}' has no Polyak average: nets.target.{name} needs self.targets['{name}']"
+
 
 Loss = tuple[Tensor, dict[str, Tensor]]
-"""One loss a seed `[S]`, and metrics `[S]` named like `critic/loss`."""
+"""One loss per seed `[S]`, and metrics `[S]` named like `critic/loss`."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +212,7 @@ class Algorithm(ABC, Generic[C]):
         return q.amin(1)
 
     def supports(self, selection: str) -> bool:
-        """Whether the method can act that way: only noise can be scaled, only a critic can rank."""
+        """Whether the method can act so: only noise can be scaled, only a critic can rank."""
         if selection == self.action_selection:
             return True
         ranks = parse_action_selection(selection).candidates > 1

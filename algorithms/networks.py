@@ -43,7 +43,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": g
 
 @dataclass(frozen=True)
 class MLP:
-    """`ensemble` identical multi-layer perceptrons a seed.
+    """`ensemble` identical multi-layer perceptrons per seed.
 
     Called with inputs `[S, B, *]`, which are concatenated along the last axis, it returns
     `[S, E, B, output_dim]`, without the `E` axis when `ensemble` is 1 and without the last axis

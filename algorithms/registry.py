@@ -6,11 +6,12 @@ point's name is the method id, its value is `package.module:AlgorithmClass`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+
+from algorithms.loading import load_class
 
 if TYPE_CHECKING:
     from algorithms.base import Algorithm, Config
@@ -32,6 +33,15 @@ class AlgorithmInfo:
     def module(self) -> str:
         """The module that defines it."""
         return self.target.partition(":")[0]
+
+
+ABLATIONS = "decision flow, ablations"  # a family; apart from it, ids are methods to compare
+
+
+def _ablation(algorithm_id: str, title: str, name: str) -> AlgorithmInfo:
+    """A class of `algorithms/decision_flow/ablations.py`."""
+    target = f"algorithms.decision_flow.ablations:{name}"
+    return AlgorithmInfo(algorithm_id, title, "arXiv:2505.20350", ABLATIONS, target)
 
 
 _BUILT_IN = (
@@ -97,6 +107,19 @@ _BUILT_IN = (
     AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
+    _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
+    _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),
+    _ablation("df-div-mean", "DF-div, divergence averaged over dimensions", "MeanDivergence"),
+    _ablation("df-div-kl", "DF-div, KL divergence of Gaussian velocities", "KLDivergence"),
+    _ablation("df-div-critic-noise", "DF-div, price by critic disagreement", "CriticNoisePrice"),
+    _ablation("df-div-scale", "DF-div, value in units of mean |Q|, or in its own", "ValueScale"),
+    _ablation("df-div-td", "DF-div, TD(λ) flow critic", "TemporalDifference"),
+    _ablation("df-div-previous-action", "DF-div, flow critic of a_{n-1} too", "PreviousAction"),
+    _ablation("df-div-joint", "DF-div, Q and V learning on", "JointCritic"),
+    _ablation("df-div-midpoint", "DF-div by the midpoint method", "Midpoint"),
+    _ablation("df-div-path", "DF-div, curved probability paths", "Path"),
+    _ablation("df-div-transport", "DF-div, optimal-transport coupling", "Transport"),
+    _ablation("df-div-distilled", "DF-div, distilled into one step", "Distilled"),
 )
 
 
@@ -113,18 +136,24 @@ def algorithms() -> dict[str, AlgorithmInfo]:
 
 
 def load(algorithm_id: str) -> type[Algorithm[Any]]:
-    """Import and return the algorithm's class. Raises KeyError for an unknown id."""
+    """Import and return the algorithm's class.
+
+    Raises:
+        KeyError: unknown algorithm.
+        AlgorithmError: what it names cannot be imported, or is no complete algorithm.
+    """
     info = algorithms()[algorithm_id]
-    name = info.target.partition(":")[2]
-    cls: type[Algorithm[Any]] = getattr(importlib.import_module(info.module), name)
-    return cls
+    named = f"the algorithm '{algorithm_id}' = {info.target}"
+    if algorithm_id not in {algorithm.id for algorithm in _BUILT_IN}:
+        named += f" of package '{info.family}'"
+    return load_class(info.target, named)
 
 
 def resolve_config(algorithm_id: str, overrides: Mapping[str, Any]) -> Config:
     """The algorithm's config with `overrides` applied.
 
     Raises:
-        KeyError: unknown algorithm.
+        KeyError, AlgorithmError: as `load`.
         pydantic.ValidationError: unknown field, wrong type, or value out of range.
     """
     return load(algorithm_id).Config.model_validate(dict(overrides))

@@ -101,7 +101,7 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
             nets.actor, observations, batch.actions, noise["epsilon"], noise["step"], steps
         )
         actions = sample(nets.actor, observations, noise["sample"], steps)
-        q = nets.critic(observations, actions)
+        q = nets.frozen.critic(observations, actions)
         scale = q.abs().mean(-1).detach().flip(1)  # each twin is divided by the other's size
         q_loss = -(q.mean(-1) / scale).mean(1)
         loss = bc_loss + config.eta * q_loss

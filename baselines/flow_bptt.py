@@ -15,8 +15,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage
-from algorithms.blocks.critics import data_values, iql_critic_loss, scaled_advantage, value_scale
-from algorithms.blocks.flow import roll_out, sample, velocity_network
+from algorithms.blocks.critics import (
+    advantage_scale,
+    data_values,
+    iql_critic_loss,
+    scaled_advantage,
+)
+from algorithms.blocks.flow import velocity_network
 from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
 from algorithms.fields import Count, LearningRate, PolyakRate, Share, Weight
 
@@ -71,8 +76,8 @@ class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
         config = self.config
         observations = batch.observations[:, : config.rollout_states]
         x0 = noise["x0"][:, : config.rollout_states]
-        scale = value_scale(data_values(nets, batch), "advantage")
-        rolled = roll_out(nets.policy, observations, x0, config.flow_steps, config.solver)
+        scale = advantage_scale(data_values(nets.frozen, batch))
+        rolled = self.roll_out(nets.policy, observations, x0)
         divergence = sum(
             (nets.policy(observations, x, t) - nets.target.behavior(observations, x, t))
             .square()
@@ -88,7 +93,4 @@ class FlowBPTT(FlowPretraining[FlowBPTTConfig]):
         }
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        config = self.config
-        return sample(
-            nets.target.policy, observations, noise["x0"], config.flow_steps, config.solver
-        )
+        return self.roll_out(nets.target.policy, observations, noise["x0"]).points[-1]

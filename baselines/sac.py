@@ -79,7 +79,7 @@ class SquashedActor:
 
 @dataclass(frozen=True)
 class LogTemperature:
-    """log α, one number a seed: called with nothing it returns `[S]`."""
+    """log α, one number per seed: called with nothing it returns `[S]`."""
 
     def init(self, generator: torch.Generator) -> Params:
         return {"log_alpha": torch.zeros(1)}

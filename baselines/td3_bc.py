@@ -75,7 +75,9 @@ class TD3BC(Algorithm[TD3BCConfig]):
 
     def actor_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         actions = torch.tanh(nets.actor(batch.observations))
-        q = nets.critic(batch.observations, actions)[:, 0]  # the first of the twins, as in TD3
+        q = nets.frozen.critic(batch.observations, actions)[
+            :, 0
+        ]  # the first of the twins, as in TD3
         q_loss = -self.config.alpha * q.mean(-1) / q.abs().mean(-1).detach()
         bc_loss = (actions - batch.actions).square().mean((1, 2))
         return q_loss + bc_loss, {"actor/q_loss": q_loss, "actor/bc_loss": bc_loss}

@@ -118,9 +118,9 @@ def test_rooms_stay_clear_of_what_is_not_theirs(folder: str, forbidden: set[str]
 
 
 def test_the_harness_reaches_algorithms_through_the_registry() -> None:
-    allowed = {"registry", "base", "action_selection", "networks", "source"}
+    allowed = {"registry", "base", "action_selection", "networks", "errors", "source"}
     allowed |= {f"engine.{name}" for name in ("engine", "version", "transitions", "seeding")}
-    allowed |= {"engine.precision"}
+    allowed |= {"engine.precision", "engine.preflight"}
     for path in (REPOSITORY / "harness").rglob("*.py"):
         for module in imports(path):
             package, _, name = module.partition(".")
@@ -145,7 +145,15 @@ def loaded_after(program: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "list algorithms", "list tasks", "list suites", "list datasets", "data --help"],
+    [
+        "--help",
+        "--version",
+        "list algorithms",
+        "list tasks",
+        "list suites",
+        "list datasets",
+        "data --help",
+    ],
 )
 def test_starting_is_light(arguments: str) -> None:
     program = (

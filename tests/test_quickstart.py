@@ -39,6 +39,7 @@ def smoke(executor: str, folder: Path) -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_quickstart_runs_end_to_end_and_alike_in_both_executors(tmp_path: Path) -> None:
     pytest.importorskip("ray")

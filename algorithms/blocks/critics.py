@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from algorithms.base import Batch, Networks
@@ -97,16 +96,11 @@ def scaled_advantage(
     return advantage(nets, observations, actions.clamp(-1, 1)) / scale.unsqueeze(-1)
 
 
-def value_scale(data: DataValues, kind: Literal["advantage", "q", "none"]) -> Tensor:
-    """κ on the data's actions, a seed: mean |min_i Q_i − V|, mean |min_i Q_i|, or one. -> [S]."""
-    q, value = data.q.detach().amin(1), data.value.detach()
-    if kind == "none":
-        return torch.ones_like(value[:, 0])
-    scale: Tensor = (q if kind == "q" else q - value).abs().mean(-1).clamp(min=1e-6)
-    return scale
+def advantage_scale(data: DataValues) -> Tensor:
+    """κ: mean |min_i Q_i − V| on the data's actions. -> [S]."""
+    return mean_size(data.q.detach().amin(1) - data.value.detach())
 
 
-def critic_noise(data: DataValues) -> Tensor:
-    """δ = E sd_i Q_i(s, a) / E |min_i Q_i − V| on the data's actions, unbiased sd. -> [S]."""
-    disagreement: Tensor = data.q.detach().std(1).mean(-1)
-    return disagreement / value_scale(data, "advantage")
+def mean_size(values: Tensor) -> Tensor:
+    """The mean absolute value, never zero. [S, B] -> [S]."""
+    return values.abs().mean(-1).clamp(min=1e-6)

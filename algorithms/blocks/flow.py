@@ -92,8 +92,6 @@ def roll_out(
     return Rollout(torch.stack(points), torch.stack(queries), torch.stack(times))
 
 
-def sample(
-    velocity: Velocity, observations: Tensor, x0: Tensor, flow_steps: int, solver: Solver = "euler"
-) -> Tensor:
+def sample(velocity: Velocity, observations: Tensor, x0: Tensor, flow_steps: int) -> Tensor:
     """The action at the end of the flow, unclipped. [S, B, action_dim] -> the same."""
-    return roll_out(velocity, observations, x0, flow_steps, solver).points[-1]
+    return roll_out(velocity, observations, x0, flow_steps).points[-1]

@@ -24,10 +24,15 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.blocks.coupling import transport_noise
 from algorithms.blocks.critics import iql_critic_loss, monte_carlo_critic_loss
-from algorithms.blocks.flow import PathName, Solver, flow_matching_loss, sample, velocity_network
-from algorithms.fields import Count, Expectile, LearningRate, PolyakRate, ShareOrNone, Weight
+from algorithms.blocks.flow import (
+    Rollout,
+    Velocity,
+    flow_matching_loss,
+    roll_out,
+    velocity_network,
+)
+from algorithms.fields import Count, Expectile, LearningRate, PolyakRate, ShareOrNone
 from algorithms.networks import MLP
 
 
@@ -39,15 +44,12 @@ class PretrainingConfig(Config):
     pretrain_learning_rate: LearningRate = 1e-3  # u_v, Q and V; constant
     behavior_ema: PolyakRate = 1e-3  # Polyak rate of the u_v that is used
     warm_start_share: ShareOrNone = 0.0  # of the budget: Q and V fit returns first
-    path: PathName = "linear"  # probability path from noise to action
-    transport_weight: Weight | None = None  # of states in optimal-transport coupling; None: off
 
 
 class FlowPolicyConfig(PretrainingConfig):
     """Settings of a flow policy on top of pretraining."""
 
     flow_steps: Count = 10  # T; Decision Flow's paper finds 10 often enough
-    solver: Solver = "euler"  # of the flow's ODE
 
 
 F = TypeVar("F", bound=FlowPolicyConfig)
@@ -71,8 +73,6 @@ class FlowPretraining(Algorithm[F]):
         self.optimizers = dict.fromkeys(trained, Adam(config.pretrain_learning_rate))
         self.targets = {"behavior": config.behavior_ema, "critic": config.tau}
         self.noise = {"x0": Normal(act), "time": Uniform(1)}
-        if config.transport_weight is not None:
-            self.noise["coupling"] = Uniform(1)
         self.act_noise = {"x0": Normal(act)}
 
         def stage(loss: Callable[[Networks, Batch, Noise], Loss], share: float) -> Stage:
@@ -99,19 +99,15 @@ class FlowPretraining(Algorithm[F]):
         return flow_loss + critic_loss, {**metrics, "behavior/loss": flow_loss}
 
     def behavior_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
-        """Flow matching on the data, along the config's path and coupling. -> [S]."""
-        config, x0 = self.config, noise["x0"]
-        if config.transport_weight is not None:
-            x0 = transport_noise(
-                batch.observations, batch.actions, x0, noise["coupling"], config.transport_weight
-            )
+        """Flow matching on the data. -> [S]."""
         return flow_matching_loss(
-            nets.behavior, batch.observations, batch.actions, x0, noise["time"], config.path
+            nets.behavior, batch.observations, batch.actions, noise["x0"], noise["time"]
         )
+
+    def roll_out(self, velocity: Velocity, observations: Tensor, x0: Tensor) -> Rollout:
+        """The flow of a velocity from x0 in `flow_steps` Euler steps. x0: [S, B, action_dim]."""
+        return roll_out(velocity, observations, x0, self.config.flow_steps)
 
     def act_as_behavior(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         """A sample of the behaviour flow. [S, E, obs_dim] -> [S, E, action_dim]."""
-        config = self.config
-        return sample(
-            nets.target.behavior, observations, noise["x0"], config.flow_steps, config.solver
-        )
+        return self.roll_out(nets.target.behavior, observations, noise["x0"]).points[-1]

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from algorithms.base import Batch
 from algorithms.blocks.flow import Rollout
 
 
@@ -19,43 +18,35 @@ class Decisions(NamedTuple):
     """The T flow decisions of B states as one batch `[S, T * B, ·]`, flow step by flow step."""
 
     states: Tensor
-    flow_states: Tensor  # what the flow critic sees of the state: with a_{n-1} if asked for
+    flow_states: Tensor  # what the flow critic sees of the state
     points: Tensor  # x_k
     times: Tensor  # t_k
     queries: Tensor  # where the solver asks for the velocity, and when: (x_k, t_k) for Euler
     query_times: Tensor
 
 
-def decisions_of(batch: Batch, rolled: Rollout, *, previous_action: bool) -> Decisions:
-    """The T decisions of every roll-out; `previous_action` puts a_{n-1} into the flow states."""
-    steps, count = len(rolled.queries), batch.rewards.shape[1]
-    step = torch.arange(steps, device=batch.rewards.device).repeat_interleave(count)
-    states = batch.observations.repeat(1, steps, 1)
-    flow_states = states
-    if previous_action:
-        flow_states = torch.cat([states, batch.previous_actions.repeat(1, steps, 1)], -1)
+def decisions_of(rolled: Rollout, states: Tensor, flow_states: Tensor) -> Decisions:
+    """The T decisions of every roll-out, from the states [S, B, ·] that they were made in."""
+    steps, (seeds, count) = len(rolled.queries), states.shape[:2]
+    step = torch.arange(steps, device=states.device).repeat_interleave(count)
     return Decisions(
-        states=states,
-        flow_states=flow_states,
+        states=states.repeat(1, steps, 1),
+        flow_states=flow_states.repeat(1, steps, 1),
         points=steps_to_batch(rolled.points[:-1]),
-        times=step.view(1, -1, 1).expand(len(batch.rewards), -1, -1) / steps,
+        times=step.view(1, -1, 1).expand(seeds, -1, -1) / steps,
         queries=steps_to_batch(rolled.queries),
         query_times=steps_to_batch(rolled.query_times),
     )
 
 
-def flow_returns(
-    rewards: Tensor, final_value: Tensor, values: Tensor | None, trace: float
-) -> Tensor:
-    """TD(λ) returns y_k = r_k + (1 − λ) V_{k+1} + λ y_{k+1}, ending in the final value.
+def flow_returns(rewards: Tensor, final_value: Tensor) -> Tensor:
+    """Monte-Carlo returns y_k = r_k + y_{k+1}, ending in the final value.
 
-    rewards and values (unused, and None, at λ = 1) [T, S, B], final_value [S, B] -> [T, S, B].
+    rewards [T, S, B], final_value [S, B] -> [T, S, B].
     """
     to_go, returns = final_value, []
-    for k in reversed(range(len(rewards))):
-        if values is not None and k < len(rewards) - 1:
-            to_go = (1 - trace) * values[k + 1] + trace * to_go
-        to_go = rewards[k] + to_go
+    for reward in reversed(rewards.unbind()):
+        to_go = reward + to_go
         returns.append(to_go)
     return torch.stack(returns[::-1])
 

@@ -23,7 +23,7 @@ def make_policy(
     algorithm: Algorithm[Any],
     nets: Networks,
     choose: Choose,
-    way: ActionSelection,
+    selection: ActionSelection,
     batches: Batches,
     generators: Sequence[torch.Generator],
     device: torch.device,
@@ -34,9 +34,9 @@ def make_policy(
         algorithm: whose noise is drawn, and whose critic ranks candidates.
         nets: of the S seeds.
         choose: gives the actions of normalised observations, as `Algorithm.act` does.
-        way: how much noise, and how many candidates.
+        selection: how much noise, and how many candidates.
         batches: normalises observations.
-        generators: of the noise, one a seed.
+        generators: of the noise, one per seed.
         device: of the networks.
     """
     seeds = len(generators)
@@ -48,14 +48,14 @@ def make_policy(
                 f"obs_dim), found {list(observations.shape)}"
             )
         x = torch.from_numpy(np.asarray(observations, np.float32)).to(device)
-        x = batches.normalize(x).repeat_interleave(way.candidates, 1)
+        x = batches.normalize(x).repeat_interleave(selection.candidates, 1)
         noise = draw(algorithm.act_noise, generators, (x.shape[1],), device)
-        noise = {name: way.noise_scale * value for name, value in noise.items()}
+        noise = {name: selection.noise_scale * value for name, value in noise.items()}
         with torch.no_grad():
             actions = choose(nets, x, noise).clamp(-1, 1)
-            if way.candidates > 1:
+            if selection.candidates > 1:
                 values = algorithm.action_value(nets, x, actions)
-                actions = _best(actions, values, way.candidates)
+                actions = _best(actions, values, selection.candidates)
         return np.asarray(actions.cpu().numpy(), np.float32)
 
     return act

@@ -1,7 +1,7 @@
 """Trains one algorithm for several seeds at once.
 
 Every tensor of learning state has a leading seed axis `S`. All randomness is drawn here, outside
-the updates (`updates.py`), from one stream a seed and block of updates, so a seed's bits depend
+the updates (`updates.py`), from one stream per seed and block of updates, so a seed's bits depend
 neither on its slot in the stack, nor on its neighbours, nor on where a run was interrupted.
 """
 
@@ -183,7 +183,7 @@ class Engine:
         """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
 
         Args:
-            stream: its noise comes from the stream of that name, one a seed, started afresh.
+            stream: its noise comes from the stream of that name, one per seed, started afresh.
             selection: how it acts, in the words of `algorithms/action_selection.py`; by default as
                 the algorithm does.
 
@@ -283,7 +283,7 @@ class Engine:
         """Of the data at `indices` [S, B] and each seed's own `size` transitions."""
         if len(self._online) != size:
             raise ValueError(
-                f"online update {size} needs {size} transitions a seed, found {len(self._online)}"
+                f"online update {size} needs {size} transitions per seed, found {len(self._online)}"
             )
         generators = [generator("online", seed, self.step) for seed in self._slots]
         if self.algorithm.online_sampling == "uniform":

@@ -1,4 +1,4 @@
-"""What learners see for themselves: one growing store of transitions a seed, on the device."""
+"""What learners see for themselves: one growing store of transitions per seed, on the device."""
 
 from __future__ import annotations
 

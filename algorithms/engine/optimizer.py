@@ -1,4 +1,4 @@
-"""Adam for stacked networks. Shapes: parameters `[S, ...]`, one learner a seed."""
+"""Adam for stacked networks. Shapes: parameters `[S, ...]`, one learner per seed."""
 
 from __future__ import annotations
 

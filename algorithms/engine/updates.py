@@ -5,6 +5,7 @@ It is one function of learning state, data, indices and noise, and draws nothing
 
 from __future__ import annotations
 
+import copy
 import functools
 import shutil
 import warnings
@@ -68,12 +69,29 @@ class Updates:
         if key not in self._made:
             update: Update = functools.partial(self._update, index, due)
             if self._compiled:
-                update = torch.compile(update, fullgraph=True, dynamic=False)
+                compiled = torch.compile(update, fullgraph=True, dynamic=False)
+                update = functools.partial(self._explained, compiled, index, due)
             offline = index < len(self._algorithm.stages)
             if offline and self._batches.device.type == "cuda":
                 update = GraphedUpdate(update)
             self._made[key] = update
         return self._made[key]
+
+    def _explained(
+        self, compiled: Update, index: int, due: tuple[bool, ...], *arguments: Any
+    ) -> dict[str, Tensor]:
+        """The compiled update; where compiling fails, the error that uncompiled code raises.
+
+        It says what is wrong in the author's terms, and its frames are the author's.
+        """
+        try:
+            return compiled(*arguments)
+        except Exception as error:
+            if type(error).__module__.startswith("torch._dynamo"):
+                state = copy.deepcopy(self._state)
+                parts = (self._algorithm, self._schedule, state, self._batches, self._online)
+                Updates(*parts, compiled=False)._update(index, due, *arguments)
+            raise
 
     def _update(
         self,

@@ -35,7 +35,7 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         _contender("df-div", "pretraining"),
         _contender("df-div", "improvement"),
         _contender("df-dir", "improvement"),
-        _contender("df-div", "joint improvement"),
+        _contender("df-div-joint", "improvement"),
     ]
     if corl is not None:
         workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))

@@ -43,14 +43,13 @@ def synthetic_transitions() -> Transitions:
 def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple[Run, int]:
     """Our engine in a part of training.
 
-    part: all, pretraining, improvement, or joint improvement, in which Q and V learn on.
+    part: all, pretraining or improvement.
     """
     config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
     budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
     if part != "all":
-        joint = part == "joint improvement"
         share = 0.5 if part == "pretraining" else 1e-9
-        config = config.model_copy(update={"pretrain_share": share, "joint_critic": joint})
+        config = config.model_copy(update={"pretrain_share": share})
     learner = Engine(
         algorithm,
         config,

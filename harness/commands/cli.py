@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness import __version__
 from harness.commands.data import data_app
 from harness.errors import UserError
 
@@ -18,9 +19,7 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 app = typer.Typer(
     name="harness",
-    help="Benchmark Decision Flow and its baselines: run suites, compare, report.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
@@ -45,6 +44,22 @@ class Listable(StrEnum):
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name or file.")]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of all suites' results.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Benchmark Decision Flow and its baselines: run suites, compare, report."""
 
 
 @app.command()
@@ -87,14 +102,13 @@ def run(
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
     from harness.commands.run import run_suite
-    from harness.suite.schema import find_suite
 
     if address is not None and executor is not ExecutorName.ray:
         raise UserError("--address is of a Ray cluster: it needs --executor ray.")
     if fresh and keep:
         raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
     code = run_suite(
-        find_suite(suite),
+        suite,
         executor=executor.value,
         address=address,
         only=only or [],

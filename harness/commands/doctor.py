@@ -11,6 +11,10 @@ from importlib.util import find_spec
 from rich.console import Console
 from rich.table import Table
 
+from harness.data import data_root
+from harness.data.local_files import DATASETS, POLICIES
+from harness.data.sources import d4rl
+from harness.data.sources.minari_roots import user_root
 from harness.runs.provenance import core_count, cpu_model, git_state, package_versions
 
 _GOOD, _MISSING = "ok", "missing"
@@ -21,7 +25,7 @@ def examine(console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("what", "state", "found", "consequence"):
         table.add_column(column, overflow="fold")
-    for row in (*_packages(), *_hardware(), _compiler(), _ray(), _git(), _space()):
+    for row in (*_packages(), *_hardware(), _compiler(), _ray(), _git(), *_data(), _space()):
         table.add_row(*row)
     console.print(table)
 
@@ -38,7 +42,7 @@ def _packages() -> list[tuple[str, str, str, str]]:
         )
     ]
     for name, version in package_versions().items():
-        if name in {"ray", "decision-flow-harness"}:  # optional, and not needed in a checkout
+        if name == "ray":  # optional
             continue
         consequence = "" if version else f"nothing runs without it: pip install {name}"
         rows.append((name, _GOOD if version else _MISSING, version or "", consequence))
@@ -86,6 +90,33 @@ def _git() -> tuple[str, str, str, str]:
     if state is None:
         return ("git", "none", "", "results do not record the commit that made them")
     return ("git", _GOOD, f"{state['commit'][:12]}{' + changes' if state['dirty'] else ''}", "")
+
+
+def _data() -> list[tuple[str, str, str, str]]:
+    """The folders that data are looked for in, and how to name others."""
+    rows = []
+    for what, folder, cost in (
+        ("data", data_root(), "made when first needed; another folder: HARNESS_DATA"),
+        ("D4RL's files", d4rl.folder(), "harness data fetch gets them; yours: HARNESS_D4RL_DATA"),
+        (
+            "Minari's datasets",
+            user_root(),
+            "harness data fetch gets them; yours: MINARI_DATASETS_PATH",
+        ),
+        (
+            "local datasets",
+            DATASETS.path,
+            f"most tasks local/… have no data (docs/data.md): {DATASETS.variable}",
+        ),
+        (
+            "local policies",
+            POLICIES.path,
+            f"tasks local/…/mixed have no data (docs/data.md): {POLICIES.variable}",
+        ),
+    ):
+        there = folder.is_dir()
+        rows.append((what, _GOOD if there else "none", str(folder), "" if there else cost))
+    return rows
 
 
 def _space() -> tuple[str, str, str, str]:

@@ -24,6 +24,9 @@ def show_report(suite_dir: Path, console: Console) -> None:
     console.print(render_terminal(report))
     say(console, f"tables  {paths.markdown} (also .csv, .tex), scores of every run {paths.scores}")
     say(console, f"figures {', '.join(str(p) for p in paths.figures if p.suffix == '.png')}")
+    if paths.left:
+        left = ", ".join(path.name for path in paths.left)
+        say(console, f"left as they were in {paths.left[0].parent}: {left}")
     say(console, f"page    {paths.html}")
 
 

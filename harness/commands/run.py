@@ -7,25 +7,28 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from harness.commands.data_progress import data_progress
 from harness.commands.report import say, show_report
+from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
-from harness.execution.executor import make_executor
+from harness.execution.executor import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
 from harness.runs.trial import LOCKS, group
+from harness.suite.schema import find_suite
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
 
 
 def run_suite(
-    suite: Path,
+    suite: str,
     *,
     executor: str,
     address: str | None,
@@ -43,12 +46,22 @@ def run_suite(
 
     Returns the exit code. Raises UserError for anything wrong before the first run starts.
     """
-    workers = make_executor(executor, address)
+    path = find_suite(suite)
     with data_progress(console) as progress:
         plan = prepare(
-            suite, results, progress, only=only, seeds=seeds, smoke=smoke, cpu=cpu, keep=keep
+            path,
+            results,
+            progress,
+            only=only,
+            seeds=seeds,
+            smoke=smoke,
+            cpu=cpu,
+            fresh=fresh,
+            keep=keep,
+            lacking=partial(lacking, executor, address),
         )
     with sole_use(plan.directory):
+        _refuse_links(plan)
         if fresh:
             _delete_selected(plan, console)
         for spec in plan.selected:
@@ -73,6 +86,7 @@ def run_suite(
         )
         if trials:
             try:
+                workers = make_executor(executor, address)
                 execute(trials, plan.suite.resources, workers, make_display(console))
             except (Stopped, KeyboardInterrupt):
                 say(console, _farewell(plan, fresh))
@@ -80,6 +94,16 @@ def run_suite(
             shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
         show_report(plan.directory, console)
     return _conclude(plan, console)
+
+
+def _refuse_links(plan: Plan) -> None:
+    """Raises UserError where a run's results would be written through a link."""
+    for spec in plan.selected:
+        if link := plan.folder(spec).link_below(plan.directory):
+            raise UserError(
+                f"{link} is a link, and results are not written through links. Nothing was "
+                "changed. Move it away, or link the whole results folder instead."
+            )
 
 
 def _delete_selected(plan: Plan, console: Console) -> None:
@@ -140,10 +164,13 @@ def _conclude(plan: Plan, console: Console) -> int:
 
 
 def whole_suite_command(
-    suite: Path, *, seeds: int | None, smoke: bool, cpu: bool, keep: bool
+    suite: str, *, seeds: int | None, smoke: bool, cpu: bool, keep: bool
 ) -> str:
-    """What makes all of a suite's results, however few this invocation was asked for."""
-    words = ["python", "-m", "harness", "run", str(suite)]
+    """What makes all of a suite's results, however few this invocation was asked for.
+
+    `suite` as it was given: a name holds wherever the harness is installed.
+    """
+    words = ["python", "-m", "harness", "run", suite]
     words += ["--smoke"] if smoke else []
     words += ["--cpu"] if cpu else []
     words += ["--keep"] if keep else []

@@ -12,7 +12,17 @@ from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
-__all__ = ["LoadedData", "Progress", "data_root", "ensure", "fetch", "prepare", "require", "verify"]
+__all__ = [
+    "LoadedData",
+    "Progress",
+    "data_root",
+    "ensure",
+    "fetch",
+    "missing",
+    "prepare",
+    "to_make",
+    "verify",
+]
 
 
 def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) -> LoadedData:
@@ -23,30 +33,26 @@ def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) ->
     manifest, another version than the task or the lock file names, or a full disk.
     """
     if not make and not DatasetFolder.of(task).exists:
-        raise UserError(
-            recipe_of(task).missing(task)
-            or f"The dataset {task.dataset.id} of {task.id} is not made yet. "
+        not_made = (
+            f"The dataset {task.dataset.id} of {task.id} is not made yet. "
             f"Make it with: {make_command(task)}"
         )
+        raise UserError("\n".join(recipe_of(task).missing(task)) or not_made)
     return prepare(task, progress=progress)
 
 
-def require(tasks: Iterable[TaskSpec]) -> None:
-    """Raise UserError unless every task's dataset is there or can be made here.
+def to_make(tasks: Iterable[TaskSpec]) -> list[TaskSpec]:
+    """Those of the tasks whose dataset is not on this machine yet."""
+    return [task for task in tasks if not DatasetFolder.of(task).exists]
 
-    The message lists every one that is not, each with the command that gets it. Nothing is made.
+
+def missing(tasks: Iterable[TaskSpec]) -> list[str]:
+    """What the tasks' datasets are made of and is not on this machine.
+
+    A sentence for each thing, with how to get it. Nothing is made.
     """
-    absent = {
-        task.dataset.id: what
-        for task in tasks
-        if not DatasetFolder.of(task).exists and (what := recipe_of(task).missing(task))
-    }
-    if absent:
-        count = "1 dataset is" if len(absent) == 1 else f"{len(absent)} datasets are"
-        raise UserError(
-            f"{count} not on this machine, and nothing was started:\n"
-            + "\n".join(f"- {what}" for what in absent.values())
-        )
+    found = (what for task in to_make(tasks) for what in recipe_of(task).missing(task))
+    return list(dict.fromkeys(found))
 
 
 def fetch(task: TaskSpec, *, progress: Progress = silent) -> list[str]:

@@ -16,6 +16,7 @@ from harness.data.checks.rewards import palm_term
 from harness.data.facts import RowFacts, facts_of, spread
 from harness.data.recipe import recipe_of
 from harness.data.store import DatasetFolder
+from harness.tasks import words
 from harness.tasks.spec import TaskSpec
 
 _BINS = 10
@@ -31,7 +32,7 @@ def card(task: TaskSpec, loaded: LoadedData) -> RenderableType:
     rows = {
         "transitions": f"{len(data):,}",
         "episodes": f"{len(facts.lengths):,}, each {spread(facts.lengths)} steps",
-        "rewards": task.dataset.rewards,
+        "rewards": words.rewards(task),
         "palm's distance": palm_term(task, data),
         "reward of a step": f"mean {facts.mean_reward:.4f}",
         "return of an episode": spread(facts.returns),

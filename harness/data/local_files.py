@@ -1,32 +1,45 @@
-"""Where files that this project does not ship are looked for."""
+"""Folders of files that this project does not ship, and that the user puts there or names."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.store import data_root
 from harness.errors import UserError
 
-_BESIDE_REPOSITORY = Path(__file__).resolve().parents[3] / "shared" / "data"
 
+@dataclass(frozen=True)
+class LocalFolder:
+    """A folder that an environment variable names, or else one of the data root.
 
-def local_file(variable: str, default: str, file: str, what: str) -> Path:
-    """A file under the folder that an environment variable names, or else under a default one.
-
-    Args:
+    Attributes:
         variable: the environment variable.
-        default: a folder in `shared/data` beside the repository.
-        file: the file's path in either folder.
-        what: what it is, for the message.
-
-    Raises:
-        UserError: the file is not there.
+        default: the folder's name in `local/` of the data root.
     """
-    given = os.environ.get(variable)
-    folder = Path(given).absolute() if given else _BESIDE_REPOSITORY / default
-    if not (folder / file).is_file():
-        raise UserError(
-            f"{what} is not on this machine: there is no {folder / file}. Set the environment "
-            f"variable {variable} to the folder that holds it (it is not downloaded)."
+
+    variable: str
+    default: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is or would be, absolute."""
+        given = os.environ.get(self.variable)
+        return (
+            Path(given).expanduser().absolute() if given else data_root() / "local" / self.default
         )
-    return folder / file
+
+    def file(self, name: str, what: str) -> Path:
+        """A file of it. Raises UserError, which calls it `what`, if it is not there."""
+        if not (self.path / name).is_file():
+            raise UserError(
+                f"{what} is not on this machine: there is no {self.path / name}. It is not "
+                f"downloaded (docs/data.md says where it is from): put it there, or set "
+                f"{self.variable} to the folder that holds {name}"
+            )
+        return self.path / name
+
+
+DATASETS = LocalFolder("HARNESS_LOCAL_DATA", "minari")
+POLICIES = LocalFolder("HARNESS_POLICIES", "policies")

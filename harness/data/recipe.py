@@ -1,4 +1,4 @@
-"""What every recipe is. A module of `harness.data.recipes` holds one, called `RECIPE`."""
+"""What every recipe is, and which there are: ours, and those that installed families offer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,24 @@ from algorithms.engine.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.store import make_command
 from harness.errors import UserError
+from harness.tasks import installed_recipe
 from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     import gymnasium as gym
+
+# Our recipes: the module of each by its id. Ids never become names of modules.
+OURS = {
+    "d4rl-hdf5": "d4rl_hdf5",
+    "locomotion": "locomotion",
+    "minari-import": "minari_import",
+    "minari-pointmaze": "minari_pointmaze",
+    "minari-remote": "minari_remote",
+    "multimodal": "multimodal",
+    "pointmaze": "pointmaze",
+    "policy-rollout": "policy_rollout",
+    "stand-in": "stand_in",
+}
 
 
 @dataclass(frozen=True)
@@ -98,16 +112,17 @@ class Recipe(ABC):
     def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
         """The task's rewards, [N], from the columns of all its transitions.
 
-        `columns` are the arguments of `Transitions.pack`; its rewards are the recorded ones.
+        `columns` are the arguments of `Transitions.pack`; its rewards are the recorded ones. May
+        depend on nothing else of the task than its `dataset`, by which rows are kept.
         """
         return columns["rewards"]
 
-    def missing(self, task: TaskSpec) -> str:
-        """What must be on this machine first and is not, and the command that gets it; or nothing.
+    def missing(self, task: TaskSpec) -> list[str]:
+        """What must be on this machine first and is not, a sentence each with how to get it.
 
         Quick: called for every task of a suite before anything is made.
         """
-        return ""
+        return []
 
     def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
         """Download what the dataset is made of; returns what went wrong on the way, in sentences.
@@ -126,9 +141,23 @@ class Recipe(ABC):
 
 
 def recipe_of(task: TaskSpec) -> Recipe:
-    """The recipe of the task's dataset."""
-    name = task.dataset.recipe.replace("-", "_")
-    recipe: Recipe = importlib.import_module(f"harness.data.recipes.{name}").RECIPE
+    """The recipe of the task's dataset. Raises UserError if nobody offers it, or it is broken."""
+    name = task.dataset.recipe
+    target = (
+        f"{__package__}.recipes.{OURS[name]}:RECIPE" if name in OURS else installed_recipe(name)
+    )
+    if target is None:
+        raise UserError(
+            f"Nobody offers the recipe '{name}' that {task.dataset.id} is made by. Install the "
+            "package of its task."
+        )
+    module, _, attribute = target.partition(":")
+    try:
+        recipe = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"The recipe '{name}' ({target}) cannot be imported: {error}.") from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"The recipe '{name}' ({target}) is no harness.data.recipe.Recipe.")
     return recipe
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from algorithms import registry
 from harness.errors import UserError
+from harness.suite.configs import config_model
 from harness.suite.problems import unknown
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -22,12 +23,12 @@ _TYPES = {"integer": "whole number", "number": "number", "string": "text", "null
 def config_tables(algorithm_id: str) -> str:
     """A table a config class of the method, its own first, then those it inherits from.
 
-    Raises UserError for an unknown method.
+    Raises UserError for an unknown method, and for one that cannot be loaded.
     """
     known = registry.algorithms()
     if algorithm_id not in known:
         raise UserError(unknown("method", algorithm_id, known))
-    return describe(registry.load(algorithm_id).Config)
+    return describe(config_model(algorithm_id))
 
 
 def describe(model: type[BaseModel]) -> str:

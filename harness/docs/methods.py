@@ -12,11 +12,14 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def methods_table(place: Place) -> str:
-    """Id, title, paper and file of every method; the id links to its page, if it has one."""
+    """Id, title, paper and file of every method; the id links to its page, if it has one.
+
+    Ablations are left out: they have a page of their own.
+    """
     lines = ["| Method | Title | Paper | File |", "| --- | --- | --- | --- |"]
     for entry in registry.algorithms().values():
         module = entry.module
-        if module.partition(".")[0] not in _PACKAGES:
+        if module.partition(".")[0] not in _PACKAGES or entry.family == registry.ABLATIONS:
             continue
         file = f"{module.replace('.', '/')}.py"
         page = place.page.with_name(f"{entry.id}.md")

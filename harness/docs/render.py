@@ -4,7 +4,7 @@
     methods                   the methods of this repository
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
-                              written like a file's name: `summary-of`, `how-actions-are-chosen`
+                              written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
 SUITE and FILE are paths under the results folder; FILE may have `*` in its name.

@@ -1,4 +1,4 @@
-"""The engine that trains the runs of a spec."""
+"""The engine that trains the runs of a spec, and the trial of their method before it does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 
 from algorithms import registry
+from algorithms.base import Config
 from algorithms.engine.engine import Engine
+from algorithms.engine.preflight import check
 from algorithms.engine.transitions import Transitions
 from harness.runs.spec import RunSpec
 from harness.tasks import known_q
@@ -14,8 +16,7 @@ from harness.tasks import known_q
 
 def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -> Engine:
     """An untrained engine for `seeds` of a run, which otherwise share their spec."""
-    config_class = registry.load(spec.algorithm).Config
-    config = config_class.model_validate_json(json.dumps(spec.config))
+    config = _config(spec)
     return Engine(
         spec.algorithm,
         config,
@@ -28,3 +29,25 @@ def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -
         compile=spec.compiled,
         known_q=known_q(spec.task) if config.known_q else None,
     )
+
+
+def check_method(spec: RunSpec, transitions: Transitions) -> list[str]:
+    """Try a run's method on a tiny made-up batch; returns remarks.
+
+    Raises AlgorithmError for a mistake in it.
+    """
+    config = _config(spec)
+    return check(
+        registry.load(spec.algorithm),
+        config,
+        transitions.obs_dim,
+        transitions.action_dim,
+        known_q=known_q(spec.task) if config.known_q else None,
+        online=spec.online_steps > 0,
+        selections=spec.evaluation.action_selections,
+    )
+
+
+def _config(spec: RunSpec) -> Config:
+    config_class = registry.load(spec.algorithm).Config
+    return config_class.model_validate_json(json.dumps(spec.config))

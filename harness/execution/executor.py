@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -21,6 +22,12 @@ class Executor(Protocol):
 
     A stop is requested of the workers through a file in the suite's folder, not of the executor.
     """
+
+    def lacking(self, resources: Resources) -> list[str]:
+        """What trials with these resources need and is not there, a sentence each.
+
+        Starts nothing on this machine.
+        """
 
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         """Begin; returns at once. Raises UserError if there is nothing to run on."""
@@ -50,6 +57,23 @@ def make_executor(name: str, address: str | None) -> Executor:
             "machine alone, without it: --executor local."
         ) from error
     return RayExecutor(address)
+
+
+def lacking(name: str, address: str | None, resources: Resources) -> list[str]:
+    """What the executor called `name` needs for a suite and has not, a sentence each."""
+    try:
+        return make_executor(name, address).lacking(resources)
+    except UserError as error:
+        return [str(error)]
+
+
+def local_gpus() -> int:
+    """How many GPUs this machine has; asks the driver, since torch is slow to import."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    except OSError:
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def worker_environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.execution.executor import NO_GPU, worker_environment
+from harness.execution.executor import NO_GPU, local_gpus, worker_environment
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
@@ -48,13 +48,16 @@ class LocalExecutor:
         self._waiting: list[Trial] = []
         self._workers: dict[int, _Worker | None] = {}  # by slot
 
+    def lacking(self, resources: Resources) -> list[str]:
+        return [NO_GPU] if resources.gpus_per_trial and not local_gpus() else []
+
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         slots = max(1, core_count() // resources.cpus_per_trial)
         self._gpus_per_trial = resources.gpus_per_trial
+        if absent := self.lacking(resources):
+            raise UserError(" ".join(absent))
         if self._gpus_per_trial:
-            slots = min(slots, int(_gpu_count() / self._gpus_per_trial))
-            if slots == 0:
-                raise UserError(NO_GPU)
+            slots = min(slots, int(local_gpus() / self._gpus_per_trial))
         self._waiting = list(trials)
         self._workers = dict.fromkeys(range(slots))
 
@@ -121,11 +124,3 @@ def _how_it_ended(code: int, log: Path) -> str:
     hint = " (out of memory?)" if code == -signal.SIGKILL else ""
     printed = log.read_text(errors="replace").splitlines()[-20:]
     return "\n".join([f"its process ended with {ending}{hint}", *printed])
-
-
-def _gpu_count() -> int:
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    except OSError:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

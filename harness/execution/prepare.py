@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.data import Progress, ensure, require
+from harness.data import Progress, ensure, missing, to_make
 from harness.errors import UserError
 from harness.execution.plan import Draft, Plan, draft
+from harness.suite.schema import Resources
+
+Lacking = Callable[[Resources], list[str]]  # what an executor needs and has not, a sentence each
+
+
+def nothing(_resources: Resources) -> list[str]:
+    """Lacking of an executor that needs nothing."""
+    return []
 
 
 def prepare(
@@ -19,17 +27,40 @@ def prepare(
     seeds: int | None = None,
     smoke: bool = False,
     cpu: bool = False,
+    fresh: bool = False,
     keep: bool = False,
+    lacking: Lacking = nothing,
 ) -> Plan:
     """Read a suite (see `draft`), make the data that the selection needs, and list its runs.
 
-    `progress` is told of data being made; `keep` is of `Draft.plan`. Raises UserError for anything
-    wrong with the suite, the selection or the data; nothing is made unless all that is needed is
-    there or can be made.
+    Args:
+        suite_path: the suite file; this and what is not said here is as in `draft`.
+        progress: is told of data being made.
+        fresh: whether finished runs are to be trained again.
+        keep: whether those of a method whose code has changed since are not, see `Draft.plan`.
+        lacking: what the executor lacks for the suite; not asked if there is nothing to train.
+
+    Raises:
+        UserError: anything wrong with the suite, the selection or the data; or a list of all that
+            is missing, data and executor, before anything is made.
     """
     drafted = draft(suite_path, results, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
-    require(drafted.needed_tasks)
-    return drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
+    resources = drafted.suite.resources
+    if to_make(drafted.needed_tasks):
+        _refuse([*missing(drafted.needed_tasks), *lacking(resources)])
+    plan = drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
+    if fresh or plan.unfinished():
+        _refuse(lacking(resources))
+    return plan
+
+
+def _refuse(absent: Sequence[str]) -> None:
+    """Raises UserError if anything is missing."""
+    if absent:
+        count = "1 thing is" if len(absent) == 1 else f"{len(absent)} things are"
+        raise UserError(
+            f"{count} missing, and nothing was started:\n" + "\n".join(f"- {x}" for x in absent)
+        )
 
 
 def _dataset_hashes(drafted: Draft, progress: Progress) -> dict[str, str]:

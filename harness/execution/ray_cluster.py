@@ -6,6 +6,7 @@ when it is imported: so a process of its own asks first, and has seconds to do i
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -24,6 +25,7 @@ _MODE = "RAY_AUTH_MODE"
 _REFUSED = "it asks for a token that is not the one given"
 
 
+@functools.cache
 def prepare_to_join(address: str) -> None:
     """Settle how this process proves itself to the cluster at `address`.
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import ray
 from ray import tune
 
 from harness.errors import UserError
-from harness.execution.executor import NO_GPU, worker_environment
+from harness.execution.executor import NO_GPU, local_gpus, worker_environment
 from harness.execution.work import work
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
@@ -60,14 +60,25 @@ class RayExecutor:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
+    def lacking(self, resources: Resources) -> list[str]:
+        if self._address is None:
+            gpus = local_gpus() if resources.gpus_per_trial else 0
+            problem = _no_room([{"CPU": core_count(), "GPU": gpus}], resources)
+        else:
+            try:
+                self._connect()
+            except UserError as error:
+                return [str(error)]
+            problem = _no_room_on_any_node(resources, wait=_JOINING_SECONDS)
+            ray.shutdown()
+        return [problem] if problem else []
+
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         self._trials = list(trials)
         self._connect()
-        try:
-            _check_room(resources, nodes_may_join=self._address is not None)
-        except UserError:
+        if problem := _no_room_on_any_node(resources, wait=0):
             ray.shutdown()
-            raise
+            raise UserError(problem)
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
@@ -136,28 +147,30 @@ class RayExecutor:
         shutil.rmtree(self._storage, ignore_errors=True)
 
 
-def _check_room(resources: Resources, *, nodes_may_join: bool) -> None:
-    """Raises UserError if no node could ever hold a trial: Tune would wait for one without a word.
+def _no_room_on_any_node(resources: Resources, wait: float) -> str:
+    """Why no node can ever hold a trial, for which Tune would wait without a word; else empty.
 
-    A node that is just joining gets some seconds.
+    Nodes that are just joining get `wait` seconds.
     """
-    deadline = time.monotonic() + _JOINING_SECONDS
+    deadline = time.monotonic() + wait
     while True:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        gpus = max((node.get("GPU", 0) for node in nodes), default=0)
-        cpus = max(
-            (n.get("CPU", 0) for n in nodes if n.get("GPU", 0) >= resources.gpus_per_trial),
-            default=0,
-        )
-        if gpus >= resources.gpus_per_trial and cpus >= resources.cpus_per_trial:
-            return
-        if not nodes_may_join or time.monotonic() > deadline:
-            break
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        problem = _no_room([node["Resources"] for node in nodes if node["Alive"]], resources)
+        if not problem or time.monotonic() >= deadline:
+            return problem
         time.sleep(0.5)
-    if resources.gpus_per_trial > gpus:
-        raise UserError(NO_GPU)
-    raise UserError(
+
+
+def _no_room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> str:
+    """Why none of these nodes holds a trial, by what Ray says they have; empty if one does."""
+    with_gpus = [node for node in nodes if node.get("GPU", 0) >= resources.gpus_per_trial]
+    if not with_gpus:
+        return NO_GPU
+    cpus = max(node.get("CPU", 0) for node in with_gpus)
+    if cpus >= resources.cpus_per_trial:
+        return ""
+    return (
         f"A trial of this suite asks for {resources.cpus_per_trial} CPUs "
         f"(resources.cpus_per_trial), and no node here has more than {cpus:.0f}. Lower it in the "
-        "suite; it changes no number."
+        "suite: it changes no number."
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from algorithms import registry
+from algorithms.errors import author_line
 from algorithms.source import code_digest
 from harness.errors import UserError, describe
 from harness.execution.pretraining import SharedPretraining
@@ -99,7 +100,7 @@ class TrialWork:
         import torch
 
         from harness.data import ensure
-        from harness.execution.engines import make_engine
+        from harness.execution.engines import check_method, make_engine
         from harness.rollouts.evaluation import Evaluator
 
         # One thread, whatever the executor grants: sums must not depend on the thread count.
@@ -110,6 +111,9 @@ class TrialWork:
                 f"the data of {self.spec.task.id} changed after the run was planned: sha256 "
                 f"{data.sha256}, expected {self.spec.dataset_sha256}. Run the suite again."
             )
+        if self.step == 0:
+            for remark in check_method(self.spec, data.transitions):
+                print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
         self.engine = make_engine(self.spec, self.seeds, data.transitions)
         self._check_code()
         self.evaluator = Evaluator(self.spec.task, self.seeds, self.spec.evaluation.episodes)
@@ -239,14 +243,14 @@ class TrialWork:
             self.tables[slot].add_online(lived.step, lived.episode)
 
     def evaluate(self) -> None:
-        """Evaluate the policies of all seeds in every way of acting, write the tables, and save."""
+        """Evaluate all seeds' policies by every action selection, write the tables, and save."""
         self._be_at("evaluating")
         training = self.seconds["train_seconds"] - self._reported_training
         self._reported_training = self.seconds["train_seconds"]
-        default, *others = self._ways_of_acting()
-        scores = self._evaluate(default, f"evaluation/{self.step}", training)
-        for way in others:
-            self._evaluate(way, f"evaluation/{self.step}/{way}", 0.0)
+        own, *others = self._action_selections()
+        scores = self._evaluate(own, f"evaluation/{self.step}", training)
+        for selection in others:
+            self._evaluate(selection, f"evaluation/{self.step}/{selection}", 0.0)
         metrics = self.engine.metrics()
         for i, (score, tables) in enumerate(zip(scores, self.tables, strict=True)):
             values = {name: float(values[i]) for name, values in metrics.items()}
@@ -254,18 +258,23 @@ class TrialWork:
         self.save()
         self._write_status("running")
 
-    def _evaluate(self, way: str, stream: str, train_seconds: float) -> list[float]:
-        """Evaluate one way of acting; returns every seed's score, in points."""
+    def _evaluate(self, selection: str, stream: str, train_seconds: float) -> list[float]:
+        """Evaluate by one action selection; returns every seed's score, in points."""
         assert self.evaluator is not None
-        evaluation = self.evaluator.evaluate(self.engine.policy(stream, way))
+        evaluation = self.evaluator.evaluate(
+            self.engine.policy(stream, selection),
+            lambda wave: self.engine.policy(f"{stream}/wave-{wave}", selection),
+        )
         self.seconds["evaluation_seconds"] += evaluation.seconds
-        timing = (train_seconds, evaluation.seconds, evaluation.action_latency_ms)
+        timing = (train_seconds, evaluation.seconds, evaluation.amortized_action_ms)
         return [
-            tables.add(self.step, way, [e for e in evaluation.episodes if e.seed == seed], timing)
+            tables.add(
+                self.step, selection, [e for e in evaluation.episodes if e.seed == seed], timing
+            )
             for seed, tables in zip(self.seeds, self.tables, strict=True)
         ]
 
-    def _ways_of_acting(self) -> list[str]:
+    def _action_selections(self) -> list[str]:
         """The algorithm's own, and after the last step those the suite asks for and it can."""
         own = self.engine.algorithm.action_selection
         at_the_end = self.step == self.spec.total_steps
@@ -288,7 +297,9 @@ class TrialWork:
         """Record `error` as the end of every run; what was saved before stays."""
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
-        self._write_status("failed", describe(error, trace))
+        engine = getattr(self, "engine", None)
+        where = author_line(error, type(engine.algorithm)) if engine is not None else ""
+        self._write_status("failed", describe(error, trace, where))
 
     def close(self) -> None:
         """Release the environments, and the compiled code that a next trial cannot use."""

@@ -1,4 +1,4 @@
-"""The comparison: a cell a task and algorithm, averages over groups of tasks, who is best."""
+"""The comparison: a cell for each task and row, averages over groups of tasks, who is best."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness.errors import UserError, nearest
 from harness.report import stats
+from harness.report.action_selections import own_selections
 from harness.report.gate import Gate, critic_gate
 from harness.report.records import Records
 from harness.report.scales import Scales
@@ -24,7 +25,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One algorithm on one task: final scores of its finished seeds, in points."""
+    """One row on one task: final scores of its finished seeds, in points."""
 
     scores: stats.Scores  # [finished seeds]
     planned: int  # seeds
@@ -53,11 +54,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every number of the report that is about how well algorithms did."""
+    """Every number of the report that is about how well the rows did.
+
+    Attributes:
+        suite: what was planned.
+        scores: one line per planned run: task, label, seed, action_selection, state, score or NaN.
+        selection_scores: one line per finished run and action selection, further ones included:
+            task, label, seed, action_selection, score.
+        cells: by task and label.
+        gate: whether critics could be trusted.
+    """
 
     suite: SuiteFile
-    scores: pd.DataFrame  # one row a planned run: task, label, seed, actions, state, score or NaN
-    action_scores: pd.DataFrame  # one a finished run and way of acting: task, …, actions, score
+    scores: pd.DataFrame
+    selection_scores: pd.DataFrame
     cells: dict[tuple[str, str], Cell]
     gate: Gate
 
@@ -67,14 +77,14 @@ class Comparison:
 
     @cached_property
     def labels(self) -> list[str]:
-        return [algorithm.label for algorithm in self.suite.rows]
+        return [row.label for row in self.suite.rows]
 
     @cached_property
     def families(self) -> list[Group]:
         """Tasks by family, in the suite's order."""
         members: dict[str, list[str]] = {}
         for task in self.suite.tasks:
-            members.setdefault(task.suite, []).append(task.id)
+            members.setdefault(task.family, []).append(task.id)
         return [Group(name, tuple(tasks)) for name, tasks in members.items()]
 
     @cached_property
@@ -88,8 +98,8 @@ class Comparison:
 
     def applies(self, label: str, tasks: Sequence[str]) -> bool:
         """Whether the suite has the label run on all of the tasks."""
-        entry = next(entry for entry in self.suite.rows if entry.label == label)
-        return all(entry.runs_on(task) for task in tasks)
+        row = next(row for row in self.suite.rows if row.label == label)
+        return all(row.runs_on(task) for task in tasks)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[stats.Scores] | None:
         """The label's scores by task, or None when a task has no finished seed."""
@@ -124,19 +134,18 @@ def compare(records: Records) -> Comparison:
     """Score every run by the suite's protocol. Raises UserError for an unknown protocol."""
     suite = records.suite
     planned = records.runs[["task", "label", "seed", "state"]]
-    own_way = {entry.label: entry.action_selection for entry in suite.rows}
-    planned.insert(3, "actions", planned["label"].map(own_way))
-    episodes = pd.concat([records.evaluations, records.other_actions])
+    planned.insert(3, "action_selection", planned["label"].map(own_selections(suite)))
+    episodes = pd.concat([records.evaluations, records.other_selections])
     measured = final_scores(episodes, suite.evaluation.protocol)
     run = ["task", "label", "seed"]
     finished = planned.loc[planned["state"] == "done", run]
-    action_scores = measured.merge(finished, on=run)
-    scores = planned.merge(action_scores, how="left", on=[*run, "actions"])
+    selection_scores = measured.merge(finished, on=run)
+    scores = planned.merge(selection_scores, how="left", on=[*run, "action_selection"])
     cells = {}
     for task in suite.tasks:
-        for algorithm in suite.rows:
-            runs = scores[(scores["task"] == task.id) & (scores["label"] == algorithm.label)]
-            cells[task.id, algorithm.label] = Cell(
+        for row in suite.rows:
+            runs = scores[(scores["task"] == task.id) & (scores["label"] == row.label)]
+            cells[task.id, row.label] = Cell(
                 scores=runs["score"].dropna().to_numpy(np.float64),
                 planned=len(runs),
                 failed=int((runs["state"] == "failed").sum()),
@@ -144,20 +153,20 @@ def compare(records: Records) -> Comparison:
     return Comparison(
         suite=suite,
         scores=scores,
-        action_scores=action_scores,
+        selection_scores=selection_scores,
         cells=cells,
-        gate=critic_gate(suite, action_scores, records.metrics.merge(finished, on=run)),
+        gate=critic_gate(suite, selection_scores, records.metrics.merge(finished, on=run)),
     )
 
 
 def final_scores(evaluations: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """One row a run and way of acting, with its `score`, in points, under `protocol`."""
+    """One line per run and action selection, with its `score`, in points, under `protocol`."""
     if protocol not in PROTOCOLS:
         raise UserError(
             f"suite.json asks for the evaluation protocol '{protocol}', known: "
             f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
         )
-    run = ["task", "label", "seed", "actions"]
+    run = ["task", "label", "seed", "action_selection"]
     last = evaluations[evaluations["step"] == evaluations.groupby(run)["step"].transform("max")]
     means: pd.Series[float] = last.groupby(run)["normalized_score"].mean()
     return means.rename("score").reset_index()

@@ -69,8 +69,8 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
     """Judge the critic on every task.
 
     Args:
-        suite: what was planned; the first entry of id `ifql` that learns a critic is the probe.
-        scores: of finished runs: task, label, seed, actions, score.
+        suite: what was planned; the first row of id `ifql` that learns a critic is the probe.
+        scores: of finished runs: task, label, seed, action_selection, score.
         metrics: of finished runs: task, label, seed, step, name, value.
     """
     levels, ceilings = _latest(metrics, LEVEL), _latest(metrics, CEILING)
@@ -79,10 +79,10 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
         cell = (task, label)
         return _Level(levels.get(cell, math.nan), ceilings.get(cell, HIGHEST))
 
-    probes = [entry for entry in suite.rows if entry.id == PROBE and entry.learns_critic]
+    probes = [row for row in suite.rows if row.id == PROBE and row.learns_critic]
     verdicts, marked = {}, set()
     for task in suite.tasks:
-        probe = next((entry.label for entry in probes if entry.runs_on(task.id)), None)
+        probe = next((row.label for row in probes if row.runs_on(task.id)), None)
         if probe is None:
             verdicts[task.id] = Verdict(None, f"no {PROBE} here" if probes else "")
             continue
@@ -91,18 +91,18 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
             level_of(task.id, probe),
         )
         verdicts[task.id] = verdict
-        for entry in suite.rows:
-            off = level_of(task.id, entry.label).is_off
+        for row in suite.rows:
+            off = level_of(task.id, row.label).is_off
             suspect = verdict.usable is False or (verdict.usable is True and off)
-            if suspect and entry.learns_critic and entry.runs_on(task.id):
-                marked.add((task.id, entry.label))
+            if suspect and row.learns_critic and row.runs_on(task.id):
+                marked.add((task.id, row.label))
     return Gate(verdicts, frozenset(marked))
 
 
-def trusts(entry: RowInfo, actions: str) -> bool:
-    """Whether the algorithm, acting that way, trusts a critic that it learned."""
-    only_clones = entry.id == PROBE and not actions.startswith("best-of")
-    return entry.learns_critic and not only_clones
+def trusts(row: RowInfo, selection: str) -> bool:
+    """Whether the row, by that action selection, trusts a critic that it learned."""
+    only_clones = row.id == PROBE and not selection.startswith("best-of")
+    return row.learns_critic and not only_clones
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,15 @@ def _latest(metrics: pd.DataFrame, name: str) -> dict[tuple[str, str], float]:
 
 def _judge(scores: pd.DataFrame, level: _Level) -> Verdict:
     """The verdict from the probe's scores on a task and its value level."""
-    by_way = scores.pivot_table(index="seed", columns="actions", values="score")
-    if not {CLONING, PICKING} <= set(by_way.columns):
+    by_selection = scores.pivot_table(index="seed", columns="action_selection", values="score")
+    if not {CLONING, PICKING} <= set(by_selection.columns):
         missing = f"{PROBE} was not evaluated by both {CLONING} and {PICKING}"
         return Verdict(False if level.is_off else None, f"{missing}; {level}")
-    pairs = by_way[[CLONING, PICKING]].dropna()
+    pairs = by_selection[[CLONING, PICKING]].dropna()
     differences = (pairs[PICKING] - pairs[CLONING]).to_numpy(np.float64)
     count = len(differences)
     if count == 0:
-        return Verdict(None, "no seed was evaluated in both ways")
+        return Verdict(None, f"no seed was evaluated by both {CLONING} and {PICKING}")
     mean = float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
     spread = f" ± {error:.1f}" if count > 1 else ""

@@ -13,12 +13,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report.comparison import Comparison
-from harness.report.data_cards import DataCard, trained_on
 from harness.report.gate import UNUSABLE
 from harness.report.layout import MISSING, Grid
 from harness.report.notes import SMOKE, Notes
-from harness.report.records import Records
+from harness.report.records import Records, trained_on
+from harness.report.section import Card
 from harness.report.style import PNG_DPI, Drawing
+from harness.tasks import words
+from harness.tasks.spec import TaskSpec
 
 SCREEN_DPI = 125
 ALL_RUNS_SHOWN = 60  # longer lists of runs start folded
@@ -30,7 +32,7 @@ def page(
     grids: Sequence[Grid],
     notes: Notes,
     drawings: Sequence[Drawing],
-    cards: Mapping[str, DataCard],
+    cards: Mapping[str, Card],
 ) -> str:
     """The report as HTML text, with the PNG files of `drawings` and of the data's `cards` in it."""
     environment = Environment(
@@ -53,13 +55,9 @@ def page(
         failed=[run for run in runs if run["error"] or run["state"] == "failed"],
         fold_runs=len(runs) > ALL_RUNS_SHOWN,
         algorithms=[
-            {"entry": entry, "settings": _settings(records, entry.label)}
-            for entry in records.suite.rows
+            {"row": row, "settings": _settings(records, row.label)} for row in records.suite.rows
         ],
-        tasks=[
-            {"spec": task, "data": _data(records, task.id), "card": _shown(cards[task.id])}
-            for task in records.suite.tasks
-        ],
+        tasks=[_task(records, task, cards[task.id]) for task in records.suite.tasks],
         provenance=_provenance(records),
     )
 
@@ -75,11 +73,22 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def _task(records: Records, task: TaskSpec, card: Card) -> dict[str, Any]:
+    return {
+        "spec": task,
+        "rewards": words.rewards(task),
+        "semantics": words.semantics(task),
+        "source": words.source(task),
+        "data": _data(records, task.id),
+        "card": _shown(card),
+    }
+
+
 def _figure(drawing: Drawing) -> dict[str, Any]:
     return {"title": drawing.title, "caption": drawing.caption, "images": _images(drawing)}
 
 
-def _shown(card: DataCard) -> dict[str, Any]:
+def _shown(card: Card) -> dict[str, Any]:
     figure = _figure(card.drawing) if card.drawing else None
     return {"facts": card.facts, "absent": card.absent, "figure": figure}
 
@@ -109,7 +118,7 @@ def _runs(records: Records, comparison: Comparison) -> list[dict[str, str]]:
             "score": _number(run["score"], ".1f"),
             "wall": _number(run["wall_seconds"], ",.0f"),
             "speed": _number(run["steps_per_second"], ",.0f"),
-            "latency": _number(run["action_latency_ms"], ".3f"),
+            "latency": _number(run["amortized_action_ms"], ".3f"),
             "error": run["error"] if isinstance(run["error"], str) else "",
         }
         for run in table.to_dict("records")

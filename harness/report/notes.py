@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from harness.report.actions import actions_note
+from harness.report.action_selections import selection_note
 from harness.report.comparison import PROTOCOLS, Comparison
-from harness.report.multimodal import GRID_NOTE
-from harness.report.multimodal import SUITE as MULTIMODAL
-from harness.report.online import NOTE as REGRET_NOTE
 from harness.runs.suite_file import SuiteFile
+from harness.tasks import words
 from harness.tasks.spec import TaskSpec
 
-_ORIGINS = {
-    "recipe": "made locally by the recipe",
-    "minari": "given on this machine, imported by",
-    "minari-remote": "a public Minari dataset, imported by",
-    "d4rl": "D4RL's own file, imported by",
-}
 SMOKE = "SMOKE RUN: numbers mean nothing"
 
 
@@ -31,42 +23,45 @@ class Notes:
 
     smoke: bool
     protocol: str
-    actions: str  # empty if not recorded
+    action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
     statistics: tuple[str, ...]
+    sections: tuple[str, ...]
     tasks: tuple[str, ...]
 
     @property
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
-        actions = (self.actions,) if self.actions else ()
-        return (self.protocol, *actions, *self.gate, *self.statistics)
+        selection = (self.action_selection,) if self.action_selection else ()
+        return (self.protocol, *selection, *self.gate, *self.statistics, *self.sections)
 
 
-def write_notes(comparison: Comparison) -> Notes:
-    """The notes of a comparison, in plain text."""
+def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Notes:
+    """The notes of a comparison and of the report's sections, in plain text."""
     suite = comparison.suite
-    statistics: tuple[str, ...] = (_cells(comparison), _bold(suite), _intervals(comparison))
-    statistics += comparison.scales.notes()
-    if any(task.suite == MULTIMODAL for task in suite.tasks):
-        statistics += (GRID_NOTE,)
-    if suite.online_steps:
-        statistics += (REGRET_NOTE,)
-    tasks = (*(_task(task) for task in suite.tasks), *_semantics(suite))
-    gate = comparison.gate.notes() if any(e.learns_critic for e in suite.rows) else ()
-    return Notes(suite.smoke, _protocol(suite), actions_note(suite), gate, statistics, tasks)
+    statistics = (_cells(comparison), _bold(suite), _intervals(comparison))
+    gate = comparison.gate.notes() if any(row.learns_critic for row in suite.rows) else ()
+    return Notes(
+        smoke=suite.smoke,
+        protocol=_protocol(suite),
+        action_selection=selection_note(suite),
+        gate=gate,
+        statistics=(*statistics, *comparison.scales.notes()),
+        sections=tuple(of_sections),
+        tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
+    )
 
 
 def _task(task: TaskSpec) -> str:
     data, environment, reference = task.dataset, task.environment, task.reference
-    origin = _ORIGINS[data.source]
+    origin = words.ORIGINS[data.source]
     wrappers = f", wrapped by {', '.join(environment.wrappers)}" if environment.wrappers else ""
     return (
         f"{task.id}: data {data.id}, {origin} {data.recipe} "
-        f"({_arguments(data.params)}), rewards {data.rewards}. Environment {environment.id} "
+        f"({_arguments(data.params)}), rewards {words.rewards(task)}. Environment {environment.id} "
         f"({_arguments(environment.kwargs)}){wrappers}; horizon {task.horizon:,} steps. "
         f"Normalized score = 100 (return - {reference.min:g}) / ({reference.max:g} - "
-        f"{reference.min:g}); reference scores: {_sentence(reference.source)}"
+        f"{reference.min:g}); reference scores: {_sentence(words.source(task))}"
     )
 
 
@@ -74,7 +69,7 @@ def _semantics(suite: SuiteFile) -> list[str]:
     """What scores mean in these environments; said once for all tasks that share it."""
     tasks: dict[str, list[str]] = {}
     for task in suite.tasks:
-        tasks.setdefault(task.environment.semantics, []).append(task.id)
+        tasks.setdefault(words.semantics(task), []).append(task.id)
     return [f"Semantics of {', '.join(ids)}: {_sentence(text)}" for text, ids in tasks.items()]
 
 

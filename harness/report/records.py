@@ -13,22 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from harness.errors import UserError
+from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
+from harness.runs.folder import RENAMED_COLUMNS, RunFolder
 from harness.runs.suite_file import PlannedRun, SuiteFile
+from harness.tasks.spec import TaskSpec
 
-# Columns that a file must have, by its name; `actions` is not among them, as older files lack it.
+# Columns that a file must have, by its name; the oldest files lack `action_selection`.
 _COLUMNS = {
     "evaluations": ("step", "episode", "return", "length", "success", "normalized_score"),
     "metrics": ("step", "name", "value"),
-    "timings": ("step", "action_latency_ms"),
+    "timings": ("step", "amortized_action_ms"),
     "measures": ("step", "episode", "name", "value"),
     "online": ("step", "episode", "length", "normalized_score"),
 }
-_KEYS = ("task", "label", "seed", "actions")
+_KEYS = ("task", "label", "seed", "action_selection")
 _STATUS_COLUMNS = (
     "step",
     "total_steps",
@@ -46,21 +50,21 @@ _STATUS_COLUMNS = (
 class Records:
     """A suite's results as tables.
 
-    `runs` has one row a planned run: task, label, seed, path, state (done, running, interrupted,
+    `runs` has one line per planned run: task, label, seed, path, state (done, running, interrupted,
     failed, missing, or stale when the folder holds a different spec), step, total_steps, error,
     started, finished, train_seconds, evaluation_seconds, wall_seconds, steps_per_second,
-    action_latency_ms. The other tables have one row a row of the runs' CSV files of that name,
-    with task, label, seed and `actions` (how the policy acted). `evaluations` holds the episodes
-    that count, of the algorithms' own ways of acting; `other_actions` those of further ways, after
-    the last step. `online` holds the episodes of training in the environment. `specs` and
-    `provenance` hold the JSON files by run path, where present.
+    amortized_action_ms. The other tables have the lines of the runs' CSV files of that name, with
+    task, label, seed and `action_selection`, in today's words for columns. `evaluations` holds the
+    episodes that count, of the rows' own action selections; `other_selections` those of further
+    ones, after the last step. `online` holds the episodes of training in the environment. `specs`
+    and `provenance` hold the JSON files by run path, where present.
     """
 
     folder: Path
     suite: SuiteFile
     runs: pd.DataFrame
     evaluations: pd.DataFrame
-    other_actions: pd.DataFrame
+    other_selections: pd.DataFrame
     metrics: pd.DataFrame
     timings: pd.DataFrame
     measures: pd.DataFrame
@@ -72,33 +76,41 @@ class Records:
 def read_records(folder: Path) -> Records:
     """Read one suite's folder. Raises UserError if it or its `suite.json` cannot be used."""
     suite = _read_suite(folder)
-    own_way = {entry.label: entry.action_selection for entry in suite.rows}
+    own = own_selections(suite)
     rows: list[dict[str, Any]] = []
     found = _Found()
     for run in suite.runs:
         row: dict[str, Any] = {"task": run.task, "label": run.label, "seed": run.seed}
         row["path"] = run.path
         try:
-            row |= _read_run(folder / run.path, run, own_way[run.label], found)
-        except (OSError, ValueError, KeyError) as problem:
+            row |= _read_run(folder / run.path, run, own[run.label], found, suite)
+        except (OSError, ValueError, LookupError, TypeError, UserError) as problem:
             row |= {
                 "state": "failed",
-                "error": f"results cannot be read ({problem}); delete {run.path} and run again",
+                "error": f"its results are left out: {problem}; `run` repairs what can be repaired",
             }
         rows.append(row)
     keys = ["task", "label", "seed", "path", "state"]
     return Records(
         folder=folder,
         suite=suite,
-        runs=pd.DataFrame(rows, columns=[*keys, *_STATUS_COLUMNS, "action_latency_ms"]),
+        runs=pd.DataFrame(rows, columns=[*keys, *_STATUS_COLUMNS, "amortized_action_ms"]),
         evaluations=found.table("evaluations"),
-        other_actions=found.table("other_actions"),
+        other_selections=found.table("other_selections"),
         metrics=found.table("metrics"),
         timings=found.table("timings"),
         measures=found.table("measures"),
         online=found.table("online"),
         specs=found.specs,
         provenance=found.provenance,
+    )
+
+
+def trained_on(records: Records, task: str) -> list[str]:
+    """The sha256 of the rows that the task's runs recorded."""
+    paths = [run.path for run in records.suite.runs if run.task == task]
+    return sorted(
+        {records.specs[path]["dataset_sha256"] for path in paths if path in records.specs}
     )
 
 
@@ -113,7 +125,7 @@ class _Found:
     def table(self, name: str) -> pd.DataFrame:
         if self.tables[name]:
             return pd.concat(self.tables[name], ignore_index=True)
-        columns = _COLUMNS["evaluations" if name == "other_actions" else name]
+        columns = _COLUMNS["evaluations" if name == "other_selections" else name]
         numbers = {column: float for column in columns if column != "name"}
         return pd.DataFrame(columns=[*_KEYS, *columns]).astype({"seed": int, **numbers})
 
@@ -135,46 +147,86 @@ def _read_suite(folder: Path) -> SuiteFile:
         raise UserError(f"{path} is malformed{key}: {first['msg']}. {again}") from error
 
 
-def _read_run(path: Path, run: PlannedRun, own_way: str, found: _Found) -> dict[str, Any]:
-    """The run's row; its files are added to what was found."""
-    status, spec = _read_object(path / "status.json"), _read_object(path / "spec.json")
-    if not status:
-        return {"state": "missing"}
+def _read_run(
+    path: Path, run: PlannedRun, own: str, found: _Found, suite: SuiteFile
+) -> dict[str, Any]:
+    """The run's row; its files are added to what was found, if all of them can be trusted.
+
+    Raises ValueError, among others, for whatever is not as the run left it.
+    """
+    folder = RunFolder(path)
+    if link := folder.link_below(path.parents[len(Path(run.path).parts) - 1]):
+        raise ValueError(f"{link} is a link, and results are not read through links")
+    status = folder.status()
+    if status is None:
+        if read_file(path / "status.json") is None:
+            return {"state": "missing"}
+        raise ValueError("status.json is no status of a run")
+    if damage := folder.damage():
+        raise ValueError(", ".join(damage))
+    spec = _read_object(path / "spec.json")
     if spec["hash"] != run.hash:
         return {"state": "stale", "error": "the folder holds a run of a different spec"}
-    found.specs[run.path] = spec
-    if provenance := _read_object(path / "provenance.json"):
-        found.provenance[run.path] = provenance
-    row = {"state": status["state"]} | {key: status.get(key) for key in _STATUS_COLUMNS}
-    tables = {name: _read_table(path, name, run, own_way) for name in _COLUMNS}
+    provenance = _read_object(path / "provenance.json")
+    row = {"state": status.state} | {key: getattr(status, key) for key in _STATUS_COLUMNS}
+    tables = {name: _read_table(path, name, run, own) for name in _COLUMNS}
     episodes = tables.pop("evaluations")
-    own = episodes["actions"] == own_way
-    if status["state"] == "done" and not own.any():
-        raise ValueError("it is marked done but has no evaluations")
-    tables |= {"evaluations": episodes[own], "other_actions": episodes[~own]}
+    counts = episodes["action_selection"] == own
+    _check_episodes(episodes, next(task for task in suite.tasks if task.id == run.task))
+    if status.state == "done":
+        at_the_end = episodes[counts & (episodes["step"] == status.total_steps)]
+        if len(at_the_end) != suite.evaluation.episodes:
+            raise ValueError(
+                f"it is marked done, and its last evaluation has {len(at_the_end)} of "
+                f"{suite.evaluation.episodes} episodes"
+            )
+    found.specs[run.path] = spec
+    if provenance:
+        found.provenance[run.path] = provenance
+    tables |= {"evaluations": episodes[counts], "other_selections": episodes[~counts]}
     for name, table in tables.items():
         if len(table):
             found.tables[name].append(table)
     times = tables["timings"]
-    latency = times.loc[times["actions"] == own_way, "action_latency_ms"].median()
-    return row | {"action_latency_ms": latency}
+    milliseconds = times.loc[times["action_selection"] == own, "amortized_action_ms"]
+    return row | {"amortized_action_ms": milliseconds.median()}
+
+
+def _check_episodes(episodes: pd.DataFrame, task: TaskSpec) -> None:
+    """Raises ValueError if an episode is there twice, or its score is not that of its return."""
+    key = ["step", "action_selection", "episode"]
+    if episodes.duplicated(key).any():
+        raise ValueError("evaluations.csv has an episode twice")
+    returns = episodes["return"].to_numpy(float)
+    if not np.isfinite(returns).all():
+        raise ValueError("evaluations.csv has a return that is not finite")
+    scores = np.array([task.normalized_score(value) for value in returns], float)
+    if not np.allclose(scores, episodes["normalized_score"].to_numpy(float), rtol=1e-9, atol=1e-9):
+        raise ValueError("evaluations.csv has a score that is not that of its return")
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A run's JSON file, empty if there is none. Raises ValueError if it is broken."""
-    content: dict[str, Any] = json.loads(read_file(path) or b"{}")
+    content = json.loads(read_file(path) or b"{}")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds no JSON object")
     return content
 
 
-def _read_table(path: Path, name: str, run: PlannedRun, own_way: str) -> pd.DataFrame:
+def _read_table(path: Path, name: str, run: PlannedRun, own: str) -> pd.DataFrame:
     """One CSV file of a run, empty if there is none. Raises ValueError for missing columns."""
     content = read_file(path / f"{name}.csv")
     if content is None:
         return pd.DataFrame(columns=[*_KEYS, *_COLUMNS[name]])
-    table = pd.read_csv(io.BytesIO(content))
+    table = pd.read_csv(io.BytesIO(content)).rename(columns=RENAMED_COLUMNS)
     absent = [column for column in _COLUMNS[name] if column not in table]
     if absent:
         raise ValueError(f"{name}.csv lacks {', '.join(absent)}")
-    if "actions" not in table:
-        table["actions"] = own_way
+    if "action_selection" not in table:
+        table["action_selection"] = own
+    texts = ["name", "action_selection", "terminated"]
+    for column in table.columns.difference(texts):
+        table[column] = pd.to_numeric(table[column])
+    if "seed" in table and (table["seed"] != run.seed).any():
+        raise ValueError(f"{name}.csv is of another seed")
     return table.assign(task=run.task, label=run.label, seed=run.seed)

@@ -1,4 +1,4 @@
-"""How figures look: one colour and line an algorithm in every figure, saved without dates."""
+"""How figures look: one colour and line per row of the comparison, saved without dates."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.typing import RcKeyType
 from PIL import Image
 
+from harness.files import write_bytes
 from harness.report.comparison import Comparison
 
 EMPHASISED_FAMILY = "decision flow"
@@ -83,13 +84,12 @@ CONTEXT = Line(colour="#BBBBBB", dash="solid", width=0.8)
 
 
 def lines(comparison: Comparison) -> dict[str, Line]:
-    """A line a label, in order of drawing: context first, emphasised methods last, on top.
+    """One line per label, in order of drawing: context first, emphasised methods last, on top.
 
     Emphasised methods come first in the choice of colours and are thicker. In a suite of many
     algorithms only these and the best others have a colour.
     """
-    algorithms = comparison.suite.rows
-    emphasised = {entry.label for entry in algorithms if entry.family == EMPHASISED_FAMILY}
+    emphasised = {row.label for row in comparison.suite.rows if row.family == EMPHASISED_FAMILY}
     order = sorted(comparison.labels, key=lambda label: label not in emphasised)
     if len(order) > MAX_NAMED:
         ranked = by_score(comparison)
@@ -148,6 +148,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     figure.savefig(drawn, format="png", dpi=PNG_DPI)
     pixels = Image.open(drawn).convert("RGB")
     few = pixels.quantize(256, dither=Image.Dither.NONE)
-    few.save(png, dpi=(PNG_DPI, PNG_DPI), optimize=True)
-    figure.savefig(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    written = io.BytesIO()
+    few.save(written, "PNG", dpi=(PNG_DPI, PNG_DPI), optimize=True)
+    write_bytes(png, written.getvalue())
+    undated = {"CreationDate": None, "Creator": None, "Producer": None}
+    paged = io.BytesIO()
+    figure.savefig(paged, format="pdf", metadata=undated)
+    write_bytes(pdf, paged.getvalue())
     return [png, pdf]

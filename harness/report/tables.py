@@ -1,18 +1,14 @@
-"""Tables as files: Markdown, LaTeX (booktabs) and CSV of the same grids and numbers."""
+"""Tables as files: Markdown and LaTeX (booktabs) of the same grids, and what all CSV files say."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from harness.report.actions import action_table
 from harness.report.comparison import Comparison
-from harness.report.layout import Grid, Row, Text
+from harness.report.layout import Grid, GridRow, Text
 from harness.report.notes import SMOKE, Notes
-from harness.report.stats import Interval
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -53,7 +49,7 @@ def markdown(title: str, grids: list[Grid], notes: Notes) -> str:
     for grid in grids:
         parts.append(f"**{_md(grid.title)}**")
         lines = [grid.columns, ("---", *("---:" for _ in grid.columns[1:]))]
-        lines += [(_md_bold(row.name, row.summary), *map(_md_text, row.cells)) for row in grid.rows]
+        lines += [(_md_bold(row.name, row.summary), *map(_md_text, row.texts)) for row in grid.rows]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
     parts.append("\n".join(f"- {_md(note)}" for note in (*notes.general, *notes.tasks)))
     return "\n\n".join(parts) + "\n"
@@ -95,67 +91,8 @@ def latex(title: str, grids: list[Grid], notes: Notes) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def table_csv(comparison: Comparison) -> pd.DataFrame:
-    """One row a task (or average) and algorithm, numbers in full precision, for other programs."""
-    rows: list[dict[str, Any]] = []
-    own_way = {entry.label: entry.action_selection for entry in comparison.suite.rows}
-    for task in comparison.tasks:
-        best = comparison.best([task])
-        for label in comparison.labels:
-            cell = comparison.cells[task, label]
-            counts = {"seeds": len(cell.scores), "planned_seeds": cell.planned}
-            row = {"task": task, "algorithm": label, "actions": own_way[label], **counts}
-            row |= {
-                "failed_seeds": cell.failed,
-                "critic_usable": _usable(comparison, [task], label),
-            }
-            if len(cell.scores):
-                row |= {"mean": cell.mean, "std": cell.std, **_bounds(cell.interval)}
-            rows.append(row | {"best": label in best})
-    groups = [group for group in comparison.families if len(group.tasks) > 1]
-    if len(comparison.families) > 1:
-        groups.append(comparison.everything)
-    for group in groups:
-        best = comparison.best(group.tasks)
-        for label in comparison.labels:
-            row = {"task": f"average ({group.name})", "algorithm": label, "best": label in best}
-            row["actions"] = own_way[label]
-            row["critic_usable"] = _usable(comparison, group.tasks, label)
-            row["mean"] = comparison.average(label, group.tasks)
-            rows.append(row | _bounds(comparison.average_interval(label, group.tasks)))
-    numbers = ["mean", "std", "ci95_low", "ci95_high"]
-    counted = ["seeds", "planned_seeds", "failed_seeds"]
-    names = ["task", "algorithm", "actions", *numbers, *counted, "best", "critic_usable"]
-    table = pd.DataFrame(rows, columns=names)
-    kinds = {**dict.fromkeys(counted, "Int64"), "critic_usable": "boolean"}
-    return _with_budget(table.astype(kinds), comparison)
-
-
-def scores_csv(comparison: Comparison) -> pd.DataFrame:
-    """One row a planned run with its state and score; the score is empty unless it is done."""
-    return _with_budget(comparison.scores, comparison)
-
-
-def actions_csv(comparison: Comparison) -> pd.DataFrame:
-    """One row a task, algorithm and way of acting, in full precision."""
-    return _with_budget(action_table(comparison), comparison)
-
-
-def escape_latex(text: str) -> str:
-    """`text` with every character that LaTeX would read as a command made literal."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | None:
-    """False where the label trusts an unusable critic; None where nothing was to be judged."""
-    entry = next(e for e in comparison.suite.rows if e.label == label)
-    verdicts = [comparison.gate.verdicts[task].usable for task in tasks]
-    if None in verdicts or not entry.learns_critic or not comparison.applies(label, tasks):
-        return None
-    return not comparison.gate.mark(label, tasks)
-
-
-def _with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+def with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+    """`table` with columns that say by which protocol and budget its numbers were made."""
     suite = comparison.suite
     return table.assign(
         protocol=suite.evaluation.protocol,
@@ -165,8 +102,9 @@ def _with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     )
 
 
-def _bounds(interval: Interval) -> dict[str, float]:
-    return {"ci95_low": interval.low, "ci95_high": interval.high}
+def escape_latex(text: str) -> str:
+    """`text` with every character that LaTeX would read as a command made literal."""
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def _md(text: str) -> str:
@@ -177,10 +115,10 @@ def _md_bold(text: str, bold: bool) -> str:
     return f"**{_md(text)}**" if bold else _md(text)
 
 
-def _md_text(cell: Text) -> str:
-    spread = f" ± {cell.spread}" if cell.spread else ""
-    note = f" ({cell.note})" if cell.note else ""
-    return _md_bold(cell.value, cell.bold) + cell.mark + spread + note
+def _md_text(text: Text) -> str:
+    spread = f" ± {text.spread}" if text.spread else ""
+    note = f" ({text.note})" if text.note else ""
+    return _md_bold(text.value, text.bold) + text.mark + spread + note
 
 
 def _latex_header(column: str) -> str:
@@ -191,12 +129,12 @@ def _latex_header(column: str) -> str:
     return rf"\shortstack[r]{{{escape_latex(head)}/\\{escape_latex(tail)}}}"
 
 
-def _latex_row(row: Row) -> str:
-    return " & ".join([escape_latex(row.name), *map(_latex_text, row.cells)]) + r" \\"
+def _latex_row(row: GridRow) -> str:
+    return " & ".join([escape_latex(row.name), *map(_latex_text, row.texts)]) + r" \\"
 
 
-def _latex_text(cell: Text) -> str:
-    value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.bold else escape_latex(cell.value)
-    spread = rf"{{\tiny\,$\pm$\,{cell.spread}}}" if cell.spread else ""
-    note = rf" {{\tiny({escape_latex(cell.note)})}}" if cell.note else ""
-    return value + escape_latex(cell.mark) + spread + note
+def _latex_text(text: Text) -> str:
+    value = rf"\textbf{{{escape_latex(text.value)}}}" if text.bold else escape_latex(text.value)
+    spread = rf"{{\tiny\,$\pm$\,{text.spread}}}" if text.spread else ""
+    note = rf" {{\tiny({escape_latex(text.note)})}}" if text.note else ""
+    return value + escape_latex(text.mark) + spread + note

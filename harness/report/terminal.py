@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text as RichText
 
 from harness.report.build import Report
-from harness.report.layout import Grid, Text, algorithms_by_tasks, summary_grid
+from harness.report.layout import Grid, Text
 from harness.report.notes import SMOKE
+from harness.report.sections.scores.grids import algorithms_by_tasks, summary_grid
 
 MAX_COLUMNS = 4  # tasks side by side in 80 characters
 
@@ -22,7 +23,7 @@ def render_terminal(report: Report) -> RenderableType:
         grids = [*algorithms_by_tasks(comparison, MAX_COLUMNS), *grids]
     warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
     tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
-    said = [notes.protocol, notes.actions, *notes.gate[1:]]
+    said = [notes.protocol, notes.action_selection, *notes.gate[1:]]
     return Group(*warning, *tables, *(RichText(text, style="dim") for text in said if text))
 
 
@@ -31,10 +32,10 @@ def _table(grid: Grid) -> Table:
     for index, column in enumerate(grid.columns):
         table.add_column(RichText(column), justify="right" if index else "left", no_wrap=not index)
     for row in grid.rows:
-        table.add_row(RichText(row.name), *map(_cell, row.cells))
+        table.add_row(RichText(row.name), *map(_styled, row.texts))
     return table
 
 
-def _cell(text: Text) -> RichText:
+def _styled(text: Text) -> RichText:
     style = "red" if text.value == "failed" else "bold green" if text.bold else ""
     return RichText.assemble((text.value, style), (str(text).removeprefix(text.value), "dim"))

@@ -17,6 +17,7 @@ from algorithms.engine.seeding import derive_seed
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
 
+MOST_AT_ONCE = 250  # episodes per seed; changes the noise, and so the numbers, of those beyond it
 Floats = NDArray[np.float32]
 Policy = Callable[[Floats], Floats]  # observations [S, E, obs_dim] -> actions [S, E, action_dim]
 
@@ -50,20 +51,21 @@ class Evaluation:
 
     Attributes:
         episodes: `S * E` of them.
-        action_latency_ms: milliseconds per action: the median call of the policy divided by the
+        amortized_action_ms: milliseconds per action: the median call of the policy divided by the
             `S * E` actions it computes at once.
         seconds: wall time of the whole evaluation.
     """
 
     episodes: list[Episode]
-    action_latency_ms: float
+    amortized_action_ms: float
     seconds: float
 
 
 class Evaluator:
     """Evaluates a stack of `S` seeds on `E` episodes each; its environments are built once.
 
-    Episode `e` of seed `s` always starts from the same reset, whatever else is in the batch.
+    Episode `e` of seed `s` always starts from the same reset, whatever else is in the batch. Many
+    episodes come in waves of `MOST_AT_ONCE` for each seed, as every environment takes memory.
 
     Args:
         task: what to be scored in, or a function that makes one environment.
@@ -77,44 +79,63 @@ class Evaluator:
         seeds: Sequence[int],
         episodes: int,
     ) -> None:
-        self._keys = [(seed, episode) for seed in seeds for episode in range(episodes)]
-        self._shape = (len(seeds), episodes)
+        self._seeds = tuple(seeds)
+        self._episodes = episodes
         self._environments = [
-            make_environment(task) if isinstance(task, TaskSpec) else task() for _ in self._keys
+            make_environment(task) if isinstance(task, TaskSpec) else task()
+            for _ in range(len(seeds) * min(episodes, MOST_AT_ONCE))
         ]
 
-    def evaluate(self, policy: Policy) -> Evaluation:
+    def evaluate(
+        self, policy: Policy, in_wave: Callable[[int], Policy] | None = None
+    ) -> Evaluation:
         """Run every episode to its end.
+
+        Args:
+            policy: acts in the first wave.
+            in_wave: what acts in the waves after it, from 1, where that is not the same: how often
+                a seed's noise was drawn in a wave depends on its neighbours.
 
         Raises RuntimeError if the policy's actions have the wrong shape or are not finite.
         """
         begun = time.perf_counter()
+        calls: list[float] = []  # milliseconds per action
+        found: list[Episode] = []
+        for start in range(0, self._episodes, MOST_AT_ONCE):
+            wave = range(start, min(start + MOST_AT_ONCE, self._episodes))
+            acting = in_wave(start // MOST_AT_ONCE) if in_wave and start else policy
+            found += self._wave(acting, wave, calls)
+        return Evaluation(
+            episodes=sorted(found, key=lambda e: (self._seeds.index(e.seed), e.episode)),
+            amortized_action_ms=median(calls),
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _wave(self, policy: Policy, episodes: range, calls: list[float]) -> list[Episode]:
+        """Run these episodes of every seed in lock step; adds to `calls` how long actions took."""
+        shape = (len(self._seeds), len(episodes))
+        keys = [(seed, episode) for seed in self._seeds for episode in episodes]
         rollouts = [
             Rollout(environment, "evaluation", *key)
-            for environment, key in zip(self._environments, self._keys, strict=True)
+            for environment, key in zip(self._environments, keys, strict=False)
         ]
         running = rollouts
         observations = np.stack([rollout.observation for rollout in rollouts])
-        calls: list[float] = []
         while running:
             called = time.perf_counter()
-            actions = policy(observations.reshape(*self._shape, -1))
-            calls.append(time.perf_counter() - called)
-            if actions.shape[:2] != self._shape or actions.ndim != 3:
+            actions = policy(observations.reshape(*shape, -1))
+            calls.append(1000.0 * (time.perf_counter() - called) / len(rollouts))
+            if actions.shape[:2] != shape or actions.ndim != 3:
                 raise RuntimeError(
                     f"the policy returned actions of shape {list(actions.shape)}, expected "
-                    f"{[*self._shape, 'action_dim']}"
+                    f"{[*shape, 'action_dim']}"
                 )
             for row, action in enumerate(actions.reshape(len(rollouts), -1)):
                 if not rollouts[row].done:
                     rollouts[row].step(action)
                     observations[row] = rollouts[row].observation
             running = [rollout for rollout in running if not rollout.done]
-        return Evaluation(
-            episodes=[rollout.result() for rollout in rollouts],
-            action_latency_ms=1000.0 * median(calls) / len(rollouts),
-            seconds=time.perf_counter() - begun,
-        )
+        return [rollout.result() for rollout in rollouts]
 
     def close(self) -> None:
         for environment in self._environments:

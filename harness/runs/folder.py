@@ -65,6 +65,10 @@ _FIELDS = {found.name for found in fields(Status)}
 _STATUS = TypeAdapter(Status)
 
 
+# What columns were called in files of earlier versions.
+RENAMED_COLUMNS = {"actions": "action_selection", "action_latency_ms": "amortized_action_ms"}
+
+
 class RunFolder:
     """The files of one run. Nothing else reads or writes them while the run goes on."""
 
@@ -96,6 +100,15 @@ class RunFolder:
             f"{', '.join(wrong)}. Nothing was changed. Move the folder away, or let "
             "`run --fresh` delete it."
         )
+
+    def link_below(self, directory: Path) -> Path | None:
+        """The first link on the way from `directory` to the folder; None if there is none.
+
+        Through a link, results would be written to or read from another place.
+        """
+        way = [self.path, *self.path.parents]
+        below = way[: way.index(directory)] if directory in way else way[:1]
+        return next((path for path in reversed(below) if path.is_symlink()), None)
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         write_json(self.path / "provenance.json", provenance)

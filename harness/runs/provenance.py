@@ -12,10 +12,10 @@ from typing import Any
 
 from algorithms import registry
 from algorithms.source import module_file
+from harness import __version__
 
 _OURS = "decision-flow-harness"
 _PACKAGES = (
-    _OURS,
     "torch",
     "numpy",
     "gymnasium",
@@ -107,7 +107,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def package_versions() -> dict[str, str | None]:
     """Versions of the packages that can change a number; None where not installed."""
-    return {name: package_version(name) for name in _PACKAGES}
+    # Ours as its code says, since a checkout may be newer than what was installed.
+    others = {name: package_version(name) for name in _PACKAGES}
+    return {"decision-flow-harness": __version__, **others}
 
 
 def package_version(name: str) -> str | None:

@@ -16,10 +16,16 @@ from pydantic import (
 from harness.files import digest_of
 from harness.tasks.spec import TaskSpec
 
-# Words for readers: changing them changes no number.
+# What is for readers: changing it changes no number.
 _UNHASHED: dict[str, Any] = {
     "label": True,
-    "task": {"title": True, "suite": True, "reference": {"source": True}},
+    "task": {
+        "title": True,
+        "family": True,
+        "scale": True,
+        "description": True,
+        "reference": {"source": True, "entry": True},
+    },
 }
 
 
@@ -30,11 +36,11 @@ class EvaluationSpec(BaseModel):
 
     every: int  # gradient steps between evaluations; the last step is always evaluated
     episodes: int  # per seed and evaluation
-    action_selections: tuple[str, ...] = ()  # further ways of acting, after the last step only
+    action_selections: tuple[str, ...] = ()  # further ones, after the last step only
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs keep the hash they had before there were other ways of acting."""
+        """Runs keep the hash they had before there were other action selections."""
         fields: dict[str, Any] = dump(self)
         if not self.action_selections:
             del fields["action_selections"]

@@ -6,10 +6,10 @@ Fields that came later have defaults for older results.
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import BaseModel, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, JsonValue, model_validator
 
 from harness.errors import UserError
 from harness.files import write_json
@@ -17,6 +17,13 @@ from harness.suite.figures import Figure, parse_figures
 from harness.tasks.spec import TaskSpec
 
 FILE_NAME = "suite.json"
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or PurePosixPath(path).is_absolute() or ".." in parts:
+        raise ValueError(f"'{path}' is no path inside the results folder")
+    return path
 
 
 class RowInfo(BaseModel, frozen=True):
@@ -76,7 +83,7 @@ class PlannedRun(BaseModel, frozen=True):
     task: str
     label: str
     seed: int
-    path: str
+    path: Annotated[str, AfterValidator(_inside)]
     hash: str
     kept: bool = False
 

@@ -17,7 +17,7 @@ _COLUMNS = {
     "evaluations": (
         "seed",
         "step",
-        "actions",
+        "action_selection",
         "episode",
         "return",
         "length",
@@ -26,8 +26,14 @@ _COLUMNS = {
         "normalized_score",
     ),
     "metrics": ("seed", "step", "name", "value"),
-    "timings": ("step", "actions", "train_seconds", "evaluation_seconds", "action_latency_ms"),
-    "measures": ("seed", "step", "actions", "episode", "name", "value"),
+    "timings": (
+        "step",
+        "action_selection",
+        "train_seconds",
+        "evaluation_seconds",
+        "amortized_action_ms",
+    ),
+    "measures": ("seed", "step", "action_selection", "episode", "name", "value"),
     "online": (
         "seed",
         "step",
@@ -49,9 +55,11 @@ Values = Sequence[Value]
 class RunTables:
     """Rows of `evaluations.csv`, `metrics.csv`, `timings.csv` and others of one run.
 
-    `actions` says how the policy acted. `measures.csv` is there if the environment has measures,
-    `online.csv` if episodes of training in the environment have ended; their `step` is the run's
-    when they did, so that an episode began `length` steps before.
+    `amortized_action_ms` is the median time of a policy's call, which acts for all seeds and
+    episodes of an evaluation at once, over the actions in it; a call for one action takes longer.
+    `measures.csv` is there if the environment has measures, `online.csv` if episodes of training in
+    the environment have ended; their `step` is the run's when they did, so that an episode began
+    `length` steps before.
 
     Attributes:
         evaluated_step: the step of the latest evaluation; 0 before the first.
@@ -110,28 +118,28 @@ class RunTables:
     def add(
         self,
         step: int,
-        actions: str,
+        action_selection: str,
         episodes: Iterable[Episode],
         timing: tuple[float, float, float],
     ) -> float:
-        """Append the evaluation of one way of acting; returns its score, in points.
+        """Append the evaluation by one action selection; returns its score, in points.
 
         Args:
             step: gradient steps so far.
-            actions: how the policy acted.
+            action_selection: how the policy acted.
             episodes: of this run's seed, in order.
-            timing: training and evaluation seconds, and milliseconds to choose an action.
+            timing: training and evaluation seconds, and milliseconds an action, amortised.
         """
         scores = []
         for episode in episodes:
             outcome = self._outcome(episode)
             scores.append(outcome[-1])
-            self._rows["evaluations"].append((self._seed, step, actions, *outcome))
+            self._rows["evaluations"].append((self._seed, step, action_selection, *outcome))
             self._rows["measures"] += [
-                (self._seed, step, actions, episode.episode, name, value)
+                (self._seed, step, action_selection, episode.episode, name, value)
                 for name, value in episode.measures.items()
             ]
-        self._rows["timings"].append((step, actions, *timing))
+        self._rows["timings"].append((step, action_selection, *timing))
         return float(sum(scores) / len(scores))
 
     def add_online(self, step: int, episode: Episode) -> None:
@@ -143,7 +151,7 @@ class RunTables:
 
         Args:
             step: gradient steps so far.
-            score: of the algorithm's default way of acting.
+            score: by the algorithm's own action selection.
             metrics: latest training metrics.
         """
         self._rows["metrics"] += [

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from algorithms import registry
+from algorithms.errors import AlgorithmError
 from harness.errors import UserError
 from harness.suite.entry import Overrides
 from harness.suite.problems import explain, unknown
@@ -47,7 +48,7 @@ def resolve_configs(
             closed-form critic asked for where there is none.
     """
     rows = suite.rows
-    models = {row.label: _config_model(row.algorithm) for row in rows}
+    models = {row.label: config_model(row.algorithm) for row in rows}
     problems = {p.key_path: p for p in _misplaced(suite, [task.id for task in tasks], models)}
     configs: Configs = {}
     for row in rows:
@@ -113,8 +114,8 @@ def _closed_form_problems(config: Overrides, task: TaskSpec) -> Iterator[Problem
     if not config.get("known_q"):
         return
     path: KeyPath = ("known_q",)
-    if task.suite != "multimodal":
-        message = f"{task.id} has no closed-form Q: only multimodal tasks do. Leave it out there"
+    if not task.known_q:
+        message = f"{task.id} has no closed-form Q. Leave it out there"
         yield Problem(path, f"{message} (see `tasks` and `per_task`)")
     for field in ("normalize_observations", "normalize_rewards"):
         if config[field]:
@@ -144,12 +145,9 @@ def _misplaced(suite: Suite, task_ids: Sequence[str], models: Models) -> Iterato
                 yield Problem((*here, *place, key), "`sweep` gives this field too; keep one")
 
 
-def _config_model(algorithm_id: str) -> type[BaseModel]:
+def config_model(algorithm_id: str) -> type[BaseModel]:
+    """An algorithm's config class. Raises UserError if it cannot be loaded."""
     try:
         return registry.load(algorithm_id).Config
-    except ImportError as error:
-        package = f" (pip install {error.name})" if error.name else ""
-        raise UserError(
-            f"The algorithm '{algorithm_id}' cannot be imported: {error}{package}. Install what "
-            "is missing, or remove the algorithm from the suite."
-        ) from error
+    except AlgorithmError as error:
+        raise UserError(f"{error}. Mend it, or remove it from the suite.") from error

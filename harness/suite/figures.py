@@ -1,7 +1,8 @@
 """What a suite may ask its report to draw, beside the figures that every report has.
 
 All keys of a suite file's `figures` are the fields of these models. `value`, `values` and `names`
-are measured on finished runs: scores, training metrics, measures of episodes, action latency.
+are measured on finished runs: scores, training metrics, measures of episodes, and the
+amortised action latency, batched over seeds and episodes (`latency`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from harness.suite.problems import explain, unknown
 from harness.suite.rows import Row
 from harness.suite.yaml_file import Problem
-from harness.tasks.multimodal import corruption
 from harness.tasks.spec import TaskSpec
 
 
@@ -75,7 +75,7 @@ class Trend(_Figure):
     kind: Literal["trend"]
     x: str  # a swept field, latency, or task:<option>, which draws all tasks in a panel
     value: Quantity = "score"
-    group: str = "label"  # more lines: by `selection` (way of acting), or by a swept field
+    group: str = "label"  # more lines: by action `selection`, or by a swept field
 
 
 class Metrics(_Figure):
@@ -150,11 +150,8 @@ def figure_problems(
 
 
 def task_options(task: TaskSpec) -> dict[str, JsonValue]:
-    """What `task:<option>` may name: parameters of the task's environment, data and served Q."""
-    options = task.environment.kwargs | task.dataset.params
-    if task.suite == "multimodal":
-        options["q_noise"], options["q_bias"] = corruption(task)
-    return options
+    """What `task:<option>` may name: parameters of the task's environment and data, its values."""
+    return task.environment.kwargs | task.dataset.params | task.values
 
 
 def _swept_fields(figure: Figure) -> Iterable[tuple[str, str]]:

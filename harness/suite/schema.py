@@ -58,7 +58,7 @@ class EvaluationPlan(Section):
     every: int = Field(ge=1)  # gradient steps; divides those of training, offline and online
     episodes: int = Field(ge=1, le=10_000)  # per seed and evaluation
     protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
-    # More ways of acting, for those who can; measured after the last step, beside the scores.
+    # More action selections, for those who can; measured after the last step, beside the scores.
     action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
 
 
@@ -224,4 +224,7 @@ def suite_names() -> list[str]:
 
 
 def _suite_folders() -> list[Path]:
-    return [Path("suites"), Path(__file__).resolve().parents[2] / "suites"]
+    """The current folder's, and the shipped one: in the package if installed, else above it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "suites"
+    return [Path("suites"), installed if installed.is_dir() else package.parent / "suites"]

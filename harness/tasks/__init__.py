@@ -1,9 +1,4 @@
-"""Which tasks exist, and their environments. Light: only `make_environment` imports gymnasium.
-
-A family of tasks is a module with three functions: `task_ids()` lists its tasks,
-`build(task_id, options)` and `task_of_dataset(dataset_id)` give a spec, or None for an id that is
-not the family's.
-"""
+"""Which tasks exist, and their environments. Light: only `make_environment` imports gymnasium."""
 
 from __future__ import annotations
 
@@ -11,17 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, nearest
-from harness.tasks import (
-    adroit,
-    d4rl,
-    gym_mujoco,
-    made,
-    maze2d,
-    minari_public,
-    multimodal,
-    pointmaze,
-    rollouts,
-)
+from harness.tasks.families import families, installed
+from harness.tasks.family import Family
+from harness.tasks.own import OwnTask, TaskList, minari_task, pointmaze_task
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 if TYPE_CHECKING:
@@ -32,32 +19,26 @@ if TYPE_CHECKING:
 __all__ = [
     "DatasetRef",
     "EnvironmentSpec",
+    "Family",
+    "OwnTask",
     "ReferenceScores",
+    "TaskList",
     "TaskSpec",
     "find_task",
     "get_task",
+    "installed_recipe",
     "known_q",
     "make_environment",
+    "minari_task",
+    "pointmaze_task",
     "task_ids",
     "task_of_dataset",
 ]
 
-_FAMILIES = (
-    pointmaze,
-    adroit,
-    gym_mujoco,
-    d4rl,
-    maze2d,
-    minari_public,
-    made,
-    rollouts,
-    multimodal,
-)
-
 
 def task_ids() -> list[str]:
     """The id of every listed task, family by family."""
-    return [task_id for family in _FAMILIES for task_id in family.task_ids()]
+    return [task_id for family in families() for task_id in family.task_ids()]
 
 
 def find_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec | None:
@@ -65,7 +46,7 @@ def find_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpe
 
     Raises UserError for an option that the task does not have or that cannot be.
     """
-    found = (family.build(task_id, options or {}) for family in _FAMILIES)
+    found = (family.build(task_id, options or {}) for family in families())
     return next((task for task in found if task is not None), None)
 
 
@@ -82,8 +63,14 @@ def get_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec
 
 def task_of_dataset(dataset_id: str) -> TaskSpec | None:
     """The task that learns from a dataset with this id, or None if the id is no dataset's."""
-    found = (family.task_of_dataset(dataset_id) for family in _FAMILIES)
+    found = (family.task_of_dataset(dataset_id) for family in families())
     return next((task for task in found if task is not None), None)
+
+
+def installed_recipe(name: str) -> str | None:
+    """`module:OBJECT` of the recipe that an installed family offers by this id, if one does."""
+    found = (family.recipes.get(name) for family in installed())
+    return next((target for target in found if target is not None), None)
 
 
 def make_environment(task: TaskSpec) -> gym.Env[Any, Any]:
@@ -95,8 +82,7 @@ def make_environment(task: TaskSpec) -> gym.Env[Any, Any]:
 
 def known_q(task: TaskSpec) -> Network | None:
     """The task's action value in closed form, or None where nobody knows it (imports torch)."""
-    if task.dataset.recipe != "multimodal":
+    if not task.known_q:
         return None
-    from harness.tasks import multimodal_value
-
-    return multimodal_value.known_q(task)
+    found = (family.known_q(task) for family in families())
+    return next((network for network in found if network is not None), None)

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.tasks.d4rl_rules import DISTANCE, PEN_DROP
-from harness.tasks.local_data import D4RL_SOURCE, imported, rolled_out
-from harness.tasks.options import task_of_sized_id
+from harness.tasks.d4rl_rules import DISTANCE
+from harness.tasks.family import Family
+from harness.tasks.ids import RewardRule, Scale, Semantics, Source
+from harness.tasks.local_data import imported, rolled_out
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 
@@ -28,7 +29,7 @@ class Hand:
         mixed: steps of the `mixed` dataset.
         wrapper: what restores D4RL's rules.
         rule: what restores D4RL's rewards in data.
-        restored: the same in words.
+        semantics: what a score means with both restored.
     """
 
     title: str
@@ -37,14 +38,10 @@ class Hand:
     levels: tuple[str, ...]
     mixed: int
     wrapper: str
-    rule: str
-    restored: str
+    rule: RewardRule
+    semantics: Semantics
 
 
-_DISTANCE = (
-    "the palm's distance to the {} is subtracted from the reward (times 0.1), where "
-    "gymnasium-robotics 1.2.1 to 1.4.2 adds it"
-)
 HANDS = {
     "pen": Hand(
         title="Pen",
@@ -53,11 +50,8 @@ HANDS = {
         levels=("expert",),
         mixed=150_000,
         wrapper="pen-drop",
-        rule=PEN_DROP,
-        restored=(
-            "the episode ends (terminal) with the step that drops the pen, where "
-            "gymnasium-robotics goes on"
-        ),
+        rule=RewardRule.PEN_DROP,
+        semantics=Semantics.RESTORED_PEN,
     ),
     "door": Hand(
         title="Door",
@@ -67,7 +61,7 @@ HANDS = {
         mixed=120_000,
         wrapper="door-distance",
         rule=DISTANCE["door"],
-        restored=_DISTANCE.format("handle"),
+        semantics=Semantics.RESTORED_DOOR,
     ),
     "hammer": Hand(
         title="Hammer",
@@ -77,7 +71,7 @@ HANDS = {
         mixed=120_000,
         wrapper="hammer-distance",
         rule=DISTANCE["hammer"],
-        restored=_DISTANCE.format("hammer"),
+        semantics=Semantics.RESTORED_HAMMER,
     ),
     "relocate": Hand(
         title="Relocate",
@@ -87,56 +81,51 @@ HANDS = {
         mixed=120_000,
         wrapper="relocate-distance",
         rule=DISTANCE["relocate"],
-        restored=_DISTANCE.format("ball"),
+        semantics=Semantics.RESTORED_RELOCATE,
     ),
 }
 
-_SEMANTICS = (
-    "D4RL's {hand}-*-v1 in gymnasium-robotics 1.4.2 and MuJoCo 4: {restored}; {horizon} steps; "
-    "D4RL's reference scores. Data follow the same rules. Success: more than 25 steps of the "
-    "episode at the environment's goal, as DAPG counts it."
-)
 
+class AdroitTasks(Family):
+    """Adroit: imported expert data, and mixtures of noise made here."""
 
-def task_ids() -> list[str]:
-    """Every Adroit task, hand by hand."""
-    return [
-        f"local/{name}/{level}" for name, hand in HANDS.items() for level in (*hand.levels, "mixed")
-    ]
+    def task_ids(self) -> list[str]:
+        """Every Adroit task, hand by hand."""
+        return [
+            f"local/{name}/{level}"
+            for name, hand in HANDS.items()
+            for level in (*hand.levels, "mixed")
+        ]
 
+    def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+        """The spec of an Adroit task; `options` may hold `transitions`, and for mixed `data_seed`.
 
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-    """The spec of an Adroit task; `options` may hold `transitions`, and for mixed `data_seed`.
-
-    None for an id that is not Adroit's. Raises UserError for an option that cannot be.
-    """
-    if task_id not in task_ids():
-        return None
-    _, name, level = task_id.split("/")
-    hand = HANDS[name]
-    return TaskSpec(
-        id=task_id,
-        title=f"{hand.title} ({level})",
-        suite="adroit",
-        dataset=_dataset(task_id, options),
-        environment=EnvironmentSpec(
-            id=f"AdroitHand{hand.title}-v1",
-            kwargs={},
-            wrappers=(hand.wrapper, "held-success", "float32"),
-            semantics=_SEMANTICS.format(hand=name, restored=hand.restored, horizon=hand.horizon),
-        ),
-        horizon=hand.horizon,
-        reference=ReferenceScores(
-            min=hand.reference[0],
-            max=hand.reference[1],
-            source=f"{D4RL_SOURCE}, {name}-human, -cloned and -expert-v1",
-        ),
-    )
-
-
-def task_of_dataset(dataset_id: str) -> TaskSpec | None:
-    """The task that learns from a dataset with this id, or None if it is not Adroit's."""
-    return task_of_sized_id(build, dataset_id)
+        None for an id that is not Adroit's. Raises UserError for an option that cannot be.
+        """
+        if task_id not in self.task_ids():
+            return None
+        _, name, level = task_id.split("/")
+        hand = HANDS[name]
+        return TaskSpec(
+            id=task_id,
+            title=f"{hand.title} ({level})",
+            family="adroit",
+            dataset=_dataset(task_id, options),
+            environment=EnvironmentSpec(
+                id=f"AdroitHand{hand.title}-v1",
+                kwargs={},
+                wrappers=(hand.wrapper, "held-success", "float32"),
+                semantics=(hand.semantics,),
+            ),
+            horizon=hand.horizon,
+            reference=ReferenceScores(
+                min=hand.reference[0],
+                max=hand.reference[1],
+                source=Source.D4RL_INFOS,
+                entry=f"{name}-human, -cloned and -expert-v1",
+            ),
+            scale=Scale.D4RL,
+        )
 
 
 def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
@@ -144,3 +133,6 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
     if level == "mixed":
         return rolled_out(task_id, f"dapg-{name}", HANDS[name].mixed, options)
     return imported(task_id, [f"{task_id}-v0"], HANDS[name].rule, options)
+
+
+FAMILY = AdroitTasks()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.tasks.ids import RewardRule
 from harness.tasks.options import sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef
 
@@ -94,7 +95,7 @@ CHECKSUMS = {
 
 
 def published(
-    task_id: str, version: int, path: str, rewards: str, options: Mapping[str, Any]
+    task_id: str, version: int, path: str, rewards: RewardRule, options: Mapping[str, Any]
 ) -> DatasetRef:
     """One of D4RL's files as a task's dataset, stored under the task's id and D4RL's version.
 

@@ -1,6 +1,5 @@
 """D4RL's rules of reward and termination, where today's environments and data differ (NumPy only).
 
-Each rule has a text: what a task's spec says of its rewards, and so part of a run's hash.
 Sources read for facts: D4RL d4rl/hand_manipulation_suite/*_v0.py and d4rl/infos.py @ 89141a6.
 """
 
@@ -11,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.tasks.ids import RewardRule
+
 Floats = NDArray[Any]
 
-AS_RECORDED = "as recorded"
-PEN_DROP = (
-    "as recorded; the step that drops the pen (height below 0.075) is terminal and the rest of the "
-    "episode is left out, as in D4RL"
-)
-HEALTHY = (
-    "as recorded, plus 1 on a terminal step: the healthy reward that D4RL's version pays there and "
-    "v5 does not"
-)
 DISTANCE = {
-    hand: f"as recorded - 0.2 |palm - {thing}| of the next observation, which gives that term "
-    "D4RL's sign"
-    for hand, thing in (("door", "handle"), ("hammer", "hammer"), ("relocate", "ball"))
+    "door": RewardRule.DOOR_DISTANCE,
+    "hammer": RewardRule.HAMMER_DISTANCE,
+    "relocate": RewardRule.RELOCATE_DISTANCE,
+}
+_KEPT = {
+    RewardRule.AS_RECORDED,
+    RewardRule.PEN_DROP,
+    RewardRule.SPARSE_SEEN_GOAL,
+    RewardRule.DENSE_SEEN_GOAL,
+    RewardRule.STEP_LATE,
 }
 
 _PEN_HEIGHT = 26  # column of an observation
@@ -61,12 +60,17 @@ def healthy_correction(terminals: Floats) -> Floats:
     return _HEALTHY_REWARD * terminals
 
 
-def corrected_rewards(rule: str, columns: dict[str, Floats]) -> Floats:
-    """D4RL's rewards of recorded transitions, [N]; `columns` as `Transitions.pack` takes them."""
+def corrected_rewards(rule: RewardRule, columns: dict[str, Floats]) -> Floats:
+    """The task's rewards of recorded transitions, [N]; `columns` as `Transitions.pack` takes them.
+
+    Raises ValueError for a rule that recorded rewards cannot follow.
+    """
     rewards = columns["rewards"]
-    if rule == HEALTHY:
+    if rule in _KEPT:
+        return rewards
+    if rule == RewardRule.HEALTHY_FALL:
         return rewards + healthy_correction(columns["terminals"])
-    for hand, text in DISTANCE.items():
-        if rule == text:
+    for hand, distance_rule in DISTANCE.items():
+        if rule == distance_rule:
             return rewards + distance_correction(hand, columns["next_observations"])
-    return rewards
+    raise ValueError(f"recorded rewards cannot follow the rule '{rule}'")

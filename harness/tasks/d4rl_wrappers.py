@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import UserError
 from harness.tasks.d4rl_rules import distance_correction, healthy_correction, pen_dropped
 
 _HELD = 25  # steps at the goal that a success takes more than, as DAPG counts it
@@ -72,7 +73,11 @@ class Float32(gym.ObservationWrapper[NDArray[np.float32], Any, NDArray[np.float6
 
     def __init__(self, env: gym.Env[NDArray[np.float64], Any]) -> None:
         super().__init__(env)
-        assert env.observation_space.shape is not None
+        if not isinstance(env.observation_space, gym.spaces.Box):
+            raise UserError(
+                f"{env} has observations in {env.observation_space}. Wrap it, in its own code, so "
+                "that they are one array of numbers."
+            )
         self.observation_space = gym.spaces.Box(
             -np.inf, np.inf, env.observation_space.shape, np.float32
         )

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import UserError
 from harness.tasks import d4rl_wrappers as d4rl
 from harness.tasks.d4rl_maze import D4rlMaze
 from harness.tasks.spec import EnvironmentSpec
@@ -60,14 +61,35 @@ def make(spec: EnvironmentSpec, horizon: int) -> Environment:
     env = make_unwrapped(spec, horizon)
     for name in spec.wrappers:
         env = _WRAPPERS[name](env)
+    observations, actions = env.observation_space, env.action_space
+    if not (_is_flat(observations) and _is_flat(actions) and _is_unit(actions)):
+        raise UserError(
+            f"{spec.id} has observations in {observations} and actions in {actions}. Wrap it, in "
+            "its own code, so that both have one axis, and actions two or more numbers in [-1, 1]."
+        )
     return env
 
 
 def make_unwrapped(spec: EnvironmentSpec, horizon: int) -> Environment:
     """The same without our wrappers, as Minari's metadata describes it."""
     arguments: dict[str, Any] = dict(spec.kwargs)
-    with _care(spec.id):
-        return gym.make(spec.id, max_episode_steps=horizon, disable_env_checker=True, **arguments)
+    try:
+        with _care(spec.id):
+            return gym.make(
+                spec.id, max_episode_steps=horizon, disable_env_checker=True, **arguments
+            )
+    except (gym.error.Error, ImportError) as error:
+        raise UserError(f"The environment {spec.id} cannot be made: {error}") from error
+
+
+def _is_flat(space: gym.Space[Any]) -> bool:
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1
+
+
+def _is_unit(space: gym.Space[Any]) -> bool:
+    """Whether a box is [-1, 1] along every axis, of which networks need more than one."""
+    assert isinstance(space, gym.spaces.Box)
+    return space.shape[0] > 1 and bool((space.low == -1).all() and (space.high == 1).all())
 
 
 def _care(environment_id: str) -> AbstractContextManager[None]:

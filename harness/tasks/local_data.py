@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.tasks.d4rl_rules import AS_RECORDED
+from harness.tasks.ids import RewardRule
 from harness.tasks.options import sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef
 
-D4RL_SOURCE = "D4RL d4rl/infos.py @ 89141a6"
-
 
 def imported(
-    task_id: str, datasets: Sequence[str], rewards: str, options: Mapping[str, Any]
+    task_id: str, datasets: Sequence[str], rewards: RewardRule, options: Mapping[str, Any]
 ) -> DatasetRef:
     """Minari datasets that are on this machine, one after the other.
 
@@ -45,5 +43,5 @@ def rolled_out(
         source="recipe",
         recipe="policy-rollout",
         params={"policy": policy, "transitions": asked, "seed": seed},
-        rewards=AS_RECORDED,
+        rewards=RewardRule.AS_RECORDED,
     )

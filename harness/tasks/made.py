@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.tasks import gym_mujoco
-from harness.tasks.d4rl_rules import AS_RECORDED
+from harness.tasks.family import Family
+from harness.tasks.ids import RewardRule, Semantics
 from harness.tasks.options import in_thousands, parse_dataset_id, sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef, TaskSpec
 
@@ -34,51 +35,48 @@ _NAME = re.compile(
 )
 
 
-def task_ids() -> list[str]:
-    """Every such task, body by body."""
-    return [f"made/{name}/{level}" for name in gym_mujoco.BODIES for level in LEVELS]
+class MadeTasks(Family):
+    """Locomotion data made on this machine."""
 
+    def task_ids(self) -> list[str]:
+        """Every such task, body by body."""
+        return [f"made/{name}/{level}" for name in gym_mujoco.BODIES for level in LEVELS]
 
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-    """The spec of such a task.
+    def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+        """The spec of such a task.
 
-    `options` may hold `medium_score` (points), `training_steps`, `data_seed` (of the training and
-    of the episodes) and `transitions` (of medium-replay the first ones; by default all). None for
-    an id that is not one. Raises UserError for an option that cannot be.
-    """
-    if task_id not in task_ids():
-        return None
-    _, name, level = task_id.split("/")
-    base, body = gym_mujoco.build(f"local/{name}/expert", {}), gym_mujoco.BODIES[name]
-    assert base is not None
-    return base.model_copy(
-        update={
-            "id": task_id,
-            "title": f"{body.title} (made here: {level})",
-            "dataset": _dataset(task_id, options),
-            "environment": base.environment.model_copy(
-                update={
-                    "semantics": f"{base.environment.id} in MuJoCo 4 with D4RL's reference "
-                    f"scores: {body.difference}. The data are D4RL's recipe rerun on this machine "
-                    "with this project's SAC, not D4RL's files."
-                }
-            ),
-        }
-    )
+        `options` may hold `medium_score` (points), `training_steps`, `data_seed` (of the training
+        and of the episodes) and `transitions` (of medium-replay the first ones; by default all).
+        None for an id that is not one. Raises UserError for an option that cannot be.
+        """
+        if task_id not in self.task_ids():
+            return None
+        _, name, level = task_id.split("/")
+        base, body = gym_mujoco.FAMILY.build(f"local/{name}/expert", {}), gym_mujoco.BODIES[name]
+        assert base is not None
+        return base.model_copy(
+            update={
+                "id": task_id,
+                "title": f"{body.title} (made here: {level})",
+                "dataset": _dataset(task_id, options),
+                "environment": base.environment.model_copy(
+                    update={"semantics": (body.semantics, Semantics.REMADE_DATA)}
+                ),
+            }
+        )
 
-
-def task_of_dataset(dataset_id: str) -> TaskSpec | None:
-    """The task that learns from a dataset with this id, or None if it is not one of these."""
-    name, options = parse_dataset_id(dataset_id) or ("", {})
-    match = _NAME.fullmatch(name)
-    if match is None or match["task"] not in task_ids():
-        return None
-    if match["score"]:
-        options["medium_score"] = int(match["score"])
-    if match["steps"]:
-        options["training_steps"] = int(match["steps"]) * (1000 if match["k"] else 1)
-    task = build(match["task"], options)
-    return task if task is not None and task.dataset.id == dataset_id else None
+    def task_of_dataset(self, dataset_id: str) -> TaskSpec | None:
+        """The task that learns from a dataset with this id, or None if it is not one of these."""
+        name, options = parse_dataset_id(dataset_id) or ("", {})
+        match = _NAME.fullmatch(name)
+        if match is None or match["task"] not in self.task_ids():
+            return None
+        if match["score"]:
+            options["medium_score"] = int(match["score"])
+        if match["steps"]:
+            options["training_steps"] = int(match["steps"]) * (1000 if match["k"] else 1)
+        task = self.build(match["task"], options)
+        return task if task is not None and task.dataset.id == dataset_id else None
 
 
 def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
@@ -109,5 +107,8 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
             "evaluation_episodes": EVALUATION_EPISODES,
             "sac": {},
         },
-        rewards=AS_RECORDED,
+        rewards=RewardRule.AS_RECORDED,
     )
+
+
+FAMILY = MadeTasks()

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.tasks.d4rl_files import published
-from harness.tasks.local_data import D4RL_SOURCE
+from harness.tasks.family import Family
+from harness.tasks.ids import RewardRule, Scale, Semantics, Source
 from harness.tasks.mazes import MAZES
-from harness.tasks.options import task_of_sized_id
 from harness.tasks.spec import EnvironmentSpec, ReferenceScores, TaskSpec
 
 
@@ -45,73 +45,55 @@ _MAZES = {
     "large": _Maze2d(1, 800, (6.7, 273.99), (30.569041, 303.4857382709002)),
     "open": _Maze2d(0, 150, (0.01, 20.66), (11.17817, 27.166538620695782)),
 }
-_REWARDS = (
-    "as recorded. D4RL's files give a step the reward of its own observation, not of the next one "
-    "as the environment does (D4RL issue 194); published results learnt from them, so they stay"
-)
-_SEMANTICS = (
-    "d4rl. D4RL's maze2d-{name}-v{version} rebuilt on gymnasium-robotics 1.4.2's PointMaze, whose "
-    "model has D4RL's parameters (force, damping, masses, walls, time step; speed clipped to 5), "
-    "in MuJoCo 4 instead of mujoco-py's 2.0. D4RL's coordinates: observations are row, column and "
-    "their velocities, actions the forces along them, and a cell's centre lies at its row and "
-    "column minus 0.2. D4RL's task: starts at any free cell's number, the goal's too, ±0.1, with "
-    "velocities of N(0, 0.1²); the goal is the goal cell's number, without noise, and not "
-    "observed; reward of the next position, {reward}; no termination, {horizon} steps. Known "
-    "differences: the engine's version, and which random numbers starts are drawn from."
-)
-_OPEN = (
-    " D4RL's references of the open maze do not fit D4RL's own task: random actions score about 43 "
-    "(sparse) and 176 (dense) with them, so its scores compare methods with each other only."
-)
-_SPARSE, _DENSE = "1 within 0.5 of the goal and else 0", "exp(-distance to the goal)"
 
 
-def task_ids() -> list[str]:
-    """Every maze2d task, the sparse ones first."""
-    return [f"maze2d/{name}{kind}" for kind in ("", "-dense") for name in _MAZES]
+class Maze2dTasks(Family):
+    """D4RL's maze2d."""
+
+    def task_ids(self) -> list[str]:
+        """Every maze2d task, the sparse ones first."""
+        return [f"maze2d/{name}{kind}" for kind in ("", "-dense") for name in _MAZES]
+
+    def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+        """The spec of a maze2d task; `options` may hold `transitions`.
+
+        None for an id that is not one. Raises UserError for an option that cannot be.
+        """
+        if task_id not in self.task_ids():
+            return None
+        variant = task_id.removeprefix("maze2d/")
+        name, dense = variant.removesuffix("-dense"), variant.endswith("-dense")
+        d4rl, maze = _MAZES[name], MAZES[name]
+        low, high = d4rl.dense if dense else d4rl.sparse
+        kind = "dense" if dense else "sparse"
+        file = f"maze2d/maze2d-{name}-{kind}{f'-v{d4rl.version}' if d4rl.version else ''}.hdf5"
+        return TaskSpec(
+            id=task_id,
+            title=f"Maze2d {maze.title} {kind} (D4RL v{d4rl.version})",
+            family="maze2d",
+            dataset=published(task_id, d4rl.version, file, RewardRule.STEP_LATE, options),
+            environment=EnvironmentSpec(
+                id=f"PointMaze_{maze.title}{'Dense' if dense else ''}-v3",
+                kwargs={
+                    "maze_map": [list(row) for row in maze.gymnasium_map(maze.goal)],
+                    "continuing_task": True,
+                    "reset_target": False,
+                },
+                wrappers=("d4rl-maze",),
+                semantics=(
+                    Semantics(f"maze2d-{kind}"),
+                    *([Semantics.MAZE2D_OPEN] if name == "open" else []),
+                ),
+            ),
+            horizon=d4rl.horizon,
+            reference=ReferenceScores(
+                min=low,
+                max=high,
+                source=Source.D4RL_INFOS,
+                entry=f"maze2d-{variant}-v{d4rl.version}",
+            ),
+            scale=Scale.D4RL,
+        )
 
 
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-    """The spec of a maze2d task; `options` may hold `transitions`.
-
-    None for an id that is not one. Raises UserError for an option that cannot be.
-    """
-    if task_id not in task_ids():
-        return None
-    variant = task_id.removeprefix("maze2d/")
-    name, dense = variant.removesuffix("-dense"), variant.endswith("-dense")
-    d4rl, maze = _MAZES[name], MAZES[name]
-    low, high = d4rl.dense if dense else d4rl.sparse
-    kind = "dense" if dense else "sparse"
-    file = f"maze2d/maze2d-{name}-{kind}{f'-v{d4rl.version}' if d4rl.version else ''}.hdf5"
-    return TaskSpec(
-        id=task_id,
-        title=f"Maze2d {maze.title} {kind} (D4RL v{d4rl.version})",
-        suite="maze2d",
-        dataset=published(task_id, d4rl.version, file, _REWARDS, options),
-        environment=EnvironmentSpec(
-            id=f"PointMaze_{maze.title}{'Dense' if dense else ''}-v3",
-            kwargs={
-                "maze_map": [list(row) for row in maze.gymnasium_map(maze.goal)],
-                "continuing_task": True,
-                "reset_target": False,
-            },
-            wrappers=("d4rl-maze",),
-            semantics=_SEMANTICS.format(
-                name=variant,
-                version=d4rl.version,
-                reward=_DENSE if dense else _SPARSE,
-                horizon=d4rl.horizon,
-            )
-            + (_OPEN if name == "open" else ""),
-        ),
-        horizon=d4rl.horizon,
-        reference=ReferenceScores(
-            min=low, max=high, source=f"{D4RL_SOURCE}, maze2d-{variant}-v{d4rl.version}"
-        ),
-    )
-
-
-def task_of_dataset(dataset_id: str) -> TaskSpec | None:
-    """The task that learns from a dataset with this id, or None if it is not maze2d's."""
-    return task_of_sized_id(build, dataset_id)
+FAMILY = Maze2dTasks()

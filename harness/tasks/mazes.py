@@ -1,25 +1,31 @@
-"""The four PointMaze grids, their evaluation goals, horizons and reference scores (light)."""
+"""PointMaze's grids: the four with their horizons and reference scores, and any other (light)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
+from harness.errors import UserError
+
 Cell = tuple[int, int]  # row from the top, column from the left
-WALL = "#"
+WALL, FREE, GOAL = "#", " ", "G"  # marks of layouts
 
 
 @dataclass(frozen=True)
 class Maze:
-    """One maze of gymnasium-robotics 1.4.2, on a grid of 1 x 1 cells centred on the origin.
+    """A maze of gymnasium-robotics 1.4.2, on a grid of 1 x 1 cells centred on the origin.
 
     Attributes:
         name: our name, also part of task and dataset ids.
-        title: gymnasium's name, as in `PointMaze_<title>-v3`.
+        title: for readers.
         grid: rows from the top; `#` is a wall.
         goal: the evaluation goal's cell.
         horizon: steps of an evaluation episode, and of the longest piece in the data.
         sparse: reference returns (minimum, maximum) of the sparse reward.
         dense: the same of the dense reward.
+        registered: in whose place it is made, as in `PointMaze_<registered>-v3`.
     """
 
     name: str
@@ -29,6 +35,7 @@ class Maze:
     horizon: int
     sparse: tuple[float, float]
     dense: tuple[float, float]
+    registered: str = "UMaze"
 
     def free_cells(self) -> list[Cell]:
         """Cells without a wall, row by row."""
@@ -89,6 +96,7 @@ _MEDIUM = Maze(
     horizon=600,
     sparse=(17.65999984741211, 361.04998779296875),
     dense=(49.2408447265625, 368.8089599609375),
+    registered="Medium",
 )
 _LARGE = Maze(
     name="large",
@@ -108,6 +116,7 @@ _LARGE = Maze(
     horizon=800,
     sparse=(3.549999952316284, 462.260009765625),
     dense=(27.165931701660156, 481.5344543457031),
+    registered="Large",
 )
 _OPEN = Maze(
     name="open",
@@ -123,6 +132,63 @@ _OPEN = Maze(
     horizon=300,
     sparse=(7.199999809265137, 229.86000061035156),
     dense=(70.7329330444336, 229.4267120361328),
+    registered="Open",
 )
 
 MAZES: dict[str, Maze] = {maze.name: maze for maze in (_UMAZE, _MEDIUM, _LARGE, _OPEN)}
+
+
+def maze_of(params: Mapping[str, JsonValue]) -> Maze:
+    """The maze that a dataset's parameters name, or spell out as `layout` and `horizon`."""
+    name, layout, horizon = str(params["maze"]), params.get("layout"), params.get("horizon")
+    if layout is None:
+        return MAZES[name]
+    assert isinstance(layout, list)
+    assert isinstance(horizon, int)
+    return read_layout(name, [str(row) for row in layout], horizon)
+
+
+def read_layout(name: str, layout: Sequence[str], horizon: int) -> Maze:
+    """A maze from its rows: `#` is a wall, a space is free, `G` is the evaluation goal.
+
+    Raises UserError unless it is a closed rectangle with one goal that all its cells lead to.
+    """
+    rows, marks = list(layout), "".join(layout)
+    if len({len(row) for row in rows}) != 1 or set(marks) - {WALL, FREE, GOAL}:
+        raise UserError(
+            f"{name}: a layout has rows of one length, made of '#' (wall), ' ' (free) and 'G' "
+            f"(goal); found {rows}."
+        )
+    edge = rows[0] + rows[-1] + "".join(row[0] + row[-1] for row in rows)
+    if set(edge) != {WALL}:
+        raise UserError(f"{name}: the maze must be closed, but there is no wall all around it.")
+    if marks.count(GOAL) != 1 or marks.count(FREE) == 0:
+        raise UserError(
+            f"{name}: a maze has one goal 'G' and at least one more free cell; found "
+            f"{marks.count(GOAL)} goals and {marks.count(FREE)} free cells."
+        )
+    place = marks.index(GOAL)
+    maze = Maze(
+        name=name,
+        title=name,
+        grid=tuple(row.replace(GOAL, FREE) for row in rows),
+        goal=(place // len(rows[0]), place % len(rows[0])),
+        horizon=horizon,
+        sparse=(0.0, float(horizon)),
+        dense=(0.0, float(horizon)),
+    )
+    if cut_off := set(maze.free_cells()) - _reached(maze):
+        raise UserError(f"{name}: there is no way to the goal from the cells {sorted(cut_off)}.")
+    return maze
+
+
+def _reached(maze: Maze) -> set[Cell]:
+    """The cells that have a way to the goal."""
+    free, found, front = set(maze.free_cells()), {maze.goal}, [maze.goal]
+    while front:
+        row, column = front.pop()
+        around = {(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)}
+        new = (around & free) - found
+        found |= new
+        front += new
+    return found

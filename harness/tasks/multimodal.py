@@ -11,12 +11,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.tasks.family import Family
+from harness.tasks.ids import RewardRule, Scale, Semantics, Source
 from harness.tasks.options import parse_dataset_id, sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
+if TYPE_CHECKING:
+    from algorithms.networks import Network
+
+FAMILY_NAME = "multimodal"
 DEFAULT_TRANSITIONS = 100_000
 LISTED_MODES, LISTED_DIMS = (1, 2, 4, 8, 16), (2, 8)
 LARGEST = 64  # modes, and dimensions
@@ -37,71 +43,70 @@ _ID = re.compile(
 # Minari's ids have no dots: 0.25 is 0_25 there.
 _DATASET = re.compile(rf"(?P<task>{_NAME}(-separation-\d+(_\d+)?)?(-gap-\d+(_\d+)?)?)(?P<rest>-.*)")
 
-_REWARDS = "as recorded: max_k r_k exp(-|a - mu_k|^2 / (2 d sigma^2)), after which the episode ends"
 CONTEXTS = "uniform from 0 to pi / 2K"
-_SEMANTICS = (
-    f"One step an episode: the policy sees (cos, sin) of an angle, {CONTEXTS}, by which the first "
-    "two coordinates of every mode's centre mu_k are turned. The deterministic "
-    "reward is Q itself, so 100 is the best mode's centre and no action has more. The behaviour is "
-    "an equal mixture of N(mu_k, sigma^2 I); success means that the nearest centre is within the "
-    "radius that holds 99% of its mode. Separation is the distance of the nearest two centres in "
-    "units of sigma sqrt(d), the data's root mean square distance from their centre; 4 sigma lie "
-    "between every centre and the limits of the actions; r_k rises evenly from 1 - gap to 1"
-)
 
 
-def task_ids() -> list[str]:
-    """The listed tasks; any other number of modes and dimensions is a task too."""
-    return [f"multimodal/modes-{modes}-dim-{dim}" for dim in LISTED_DIMS for modes in LISTED_MODES]
+class MultimodalTasks(Family):
+    """One-step tasks with known action modes."""
 
+    def task_ids(self) -> list[str]:
+        """The listed tasks; any other number of modes and dimensions is a task too."""
+        return [
+            f"multimodal/modes-{modes}-dim-{dim}" for dim in LISTED_DIMS for modes in LISTED_MODES
+        ]
 
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-    """The spec of a multimodal task, whose id may gain the options given.
+    def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+        """The spec of a multimodal task, whose id may gain the options given.
 
-    Options: `separation`, `reward_gap`, `q_noise`, `q_bias`, `transitions`, `data_seed`. None for
-    an id of another family. Raises UserError for numbers or options that cannot be.
-    """
-    match = _ID.fullmatch(task_id)
-    if match is None:
-        return None
-    modes, dim = int(match["modes"]), int(match["dim"])
-    _check_size(task_id, modes, dim)
-    known = (*_NUMBERS, *_OF_DATA)
-    for name in options:
-        if name not in known:
-            raise UserError(f"{task_id} has no option '{name}'; it takes {', '.join(known)}.")
-    numbers = {}
-    for name, (_, default, lowest, highest) in _NUMBERS.items():
-        value = options.get(name, default if match[name] is None else float(match[name]))
-        numbers[name] = _number(task_id, name, value, lowest, highest)
-    whole = whole_numbers(
-        task_id,
-        {name: options[name] for name in _OF_DATA if name in options},
-        {"transitions": 1, "data_seed": 0},
-    )
-    size, seed = whole.get("transitions", DEFAULT_TRANSITIONS), whole.get("data_seed", 0)
-    return _spec(modes, dim, numbers, size, seed)
+        Options: `separation`, `reward_gap`, `q_noise`, `q_bias`, `transitions`, `data_seed`. None
+        for an id of another family. Raises UserError for numbers or options that cannot be.
+        """
+        match = _ID.fullmatch(task_id)
+        if match is None:
+            return None
+        modes, dim = int(match["modes"]), int(match["dim"])
+        _check_size(task_id, modes, dim)
+        known = (*_NUMBERS, *_OF_DATA)
+        for name in options:
+            if name not in known:
+                raise UserError(f"{task_id} has no option '{name}'; it takes {', '.join(known)}.")
+        numbers = {}
+        for name, (_, default, lowest, highest) in _NUMBERS.items():
+            value = options.get(name, default if match[name] is None else float(match[name]))
+            numbers[name] = _number(task_id, name, value, lowest, highest)
+        whole = whole_numbers(
+            task_id,
+            {name: options[name] for name in _OF_DATA if name in options},
+            {"transitions": 1, "data_seed": 0},
+        )
+        size, seed = whole.get("transitions", DEFAULT_TRANSITIONS), whole.get("data_seed", 0)
+        return _spec(modes, dim, numbers, size, seed)
 
+    def task_of_dataset(self, dataset_id: str) -> TaskSpec | None:
+        """The task that learns from a dataset with this id, or None if it is not ours."""
+        match = _DATASET.fullmatch(dataset_id)
+        parsed = parse_dataset_id(f"multimodal{match['rest']}") if match else None
+        if match is None or parsed is None:
+            return None
+        task = self.build(match["task"].replace("_", "."), parsed[1])
+        return task if task is not None and task.dataset.id == dataset_id else None
 
-def task_of_dataset(dataset_id: str) -> TaskSpec | None:
-    """The task that learns from a dataset with this id, or None if it is not ours."""
-    match = _DATASET.fullmatch(dataset_id)
-    parsed = parse_dataset_id(f"multimodal{match['rest']}") if match else None
-    if match is None or parsed is None:
-        return None
-    task = build(match["task"].replace("_", "."), parsed[1])
-    return task if task is not None and task.dataset.id == dataset_id else None
+    def known_q(self, task: TaskSpec) -> Network | None:
+        """The Q that algorithms are given, exact or as wrong as the task's `values` say."""
+        from harness.tasks import multimodal_value
+
+        return multimodal_value.known_q(task) if task.family == FAMILY_NAME else None
 
 
 def _spec(modes: int, dim: int, numbers: dict[str, float], transitions: int, seed: int) -> TaskSpec:
     shape = {"separation": numbers["separation"], "reward_gap": numbers["reward_gap"]}
-    corruption = {name: numbers[name] for name in _OF_KNOWN_Q}
+    wrong = {name: numbers[name] for name in _OF_KNOWN_Q}
     name = f"multimodal/modes-{modes}-dim-{dim}"
     plural = "" if modes == 1 else "s"
     return TaskSpec(
         id=f"{name}{_words(numbers)}",
         title=f"{modes} mode{plural} in {dim}-D{_words(numbers).replace('-', ' ')}",
-        suite="multimodal",
+        family=FAMILY_NAME,
         dataset=DatasetRef(
             id=sized_id(
                 f"{name}{_words(shape).replace('.', '_')}",
@@ -118,27 +123,20 @@ def _spec(modes: int, dim: int, numbers: dict[str, float], transitions: int, see
                 "transitions": transitions,
                 "seed": seed,
             },
-            rewards=_REWARDS,
+            rewards=RewardRule.MODE_VALUE,
         ),
         environment=EnvironmentSpec(
             id="harness.tasks.multimodal_environment:ActionModes-v0",
             kwargs={"modes": modes, "dim": dim, **shape},
             wrappers=(),
-            semantics=_SEMANTICS + _served(corruption),
+            semantics=(Semantics.MULTIMODAL, *([Semantics.WRONG_Q] if any(wrong.values()) else [])),
         ),
         horizon=1,
-        reference=ReferenceScores(
-            min=0.0, max=1.0, source="the infimum of the reward, and the best mode's at its centre"
-        ),
+        reference=ReferenceScores(min=0.0, max=1.0, source=Source.CLOSED_FORM),
+        scale=Scale.OWN,
+        values=wrong,
+        known_q=True,
     )
-
-
-def corruption(task: TaskSpec) -> tuple[float, float]:
-    """`q_noise` and `q_bias` of a multimodal task: what is wrong with the Q that is served."""
-    match = _ID.fullmatch(task.id)
-    if match is None:
-        raise ValueError(f"{task.id} is no multimodal task")
-    return float(match["q_noise"] or 0), float(match["q_bias"] or 0)
 
 
 def _words(numbers: Mapping[str, float]) -> str:
@@ -147,16 +145,6 @@ def _words(numbers: Mapping[str, float]) -> str:
         f"-{_NUMBERS[name][0]}-{value:g}"
         for name, value in numbers.items()
         if value != _NUMBERS[name][1]
-    )
-
-
-def _served(corruption: Mapping[str, float]) -> str:
-    if not any(corruption.values()):
-        return ""
-    return (
-        ". Methods that are given the known Q get a wrong one: sd(Q) times "
-        f"{corruption['q_noise']:g} of a smooth random function and {corruption['q_bias']:g} of "
-        "the excess of the distance from the nearest centre over the support radius, in such radii"
     )
 
 
@@ -181,3 +169,6 @@ def _number(task_id: str, name: str, value: object, lowest: float, highest: floa
             f"most two decimals, found {value!r}."
         )
     return number
+
+
+FAMILY = MultimodalTasks()

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from algorithms.engine.seeding import derive_seed
-from harness.tasks.multimodal import corruption
 from harness.tasks.multimodal_geometry import ActionModes, observations_of, turned
 from harness.tasks.spec import TaskSpec
 
@@ -62,7 +61,7 @@ class KnownQ:
 def known_q(task: TaskSpec) -> KnownQ:
     """The Q that algorithms are given in a multimodal task, with the task's corruption."""
     modes = ActionModes.of(task)
-    noise, bias = corruption(task)
+    noise, bias = task.values["q_noise"], task.values["q_bias"]
     constants = {
         "centres": _tensor(modes.centres)[None],
         "rewards": _tensor(modes.rewards)[None],

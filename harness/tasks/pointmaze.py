@@ -13,8 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
+from harness.tasks.family import Family
+from harness.tasks.ids import RewardRule, Scale, Semantics, Source
 from harness.tasks.mazes import MAZES, Maze
-from harness.tasks.options import sized_id, task_of_sized_id, whole_numbers
+from harness.tasks.options import sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 DEFAULT_TRANSITIONS = 1_000_000
@@ -22,83 +26,87 @@ GOAL_RADIUS = 0.45  # of the environment's sparse reward and of its `success`
 
 GOAL_NOISE = 0.25  # the goal is drawn this far from its cell's centre at most, in x and in y
 
-# The reward rules by their text, which is what a run's hash covers.
-_GOAL = f"a goal uniform within {GOAL_NOISE} of the goal cell's centre in x and y"
-SPARSE = f"sparse: probability that the next position is within {GOAL_RADIUS} of {_GOAL}"
-DENSE = f"dense: mean of exp(-distance) of the next position from {_GOAL}"
 
-_SEMANTICS = (
-    "The goal cell is fixed; at every reset the goal is drawn within 0.25 of its centre in x and y "
-    "(position_noise_range, as in Minari's evaluation environment) and the point starts in "
-    "another cell. The policy sees (x, y, vx, vy) and not the goal. Resting at the centre is "
-    "always inside the sparse reward's radius (0.354 < 0.45), so sparse scores lose almost nothing "
-    "to the noise; dense returns measure the distance to the unseen goal, which costs a policy "
-    "that drives to the centre about a sixth of its return. Episodes never terminate: they end at "
-    "the horizon, and arriving early and staying is what scores."
-)
-_SOURCE = (
-    "metadata of the public Minari dataset D4RL/pointmaze/{maze}{dense}-v2 (second-hand: quoted by "
-    "public code that reads it), which belongs to this environment; not D4RL's maze2d values"
-)
+class PointMazeTasks(Family):
+    """PointMaze on play data made here."""
 
+    def task_ids(self) -> list[str]:
+        """Every PointMaze task, the sparse ones first."""
+        return [f"pointmaze/{name}{kind}" for kind in ("", "-dense") for name in MAZES]
 
-def task_ids() -> list[str]:
-    """Every PointMaze task, the sparse ones first."""
-    return [f"pointmaze/{name}{kind}" for kind in ("", "-dense") for name in MAZES]
+    def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+        """The spec of a PointMaze task; `options` may hold `transitions` and `data_seed`.
 
-
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-    """The spec of a PointMaze task; `options` may hold `transitions` and `data_seed`.
-
-    None for an id that is not PointMaze's. Raises UserError for an option that cannot be.
-    """
-    if task_id not in task_ids():
-        return None
-    numbers = whole_numbers(task_id, options, {"transitions": 1, "data_seed": 0})
-    name = task_id.removeprefix("pointmaze/").removesuffix("-dense")
-    return _spec(
-        MAZES[name],
-        task_id.endswith("-dense"),
-        numbers.get("transitions", DEFAULT_TRANSITIONS),
-        numbers.get("data_seed", 0),
-    )
+        None for an id that is not PointMaze's. Raises UserError for an option that cannot be.
+        """
+        if task_id not in self.task_ids():
+            return None
+        numbers = whole_numbers(task_id, options, {"transitions": 1, "data_seed": 0})
+        name = task_id.removeprefix("pointmaze/").removesuffix("-dense")
+        return _shipped(
+            MAZES[name],
+            task_id.endswith("-dense"),
+            numbers.get("transitions", DEFAULT_TRANSITIONS),
+            numbers.get("data_seed", 0),
+        )
 
 
-def task_of_dataset(dataset_id: str) -> TaskSpec | None:
-    """The sparse task that learns from a dataset with this id, or None if it is not ours."""
-    return task_of_sized_id(build, dataset_id)
-
-
-def _spec(maze: Maze, dense: bool, transitions: int, seed: int) -> TaskSpec:
-    suffix = "-dense" if dense else ""
-    low, high = maze.dense if dense else maze.sparse
+def play_task(
+    maze: Maze,
+    *,
+    task_id: str,
+    title: str,
+    dense: bool,
+    dataset_id: str,
+    params: dict[str, JsonValue],
+    reference: ReferenceScores,
+    scale: Scale,
+    description: str = "",
+) -> TaskSpec:
+    """A task in a maze, on data that the recipe makes from `params`."""
     return TaskSpec(
-        id=f"pointmaze/{maze.name}{suffix}",
-        title=f"PointMaze {maze.title}{' (dense)' if dense else ''}",
-        suite="pointmaze",
+        id=task_id,
+        title=title,
+        family=task_id.partition("/")[0],
         dataset=DatasetRef(
-            id=sized_id(
-                f"pointmaze/{maze.name}",
-                None if transitions == DEFAULT_TRANSITIONS else transitions,
-                seed,
-            ),
+            id=dataset_id,
             source="recipe",
             recipe="pointmaze",
-            params={"maze": maze.name, "transitions": transitions, "seed": seed},
-            rewards=DENSE if dense else SPARSE,
+            params=params,
+            rewards=RewardRule.DENSE_GOAL if dense else RewardRule.SPARSE_GOAL,
         ),
         environment=EnvironmentSpec(
-            id=f"PointMaze_{maze.title}{'Dense' if dense else ''}-v3",
+            id=f"PointMaze_{maze.registered}{'Dense' if dense else ''}-v3",
             kwargs={
                 "maze_map": [list(row) for row in maze.gymnasium_map(maze.goal)],
                 "continuing_task": True,
                 "reset_target": False,
             },
             wrappers=("point-state",),
-            semantics=_SEMANTICS,
+            semantics=(Semantics.POINTMAZE,),
         ),
         horizon=maze.horizon,
-        reference=ReferenceScores(
-            min=low, max=high, source=_SOURCE.format(maze=maze.name, dense=suffix)
-        ),
+        reference=reference,
+        scale=scale,
+        description=description,
     )
+
+
+def _shipped(maze: Maze, dense: bool, transitions: int, seed: int) -> TaskSpec:
+    """The task in one of gymnasium-robotics' own mazes."""
+    name = f"{maze.name}{'-dense' if dense else ''}"
+    low, high = maze.dense if dense else maze.sparse
+    asked = None if transitions == DEFAULT_TRANSITIONS else transitions
+    return play_task(
+        maze,
+        task_id=f"pointmaze/{name}",
+        title=f"PointMaze {maze.title}{' (dense)' if dense else ''}",
+        dense=dense,
+        dataset_id=sized_id(f"pointmaze/{maze.name}", asked, seed),
+        params={"maze": maze.name, "transitions": transitions, "seed": seed},
+        reference=ReferenceScores(min=low, max=high, source=Source.MINARI_METADATA, entry=name),
+        scale=Scale.AS_SHIPPED,
+    )
+
+
+FAMILY = PointMazeTasks()

@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.tasks.d4rl_rules import distance_correction, palm_distance
+from harness.tasks.ids import RewardRule
+from harness.tasks.spec import TaskSpec
 
 Sign = Literal["subtracted", "added"]
 Floats = NDArray[Any]
 
-# What a task's spec says of its rewards, by hand.
 D4RL_SIGN = {
-    hand: f"D4RL's: as recorded where the palm's distance to the {thing} is found subtracted, as "
-    "D4RL's files should have it; where it is found added, less 0.2 of it"
-    for hand, thing in (("door", "handle"), ("hammer", "hammer"), ("relocate", "ball"))
+    "door": RewardRule.DOOR_SIGN,
+    "hammer": RewardRule.HAMMER_SIGN,
+    "relocate": RewardRule.RELOCATE_SIGN,
 }
 
 _WEIGHT = 0.1  # of the palm's distance
@@ -37,6 +38,11 @@ _HAMMER, _HAMMER_ANGLES, _NAIL = slice(36, 39), slice(39, 42), slice(42, 45)
 _HEAD = np.array([-0.2, 0.0, -0.04])  # of the hammer, in its own frame
 _LIFTED, _LIFT_BONUS = 0.04, 2.0  # m, reward
 _MOST_ROWS = 200_000
+
+
+def signed_hand(task: TaskSpec) -> str | None:
+    """Whose palm's distance the task's rewards get D4RL's sign of; None: nobody's."""
+    return next((hand for hand, rule in D4RL_SIGN.items() if rule == task.dataset.rewards), None)
 
 
 def with_d4rl_sign(hand: str, columns: dict[str, Floats]) -> Floats | None:

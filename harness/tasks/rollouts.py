@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.tasks import adroit, gym_mujoco
-from harness.tasks.d4rl_rules import AS_RECORDED
-from harness.tasks.options import parse_dataset_id, sized_id, task_of_sized_id, whole_numbers
+from harness.tasks.family import Family
+from harness.tasks.ids import RewardRule
+from harness.tasks.options import parse_dataset_id, sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef, TaskSpec
 
 ENVIRONMENTS = (*gym_mujoco.BODIES, *adroit.HANDS)
@@ -33,55 +34,59 @@ def rollout_id(environment: str, policy: str, *, deterministic: bool) -> str:
     return f"rollout/{environment}/{policy}{'/deterministic' if deterministic else ''}"
 
 
-def task_ids() -> list[str]:
-    """None: there is a task for every policy."""
-    return []
+class RolloutTasks(Family):
+    """A task for every policy of the user."""
 
+    def task_ids(self) -> list[str]:
+        """None: there is a task for every policy."""
+        return []
 
-def build(task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-    """The spec of a rollout's task; `options` may hold `transitions` and `data_seed`.
+    def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
+        """The spec of a rollout's task; `options` may hold `transitions` and `data_seed`.
 
-    None for an id that is not one. Raises UserError for an option that cannot be.
-    """
-    match = _ID.fullmatch(task_id)
-    if match is None or match["where"] not in ENVIRONMENTS or not is_policy_name(match["policy"]):
-        return None
-    numbers = whole_numbers(task_id, options, {"transitions": 1, "data_seed": 0})
-    transitions = numbers.get("transitions", DEFAULT_TRANSITIONS)
-    seed = numbers.get("data_seed", 0)
-    actions = "deterministic" if match["mean"] else "stochastic"
-    base = _task_in(match["where"])
-    title = base.title.partition(" (")[0]
-    return base.model_copy(
-        update={
-            "id": task_id,
-            "title": f"{title} ({match['policy']}, {actions})",
-            "dataset": DatasetRef(
-                id=sized_id(
-                    task_id, None if transitions == DEFAULT_TRANSITIONS else transitions, seed
+        None for an id that is not one. Raises UserError for an option that cannot be.
+        """
+        match = _ID.fullmatch(task_id)
+        if (
+            match is None
+            or match["where"] not in ENVIRONMENTS
+            or not is_policy_name(match["policy"])
+        ):
+            return None
+        numbers = whole_numbers(task_id, options, {"transitions": 1, "data_seed": 0})
+        transitions = numbers.get("transitions", DEFAULT_TRANSITIONS)
+        seed = numbers.get("data_seed", 0)
+        actions = "deterministic" if match["mean"] else "stochastic"
+        base = _task_in(match["where"])
+        title = base.title.partition(" (")[0]
+        return base.model_copy(
+            update={
+                "id": task_id,
+                "title": f"{title} ({match['policy']}, {actions})",
+                "dataset": DatasetRef(
+                    id=sized_id(
+                        task_id, None if transitions == DEFAULT_TRANSITIONS else transitions, seed
+                    ),
+                    source="recipe",
+                    recipe="policy-rollout",
+                    params={
+                        "policy": match["policy"],
+                        "actions": actions,
+                        "transitions": transitions,
+                        "seed": seed,
+                    },
+                    rewards=RewardRule.AS_RECORDED,
                 ),
-                source="recipe",
-                recipe="policy-rollout",
-                params={
-                    "policy": match["policy"],
-                    "actions": actions,
-                    "transitions": transitions,
-                    "seed": seed,
-                },
-                rewards=AS_RECORDED,
-            ),
-        }
-    )
-
-
-def task_of_dataset(dataset_id: str) -> TaskSpec | None:
-    """The task that learns from a dataset with this id, or None if it is no rollout's."""
-    return task_of_sized_id(build, dataset_id)
+            }
+        )
 
 
 def _task_in(environment: str) -> TaskSpec:
     """A task in the same environment."""
     task_id = f"local/{environment}/expert"
-    task = gym_mujoco.build(task_id, {}) or adroit.build(task_id, {})
+    task = gym_mujoco.FAMILY.build(task_id, {}) or adroit.FAMILY.build(task_id, {})
     assert task is not None
     return task
+
+
+FAMILY = RolloutTasks()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from harness.tasks.ids import RewardRule, Scale, Semantics, Source
 
 
 class _Spec(BaseModel):
@@ -12,11 +20,15 @@ class _Spec(BaseModel):
 
 
 class ReferenceScores(_Spec):
-    """Episode returns that normalise to 0 (`min`) and 100 (`max`), and where they are from."""
+    """Episode returns that normalise to 0 (`min`) and 100 (`max`), and where they are from.
+
+    `entry` is their name there, or, of a source of one's own, the source in words.
+    """
 
     min: float
     max: float
-    source: str
+    source: Source
+    entry: str = ""
 
 
 class DatasetRef(_Spec):
@@ -27,7 +39,7 @@ class DatasetRef(_Spec):
         source: where its bytes are from; a `recipe` makes them on this machine, `minari` datasets
             are there already and imported, `minari-remote` ones are public and imported once they
             are fetched or there, `d4rl` files are D4RL's own, fetched or there already.
-        recipe: name of what makes or imports it, a module of `harness.data.recipes`.
+        recipe: id of what makes or imports it, one of ours or of an installed family's.
         params: the recipe's parameters; `transitions` is the number of steps asked for, None all.
         rewards: the rule that makes the task's rewards from it.
     """
@@ -36,31 +48,52 @@ class DatasetRef(_Spec):
     source: Literal["recipe", "minari", "minari-remote", "d4rl"]
     recipe: str
     params: dict[str, JsonValue]
-    rewards: str
+    rewards: RewardRule
 
 
 class EnvironmentSpec(_Spec):
     """The evaluation environment: a registered gymnasium id, its arguments and our wrappers.
 
-    `semantics` says in words what a score measured here means.
+    `semantics` says what a score measured here means; `words` has the sentences.
     """
 
     id: str
     kwargs: dict[str, JsonValue]
     wrappers: tuple[str, ...]
-    semantics: str
+    semantics: tuple[Semantics, ...]
 
 
 class TaskSpec(_Spec):
-    """A dataset to learn from and an environment to be scored in; `horizon` is in steps."""
+    """A dataset to learn from and an environment to be scored in.
+
+    Attributes:
+        title: for readers.
+        family: tasks with the same one are averaged together in reports.
+        horizon: of an evaluation episode, in steps.
+        scale: on whose scale scores are.
+        values: further numbers of the task, that figures may be drawn against.
+        known_q: whether its family knows the action value in closed form.
+        description: for readers, beside what the ids say.
+    """
 
     id: str
     title: str
-    suite: str
+    family: str
     dataset: DatasetRef
     environment: EnvironmentSpec
     horizon: int
     reference: ReferenceScores
+    scale: Scale
+    values: dict[str, float] = {}
+    known_q: bool = False
+    description: str = ""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What only some tasks have is in no other task's hash."""
+        fields: dict[str, Any] = dump(self)
+        unused = [name for name in ("values", "known_q", "description") if not fields.get(name)]
+        return {name: value for name, value in fields.items() if name not in unused}
 
     def normalized_score(self, episode_return: float) -> float:
         """Points: 0 at the reference minimum, 100 at the reference maximum, not clipped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.tasks.ids import RewardRule
 from harness.tasks.options import sized_id
 from harness.tasks.spec import DatasetRef, TaskSpec
 
@@ -13,7 +14,7 @@ def with_stand_in(task: TaskSpec, transitions: int) -> TaskSpec:
         source="recipe",
         recipe="stand-in",
         params={"transitions": transitions},
-        rewards="as the evaluation environment gave them",
+        rewards=RewardRule.AS_EVALUATED,
     )
     title = f"{task.title}, stand-in data"
     return task.model_copy(update={"dataset": dataset, "title": title})

@@ -10,7 +10,7 @@ from algorithms import registry
 from algorithms.engine.engine import Engine
 from algorithms.engine.transitions import Transitions
 from algorithms.networks import Network
-from algorithms.registry import resolve_config
+from algorithms.registry import ABLATIONS, resolve_config
 
 OBS_DIM, ACTION_DIM = 3, 2
 
@@ -27,7 +27,9 @@ def make_engine(
     known_q: Network | None = None,
     **overrides: Any,
 ) -> Engine:
-    small = {"hidden_dims": (16, 16), "batch_size": 32, **overrides}
+    fields = registry.load(algorithm_id).Config.model_fields
+    few = {name: 3 for name in ("flow_steps", "diffusion_steps") if name in fields}
+    small = {"hidden_dims": (16, 16), "batch_size": 32, **few, **overrides}
     if known_q:
         small = {"known_q": True, "normalize_observations": False, **small}
     config = resolve_config(algorithm_id, small)
@@ -46,6 +48,11 @@ def make_engine(
 
 def every_algorithm() -> list[str]:
     return list(registry.algorithms())
+
+
+def compared_methods() -> list[str]:
+    """Without ablations: their learning is tested where their choices are."""
+    return [name for name, entry in registry.algorithms().items() if entry.family != ABLATIONS]
 
 
 def states_equal(a: dict[str, Any], b: dict[str, Any]) -> bool:

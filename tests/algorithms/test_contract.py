@@ -6,25 +6,36 @@ import ast
 import inspect
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydantic
 import pytest
-import torch
 
 from algorithms import registry
-from algorithms.base import Config, Networks
+from algorithms.base import Config
 from algorithms.engine.engine import Engine
+from algorithms.engine.learning_state import SeedState
 from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
+from tests.algorithms.phases import SEEDS, evaluate, phases
+from tests.algorithms.reference import make_algorithm
 from tests.algorithms.small import (
     ACTION_DIM,
     OBS_DIM,
+    compared_methods,
     every_algorithm,
     make_engine,
     states_equal,
 )
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STEPS, SAVED = 80, 70  # saved inside a block of random numbers, and past the last stage's beginning
+ONLINE_ONLY = {"sac"}
+# Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
+TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {}
 
 algorithms = pytest.mark.parametrize("algorithm_id", every_algorithm())
 
@@ -60,12 +71,125 @@ def test_refuses_unknown_fields_and_wrong_types(algorithm_id: str) -> None:
 
 
 @algorithms
-def test_acts_within_bounds_for_any_number_of_observations(
-    algorithm_id: str, transitions: Transitions
+def test_each_loss_is_one_number_a_seed(algorithm_id: str) -> None:
+    algorithm = make_algorithm(algorithm_id)
+    for phase in phases(algorithm):
+        found = evaluate(algorithm, phase)
+        assert found.loss.shape == (SEEDS,)
+        assert all(value.shape == (SEEDS,) for value in found.metrics.values()), found.metrics
+        assert all("/" in name for name in found.metrics)
+
+
+@algorithms
+def test_a_loss_reaches_every_parameter_it_trains(algorithm_id: str) -> None:
+    algorithm = make_algorithm(algorithm_id)
+    for phase in phases(algorithm):
+        found = evaluate(algorithm, phase)
+        for name in phase.trains:
+            for key, gradient in zip(found.trained[name], found.gradient(name), strict=True):
+                assert gradient.any(), (name, key)
+
+
+@algorithms
+def test_every_optimizer_and_every_average_has_a_phase(algorithm_id: str) -> None:
+    algorithm = make_algorithm(algorithm_id)
+    trained = {name for phase in phases(algorithm) for name in phase.trains}
+    averaged = {name for phase in phases(algorithm) for name in phase.updates_targets}
+    assert trained == set(algorithm.optimizers)
+    assert averaged == set(algorithm.targets)
+
+
+@algorithms
+def test_each_term_of_a_loss_trains_one_network(algorithm_id: str) -> None:
+    """An actor's term that moves the critic as well is the classical leak."""
+    algorithm = make_algorithm(algorithm_id)
+    found: set[tuple[str, str]] = set()
+    for phase in phases(algorithm):
+        found |= evaluate(algorithm, phase).trained_together()
+    assert found == TRAINED_TOGETHER.get(algorithm_id, set())
+
+
+@pytest.mark.parametrize(
+    ("algorithm_id", "network", "pair"),
+    [
+        ("fql", "critic", ("critic", "actor")),
+        ("fql", "flow", ("flow", "actor")),
+        ("iql", "critic", ("critic", "value")),
+        ("iql", "value", ("critic", "value")),
+        ("df-div", "critic", ("flow_critic", "critic")),
+        ("flow-bptt", "critic", ("policy", "critic")),
+    ],
+)
+def test_a_network_used_with_its_gradient_where_it_should_be_fixed_is_found(
+    algorithm_id: str, network: str, pair: tuple[str, str]
 ) -> None:
-    engine = make_engine(algorithm_id, transitions)
-    engine.train(3)
-    policy = engine.policy("test")
+    algorithm = make_algorithm(algorithm_id)
+    found = [
+        evaluate(algorithm, phase, unfrozen=(network,)).trained_together()
+        for phase in phases(algorithm)
+    ]
+    assert pair in set.union(*found)
+
+
+@algorithms
+def test_seeds_do_not_touch_each_other(algorithm_id: str) -> None:
+    """The gradient of one seed's loss with respect to another seed's parameters is zero."""
+    algorithm = make_algorithm(algorithm_id)
+    for phase in phases(algorithm):
+        found = evaluate(algorithm, phase)
+        for name in phase.trains:
+            for gradient in found.gradient(name, slot=0):
+                assert not gradient[1].any()
+
+
+def make(
+    algorithm_id: str,
+    transitions: Transitions,
+    seeds: tuple[int, ...] = (0, 1),
+    total_steps: int = STEPS,
+    **overrides: Any,
+) -> Engine:
+    """An engine that learns fast."""
+    fields = registry.load(algorithm_id).Config.model_fields
+    fast = {name: 0.05 for name in fields if name.endswith("ema")}  # averages that keep up
+    fast |= {name: 5e-3 for name in fields if name.endswith("learning_rate")}
+    return make_engine(
+        algorithm_id, transitions, seeds, total_steps=total_steps, **fast, **overrides
+    )
+
+
+@dataclass(frozen=True)
+class Life:
+    """An engine that has trained to its end, and its seeds' states at `SAVED`."""
+
+    algorithm_id: str
+    engine: Engine
+    saved: list[SeedState]
+
+
+@pytest.fixture(scope="module", params=every_algorithm())
+def life(request: pytest.FixtureRequest, transitions: Transitions) -> Life:
+    engine = make(request.param, transitions, hidden_dims=(32, 32))
+    engine.train(SAVED)
+    saved = [engine.state(0), engine.state(1)]
+    engine.train(STEPS - SAVED)
+    return Life(request.param, engine, saved)
+
+
+def test_learns_a_tiny_dataset(life: Life, transitions: Transitions) -> None:
+    """It acts as the data do, far better than any constant action would."""
+    assert all(np.isfinite(v).all() for v in life.engine.metrics().values())
+    if life.algorithm_id in ONLINE_ONLY:
+        pytest.skip("nothing holds it to the data; its own tests say what it learns online")
+    if life.algorithm_id not in compared_methods():
+        pytest.skip("an ablation, whose learning is tested where its choice is")
+    actions = life.engine.policy("test")(np.stack([transitions.observations] * 2))
+    errors = np.square(actions - transitions.actions).mean((1, 2))
+    assert errors.max() < 0.6 * transitions.actions.var(0).mean()
+
+
+def test_acts_within_bounds_for_any_number_of_observations(life: Life) -> None:
+    policy = life.engine.policy("test")
     for episodes in (1, 5):
         actions = policy(100 * np.ones((2, episodes, OBS_DIM), np.float32))
         assert actions.shape == (2, episodes, ACTION_DIM)
@@ -73,151 +197,65 @@ def test_acts_within_bounds_for_any_number_of_observations(
         assert np.abs(actions).max() <= 1
 
 
-@algorithms
-def test_each_loss_is_one_number_a_seed(algorithm_id: str, transitions: Transitions) -> None:
-    engine = make_engine(algorithm_id, transitions)
-    for stage in engine.algorithm.stages:
-        for phase in stage.phases:
-            loss, metrics = _loss(engine, phase)
-            assert loss.shape == (2,)
-            assert all(value.shape == (2,) for value in metrics.values()), metrics
-            assert all("/" in name for name in metrics)
-
-
-@algorithms
-def test_a_loss_reaches_exactly_the_networks_it_trains(
-    algorithm_id: str, transitions: Transitions
-) -> None:
-    """Each network's gradient alone: non-zero where trained, and nothing leaks elsewhere."""
-    engine = make_engine(algorithm_id, transitions)
-    trained_somewhere = set()
-    for stage in engine.algorithm.stages:
-        for phase in stage.phases:
-            trained_somewhere |= set(phase.trains)
-            params = {
-                name: {k: v.clone().requires_grad_() for k, v in group.items()}
-                for name, group in engine._state.params.items()
-            }
-            loss, _ = _loss(engine, phase, params)
-            loss.sum().backward()
-            for name in phase.trains:
-                for key, value in params[name].items():
-                    assert value.grad is not None, (name, key)
-                    assert value.grad.abs().sum() > 0, (name, key)
-    assert trained_somewhere == set(engine.algorithm.optimizers)
-
-
-@algorithms
-def test_seeds_do_not_touch_each_other(algorithm_id: str, transitions: Transitions) -> None:
-    """The gradient of one seed's loss with respect to another seed's parameters is zero."""
-    engine = make_engine(algorithm_id, transitions)
-    for stage in engine.algorithm.stages:
-        for phase in stage.phases:
-            params = {
-                name: {k: v.clone().requires_grad_() for k, v in group.items()}
-                for name, group in engine._state.params.items()
-            }
-            loss, _ = _loss(engine, phase, params)
-            loss[0].backward()
-            for name in phase.trains:
-                for value in params[name].values():
-                    assert value.grad is not None
-                    assert value.grad[1].abs().sum() == 0
-
-
-@pytest.mark.parametrize("algorithm_id", [name for name in every_algorithm() if name != "sac"])
-def test_learns_a_tiny_dataset(algorithm_id: str, transitions: Transitions) -> None:
-    """Actions on the data's observations end nearer to the data's than they began.
-
-    SAC has nothing that holds it to the data; what it learns online is in its own tests.
-    """
-    fields = registry.load(algorithm_id).Config.model_fields
-    fast = {name: 0.02 for name in fields if name.endswith("ema")}  # averages that keep up
-    engine = make_engine(algorithm_id, transitions, total_steps=600, hidden_dims=(32, 32), **fast)
-
-    def action_error() -> float:
-        observations = np.stack([transitions.observations[:128]] * 2)
-        actions = engine.policy("test")(observations)
-        return float(np.square(actions - transitions.actions[:128]).mean())
-
-    before = action_error()
-    engine.train(600)
-    assert action_error() < 0.7 * before
-    assert all(np.isfinite(v).all() for v in engine.metrics().values())
-
-
-@algorithms
-def test_save_load_continue_gives_identical_bits(
-    algorithm_id: str, transitions: Transitions
-) -> None:
-    straight = make_engine(algorithm_id, transitions)
-    straight.train(40)
-    first = make_engine(algorithm_id, transitions)
-    first.train(37)  # inside a block of random numbers, and past the last stage's beginning
-    second = make_engine(algorithm_id, transitions)
-    second.load_state([first.state(0), first.state(1)], first.step)
-    second.train(3)
+def test_save_load_continue_gives_identical_bits(life: Life, transitions: Transitions) -> None:
+    again = make(life.algorithm_id, transitions, hidden_dims=(32, 32))
+    again.load_state(life.saved, SAVED)
+    again.train(STEPS - SAVED)
     for slot in (0, 1):
-        assert states_equal(straight.state(slot), second.state(slot))
+        assert states_equal(again.state(slot), life.engine.state(slot))
+        assert not states_equal(again.state(slot), life.saved[slot])
 
 
 @algorithms
 def test_a_seed_has_the_same_bits_in_any_slot(algorithm_id: str, transitions: Transitions) -> None:
-    stacked = make_engine(algorithm_id, transitions, (7, 3, 5))
-    other = make_engine(algorithm_id, transitions, (3, 9))
-    alone = make_engine(algorithm_id, transitions, (3,))
-    for engine in (stacked, other, alone):
-        engine.train(40)
-    assert states_equal(stacked.state(1), other.state(0))
-    assert states_equal(stacked.state(1), alone.state(0))
+    """Alone, or first, second or last of a stack; and its neighbours have others."""
+    alone, pair, three = (
+        make(algorithm_id, transitions, seeds, total_steps=8) for seeds in ((3,), (3, 9), (7, 3, 9))
+    )
+    for engine in (alone, pair, three):
+        engine.train(8)
+    assert states_equal(alone.state(0), pair.state(0))
+    assert states_equal(alone.state(0), three.state(1))
+    assert states_equal(pair.state(1), three.state(2))
+    assert not states_equal(pair.state(0), pair.state(1))
     observations = np.ones((3, 4, OBS_DIM), np.float32)
-    actions = stacked.policy("test")(observations)[1]
+    actions = three.policy("test")(observations)[1]
     assert np.array_equal(actions, alone.policy("test")(observations[:1])[0])
 
 
-@algorithms
-def test_different_seeds_differ(algorithm_id: str, transitions: Transitions) -> None:
-    engine = make_engine(algorithm_id, transitions)
-    engine.train(1)
-    assert not states_equal(engine.state(0), engine.state(1))
-
-
+@pytest.mark.slow
 def test_compiled_same_seed_same_bits_in_a_second_process_and_any_slot(
     transitions: Transitions, tmp_path: Path
 ) -> None:
     """Compiled, alone (padded) and as the second of three: the seed they share has equal bits."""
-    engines = [
-        make_engine("td3-bc", transitions, seeds, compile=True) for seeds in ((3,), (7, 3, 5))
-    ]
-    for engine in engines:
-        engine.train(40)
-    first, second = (e.state(e.seeds.index(3)) for e in engines)
-    assert states_equal(first, second)
-    np.savez(tmp_path / "state.npz", **first)
-    code = (
+    program = (
         "import sys, numpy as np\n"
         "from algorithms.engine.transitions import Transitions\n"
-        "from tests.algorithms.small import make_engine\n"
-        "rows = np.load(sys.argv[2])\n"
-        f"e = make_engine(sys.argv[1], Transitions(rows, {OBS_DIM}, {ACTION_DIM}), (3, 4),"
-        " compile=True)\n"
-        "e.train(40); here = e.state(0); there = np.load(sys.argv[3])\n"
-        "sys.exit(0 if all(np.array_equal(here[k], there[k]) for k in there.files) else 1)\n"
+        "from tests.algorithms.test_contract import compiled_state\n"
+        f"data = Transitions(np.load(sys.argv[1]), {OBS_DIM}, {ACTION_DIM})\n"
+        "np.savez(sys.argv[2], **compiled_state(data, (3, 4)))\n"
     )
-    np.save(tmp_path / "rows.npy", transitions.rows)
-    arguments = ["td3-bc", str(tmp_path / "rows.npy"), str(tmp_path / "state.npz")]
-    assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 0
+    rows, saved = tmp_path / "rows.npy", tmp_path / "state.npz"
+    np.save(rows, transitions.rows)
+    alone = compiled_state(transitions, (3,))
+    second = [sys.executable, "-c", program, rows, saved]
+    with subprocess.Popen(second, cwd=REPOSITORY) as process:
+        assert states_equal(alone, compiled_state(transitions, (7, 3, 5)))
+    assert process.returncode == 0
+    with np.load(saved) as there:
+        assert states_equal(alone, dict(there))
 
 
-def _loss(
-    engine: Engine, phase: object, params: dict[str, dict[str, torch.Tensor]] | None = None
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """A phase's loss on one batch; trained networks get `params`, all others the engine's."""
-    engine._draw_block()
-    batch = engine._batches.gather(engine._indices[0])
-    noise = {name: values[0] for name, values in engine._noise.items()}
-    trains = phase.trains  # type: ignore[attr-defined]
-    given = {**engine._state.params, **({k: params[k] for k in trains} if params else {})}
-    nets = Networks(engine.algorithm.networks, given, engine._state.params, engine._state.targets)
-    loss, metrics = phase.loss(nets, batch, noise)  # type: ignore[attr-defined]
-    return loss, metrics
+def compiled_state(transitions: Transitions, seeds: tuple[int, ...]) -> SeedState:
+    """Of seed 3, after compiled updates of two phases."""
+    engine = make_engine(
+        "td3-bc",
+        transitions,
+        seeds,
+        compile=True,
+        hidden_dims=(8,),
+        policy_every=1,  # one kind of update to compile
+    )
+    assert engine.compiled
+    engine.train(40)
+    return engine.state(seeds.index(3))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.blocks.flow import Solver
 from tests.algorithms.flow_reference import (
     leaves,
     on_a_quadratic,
@@ -20,12 +18,9 @@ from tests.algorithms.reference import make_algorithm, members, random_batch, ra
 SEEDS, BATCH, STATES, T, RHO = 2, 4, 3, 3, 0.3
 
 
-@pytest.mark.parametrize("solver", ["euler", "midpoint"])
-def test_losses_and_gradients_equal_a_loop_over_states_and_steps(solver: Solver) -> None:
+def test_losses_and_gradients_equal_a_loop_over_states_and_steps() -> None:
     """The action and the penalties are differentiated through every earlier step."""
-    algorithm: Any = make_algorithm(
-        "flow-bptt", flow_steps=T, rho=RHO, rollout_states=STATES, solver=solver
-    )
+    algorithm: Any = make_algorithm("flow-bptt", flow_steps=T, rho=RHO, rollout_states=STATES)
     trained, targets, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     loss, metrics = algorithm.improvement_loss(nets, batch, noise)
@@ -50,9 +45,6 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_steps(solver: Solver)
             penalty = torch.tensor(0.0)
             for k in range(T):
                 query = torch.cat([state, x, torch.tensor([k / T])])
-                if solver == "midpoint":
-                    half_way = x + policy(query) / (2 * T)
-                    query = torch.cat([state, half_way, torch.tensor([(k + 0.5) / T])])
                 velocity = policy(query)
                 penalty = penalty + ((velocity - behavior(query)) ** 2).sum()
                 x = x + velocity / T

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,17 +121,23 @@ class CommandLine:
         assert "Traceback" not in printed
         return printed
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    @contextmanager
+    def start(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """The running command, which ends with the `with` at the latest, also if a test fails."""
         command, *rest = map(str, arguments)
         where = ["--results", str(self.results)] if command in {"run", "report"} else []
-        return subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "harness", command, *rest, *where],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "COLUMNS": "200"},
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.fixture

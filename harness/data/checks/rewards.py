@@ -14,9 +14,10 @@ from algorithms.engine.transitions import Transitions
 from harness.data.checks.adroit_rewards import hand_of, palm_tenths, unexplained
 from harness.data.checks.rows import named
 from harness.tasks.d4rl_rules import DISTANCE
-from harness.tasks.mazes import MAZES
+from harness.tasks.ids import RewardRule
+from harness.tasks.mazes import maze_of
 from harness.tasks.multimodal_geometry import ActionModes, turned_back
-from harness.tasks.pointmaze import DENSE, GOAL_NOISE, GOAL_RADIUS, SPARSE
+from harness.tasks.pointmaze import GOAL_NOISE, GOAL_RADIUS
 from harness.tasks.spec import TaskSpec
 
 _ROUNDING = 1e-5  # of float32 numbers up to about 10
@@ -80,21 +81,21 @@ def locomotion(task: TaskSpec, rows: Transitions) -> list[str]:
 
 def point_maze(task: TaskSpec, rows: Transitions) -> list[str]:
     """Rewards are between those of the nearest and the farthest goal that can be drawn."""
-    if task.dataset.rewards not in (SPARSE, DENSE):
+    if task.dataset.rewards not in (RewardRule.SPARSE_GOAL, RewardRule.DENSE_GOAL):
         return []
-    maze = MAZES[str(task.dataset.params["maze"])]
+    maze = maze_of(task.dataset.params)
     centre = np.asarray(maze.centre(maze.goal))
     offset = np.abs(rows.next_observations[:, :2].astype(np.float64) - centre)
     nearest = np.linalg.norm(np.clip(offset - GOAL_NOISE, 0, None), axis=1)
     farthest = np.linalg.norm(offset + GOAL_NOISE, axis=1)
-    low, high = _bounds(task.dataset.rewards == DENSE, nearest, farthest)
+    low, high = _bounds(task.dataset.rewards == RewardRule.DENSE_GOAL, nearest, farthest)
     bad = ~((rows.rewards >= low - _ROUNDING) & (rows.rewards <= high + _ROUNDING))
     return named(task, rows, bad, lambda row: _unlike(rows, row))
 
 
 def multimodal(task: TaskSpec, rows: Transitions) -> list[str]:
     """Rewards are the value of the action in closed form."""
-    if task.dataset.recipe != "multimodal":
+    if task.dataset.rewards != RewardRule.MODE_VALUE:
         return []
     value = ActionModes.of(task).value(turned_back(rows.observations, rows.actions))
     bad = ~(np.abs(value - rows.rewards) <= _ROUNDING)

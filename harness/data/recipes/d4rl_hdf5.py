@@ -21,8 +21,10 @@ from harness.data.recipes.d4rl_episodes import Episodes, stitch
 from harness.data.recipes.d4rl_steps import read_steps
 from harness.data.sources import d4rl as d4rl_source
 from harness.errors import UserError
+from harness.tasks.d4rl_rules import corrected_rewards
 from harness.tasks.environment import make, make_unwrapped
-from harness.tasks.reward_sign import D4RL_SIGN, recorded_sign, with_d4rl_sign
+from harness.tasks.ids import RewardRule
+from harness.tasks.reward_sign import recorded_sign, signed_hand, with_d4rl_sign
 from harness.tasks.spec import TaskSpec
 
 _SIGN_EPISODES = 1000  # that tell the sign
@@ -46,7 +48,7 @@ class D4rlHdf5(Recipe):
         """The file's sha256, what it holds, and what was done about its faults."""
         episodes = _stitched(task)
         facts = {"sha256": d4rl_source.held(task), **episodes.facts()}
-        if hand := _hand(task):
+        if hand := signed_hand(task):
             sign = recorded_sign(hand, _columns(islice(episodes, _SIGN_EPISODES)))
             facts["the palm's distance in rewards is"] = sign or "neither added nor subtracted"
         return facts
@@ -69,9 +71,9 @@ class D4rlHdf5(Recipe):
 
     def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
         """As recorded, or with D4RL's sign. Raises UserError if the sign cannot be told."""
-        hand = _hand(task)
+        hand = signed_hand(task)
         if hand is None:
-            return columns["rewards"]
+            return corrected_rewards(task.dataset.rewards, columns)
         rewards = with_d4rl_sign(hand, columns)
         if rewards is None:
             raise UserError(
@@ -81,9 +83,10 @@ class D4rlHdf5(Recipe):
             )
         return rewards
 
-    def missing(self, task: TaskSpec) -> str:
+    def missing(self, task: TaskSpec) -> list[str]:
         """The file, if it is not there."""
-        return d4rl_source.absent(task)
+        absent = d4rl_source.absent(task)
+        return [absent] if absent else []
 
     def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
         """Download the file unless it is there."""
@@ -93,7 +96,7 @@ class D4rlHdf5(Recipe):
 def _stitched(task: TaskSpec) -> Episodes:
     path = d4rl_source.file_of(task)
     steps = read_steps(path)
-    if task.suite == "maze2d" and steps.terminals.any():
+    if task.dataset.rewards == RewardRule.STEP_LATE and steps.terminals.any():
         # D4RL's generation script writes reached goals there; its public files do not have any.
         raise UserError(
             f"{path} has terminal steps, which D4RL's maze2d files do not: it is another file."
@@ -107,11 +110,6 @@ def _stitched(task: TaskSpec) -> Episodes:
     if not episodes.lengths.any():
         raise UserError(f"{path} is not one of D4RL's files: none of its steps has a successor.")
     return episodes
-
-
-def _hand(task: TaskSpec) -> str | None:
-    """Whose sign the task's rewards ask for, if any's."""
-    return next((hand for hand, rule in D4RL_SIGN.items() if rule == task.dataset.rewards), None)
 
 
 def _columns(episodes: Iterator[EpisodeArrays]) -> EpisodeArrays:

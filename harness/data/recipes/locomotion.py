@@ -32,6 +32,7 @@ from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.policy_rollout import Behavior, episode_scores, mean_and_error
 from harness.data.recipes.sac_checkpoint import Evaluation
 from harness.data.recipes.sac_training import SACTraining
+from harness.tasks import words
 from harness.tasks.environment import make_unwrapped
 from harness.tasks.spec import TaskSpec
 
@@ -90,7 +91,7 @@ class Locomotion(Recipe):
                 "LOCAL, made on this machine and not a download of D4RL's or Minari's dataset: "
                 f"D4RL's locomotion recipe rerun in {task.environment.id} with this project's SAC, "
                 f"seed {params['seed']}: {texts}. Rewards and terminations are the evaluation "
-                f"task's: {task.environment.semantics}"
+                f"task's: {words.semantics(task)}"
             ),
             environment=make_unwrapped(task.environment, task.horizon),
             requirements=("gymnasium", "mujoco"),

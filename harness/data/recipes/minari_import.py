@@ -1,8 +1,8 @@
 """Minari datasets that are on this machine already, copied so that their bytes stay put.
 
-They are looked for in the folder `HARNESS_LOCAL_DATA`, or `shared/data/minari` beside the
-repository. Observations and rewards are kept as recorded; D4RL's rules, where they differ, are
-applied as rows are packed.
+They are looked for in the folder `HARNESS_LOCAL_DATA`, or in `local/minari` of the data root.
+Observations and rewards are kept as recorded; D4RL's rules, where they differ, are applied as rows
+are packed.
 """
 
 from __future__ import annotations
@@ -18,37 +18,46 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from harness.data import minari_format
-from harness.data.local_files import local_file
+from harness.data.local_files import DATASETS
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.sources.download_lock import sha256_of
 from harness.errors import UserError
-from harness.tasks.d4rl_rules import PEN_DROP, corrected_rewards, pen_dropped
+from harness.tasks.adroit import HANDS
+from harness.tasks.d4rl_rules import corrected_rewards, pen_dropped
 from harness.tasks.environment import make_unwrapped
+from harness.tasks.gym_mujoco import BODIES
+from harness.tasks.ids import RewardRule
+from harness.tasks.mazes import MAZES
 from harness.tasks.spec import EnvironmentSpec, TaskSpec
+
+# The environments that recordings may name to have them made, and the arguments they may give.
+_OURS = {
+    *(f"{body.title}-v5" for body in BODIES.values()),
+    *(f"AdroitHand{hand.title}-v1" for hand in HANDS.values()),
+    *(f"PointMaze_{m.registered}{kind}-v3" for m in MAZES.values() for kind in ("", "Dense")),
+}
+_ARGUMENTS = {"maze_map", "reward_type", "continuing_task", "reset_target"}
 
 
 class MinariImport(Recipe):
     """Datasets one after the other; of a limited number of transitions each gives a share.
 
     Attributes:
-        kind: what the datasets are, for Minari's metadata.
         remedy: what to do about a damaged file.
         kept: arrays that are stored beside the inputs, for what checks the dataset.
     """
 
-    kind: ClassVar[str] = "LOCAL, not a download of the public dataset"
     remedy: ClassVar[str] = "Copy it anew and try again."
     kept: ClassVar[tuple[str, ...]] = ()
 
+    def kind(self, task: TaskSpec) -> str:
+        """What the datasets are, for Minari's metadata."""
+        return "LOCAL, not a download of the public dataset"
+
     def file(self, task: TaskSpec, dataset: str) -> Path:
         """A dataset's data file. Raises UserError if it is not on this machine."""
-        return local_file(
-            "HARNESS_LOCAL_DATA",
-            "minari",
-            f"{dataset}/data/{minari_format.DATA_FILE}",
-            f"The dataset {dataset} that {task.id} learns from",
-        )
+        return DATASETS.file(f"{dataset}/data/{minari_format.DATA_FILE}", f"The dataset {dataset}")
 
     def files(self, task: TaskSpec) -> list[Path]:
         """All of them."""
@@ -79,18 +88,21 @@ class MinariImport(Recipe):
         described = [metadata_of(file) for file in self.files(task)]
         limit = task.dataset.params.get("transitions")
         part = f"the first {limit} transitions in whole episodes" if limit else "all"
+        recorded = json.loads(described[0].get("env_spec") or "{}") or {}
         texts = "; ".join(
-            f"{dataset}: “{metadata['description']}”"
+            f"{dataset}: “{metadata.get('description') or 'not described'}”"
             for dataset, metadata in zip(datasets_of(task), described, strict=True)
         )
         return Origin(
-            algorithm=", then ".join(metadata["algorithm_name"] for metadata in described),
-            text=f"{self.kind}: {part} of {texts}.",
-            environment=_environment(described[0]["env_spec"]),
+            algorithm=", then ".join(
+                metadata.get("algorithm_name") or "not named" for metadata in described
+            ),
+            text=f"{self.kind(task)}: {part} of {texts}.{_unmade(task, recorded)}",
+            environment=_environment(task, recorded),
             requirements=("gymnasium", "gymnasium-robotics", "mujoco"),
         )
 
-    def missing(self, task: TaskSpec) -> str:
+    def missing(self, task: TaskSpec) -> list[str]:
         """Every dataset that is not on this machine."""
         absent = []
         for dataset in datasets_of(task):
@@ -98,11 +110,11 @@ class MinariImport(Recipe):
                 self.file(task, dataset)
             except UserError as error:
                 absent.append(str(error))
-        return "\n- ".join(absent)
+        return absent
 
     def seen(self, task: TaskSpec, episode: EpisodeArrays) -> EpisodeArrays:
         """With D4RL's rule for the pen, the episode ends where it drops."""
-        if task.dataset.rewards != PEN_DROP:
+        if task.dataset.rewards != RewardRule.PEN_DROP:
             return episode
         dropped = np.flatnonzero(pen_dropped(episode["observations"][1:]))
         if len(dropped) == 0:
@@ -145,13 +157,25 @@ def metadata_of(file: Path) -> dict[str, Any]:
     return metadata
 
 
-def _environment(recorded: str) -> gym.Env[Any, Any]:
+def _environment(task: TaskSpec, recorded: dict[str, Any]) -> gym.Env[Any, Any]:
+    """What the data were recorded in if it is one of ours, else what the task is scored in.
+
+    A file never decides what is imported: `module:Name-v0` in its metadata is text.
+    """
+    if recorded.get("id") not in _OURS:
+        return make_unwrapped(task.environment, task.horizon)
     # Not gymnasium's EnvSpec.from_json, which rejects what older releases wrote.
-    found = json.loads(recorded)
-    spec = EnvironmentSpec(
-        id=found["id"], kwargs=found["kwargs"], wrappers=(), semantics="where the data were made"
-    )
-    return make_unwrapped(spec, int(found["max_episode_steps"]))
+    arguments = {k: v for k, v in recorded["kwargs"].items() if k in _ARGUMENTS}
+    spec = EnvironmentSpec(id=recorded["id"], kwargs=arguments, wrappers=(), semantics=())
+    return make_unwrapped(spec, int(recorded["max_episode_steps"]))
+
+
+def _unmade(task: TaskSpec, recorded: dict[str, Any]) -> str:
+    """That the environment named is not the one recorded, if it is not."""
+    found = recorded.get("id") or "an environment without a name"
+    if found in _OURS or found == task.environment.id.rpartition(":")[2]:
+        return ""
+    return f" Recorded in {found}; the environment named here is the one {task.id} is scored in."
 
 
 RECIPE = MinariImport()

@@ -22,7 +22,7 @@ from harness.data.sources.minari_roots import (
     user_root,
 )
 from harness.errors import UserError
-from harness.tasks.reward_sign import D4RL_SIGN, recorded_sign, with_d4rl_sign
+from harness.tasks.reward_sign import recorded_sign, signed_hand, with_d4rl_sign
 from harness.tasks.spec import TaskSpec
 
 _SIGN_ROWS = 200_000  # which are enough to tell the sign
@@ -31,8 +31,12 @@ _SIGN_ROWS = 200_000  # which are enough to tell the sign
 class MinariRemote(MinariImport):
     """Datasets of D4RL's tasks; where rewards carry a distance of either sign, they get D4RL's."""
 
-    kind: ClassVar[str] = "public Minari data, imported"
     remedy: ClassVar[str] = "Delete its dataset's folder and fetch it again."
+
+    def kind(self, task: TaskSpec) -> str:
+        """Whether they are public."""
+        whose = "public Minari data" if task.dataset.source == "minari-remote" else "Minari data"
+        return f"{whose}, imported"
 
     def file(self, task: TaskSpec, dataset: str) -> Path:
         """A dataset's data file. Raises UserError if it is not on this machine."""
@@ -65,14 +69,14 @@ class MinariRemote(MinariImport):
         found = super().constants(task)
         for dataset in datasets_of(task):
             found[f"revision of {dataset}"] = _found(task, dataset).revision
-        if hand := _hand(task):
+        if hand := signed_hand(task):
             sign = recorded_sign(hand, self._first_columns(task))
             found["palm's distance in recorded rewards"] = sign or "neither added nor subtracted"
         return found
 
     def rewards(self, task: TaskSpec, columns: EpisodeArrays) -> NDArray[Any]:
         """As recorded; Adroit's with D4RL's sign. Raises UserError if the sign cannot be told."""
-        hand = _hand(task)
+        hand = signed_hand(task)
         if hand is None:
             return super().rewards(task, columns)
         rewards = with_d4rl_sign(hand, columns)
@@ -92,20 +96,18 @@ class MinariRemote(MinariImport):
 def _found(task: TaskSpec, dataset_id: str) -> PublicDataset:
     dataset = find(dataset_id)
     if dataset is None:
+        get = f"Get it with: {_command(task)}"
+        if task.dataset.source == "minari":
+            get = f"Record it with Minari; if it is public, {get[0].lower()}{get[1:]}"
         raise UserError(
             f"The dataset {dataset_id} that {task.id} learns from is neither in {user_root()} nor "
-            f"in {download_root()}. Get it with: {_command(task)}"
+            f"in {download_root()}. {get}"
         )
     return dataset
 
 
 def _command(task: TaskSpec) -> str:
     return f"python -m harness data fetch {task.dataset.id}"
-
-
-def _hand(task: TaskSpec) -> str | None:
-    """Whose distance the task's rewards are corrected by, if any."""
-    return next((hand for hand, rule in D4RL_SIGN.items() if rule == task.dataset.rewards), None)
 
 
 RECIPE = MinariRemote()

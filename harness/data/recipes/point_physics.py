@@ -19,14 +19,14 @@ Floats = NDArray[np.float64]
 def collection_environment(maze: Maze) -> EnvironmentSpec:
     """Where the data are made: the maze without a fixed goal cell."""
     return EnvironmentSpec(
-        id=f"PointMaze_{maze.title}-v3",
+        id=f"PointMaze_{maze.registered}-v3",
         kwargs={
             "maze_map": [list(row) for row in maze.gymnasium_map()],
             "continuing_task": True,
             "reset_target": False,
         },
         wrappers=(),
-        semantics="goals are commanded by the recipe",
+        semantics=(),
     )
 
 

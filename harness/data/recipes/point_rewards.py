@@ -14,8 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tasks.mazes import MAZES
-from harness.tasks.pointmaze import DENSE, GOAL_NOISE, GOAL_RADIUS, SPARSE
+from harness.tasks.ids import RewardRule
+from harness.tasks.mazes import maze_of
+from harness.tasks.pointmaze import GOAL_NOISE, GOAL_RADIUS
 from harness.tasks.spec import DatasetRef
 
 Floats = NDArray[np.float64]
@@ -28,7 +29,7 @@ _CHUNK = 50_000  # rows, to bound memory
 
 def rewards(dataset: DatasetRef, next_observations: Floats) -> Floats:
     """The task's reward of each transition. next_observations [N, 4] -> [N]."""
-    maze = MAZES[str(dataset.params["maze"])]
+    maze = maze_of(dataset.params)
     rule = _RULES[dataset.rewards]
     positions = next_observations[:, :2] - np.asarray(maze.centre(maze.goal))
     chunks = range(0, len(positions), _CHUNK)
@@ -57,4 +58,7 @@ def _dense(positions: Floats) -> Floats:
     return reward
 
 
-_RULES: dict[str, Callable[[Floats], Floats]] = {SPARSE: _sparse, DENSE: _dense}
+_RULES: dict[RewardRule, Callable[[Floats], Floats]] = {
+    RewardRule.SPARSE_GOAL: _sparse,
+    RewardRule.DENSE_GOAL: _dense,
+}

@@ -31,7 +31,7 @@ from harness.data.recipes.point_physics import PointPhysics, collection_environm
 from harness.data.recipes.visit_map import visit_map
 from harness.data.recipes.waypoints import WaypointController
 from harness.tasks.environment import make_unwrapped
-from harness.tasks.mazes import MAZES, Cell
+from harness.tasks.mazes import Cell, Maze, maze_of
 from harness.tasks.pointmaze import GOAL_RADIUS
 from harness.tasks.spec import TaskSpec
 
@@ -82,10 +82,9 @@ class Shard:
             }
 
 
-def drive(maze_name: str, seed: int, shard: int, steps: int) -> Shard:
+def drive(maze: Maze, seed: int, shard: int, steps: int) -> Shard:
     """Make one shard of `steps` steps; the same arguments give the same bytes in any process."""
-    maze = MAZES[maze_name]
-    stream = ("data", "pointmaze", maze_name, seed, shard)
+    stream = ("data", "pointmaze", maze.name, seed, shard)
     goal_rng = np.random.default_rng(derive_seed(*stream, "goals"))
     noise_rng = np.random.default_rng(derive_seed(*stream, "action noise"))
     noise = ACTION_NOISE * noise_rng.standard_normal((steps, 2))
@@ -120,12 +119,10 @@ def _draw(cells: list[Cell], rng: np.random.Generator) -> Cell:
     return cells[int(rng.integers(len(cells)))]
 
 
-def shards(
-    maze_name: str, transitions: int, seed: int, workers: int | None = None
-) -> Iterator[Shard]:
+def shards(maze: Maze, transitions: int, seed: int, workers: int | None = None) -> Iterator[Shard]:
     """All shards in order, made by `workers` processes (None: one a core)."""
     sizes = [min(SHARD_STEPS, transitions - start) for start in range(0, transitions, SHARD_STEPS)]
-    jobs = [(maze_name, seed, shard, steps) for shard, steps in enumerate(sizes)]
+    jobs = [(maze, seed, shard, steps) for shard, steps in enumerate(sizes)]
     return in_order(drive, jobs, workers)
 
 
@@ -144,7 +141,7 @@ class PointMaze(Recipe):
         transitions, seed = params["transitions"], params["seed"]
         assert isinstance(transitions, int)
         assert isinstance(seed, int)
-        for shard in shards(str(params["maze"]), transitions, seed, workers):
+        for shard in shards(maze_of(params), transitions, seed, workers):
             done += len(shard.actions)
             progress(done)
             yield from shard.episodes()
@@ -155,7 +152,7 @@ class PointMaze(Recipe):
 
     def origin(self, task: TaskSpec) -> Origin:
         """For Minari's metadata."""
-        maze, params = MAZES[str(task.dataset.params["maze"])], task.dataset.params
+        maze, params = maze_of(task.dataset.params), task.dataset.params
         return Origin(
             algorithm="waypoint controller (breadth-first plan, PD law)",
             text=(
@@ -175,7 +172,7 @@ class PointMaze(Recipe):
 
     def details(self, task: TaskSpec, data: Transitions) -> str:
         """A map of where the steps are."""
-        maze = MAZES[str(task.dataset.params["maze"])]
+        maze = maze_of(task.dataset.params)
         title = "percent of steps in each cell (the goal's in brackets)"
         return f"{title}\n{visit_map(maze, data.observations[:, :2])}"
 

@@ -1,7 +1,14 @@
 """Policies in `.npz` files: small multilayer perceptrons with a Gaussian head (NumPy only).
 
-They are looked for in the folder `HARNESS_POLICIES`, or `shared/data/policies` beside the
-repository, whose MANIFEST.md describes the format.
+They are looked for in the folder `HARNESS_POLICIES`, or in `local/policies` of the data root. A
+file holds
+    W0, b0, W1, …            its layers, weights [out, in]; the last one is the mean's
+    obs_shift, obs_scale     [obs_dim], where observations are normalised
+    out_shift, out_scale     [action_dim], where `out_affine` is true
+    log_std                  [action_dim], or W_log_std, b_log_std on the last hidden layer
+    meta                     a JSON text: n_layers; activation (tanh, relu, none); squash (tanh,
+                             none); out_affine, time_feature (true, false); obs_eps, obs_clip,
+                             log_std_clip (if there are such); task (what it acts in, if known)
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.local_files import local_file
+from harness.data.local_files import POLICIES
 from harness.errors import UserError
 from harness.files import write_bytes
 
@@ -104,7 +111,7 @@ class GaussianPolicy:
 
 def policy_file(name: str) -> Path:
     """Where a policy lies. Raises UserError if it is not on this machine."""
-    return local_file("HARNESS_POLICIES", "policies", f"{name}.npz", f"The policy {name}")
+    return POLICIES.file(f"{name}.npz", f"The policy {name}")
 
 
 def load_policy(path: Path) -> GaussianPolicy:

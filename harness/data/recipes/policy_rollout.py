@@ -30,6 +30,8 @@ from harness.data.parallel import in_order
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.kept_policies import kept_policy
 from harness.data.recipes.policy_files import GaussianPolicy, load_policy, policy_file
+from harness.errors import UserError
+from harness.tasks import words
 from harness.tasks.environment import make, make_unwrapped
 from harness.tasks.spec import TaskSpec
 
@@ -110,11 +112,19 @@ class PolicyRollout(Recipe):
                 + (f"Episode by episode in turn: {turns}. " if kinds == MIXED else f"{turns}. ")
                 + ("The policy also sees the time, which the data do not hold. " * sees_time)
                 + "Rewards and terminations are the evaluation task's: "
-                + task.environment.semantics
+                + words.semantics(task)
             ),
             environment=make_unwrapped(task.environment, task.horizon),
             requirements=("gymnasium-robotics", "mujoco"),
         )
+
+    def missing(self, task: TaskSpec) -> list[str]:
+        """The policy, if it is not on this machine."""
+        try:
+            _file(task)
+        except UserError as error:
+            return [str(error)]
+        return []
 
     def details(self, task: TaskSpec, data: Transitions) -> str:
         """The behaviour's normalized score, by kind of episode."""

@@ -70,7 +70,7 @@ class SACTraining:
             "config": self._config.model_dump(mode="json"),
             "environment": task.environment.model_dump(mode="json", exclude={"semantics"}),
             "horizon": task.horizon,
-            "reference": task.reference.model_dump(mode="json"),
+            "reference": task.reference.model_dump(mode="json", include={"min", "max"}),
             "seed": self._seed,
             "exploration_steps": self._exploration,
             "evaluation_every": self._every,

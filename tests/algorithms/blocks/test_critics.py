@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -13,14 +11,13 @@ from torch import Tensor
 from algorithms.base import Batch, Networks
 from algorithms.blocks.critics import (
     advantage,
-    critic_noise,
+    advantage_scale,
     data_values,
     expectile_loss,
     iql_critic_loss,
     mean_squared_error,
     monte_carlo_critic_loss,
     scaled_advantage,
-    value_scale,
 )
 from tests.algorithms.reference import Function, closed_form
 
@@ -174,28 +171,17 @@ def test_a_scaled_advantage_is_that_of_the_clipped_action() -> None:
     assert scaled.tolist() == [[1.5, 0.0]]
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("advantage", [0.5, 4.0]), ("q", [0.5, 1.0]), ("none", [1.0, 1.0])]
-)
-def test_the_scale_is_the_mean_size_of_the_chosen_value(kind: Any, expected: list[float]) -> None:
-    """|min Q − V| = 0, 1 and 3, 5; |min Q| = 0, 1 and 1, 1."""
-    assert value_scale(data_values(*_two_seeds()), kind).tolist() == expected
+def test_the_scale_is_the_mean_size_of_the_datas_advantage() -> None:
+    """|min Q − V| = 0, 1 and 3, 5."""
+    assert advantage_scale(data_values(*_two_seeds())).tolist() == [0.5, 4.0]
 
 
-@pytest.mark.parametrize("kind", ["advantage", "q", "none"])
-def test_the_scale_of_vanishing_values_is_not_zero(kind: Any) -> None:
+def test_the_scale_of_vanishing_advantages_is_not_zero() -> None:
     nets = closed_form({"critic": lambda *_: torch.zeros(1, 2, 2), "value": _zero_value})
     zeros = torch.zeros(1, 2, 1)
-    scale = value_scale(data_values(nets, _batch([1.0, 1.0])), kind)
+    scale = advantage_scale(data_values(nets, _batch([1.0, 1.0])))
     assert float(scale) > 0
     assert scaled_advantage(nets, zeros, zeros, scale).tolist() == [[0.0, 0.0]]
-
-
-def test_critic_noise_is_the_twins_deviation_in_units_of_the_advantage() -> None:
-    """Twins apart by 1, 0 and 1, 2: sd = gap / √2; mean advantages 0.5 and 4."""
-    root = 2**0.5
-    expected = torch.tensor([0.5 / root / 0.5, 1.5 / root / 4.0])
-    torch.testing.assert_close(critic_noise(data_values(*_two_seeds())), expected)
 
 
 def _zero_value(s: Tensor) -> Tensor:

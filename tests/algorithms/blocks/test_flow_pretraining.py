@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from algorithms import registry
-from algorithms.blocks.coupling import transport_noise
 from algorithms.blocks.critics import iql_critic_loss, monte_carlo_critic_loss
 from algorithms.blocks.flow import flow_matching_loss
+from algorithms.engine.schedule import Schedule
 from algorithms.engine.transitions import Transitions
 from tests.algorithms.flow_reference import leaves, reached_by_gradients
 from tests.algorithms.reference import make_algorithm, random_batch, random_noise
@@ -24,25 +24,24 @@ pretrainings = pytest.mark.parametrize(
     "settings",
     [
         {},
-        {"warm_start_share": 0.2, "path": "cosine", "transport_weight": 1.0, "tau": 0.02},
+        {"warm_start_share": 0.2, "tau": 0.02},
         {"normalize_rewards": True, "expectile": 0.9, "pretrain_learning_rate": 3e-3},
     ],
-    ids=["default", "warm start, path and coupling", "rewards and critic"],
+    ids=["default", "warm start", "rewards and critic"],
 )
 
 
 @pytest.mark.parametrize("warm", [False, True])
-@pytest.mark.parametrize("path", ["linear", "cosine", "spline"])
-def test_pretraining_sums_flow_matching_and_a_critics_losses(path: Any, warm: bool) -> None:
+def test_pretraining_sums_flow_matching_and_a_critics_losses(warm: bool) -> None:
     """The warm start's critic fits returns; after it, IQL's bootstraps."""
-    algorithm: Any = make_algorithm("df-div", discount=0.9, expectile=0.8, path=path)
+    algorithm: Any = make_algorithm("df-div", discount=0.9, expectile=0.8)
     _, _, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     loss, metrics = (algorithm.warm_start_loss if warm else algorithm.pretrain_loss)(
         nets, batch, noise
     )
     flow_loss = flow_matching_loss(
-        nets.behavior, batch.observations, batch.actions, noise["x0"], noise["time"], path
+        nets.behavior, batch.observations, batch.actions, noise["x0"], noise["time"]
     )
     if warm:
         critic_loss, _ = monte_carlo_critic_loss(nets, batch, 0.8)
@@ -52,21 +51,9 @@ def test_pretraining_sums_flow_matching_and_a_critics_losses(path: Any, warm: bo
     torch.testing.assert_close(metrics["behavior/loss"], flow_loss)
 
 
-@pytest.mark.parametrize("weight", [0.0, 5.0])
-def test_the_behaviour_flow_is_matched_along_the_configs_coupling(weight: float) -> None:
-    algorithm: Any = make_algorithm("ifql", transport_weight=weight)
-    _, _, nets = leaves(algorithm, SEEDS)
-    batch, noise = random_batch(SEEDS, 16), random_noise(algorithm.noise, SEEDS, 16)
-    s, a, x0 = batch.observations, batch.actions, noise["x0"]
-    coupled = transport_noise(s, a, x0, noise["coupling"], weight)
-    assert not torch.equal(coupled, x0)
-    expected = flow_matching_loss(nets.behavior, s, a, coupled, noise["time"])
-    torch.testing.assert_close(algorithm.behavior_loss(nets, batch, noise), expected)
-
-
 @pytest.mark.parametrize("loss_name", ["warm_start_loss", "pretrain_loss"])
 def test_pretraining_reaches_behaviour_critic_and_value_alone(loss_name: str) -> None:
-    algorithm: Any = make_algorithm("df-dir", transport_weight=1.0)
+    algorithm: Any = make_algorithm("df-dir")
     trained, _, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     loss, _ = getattr(algorithm, loss_name)(nets, batch, noise)
@@ -83,7 +70,7 @@ def test_the_warm_start_takes_its_share_of_the_budget_from_pretrainings(
 ) -> None:
     engine = make_engine(algorithm_id, transitions, pretrain_share=0.5, warm_start_share=warm)
     assert engine.algorithm.pretraining_stages == stages
-    assert engine._schedule.ends == [*ends, 40]
+    assert Schedule(engine.algorithm.stages, 40, None).ends == [*ends, 40]
     assert engine.pretraining_steps == 20
     first = engine.algorithm.stages[0].phases[0].loss.__name__
     assert first == ("warm_start_loss" if warm else "pretrain_loss")
@@ -95,8 +82,11 @@ def test_methods_with_equal_pretraining_share_it_bit_for_bit(
 ) -> None:
     """Whatever else they differ in, the length of what follows included."""
     others: dict[str, dict[str, Any]] = {
-        "df-dir": {"flow_steps": 2, "previous_action": True},
-        "df-div": {"divergence": "kl", "joint_critic": True, "solver": "midpoint"},
+        "df-dir": {"flow_steps": 2},
+        "df-div-kl": {"policy_learning_rate": 0.1},
+        "df-div-joint": {},
+        "df-div-midpoint": {"rho": 0.1},
+        "df-div-previous-action": {},
         "ifql": {},
         "flow-bptt": {"rho": 5.0, "rollout_states": 3},
     }

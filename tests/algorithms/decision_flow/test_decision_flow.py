@@ -19,16 +19,15 @@ variants = pytest.mark.parametrize("variant", ["df-dir", "df-div"])
 
 
 @pytest.mark.parametrize(
-    ("variant", "switched", "sizes"),
+    ("algorithm_id", "sizes"),
     [
-        ("df-div", {}, [[1.0, 1.0], [1.0, 0.0]]),
-        ("df-dir", {"direction": "full"}, [[1.0, 1.0], [1.0, 0.0]]),
-        ("df-dir", {"direction": "unit"}, [[0.5**0.5, 0.5**0.5], [0.5**0.5, 0.0]]),
+        ("df-div", [[1.0, 1.0], [1.0, 0.0]]),
+        ("df-dir", [[1.0, 1.0], [1.0, 0.0]]),
+        ("df-dir-unit", [[0.5**0.5, 0.5**0.5], [0.5**0.5, 0.0]]),
     ],
-    ids=str,
 )
 def test_one_decision_gains_what_the_values_slope_promises_less_the_penalty(
-    variant: str, switched: dict[str, Any], sizes: list[list[float]]
+    algorithm_id: str, sizes: list[list[float]]
 ) -> None:
     """T = 1, nothing learned in between: ⟨u, w⟩ with w along ∇A, and ρ |u - u_v|².
 
@@ -46,13 +45,13 @@ def test_one_decision_gains_what_the_values_slope_promises_less_the_penalty(
         target={"behavior": lambda _s, x, _t: u_v.expand_as(x)},
     )
     batch = random_batch(2, 2)
-    algorithm = make_algorithm(variant, flow_steps=1, rho=0.5, **switched)
+    algorithm = make_algorithm(algorithm_id, flow_steps=1, rho=0.5)
     loss, metrics = algorithm.improvement_loss(nets, batch, {**start_noise(2, 2), "x0": x0})
 
     scale = (batch.actions.sum(-1) - batch.observations[..., 0]).abs().mean(-1)
     sums = torch.tensor([[0.5 + 0.0, 0.8 + 0.5], [0.3 + 0.1, 1.0 - 1.0]])  # the last is clipped
     advantages = (sums - batch.observations[..., 0]) / scale[:, None]
-    in_units_of_value = switched.get("direction", "full") == "full"
+    in_units_of_value = algorithm_id != "df-dir-unit"
     gain = torch.tensor(sizes) * (0.3 + 0.1) / (scale[:, None] if in_units_of_value else 1)
     expected = (-gain + 0.5 * (0.2**2 + 0.2**2)).mean(-1)
     torch.testing.assert_close(loss - metrics["flow_critic/loss"], expected)
@@ -60,27 +59,23 @@ def test_one_decision_gains_what_the_values_slope_promises_less_the_penalty(
     torch.testing.assert_close(metrics["policy/divergence"], torch.full((2,), 0.08))
 
 
-@pytest.mark.parametrize(
-    ("variant", "switched"), [("df-dir", {"direction": "unit"}), ("df-div", {})], ids=str
-)
-def test_one_decision_on_a_quadratic_is_best_where_calculus_says(
-    variant: str, switched: dict[str, Any]
-) -> None:
-    """T = 1, Q = -|a - g|²: stationary at u = ((g - x_0)/κ + ρ u_v) / (1/κ + ρ) for DF-div, and
-    for DF-dir's unit steps 1/2ρ from u_v, straight towards g."""
+@pytest.mark.parametrize("algorithm_id", ["df-dir", "df-div", "df-dir-unit"])
+def test_one_decision_on_a_quadratic_is_best_where_calculus_says(algorithm_id: str) -> None:
+    """T = 1, Q = -|a - g|²: stationary at u = ((g - x_0)/κ + ρ u_v) / (1/κ + ρ), and for unit
+    steps 1/2ρ from u_v, straight towards g."""
     goal, u_v, rho = torch.tensor([0.4, -0.3]), torch.tensor([0.1, 0.1]), 7.0
     noise = _gentle_noise(BATCH)
     x0, batch = noise["x0"], random_batch(SEEDS, BATCH)
     scale = (batch.actions - goal).square().sum(-1).mean(-1).view(-1, 1, 1)  # κ with V = 0
     best = ((goal - x0) / scale + rho * u_v) / (1 / scale + rho)
-    if variant == "df-dir":
-        way = goal - x0 - u_v
-        assert way.norm(dim=-1).min() > 1 / (2 * rho)
-        best = u_v + way / way.norm(dim=-1, keepdim=True) / (2 * rho)
+    if algorithm_id == "df-dir-unit":
+        rest = goal - x0 - u_v
+        assert rest.norm(dim=-1).min() > 1 / (2 * rho)
+        best = u_v + rest / rest.norm(dim=-1, keepdim=True) / (2 * rho)
     u = best.clone().requires_grad_()
     fixed = {"policy": lambda *_: best}
     nets = on_a_quadratic({"policy": lambda *_: u}, goal, lambda *_: u_v, frozen=fixed)
-    algorithm = make_algorithm(variant, flow_steps=1, rho=rho, **switched)
+    algorithm = make_algorithm(algorithm_id, flow_steps=1, rho=rho)
     loss, _ = algorithm.improvement_loss(nets, batch, noise)
     loss.sum().backward()
     torch.testing.assert_close(u.grad, torch.zeros_like(u), rtol=0, atol=1e-6)
@@ -153,22 +148,22 @@ def test_rho_chooses_between_the_value_and_the_behaviour(variant: str, rho: floa
 
 
 @pytest.mark.parametrize(
-    ("variant", "switched"),
+    ("algorithm_id", "setting"),
     [
-        ("df-dir", {"direction": "unit"}),
-        ("df-dir", {"direction": "full"}),
+        ("df-dir", {}),
+        ("df-dir-unit", {}),
         ("df-div", {}),
-        ("df-div", {"solver": "midpoint"}),
-        ("df-div", {"td_lambda": 0.0}),
+        ("df-div-midpoint", {}),
+        ("df-div-td", {"td_lambda": 0.0}),
     ],
     ids=str,
 )
 def test_on_a_quadratic_the_policy_moves_along_the_gradient_of_q(
-    variant: str, switched: dict[str, Any]
+    algorithm_id: str, setting: dict[str, Any]
 ) -> None:
     """The behaviour flow stands still, so x_T − x_0 is the policy's own: cosine with g − x_0."""
     goal = torch.tensor([0.8, -0.6])
-    algorithm = make_algorithm(variant, flow_steps=3, hidden_dims=(16,), **switched)
+    algorithm = make_algorithm(algorithm_id, flow_steps=3, hidden_dims=(16,), **setting)
     *_, (nets, _) = _train(algorithm, goal, still=True)
     noise, observations = _gentle_noise(64), random_batch(SEEDS, 64).observations
     x0 = noise["x0"]

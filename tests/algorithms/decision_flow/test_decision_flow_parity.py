@@ -1,7 +1,7 @@
 """Decision Flow's losses and gradients against loops over states and flow decisions.
 
 The loop differentiates the value of the point reached itself (−T C(s, x + u/T) + ρ D, with |u| held
-for `angle`) wherever the algorithm works out such a derivative first.
+for `df-dir-angle`) wherever the algorithm works out such a derivative first.
 """
 
 from __future__ import annotations
@@ -13,28 +13,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.decision_flow.decision_flow import DecisionFlowConfig
 from tests.algorithms.flow_reference import leaves, reached_by_gradients
 from tests.algorithms.reference import make_algorithm, members, random_batch, random_noise
 
-SEEDS, BATCH, STATES, T, RHO = 2, 4, 3, 3, 0.3
+SEEDS, BATCH, STATES, T, RHO, TRACE = 2, 4, 3, 3, 0.3, 0.6
 
-switches = pytest.mark.parametrize(
-    ("variant", "switched"),
-    [
-        ("df-dir", {"direction": "unit"}),
-        ("df-dir", {"direction": "full"}),
-        ("df-dir", {"direction": "angle"}),
-        ("df-dir", {"td_lambda": 0.6, "previous_action": True, "solver": "midpoint"}),
-        ("df-div", {}),
-        ("df-div", {"divergence": "kl"}),
-        ("df-div", {"divergence_reduction": "mean"}),
-        ("df-div", {"td_lambda": 0.6}),
-        ("df-div", {"previous_action": True}),
-        ("df-div", {"solver": "midpoint"}),
-    ],
-    ids=str,
-)
+ALGORITHMS = [
+    "df-dir",
+    "df-dir-unit",
+    "df-dir-angle",
+    "df-div",
+    "df-div-kl",
+    "df-div-mean",
+    "df-div-td",
+    "df-div-previous-action",
+    "df-div-midpoint",
+]
 
 Modules = dict[str, list[nn.Sequential]]
 
@@ -42,10 +36,9 @@ Modules = dict[str, list[nn.Sequential]]
 class Loop:
     """One seed's flow policy iteration, state by state and decision by decision."""
 
-    def __init__(self, variant: str, config: DecisionFlowConfig, modules: Modules) -> None:
-        self.variant, self.config, self.modules = variant, config, modules
+    def __init__(self, algorithm_id: str, modules: Modules) -> None:
+        self.algorithm_id, self.modules = algorithm_id, modules
         self.fixed_flow_critic = copy.deepcopy(modules["flow_critic"][0]).requires_grad_(False)
-        self.direction = getattr(config, "direction", "full")
         self.gains: list[Tensor] = []
         self.divergences: list[Tensor] = []
         self.critic_losses: list[Tensor] = []
@@ -59,30 +52,30 @@ class Loop:
 
     def divergence(self, velocity: Tensor, query: Tensor) -> Tensor:
         squared = (velocity - self.modules["behavior"][0](query)) ** 2
-        if self.config.divergence == "kl":
+        if self.algorithm_id == "df-div-kl":
             squared = squared / (2 * self.modules["spread"][0](query).exp().detach())
-        return squared.mean() if self.config.divergence_reduction == "mean" else squared.sum()
+        return squared.mean() if self.algorithm_id == "df-div-mean" else squared.sum()
 
     def gain(self, start: Tensor, velocity: Tensor, worth: Any) -> Tensor:
         """What the policy climbs in one decision; only the velocity carries a gradient."""
-        if self.direction == "unit":
+        if self.algorithm_id == "df-dir-unit":
             reached = (start + velocity / T).detach().requires_grad_()
             (gradient,) = torch.autograd.grad(worth(reached), reached)
             return velocity @ (gradient / (gradient.norm() + 1e-8))
         step = velocity / T
-        if self.direction == "angle":
+        if self.algorithm_id == "df-dir-angle":
             step = velocity / velocity.norm() * velocity.norm().detach() / T
         return T * worth(start + step)
 
     def add(self, state: Tensor, x0: Tensor, before: Tensor, scale: Tensor) -> None:
         """Both losses of the T decisions from one state and noise."""
         (policy,), (flow_critic,) = self.modules["policy"], self.modules["flow_critic"]
-        remembered = before if self.config.previous_action else before[:0]
+        remembered = before if self.algorithm_id == "df-div-previous-action" else before[:0]
         points, queries, x = [], [], x0
         with torch.no_grad():
             for k in range(T):
                 query = torch.cat([state, x, torch.tensor([k / T])])
-                if self.config.solver == "midpoint":
+                if self.algorithm_id == "df-div-midpoint":
                     half_way = x + policy(query) / (2 * T)
                     query = torch.cat([state, half_way, torch.tensor([(k + 0.5) / T])])
                 points.append(x)
@@ -97,11 +90,10 @@ class Loop:
         for k in reversed(range(T)):
             velocity = policy(queries[k])
             divergence = self.divergence(velocity, queries[k])
-            if k < T - 1:
+            if self.algorithm_id == "df-div-td" and k < T - 1:
                 bootstrap = self.modules["target flow_critic"][0](flow_state(points[k + 1], k + 1))
-                trace = self.config.td_lambda
-                target = trace * target + (1 - trace) * bootstrap[0].detach()
-            if self.variant == "df-div":
+                target = TRACE * target + (1 - TRACE) * bootstrap[0].detach()
+            if self.algorithm_id.startswith("df-div"):
                 target = target - RHO / T * divergence.detach()
             self.critic_losses.append((flow_critic(flow_state(points[k], k))[0] - target) ** 2)
 
@@ -114,18 +106,13 @@ class Loop:
             self.divergences.append(divergence)
 
 
-@switches
-def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(
-    variant: str, switched: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("algorithm_id", ALGORITHMS)
+def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(algorithm_id: str) -> None:
     """The roll-out is fixed: gradients enter at each decision's own velocity alone."""
-    algorithm = make_algorithm(
-        variant,
-        flow_steps=T,
-        rho=RHO,
-        rollout_states=STATES,
-        **switched,
-    )
+    settings = {"flow_steps": T, "rho": RHO, "rollout_states": STATES}
+    if algorithm_id == "df-div-td":
+        settings["td_lambda"] = TRACE
+    algorithm = make_algorithm(algorithm_id, **settings)
     trained, targets, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     loss, metrics = algorithm.improvement_loss(nets, batch, noise)
@@ -142,7 +129,7 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(
         s, a = batch.observations[seed], batch.actions[seed]
         qs = torch.stack([q(torch.cat([s, a], -1)) for q in modules["critic"]]).amin(0)
         scale = (qs - modules["value"][0](s)).abs().mean().detach()  # of the whole batch
-        loop = Loop(variant, algorithm.config, modules)
+        loop = Loop(algorithm_id, modules)
         for i in range(STATES):
             x0, before = noise["x0"][seed, i], batch.previous_actions[seed, i]
             loop.add(s[i], x0, before, scale)
@@ -158,22 +145,22 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(
                 torch.testing.assert_close(ours.T, linear.weight.grad, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["df-dir", "df-div"])
 @pytest.mark.parametrize(
-    ("switched", "trained_too"),
+    ("algorithm_id", "trained_too"),
     [
-        ({}, set()),
-        ({"divergence": "kl"}, {"spread"}),
-        ({"joint_critic": True}, {"critic", "value"}),
-        ({"rho_rule": "critic-noise", "td_lambda": 0.5}, set()),
+        ("df-dir", set()),
+        ("df-div", set()),
+        ("df-div-kl", {"spread"}),
+        ("df-div-joint", {"critic", "value"}),
+        ("df-div-critic-noise", set()),
+        ("df-div-td", set()),
     ],
-    ids=str,
 )
-def test_improvement_reaches_the_policy_its_critic_and_what_is_switched_on(
-    variant: str, switched: dict[str, Any], trained_too: set[str]
+def test_improvement_reaches_the_policy_its_critic_and_what_learns_beside_them(
+    algorithm_id: str, trained_too: set[str]
 ) -> None:
     """Never the behaviour flow; Q and V only where they learn jointly."""
-    algorithm = make_algorithm(variant, flow_steps=3, **switched)
+    algorithm = make_algorithm(algorithm_id, flow_steps=3)
     trained, _, nets = leaves(algorithm, SEEDS)
     batch = random_batch(SEEDS, BATCH)
     loss, _ = algorithm.improvement_loss(nets, batch, random_noise(algorithm.noise, SEEDS, BATCH))
@@ -184,9 +171,9 @@ def test_improvement_reaches_the_policy_its_critic_and_what_is_switched_on(
     assert set(phase.trains) == expected
 
 
-@pytest.mark.parametrize("solver", ["euler", "midpoint"])
-def test_acts_with_the_average_of_the_policy(solver: str) -> None:
-    algorithm = make_algorithm("df-dir", flow_steps=3, solver=solver)
+@pytest.mark.parametrize("algorithm_id", ["df-dir", "df-div-midpoint"])
+def test_acts_with_the_average_of_the_policy(algorithm_id: str) -> None:
+    algorithm = make_algorithm(algorithm_id, flow_steps=3)
     _, targets, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.act_noise, SEEDS, BATCH)
     actions = algorithm.act(nets, batch.observations, noise)
@@ -196,7 +183,7 @@ def test_acts_with_the_average_of_the_policy(solver: str) -> None:
         x = noise["x0"][seed]
         for k in range(3):
             time, query = torch.full((BATCH, 1), k / 3), x
-            if solver == "midpoint":
+            if algorithm_id == "df-div-midpoint":
                 query = x + policy(torch.cat([batch.observations[seed], x, time], -1)) / 6
                 time = time + 1 / 6
             x = x + policy(torch.cat([batch.observations[seed], query, time], -1)) / 3

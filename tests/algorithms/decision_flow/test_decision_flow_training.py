@@ -1,4 +1,4 @@
-"""Decision Flow in the engine: what its stages change, and every switch together."""
+"""Decision Flow in the engine: what its stages change, and that each can be interrupted."""
 
 from __future__ import annotations
 
@@ -11,23 +11,6 @@ from algorithms.engine.transitions import Transitions
 from tests.algorithms.small import OBS_DIM, make_engine, states_equal
 
 variants = pytest.mark.parametrize("variant", ["df-dir", "df-div"])
-
-EVERYTHING: dict[str, Any] = {
-    "total_steps": 80,
-    "flow_steps": 3,
-    "solver": "midpoint",
-    "path": "cosine",
-    "transport_weight": 1.0,
-    "warm_start_share": 0.2,
-    "pretrain_share": 0.4,
-    "distill_share": 0.2,
-    "divergence": "kl",
-    "rho_rule": "critic-noise",
-    "td_lambda": 0.5,
-    "previous_action": True,
-    "joint_critic": True,
-    "normalize_rewards": True,
-}
 
 
 @variants
@@ -58,11 +41,8 @@ def test_improvement_starts_at_the_averaged_behaviour_and_freezes_the_rest(
     assert (end["updates/behavior"], end["updates/policy"]) == (20, 20)
 
 
-@variants
-def test_a_joint_critic_learns_on_while_the_behaviour_stays(
-    variant: str, transitions: Transitions
-) -> None:
-    engine = make_engine(variant, transitions, pretrain_share=0.5, joint_critic=True)
+def test_a_joint_critic_learns_on_while_the_behaviour_stays(transitions: Transitions) -> None:
+    engine = make_engine("df-div-joint", transitions, pretrain_share=0.5)
     engine.train(20)
     pretrained = engine.state(0)
     engine.train(20)
@@ -89,18 +69,27 @@ def test_until_the_policy_has_trained_the_behaviour_flow_acts(
     np.testing.assert_allclose(behavior, improved, atol=1e-4)
 
 
-@variants
-def test_every_switch_together_learns_resumes_and_stacks_with_the_same_bits(
-    variant: str, transitions: Transitions
+@pytest.mark.parametrize("algorithm_id", ["df-dir", "df-div-distilled"])
+def test_every_stage_learns_resumes_and_stacks_with_the_same_bits(
+    algorithm_id: str, transitions: Transitions
 ) -> None:
-    """Warm start, pretraining, improvement, distillation: saved inside each of them."""
-    straight = make_engine(variant, transitions, (7, 3), **EVERYTHING)
+    """Warm start, pretraining, improvement and distillation: saved inside each of them."""
+    settings: dict[str, Any] = {
+        "total_steps": 80,
+        "flow_steps": 3,
+        "warm_start_share": 0.2,
+        "pretrain_share": 0.4,
+        "normalize_rewards": True,
+    }
+    if algorithm_id == "df-div-distilled":
+        settings["distill_share"] = 0.2
+    straight = make_engine(algorithm_id, transitions, (7, 3), **settings)
     straight.train(80)
     assert all(np.isfinite(value).all() for value in straight.metrics().values())
-    alone = make_engine(variant, transitions, (3,), **EVERYTHING)
+    alone = make_engine(algorithm_id, transitions, (3,), **settings)
     for steps in (9, 14, 30, 17, 10):
         alone.train(steps)
-        fresh = make_engine(variant, transitions, (3,), **EVERYTHING)
+        fresh = make_engine(algorithm_id, transitions, (3,), **settings)
         fresh.load_state([alone.state(0)], alone.step)
         alone = fresh
     assert alone.step == 80

@@ -28,7 +28,7 @@ def _decisions(algorithm: Any, batch: Batch) -> Decisions:
     """From a roll-out of a policy that drifts."""
     x0 = start_noise(SEEDS, BATCH)["x0"]
     rolled = roll_out(lambda s, x, t: s[..., :2] - x * t, batch.observations, x0, T)
-    return decisions_of(batch, rolled, previous_action=algorithm.config.previous_action)
+    return decisions_of(rolled, batch.observations, algorithm.flow_states(batch))
 
 
 def _targets(algorithm: Any, divergence: Tensor, final_value: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,14 +67,13 @@ def test_dir_returns_are_the_final_value_at_every_decision() -> None:
         torch.testing.assert_close(targets[k], final_value)
 
 
-@variants
 @pytest.mark.parametrize("trace", [0.0, 0.3, 0.9])
-def test_lambda_returns_average_the_returns_of_every_length(variant: str, trace: float) -> None:
+def test_lambda_returns_average_the_returns_of_every_length(trace: float) -> None:
     """(1 − λ) Σ_n λ^(n−1) G^(n), the rest on the full return (Sutton and Barto, Eq. 12.3)."""
     rho, (divergence, final_value) = 0.4, _outcomes()
-    algorithm = make_algorithm(variant, flow_steps=T, rho=rho, td_lambda=trace)
+    algorithm = make_algorithm("df-div-td", flow_steps=T, rho=rho, td_lambda=trace)
     targets, values = _targets(algorithm, divergence, final_value)
-    rewards = -rho * divergence / T if variant == "df-div" else torch.zeros_like(divergence)
+    rewards = -rho * divergence / T
     for k in range(T):
         expected = torch.zeros(SEEDS, BATCH)
         for n in range(1, T - k + 1):
@@ -86,7 +85,7 @@ def test_lambda_returns_average_the_returns_of_every_length(variant: str, trace:
 
 def test_td_0_is_one_reward_and_the_averaged_critics_next_value() -> None:
     rho, (divergence, final_value) = 0.4, _outcomes()
-    algorithm = make_algorithm("df-div", flow_steps=T, rho=rho, td_lambda=0.0)
+    algorithm = make_algorithm("df-div-td", flow_steps=T, rho=rho, td_lambda=0.0)
     targets, values = _targets(algorithm, divergence, final_value)
     following = torch.cat([values[1:], final_value[None]])
     torch.testing.assert_close(targets, -rho * divergence / T + following)
@@ -107,8 +106,8 @@ def test_monte_carlo_returns_ask_no_critic(variant: str) -> None:
     assert (targets == 3).all()
 
 
-@pytest.mark.parametrize("remembers", [False, True])
-def test_the_previous_action_reaches_the_flow_critic_alone(remembers: bool) -> None:
+@pytest.mark.parametrize("algorithm_id", ["df-div", "df-div-previous-action", "df-div-td"])
+def test_the_previous_action_reaches_the_flow_critic_alone(algorithm_id: str) -> None:
     """At every one of its calls, decision by decision; a policy that acts is Markov."""
     seen: dict[str, list[tuple[Tensor, ...]]] = {}
 
@@ -128,15 +127,15 @@ def test_the_previous_action_reaches_the_flow_critic_alone(remembers: bool) -> N
             "value": watched("value", lambda s: s[..., 0]),
         }
     )
-    algorithm = make_algorithm(
-        "df-div", flow_steps=T, previous_action=remembers, td_lambda=0.5, rollout_states=3
-    )
+    remembers = algorithm_id == "df-div-previous-action"
+    algorithm = make_algorithm(algorithm_id, flow_steps=T, rollout_states=3)
     batch = random_batch(SEEDS, BATCH)
     algorithm.improvement_loss(nets, batch, start_noise(SEEDS, BATCH))
     for name in ("policy", "behavior", "critic", "value"):
         assert {inputs[0].shape[-1] for inputs in seen[name]} == {OBS_DIM}
     calls = seen["flow_critic"]
-    assert len(calls) == 2  # the regression, whose slopes the policy climbs, and the bootstrap
+    # The regression, whose slopes the policy climbs, and where there is one the bootstrap.
+    assert len(calls) == (2 if algorithm_id == "df-div-td" else 1)
     for states, _, _ in calls:
         assert states.shape[-1] == OBS_DIM + ACTION_DIM * remembers
         for k in range(states.shape[1] // 3):

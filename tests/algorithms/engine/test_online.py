@@ -15,10 +15,16 @@ from algorithms.blocks.critics import iql_critic_loss
 from algorithms.engine.engine import Engine
 from algorithms.engine.transitions import Transitions
 from tests.algorithms.flow_reference import QuadraticQ
-from tests.algorithms.reference import make_algorithm, random_batch, random_noise, random_params
+from tests.algorithms.reference import (
+    make_algorithm,
+    random_batch,
+    random_noise,
+    random_params,
+    record,
+)
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, every_algorithm, make_engine, states_equal
 
-OFFLINE, ONLINE = 40, 12
+OFFLINE, ONLINE = 12, 12
 ABLE = [name for name in every_algorithm() if registry.load(name).learns_online()]
 able = pytest.mark.parametrize("algorithm_id", ABLE)
 
@@ -62,20 +68,11 @@ def go_online(engine: Engine, steps: int = ONLINE) -> None:
         engine.train(1)
 
 
-def record_online(engine: Engine) -> list[tuple[Batch, Noise]]:
-    """What every online update will see."""
-    seen: list[tuple[Batch, Noise]] = []
-    *offline, stage = engine._schedule.stages
-    phase, *others = stage.phases
-
-    def loss(nets: Any, batch: Batch, noise: Noise) -> Any:
-        seen.append((batch, noise))
-        return phase.loss(nets, batch, noise)
-
-    engine._schedule.stages = (
-        *offline,
-        replace(stage, phases=(replace(phase, loss=loss), *others)),
-    )
+def record_online(engine: Engine, steps: int = ONLINE) -> list[tuple[Batch, Noise]]:
+    """Go online; returns what every online update saw, where its first phase is an offline one."""
+    engine.train(OFFLINE - engine.step)
+    seen = record(engine)
+    go_online(engine, steps)
     return seen
 
 
@@ -85,7 +82,6 @@ def test_batches_take_turns_between_data_and_what_the_seed_has_seen(
 ) -> None:
     engine = make("iql", transitions, (0, 4), batch_size=size, normalize_observations=False)
     batches = record_online(engine)
-    go_online(engine)
     data = {row.tobytes() for row in transitions.observations}
     for number, (batch, _) in enumerate(batches):
         for slot, seed in enumerate(engine.seeds):
@@ -113,7 +109,6 @@ def test_batches_take_turns_between_data_and_what_the_seed_has_seen(
 def test_every_transition_seen_is_drawn(transitions: Transitions) -> None:
     engine = make("iql", transitions)
     batches = record_online(engine)
-    go_online(engine)
     last, _ = batches[-1]
     drawn = {int(reward) % 1000 for reward in last.rewards[0, 1::2]}
     assert len(drawn) > ONLINE / 2
@@ -124,7 +119,6 @@ def test_uniform_sampling_draws_each_transition_alike(transitions: Transitions) 
     """Of 256 of the data and 12 seen, 12 / 268 are the learner's own, wherever in the batch."""
     engine = make("sac", transitions, (0, 4), batch_size=4096)
     batches = record_online(engine)
-    go_online(engine)
     for number, (batch, _) in enumerate(batches, start=1):
         for slot, seed in enumerate(engine.seeds):
             own = batch.returns[slot].isnan().numpy()
@@ -145,7 +139,7 @@ def test_without_offline_steps_the_data_are_what_the_buffer_starts_with(
 ) -> None:
     few = replace(transitions, rows=transitions.rows[:3])
     engine = make_engine("sac", few, total_steps=0, online_steps=ONLINE, batch_size=512)
-    batches = record_online(engine)
+    batches = record(engine)
     for step in range(ONLINE):
         engine.add(seen_at(step, engine.seeds))
         engine.train(1)
@@ -162,8 +156,7 @@ def told(start: int, end: int, seed: int) -> np.ndarray:
 
 def test_the_data_give_the_scales_of_what_is_seen(transitions: Transitions) -> None:
     engine = make("iql", transitions, normalize_rewards=True)
-    batches = record_online(engine)
-    go_online(engine, 1)
+    batches = record_online(engine, 1)
     [(batch, _)] = batches
     scale = 1 / np.abs(transitions.returns(0.99)).mean()
     raw = transitions.observations.astype(np.float64)
@@ -280,7 +273,7 @@ def test_each_update_needs_the_transition_before_it(transitions: Transitions) ->
     engine = make("iql", transitions)
     engine.train(OFFLINE)
     before = engine.state(0)
-    with pytest.raises(ValueError, match="online update 1 needs 1 transitions a seed, found 0"):
+    with pytest.raises(ValueError, match="online update 1 needs 1 transitions per seed, found 0"):
         engine.train(1)
     assert states_equal(engine.state(0), before)
     with pytest.raises(ValueError, match=r"2 learners .* cannot add 1"):

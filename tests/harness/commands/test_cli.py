@@ -48,42 +48,45 @@ def is_training(results: Path) -> bool:
     return any(json.loads(path.read_text())["step"] > 0 for path in results.rglob("status.json"))
 
 
+def results_of(plan: Plan) -> Path:
+    """Everything a finished `run` leaves but its report, made in this process."""
+    plan.suite_file("python -m harness run tiny.yaml").write(plan.directory)
+    for trial in trials_of(plan):
+        list(work(trial))
+    return plan.directory
+
+
 def test_a_run_reports_and_running_again_does_nothing(
-    harness: CommandLine, write_suite: WriteSuite
+    harness: CommandLine, write_suite: WriteSuite, plan_of: Callable[..., Plan]
 ) -> None:
+    """Its workers leave the bytes that this process does."""
+    folder = results_of(plan_of())
+    files = evaluation_files(folder)
     suite = write_suite()
-    printed = harness("run", suite, *LOCAL)
+    printed = harness("run", suite, *LOCAL, "--fresh")
+    assert "deleting 2 earlier runs" in printed
     assert "2 runs of 40 steps, 0 done already, 2 to do" in printed
     assert "runs: 2 done" in printed
     assert "report.html" in printed
-    folder = harness.results / "tiny"
+    assert evaluation_files(folder) == files
     for name in ("table.md", "table.csv", "table.tex", "report.html", "suite.json"):
         assert (folder / name).stat().st_size > 0
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")}
     assert "2 done already, 0 to do" in harness("run", suite, *LOCAL)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/**/*")} == before
 
-    files = evaluation_files(folder)
-    assert "deleting 2 earlier runs" in harness("run", suite, *LOCAL, "--fresh")
-    assert evaluation_files(folder) == files
-
-    (folder / "table.md").unlink()
-    assert "table.md" in harness("report", suite)
-    assert (folder / "table.md").exists()
-
 
 def test_a_report_needs_neither_torch_nor_ray(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
-    plan = plan_of()
-    plan.suite_file("python -m harness run tiny.yaml").write(plan.directory)
-    for trial in trials_of(plan):
-        list(work(trial))
+    folder = results_of(plan_of())
     program = (
         "import sys; sys.modules['torch'] = sys.modules['ray'] = sys.modules['gymnasium'] = None; "
         f"sys.argv = ['harness', 'report', 'tiny', '--results', {str(tmp_path / 'results')!r}]; "
         "from harness.commands.cli import main; main()"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
-    assert (plan.directory / "report.html").exists()
+    printed = subprocess.check_output([sys.executable, "-c", program], cwd=REPOSITORY, text=True)
+    assert "table.md" in printed
+    assert (folder / "table.md").exists()
+    assert (folder / "report.html").exists()
 
 
 def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
@@ -107,13 +110,15 @@ def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
     assert evaluation_files(folder) == files
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_ctrl_c_saves_everything_and_says_how_to_continue(
     harness: CommandLine, write_suite: WriteSuite, executor: str
 ) -> None:
+    """Until then no other command may share its results folder."""
     suite = write_suite(**HUGE)
     with harness.start("run", suite, "--executor", executor) as process:
         wait_for(lambda: is_training(harness.results), process)
+        assert "Another `run` is at work" in harness("run", suite, *LOCAL, code=2)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -156,36 +161,28 @@ def test_one_failing_algorithm_leaves_the_others_and_exits_with_1(
 ) -> None:
     # A weight that overflows: the policy's actions become NaN and the evaluation refuses.
     broken = {"algorithm": "td3-bc", "config": {"alpha": 1e300}}
-    suite = write_suite(algorithms={"broken": broken, "bc": {}})
+    # So many cores for a trial that one worker takes both.
+    suite = write_suite(
+        algorithms={"broken": broken, "bc": {}}, resources={"cpus_per_trial": 10**6}
+    )
     printed = harness("run", suite, *LOCAL, code=1)
     assert "failed: pointmaze/umaze broken seed 0" in printed
     assert states(tmp_path / "results") == ["done", "done", "failed", "failed"]
     assert "failed" in (harness.results / "tiny" / "table.md").read_text()
 
 
-def test_two_commands_do_not_share_a_results_folder(
-    harness: CommandLine, write_suite: WriteSuite
-) -> None:
-    suite = write_suite(**HUGE)
-    with harness.start("run", suite, *LOCAL) as process:
-        wait_for(lambda: is_training(harness.results), process)
-        assert "Another `run` is at work" in harness("run", suite, *LOCAL, code=2)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-
-
 def test_a_folder_of_another_spec_stops_the_command_and_loses_nothing(
-    harness: CommandLine, write_suite: WriteSuite
+    harness: CommandLine, write_suite: WriteSuite, plan_of: Callable[..., Plan]
 ) -> None:
-    suite = write_suite()
-    harness("run", suite, *LOCAL)
+    files = evaluation_files(results_of(plan_of()))
     spec = next(harness.results.rglob("seed-1/spec.json"))
     spec.write_text(spec.read_text().replace('"steps": 40', '"steps": 50'))
-    files = evaluation_files(harness.results)
-    printed = harness("run", suite, *LOCAL, code=2)
+    status = spec.with_name("status.json")  # of a done run it would be damage, and repaired
+    status.write_text(status.read_text().replace('"done"', '"interrupted"'))
+    printed = harness("run", write_suite(), *LOCAL, code=2)
     assert "holds the results of a different spec" in printed
     assert "steps" in printed
-    assert evaluation_files(harness.results) == files
+    assert evaluation_files(harness.results / "tiny") == files
 
 
 def test_changed_data_stop_the_command_before_any_run(

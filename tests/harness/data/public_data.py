@@ -106,5 +106,5 @@ class _Episode:
 
 
 def _made(name: str, horizon: int, **kwargs: Any) -> gym.Env[Any, Any]:
-    spec = EnvironmentSpec(id=name, kwargs=kwargs, wrappers=(), semantics="as shipped")
+    spec = EnvironmentSpec(id=name, kwargs=kwargs, wrappers=(), semantics=())
     return make_unwrapped(spec, horizon)

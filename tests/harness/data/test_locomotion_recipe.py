@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from algorithms.registry import resolve_config
 from harness import data
 from harness.data.recipes import sac_training
 from harness.data.recipes.policy_files import load_policy, policy_environment
@@ -22,9 +23,10 @@ from harness.errors import UserError
 from harness.rollouts import evaluation as evaluate
 from harness.rollouts import interaction as online
 from harness.rollouts.interaction import make_online_engine
-from harness.tasks import ReferenceScores, TaskSpec, get_task, task_ids, task_of_dataset
+from harness.tasks import ReferenceScores, TaskSpec, get_task, task_ids, task_of_dataset, words
+from harness.tasks.ids import Source
 
-TINY = {
+TINY: dict[str, Any] = {
     "training_steps": 260,
     "medium_score": 1,
     "exploration_steps": 50,
@@ -136,14 +138,14 @@ def test_what_is_made_says_so(home: Path) -> None:
     assert (constants["medium at step"], constants["expert at step"]) == (medium.step, expert.step)
     policy = (SACTraining(task).policy(expert)).read_bytes()
     assert constants["expert policy_sha256"] == hashlib.sha256(policy).hexdigest()
-    assert "not D4RL's files" in task.environment.semantics
+    assert "not D4RL's files" in words.semantics(task)
 
 
 def test_policy_files_act_as_the_learner_does(home: Path) -> None:
     task = tiny("medium")
     saved = Checkpoint.read(SACTraining(task).folder)
     replay = saved.replay(saved.explored)
-    config = SACTraining(task)._config
+    config = resolve_config("sac", TINY["sac"])
     engine = make_online_engine("sac", config, replay, [0], 1000)
     for row in saved.replay(10**6).rows[saved.explored :]:
         engine.add(type(replay)(row[None], replay.obs_dim, replay.action_dim))
@@ -237,7 +239,7 @@ def test_sac_learns_to_act_over_two_steps(root: Path, monkeypatch: pytest.Monkey
         sac={"hidden_dims": [32, 32], "batch_size": 64, "learning_rate": 0.01, "tau": 0.05},
     )
     uniform = -(2 / 3 + 0.25 + 0.09)
-    scores = ReferenceScores(min=uniform, max=0.0, source="by hand")
+    scores = ReferenceScores(min=uniform, max=0.0, source=Source.OWN)
     task = task.model_copy(update={"reference": scores, "horizon": 2})
     found = SACTraining(task).medium(said)
     assert found.step < 900

@@ -12,6 +12,7 @@ import pytest
 
 from harness.data.recipes import pointmaze
 from harness.tasks import TaskSpec
+from harness.tasks.mazes import MAZES
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def dataset(made: Path, task: TaskSpec, monkeypatch: pytest.MonkeyPatch) -> mina
 
 
 def test_minari_reads_every_array_as_it_was_made(dataset: minari.MinariDataset) -> None:
-    episodes = list(pointmaze.drive("umaze", 0, 0, dataset.total_steps).episodes())
+    episodes = list(pointmaze.drive(MAZES["umaze"], 0, 0, dataset.total_steps).episodes())
     assert dataset.total_steps == 1500
     assert dataset.total_episodes == len(episodes)
     for found, expected in zip(dataset, episodes, strict=True):

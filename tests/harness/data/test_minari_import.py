@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import gymnasium_robotics
 import numpy as np
 import pytest
 
 from algorithms.engine.transitions import Transitions
 from harness import data
 from harness.data import minari_format
+from harness.data.store import DatasetFolder
 from harness.errors import UserError
 from harness.tasks import get_task
+from tests.conftest import LOCAL_DATA, needs_local_data
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "minari"
+gym.register_envs(gymnasium_robotics)
 
 
 def episode(
@@ -122,7 +125,7 @@ def test_what_follows_the_pens_drop_is_left_out(here: Path) -> None:
 
 def test_a_dataset_that_is_not_here_fails_with_what_to_set(here: Path, root: Path) -> None:
     path = here / "local/door/human-v0/data/main_data.hdf5"
-    with pytest.raises(UserError, match=rf"no {path}\. Set .* HARNESS_LOCAL_DATA"):
+    with pytest.raises(UserError, match=rf"no {path}\. .* set HARNESS_LOCAL_DATA"):
         data.ensure(get_task("local/door/human"))
     assert not list(root.glob("minari/**/main_data.hdf5"))
 
@@ -135,7 +138,7 @@ def test_a_damaged_dataset_is_explained(here: Path) -> None:
         data.ensure(get_task("local/door/human"))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the local datasets are not on this machine")
+@needs_local_data
 @pytest.mark.parametrize(
     ("task_id", "episodes", "steps", "mean_return"),
     # As their README has them, with D4RL's sign of the distance term.
@@ -155,8 +158,35 @@ def test_returns_of_the_local_datasets_have_d4rls_sign(
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HARNESS_LOCAL_DATA", str(SHARED))
+    monkeypatch.setenv("HARNESS_LOCAL_DATA", str(LOCAL_DATA))
     rows = data.ensure(get_task(task_id)).transitions
     assert len(rows) == steps
     assert len(returns(rows)) == episodes
     assert np.mean(returns(rows)) == pytest.approx(mean_return, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"id": "trap:Trap-v0", "kwargs": {}, "max_episode_steps": 5},
+        {"id": "Trap-v0", "entry_point": "trap:Trap", "kwargs": {}, "max_episode_steps": 5},
+        {"id": "Hopper-v5", "kwargs": {"xml_file": "/trap.xml"}, "max_episode_steps": 1000},
+        {"id": None},
+    ],
+)
+def test_what_a_file_says_it_was_recorded_in_is_never_imported(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: dict[str, Any]
+) -> None:
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    leave(here, "local/hopper/medium-v0", "Hopper-v5", [episode(11, 3, 5)])
+    path = here / "local/hopper/medium-v0/data/metadata.json"
+    metadata = json.loads(path.read_text()) | {"env_spec": json.dumps(recorded)}
+    path.write_text(json.dumps(metadata))
+    task = get_task("local/hopper/medium")
+    assert len(data.ensure(task).transitions) == 5
+    written = json.loads((DatasetFolder.of(task).data / "metadata.json").read_text())
+    assert json.loads(written["env_spec"])["id"] == "Hopper-v5"
+    assert "trap" not in written["env_spec"]
+    name = recorded["id"] or "an environment without a name"
+    assert (f"Recorded in {name};" in written["description"]) == (name != "Hopper-v5")

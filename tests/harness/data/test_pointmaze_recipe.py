@@ -95,7 +95,7 @@ def test_the_controller_scores_near_the_reference_maximum() -> None:
 
 
 def made(name: str = "umaze", seed: int = 0, steps: int = 1500, **kwargs: int) -> bytes:
-    shards = pointmaze.shards(name, steps, seed, kwargs.get("workers", 1))
+    shards = pointmaze.shards(MAZES[name], steps, seed, kwargs.get("workers", 1))
     return b"".join(
         array.tobytes()
         for shard in shards
@@ -115,14 +115,14 @@ def test_the_number_of_workers_never_changes_a_byte(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_small_dataset_is_the_start_of_a_larger_one() -> None:
-    short, long = pointmaze.drive("open", 0, 0, 500), pointmaze.drive("open", 0, 0, 900)
+    short, long = (pointmaze.drive(MAZES["open"], 0, 0, steps) for steps in (500, 900))
     np.testing.assert_array_equal(short.actions, long.actions[:500])
     np.testing.assert_array_equal(short.states, long.states[:501])
 
 
 @pytest.mark.parametrize("name", ["umaze", "large"])
 def test_pieces_lead_from_goal_to_goal_without_a_reset(name: str) -> None:
-    maze, shard = MAZES[name], pointmaze.drive(name, 0, 0, 5000)
+    maze, shard = MAZES[name], pointmaze.drive(MAZES[name], 0, 0, 5000)
     centres = [maze.centre(cell) for cell in maze.free_cells()]
     assert np.abs(shard.actions).max() == 1.0
     position = shard.states[0, :2]
@@ -146,7 +146,7 @@ def test_pieces_lead_from_goal_to_goal_without_a_reset(name: str) -> None:
 
 def test_rewards_are_the_environments_for_the_commanded_goal() -> None:
     env = gym.make("PointMaze_Medium-v3").unwrapped
-    for episode in pointmaze.drive("medium", 0, 0, 2000).episodes():
+    for episode in pointmaze.drive(MAZES["medium"], 0, 0, 2000).episodes():
         reached = env.compute_reward(  # type: ignore[attr-defined]
             episode["observations/achieved_goal"][1:],
             episode["observations/desired_goal"][1:],

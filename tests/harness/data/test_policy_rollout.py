@@ -17,8 +17,9 @@ from harness.data.recipes import policy_rollout
 from harness.data.recipes.policy_files import load_policy
 from harness.errors import UserError
 from harness.tasks import TaskSpec, get_task
+from tests.conftest import POLICIES, needs
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+REFERENCE = POLICIES.parent / "policy.py"  # a reader of the files by others
 LAYERS = (45, 8, 24)
 META = {
     "activation": "tanh",
@@ -105,7 +106,7 @@ def test_the_policy_is_part_of_what_the_manifest_says(policy: Path) -> None:
 
 def test_a_missing_policy_fails_with_what_to_set(policy: Path) -> None:
     policy.unlink()
-    with pytest.raises(UserError, match=rf"no {policy}\. Set .* HARNESS_POLICIES"):
+    with pytest.raises(UserError, match=rf"no {policy}\. .* set HARNESS_POLICIES"):
         data.ensure(pen(300))
 
 
@@ -121,7 +122,7 @@ def test_the_card_has_the_behaviours_score_by_third(policy: Path) -> None:
         assert f": {np.mean(scores[kind::3]):.1f} ±" in lines[1 + kind]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the local policies are not on this machine")
+@needs(REFERENCE, "HARNESS_POLICIES")
 @pytest.mark.parametrize(
     "name",
     [
@@ -130,12 +131,12 @@ def test_the_card_has_the_behaviours_score_by_third(policy: Path) -> None:
     ],
 )
 def test_policies_act_as_their_reference_reader_says(name: str) -> None:
-    spec = importlib.util.spec_from_file_location("reference_policy", SHARED / "policy.py")
+    spec = importlib.util.spec_from_file_location("reference_policy", REFERENCE)
     assert spec is not None
     assert spec.loader is not None
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
-    path = SHARED / "policies" / f"{name}.npz"
+    path = POLICIES / f"{name}.npz"
     ours, theirs = load_policy(path), reference.Policy(path)
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -20,9 +20,10 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.tasks import get_task, task_ids, task_of_dataset
 from harness.tasks.rollouts import rollout_id
+from tests.conftest import POLICIES, needs_policies
 from tests.harness.conftest import trials_of
 from tests.harness.data.test_commands import run
-from tests.harness.data.test_policy_rollout import SHARED, write_policy
+from tests.harness.data.test_policy_rollout import write_policy
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_rollout_ids_name_their_tasks_and_are_not_listed() -> None:
 
 def known_scores() -> list[tuple[str, str, bool, float, float, int]]:
     """Policy, environment, whether deterministic, and mean, deviation and count of returns."""
-    path = SHARED / "policies" / "MANIFEST.json"
+    path = POLICIES / "MANIFEST.json"
     rows = []
     for policy in json.loads(path.read_text()) if path.is_file() else ():
         measured = {n: v for n, v in policy["measured"].items() if _same_rules(n)}
@@ -157,7 +158,7 @@ def _same_rules(measured: str) -> bool:
 EPISODES = 2
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the local policies are not on this machine")
+@needs_policies
 @pytest.mark.parametrize(
     ("name", "environment", "deterministic", "mean", "deviation", "count"),
     known_scores(),
@@ -180,7 +181,7 @@ def test_policies_score_what_was_measured(
     monkeypatch.setattr(policy_rollout, "_SHARD", EPISODES)
     task = get_task(rollout_id(environment, name, deterministic=deterministic))
     kind = "deterministic" if deterministic else "stochastic"
-    path = SHARED / "policies" / f"{name}.npz"
+    path = POLICIES / f"{name}.npz"
     behavior = Behavior(task, path, name, 0, (kind,))
     episodes = itertools.islice(behavior.episodes(10**9, 1), EPISODES)
     found = np.mean([episode["rewards"].sum() for episode in episodes])

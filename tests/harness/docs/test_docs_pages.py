@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from algorithms import registry
 from harness.docs.blocks import find_blocks
 from harness.docs.place import Place
 from harness.docs.render import render
@@ -56,7 +57,18 @@ def test_each_variant_has_a_page_with_its_settings_and_the_main_comparison(
     assert any(request.startswith("results decision_flow/comparison ") for request in requests)
 
 
-@pytest.mark.parametrize("page", ["flow-mdp", "df-dir", "df-div"])
+def test_every_ablation_stands_on_its_page_with_its_own_settings() -> None:
+    page = (DOCS / "algorithms" / "ablations.md").read_text("utf-8")
+    table = re.findall(r"^\| `(\S+)` \|(.*)$", page.partition("## In the code")[0], re.MULTILINE)
+    ablations = {k for k, v in registry.algorithms().items() if v.family == registry.ABLATIONS}
+    assert {name for name, _ in table} == ablations
+    for name, row in table:
+        own = registry.load(name).Config.model_fields.keys()
+        for field in own - registry.load(name[:6]).Config.model_fields.keys():
+            assert f"`{field}`" in row
+
+
+@pytest.mark.parametrize("page", ["flow-mdp", "df-dir", "df-div", "ablations"])
 def test_the_functions_that_pages_name_exist(page: str) -> None:
     text = (DOCS / "algorithms" / f"{page}.md").read_text("utf-8")
     section = text.partition("## In the code")[2].partition("\n## ")[0]

@@ -56,6 +56,7 @@ def worker_processes(log_folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_processes_leave_the_same_bytes_as_this_one(
     executor: LocalExecutor, plan_of: PlanOf, tmp_path: Path
 ) -> None:

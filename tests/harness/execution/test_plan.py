@@ -11,6 +11,7 @@ from harness.data import ensure
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
+from harness.execution.work import work
 from harness.suite.schema import find_suite
 from harness.tasks import make_environment
 from tests.harness.conftest import TINY_TASK, trials_of
@@ -67,11 +68,34 @@ def test_all_missing_data_are_named_before_any_are_made(
         plan_of(tasks=[makeable, "gym/hopper/medium", "adroit/pen/human"])
     for dataset in ("gym/hopper/medium-v2", "adroit/pen/human-v1"):
         assert f"Get it with: python -m harness data fetch {dataset}" in str(error.value)
-    assert "2 datasets are not on this machine" in str(error.value)
+    assert "2 things are missing, and nothing was started:\n- " in str(error.value)
     assert not [path for path in data_home.rglob("*") if "medium" in path.name]
     only = {"only": ["pointmaze/medium"]}
     plan = plan_of(only, tasks=[makeable, "gym/hopper/medium"])  # the rest is not needed
     assert {run.task.id for run in plan.runs} == {"pointmaze/medium"}
+
+
+def test_what_the_executor_lacks_is_named_with_the_data_before_any_are_made(
+    plan_of: PlanOf, data_home: Path
+) -> None:
+    lacking = {"lacking": lambda resources: [f"{resources.gpus_per_trial} GPUs"]}
+    resources = {"gpus_per_trial": 0.5}
+    makeable = {"pointmaze/large": {"transitions": 2300}}
+    with pytest.raises(UserError, match=r"(?s)^2 things are missing.*fetch gym/.*\n- 0\.5 GPUs$"):
+        plan_of(lacking, tasks=[makeable, "gym/hopper/medium"], resources=resources)
+    with pytest.raises(UserError, match=r"^1 thing is missing, and nothing was started:\n- 0\.5 "):
+        plan_of(lacking, tasks=[makeable], resources=resources)
+    assert not [path for path in data_home.rglob("*") if "large" in path.name]
+
+
+def test_a_suite_that_is_done_needs_no_executor_unless_it_starts_afresh(plan_of: PlanOf) -> None:
+    options = {"lacking": lambda _: ["a GPU"]}
+    for trial in trials_of(plan_of(seeds=1)):
+        list(work(trial))
+    assert plan_of(options, seeds=1).unfinished() == []
+    for more in ({"fresh": True}, {"seeds": 2}):
+        with pytest.raises(UserError, match=r"- a GPU$"):
+            plan_of(options | more, seeds=1)
 
 
 def test_adding_seeds_and_algorithms_keeps_the_runs_there_are(plan_of: PlanOf) -> None:

@@ -73,6 +73,7 @@ def saved(trial: Trial) -> bool:
     return all(checkpoint_step(trial.folder(spec)) >= 1000 for spec in trial.specs)
 
 
+@pytest.mark.slow
 def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     executor: RayExecutor, plan_of: PlanOf, data_home: Path, tmp_path: Path
 ) -> None:

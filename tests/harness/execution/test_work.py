@@ -19,6 +19,7 @@ from harness.runs.trial import Trial
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
 PlanOf = Callable[..., Plan]
+BANDIT = {"multimodal/modes-2-dim-2": {"transitions": 200}}  # episodes of one step
 
 
 def finish(plan: Plan, seeds_per_trial: int = 4) -> list[int]:
@@ -98,7 +99,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(
     plan_of: PlanOf, tmp_path: Path, checks: int
 ) -> None:
     algorithms = {"iql": {}}  # target networks, several optimisers, a stochastic policy
-    plan = plan_of(algorithms=algorithms)
+    plan = plan_of(tasks=[BANDIT], algorithms=algorithms)
     finish(plan)
     whole, learned = evaluation_files(plan.directory), checkpoints(plan)
     assert len(whole) == 2
@@ -276,41 +277,47 @@ def rows(plan: Plan, index: int, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_further_ways_of_acting_are_measured_after_the_last_step_only(plan_of: PlanOf) -> None:
+def test_further_action_selections_are_measured_after_the_last_step_only(plan_of: PlanOf) -> None:
     algorithms = {"iql": {}, "td3-bc": {}}
-    ways = ["noise-1", "noise-0", "best-of-4", "noise-1"]
-    evaluation = {"every": 20, "episodes": 2, "action_selections": ways}
+    asked = ["noise-1", "noise-0", "best-of-4", "noise-1"]
+    evaluation = {"every": 20, "episodes": 2, "action_selections": asked}
     plan = plan_of(seeds=[4, 5], algorithms=algorithms, evaluation=evaluation)
     finish(plan)
-    found = [(row["step"], row["actions"], row["episode"]) for row in rows(plan, 0, "evaluations")]
+    keys = ("step", "action_selection", "episode")
+    found = [tuple(row[key] for key in keys) for row in rows(plan, 0, "evaluations")]
     assert found == [
-        (step, way, str(episode))
-        for step, ways in (("20", ["noise-0"]), ("40", ["noise-0", "noise-1", "best-of-4"]))
-        for way in ways
+        (step, selection, str(episode))
+        for step, measured in (("20", ["noise-0"]), ("40", ["noise-0", "noise-1", "best-of-4"]))
+        for selection in measured
         for episode in range(2)
     ]
-    times = [(row["step"], row["actions"]) for row in rows(plan, 0, "timings")]
-    assert times == list(dict.fromkeys((step, way) for step, way, _ in found))
+    times = [(row["step"], row["action_selection"]) for row in rows(plan, 0, "timings")]
+    assert times == list(dict.fromkeys(key[:2] for key in found))
     own = [float(r["normalized_score"]) for r in rows(plan, 0, "evaluations")[2:4]]
     status = plan.folder(plan.runs[0]).status()
     assert status is not None
     assert status.latest_score == pytest.approx(np.mean(own))
     deterministic = rows(plan, 2, "evaluations")
-    assert {row["actions"] for row in deterministic} == {"noise-1"}  # TD3+BC can do nothing else
+    assert {row["action_selection"] for row in deterministic} == {
+        "noise-1"
+    }  # TD3+BC can do nothing else
 
 
-def test_further_ways_of_acting_change_no_number_of_the_own_one(plan_of: PlanOf) -> None:
-    ways = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
-    plain, more = plan_of(algorithms={"iql": {}}), plan_of(algorithms={"iql": {}}, evaluation=ways)
+def test_further_action_selections_change_no_number_of_the_own_one(plan_of: PlanOf) -> None:
+    asked = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
+    plain, more = plan_of(algorithms={"iql": {}}), plan_of(algorithms={"iql": {}}, evaluation=asked)
     assert plain.runs[0].hash != more.runs[0].hash
     finish(plain)
     finish(more)
     expected = rows(plain, 0, "evaluations")
-    assert [row for row in rows(more, 0, "evaluations") if row["actions"] == "noise-0"] == expected
+    found = rows(more, 0, "evaluations")
+    assert [row for row in found if row["action_selection"] == "noise-0"] == expected
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_resumed_run_keeps_the_score_of_its_own_way(plan_of: PlanOf, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_score_of_its_own_selection(
+    plan_of: PlanOf, tmp_path: Path
+) -> None:
     evaluation = {"every": 20, "episodes": 2, "action_selections": ["noise-1"]}
     plan = plan_of(algorithms={"iql": {}}, evaluation=evaluation)
     finish(plan)
@@ -323,12 +330,11 @@ def test_a_resumed_run_keeps_the_score_of_its_own_way(plan_of: PlanOf, tmp_path:
 
 
 def test_measures_of_an_environment_are_kept(plan_of: PlanOf) -> None:
-    tasks = [{"multimodal/modes-2-dim-2": {"transitions": 200}}]
-    plan = plan_of(tasks=tasks, seeds=1, evaluation={"every": 20, "episodes": 3})
+    plan = plan_of(tasks=[BANDIT], seeds=1, evaluation={"every": 20, "episodes": 3})
     finish(plan)
     found = rows(plan, 0, "measures")
-    assert list(found[0]) == ["seed", "step", "actions", "episode", "name", "value"]
-    keys = {(row["step"], row["actions"], row["episode"]) for row in found}
+    assert list(found[0]) == ["seed", "step", "action_selection", "episode", "name", "value"]
+    keys = {(row["step"], row["action_selection"], row["episode"]) for row in found}
     assert keys == {(step, "noise-1", str(e)) for step in ("20", "40") for e in range(3)}
 
 
@@ -339,8 +345,7 @@ def test_a_run_without_measures_leaves_no_file_of_them(plan_of: PlanOf) -> None:
 
 
 def test_a_closed_form_critic_is_given_to_the_engine(plan_of: PlanOf) -> None:
-    tasks = [{"multimodal/modes-2-dim-2": {"transitions": 200}}]
     config = {"known_q": True, "normalize_observations": False}
-    plan = plan_of(tasks=tasks, seeds=1, algorithms={"ifql": {"config": config}})
+    plan = plan_of(tasks=[BANDIT], seeds=1, algorithms={"ifql": {"config": config}})
     finish(plan)
     assert states(plan) == ["done"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.tasks.ids import RewardRule, Scale, Source
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
 
 LOW, HIGH = 5.0, 205.0  # reference scores of every task here: 2 reward a point
@@ -30,22 +31,26 @@ def make_task(task_id: str) -> TaskSpec:
     return TaskSpec(
         id=task_id,
         title=f"{family} {rest}".title(),
-        suite=family,
+        family=family,
         dataset=DatasetRef(
             id=f"{task_id}-150k-v0",
             source="recipe",
             recipe="pointmaze",
             params={"maze": rest, "transitions": 150_000, "seed": 0},
-            rewards="sparse: 1 near the goal",
+            rewards=RewardRule.SPARSE_GOAL,
         ),
         environment=EnvironmentSpec(
             id="PointMaze_UMaze-v3",
             kwargs={"maze_map": [[1, 0], [0, 1]], "continuing_task": True},
             wrappers=("point-state",),
-            semantics="Episodes end at the horizon & never terminate.",
+            semantics=(),
         ),
         horizon=300,
-        reference=ReferenceScores(min=LOW, max=HIGH, source="hand-made_for_tests"),
+        reference=ReferenceScores(
+            min=LOW, max=HIGH, source=Source.OWN, entry="hand-made_for_tests"
+        ),
+        scale=Scale.OWN,
+        description="Episodes end at the horizon & never terminate.",
     )
 
 
@@ -53,9 +58,10 @@ def make_task(task_id: str) -> TaskSpec:
 class SuiteBuilder:
     """Plans a suite; `write` leaves the folder. Scores are final scores, in points.
 
-    Lists have a number a seed. `entries` adds to what suite.json says of labels, `specs` replaces
-    made-up tasks, `ways` holds the scores of further ways of acting, `metrics` and `latencies` the
-    last step's values. With an `action_selection` in `entries`, files have the column `actions`.
+    Lists have one number per seed. `entries` adds to what suite.json says of labels, `specs`
+    replaces made-up tasks, `selections` holds the scores by further action selections, `metrics`
+    and `latencies` the last step's values. With an `action_selection` in `entries`, files have that
+    column.
     """
 
     root: Path
@@ -71,7 +77,7 @@ class SuiteBuilder:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # by label
     specs: dict[str, TaskSpec] = field(default_factory=dict)  # by task
     figures: list[dict[str, Any]] = field(default_factory=list)
-    ways: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
+    selections: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
     metrics: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
     measures: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
     latencies: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -193,10 +199,10 @@ class SuiteBuilder:
         level = 95 - 9 * (self.labels.index(label) % 9)
         scores = self.final.get((task, label))
         final = scores[index] if scores else level + rng.normal(0, 2 + self.labels.index(label) % 4)
-        own_way = self.entries.get(label, {}).get("action_selection", "")
-        acting, header = (f"{own_way},", "actions,") if own_way else ("", "")
+        own = self.entries.get(label, {}).get("action_selection", "")
+        acting, header = (f"{own},", "action_selection,") if own else ("", "")
         rows = [f"seed,step,{header}episode,return,length,terminated,success,normalized_score"]
-        times = [f"step,{header}train_seconds,evaluation_seconds,action_latency_ms"]
+        times = [f"step,{header}train_seconds,evaluation_seconds,amortized_action_ms"]
         latency = self.latencies.get((task, label), [0.4 + 0.01 * i for i in range(index + 1)])
         metrics = ["seed,step,name,value"]
         for step in range(self.every, until + 1, self.every):
@@ -209,9 +215,9 @@ class SuiteBuilder:
             for name, values in self.metrics.get((task, label), {}).items():
                 value = values[index] * (2 - step / self.steps)
                 metrics.append(f"{seed},{step},{name},{value!r}")
-        for way, values in self.ways.get((task, label), {}).items():
-            rows += self._episodes(f"{seed},{until},{way},", np.full(2, values[index]))
-            times.append(f"{until},{way},0.0,1.5,{2 * latency[index]!r}")
+        for selection, values in self.selections.get((task, label), {}).items():
+            rows += self._episodes(f"{seed},{until},{selection},", np.full(2, values[index]))
+            times.append(f"{until},{selection},0.0,1.5,{2 * latency[index]!r}")
         (path / "evaluations.csv").write_text("\n".join(rows) + "\n")
         (path / "timings.csv").write_text("\n".join(times) + "\n")
         (path / "metrics.csv").write_text("\n".join(metrics) + "\n")

@@ -11,8 +11,9 @@ from PIL import Image
 
 from harness.report import build_report
 from harness.report.comparison import compare
-from harness.report.curves import learning_curves, read_curves
+from harness.report.curves import read_curves
 from harness.report.records import read_records
+from harness.report.sections.scores.curves import learning_curves
 from harness.report.style import CONTEXT, lines
 
 TASK = "pointmaze/umaze"
@@ -106,12 +107,18 @@ def test_a_suite_without_any_result_still_gets_its_report(make_suite: Callable[.
     assert len(paths.figures) == 4
 
 
-def test_pages_of_an_earlier_report_do_not_stay(make_suite: Callable[..., Any]) -> None:
+def test_a_report_deletes_nothing_and_says_what_it_did_not_make(
+    make_suite: Callable[..., Any],
+) -> None:
     folder = make_suite(labels=["bc"], seeds=[0]).write()
-    (folder / "figures").mkdir()
-    (folder / "figures" / "curves-2.png").write_bytes(b"old")
-    build_report(folder)
-    assert not (folder / "figures" / "curves-2.png").exists()
+    figures = folder / "figures"
+    figures.mkdir()
+    for name in ("by-hand.png", "curves-2.pdf", "curves.png", "notes.txt"):
+        (figures / name).write_bytes(b"old")
+    paths = build_report(folder).paths
+    assert paths.left == (figures / "by-hand.png", figures / "curves-2.pdf")
+    unchanged = {path.name for path in figures.iterdir() if path.read_bytes() == b"old"}
+    assert unchanged == {"by-hand.png", "curves-2.pdf", "notes.txt"}
 
 
 def test_long_names_stay_inside_the_picture(make_suite: Callable[..., Any], tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from harness.report import build_report
 from harness.report.comparison import Comparison, compare
 from harness.report.gate import MARK, UNUSABLE, Verdict
-from harness.report.layout import score_grids
 from harness.report.records import read_records
+from harness.report.sections.scores.grids import score_grids
 
 GOOD, BAD = "pointmaze/umaze", "gym/hopper"
 LABELS = ["df-div", "iql", "known", "flow-bc", "ifql"]
@@ -35,7 +35,7 @@ def judged(make_suite: Callable[..., Any]) -> Callable[..., Comparison]:
             "entries": ENTRIES,
             "episodes": 1,
             "every": 10_000,
-            "ways": {
+            "selections": {
                 (GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": BETTER},
                 (BAD, "ifql"): {"noise-1": CLONED, "best-of-4": WORSE},
             },
@@ -56,7 +56,7 @@ def test_methods_that_learn_a_critic_are_marked_where_picking_by_it_does_harm(
     assert verdict(comparison, GOOD).usable is True
     assert verdict(comparison, BAD).usable is False
     assert comparison.gate.marked == {(BAD, "df-div"), (BAD, "iql"), (BAD, "ifql")}
-    rows = {row.name: row.cells for row in score_grids(comparison)[0].rows}
+    rows = {row.name: row.texts for row in score_grids(comparison)[0].rows}
     assert [cell.mark for cell in rows[GOOD]] == [""] * 5
     assert [cell.mark for cell in rows[BAD]] == [MARK, MARK, "", "", MARK]
     assert [cell.mark for cell in rows["Average (all 2 tasks)"]] == [MARK, MARK, "", "", MARK]
@@ -82,8 +82,8 @@ def test_the_reason_has_the_numbers(judged: Callable[..., Comparison]) -> None:
 def test_harm_is_a_mean_difference_of_more_than_its_standard_error(
     judged: Callable[..., Comparison], picked: list[float], usable: bool
 ) -> None:
-    ways = {(GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": picked}}
-    assert verdict(judged(ways=ways), GOOD).usable is usable
+    selections = {(GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": picked}}
+    assert verdict(judged(selections=selections), GOOD).usable is usable
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_without_a_probe_nothing_is_marked_and_the_note_says_so(
     judged: Callable[..., Comparison],
 ) -> None:
     levels = {(GOOD, "iql"): {"critic/value_level": [9.0] * 3}}
-    comparison = judged(labels=["df-div", "iql"], ways={}, metrics=levels)
+    comparison = judged(labels=["df-div", "iql"], selections={}, metrics=levels)
     assert comparison.gate.marked == frozenset()
     assert comparison.gate.notes() == (
         "Critic gate: not measured, as no run of ifql learns a critic here.",
@@ -133,10 +133,10 @@ def test_a_probe_with_the_closed_form_q_says_nothing_of_learned_critics(
     assert "not measured" in judged(entries=entries).gate.notes()[0]
 
 
-def test_a_probe_that_did_not_act_in_both_ways_is_no_measurement(
+def test_a_probe_that_was_not_evaluated_by_both_selections_is_no_measurement(
     judged: Callable[..., Comparison],
 ) -> None:
-    comparison = judged(ways={(GOOD, "ifql"): {"noise-1": CLONED}})
+    comparison = judged(selections={(GOOD, "ifql"): {"noise-1": CLONED}})
     assert verdict(comparison, GOOD).usable is None
     assert "not evaluated by both noise-1 and best-of-4" in verdict(comparison, GOOD).reason
     assert not [task for task, _ in comparison.gate.marked if task == GOOD]
@@ -149,7 +149,7 @@ def test_every_artefact_says_which_cells_trust_an_unusable_critic(
         tasks=[BAD],
         labels=LABELS,
         entries=ENTRIES,
-        ways={(BAD, "ifql"): {"noise-1": CLONED, "best-of-4": WORSE}},
+        selections={(BAD, "ifql"): {"noise-1": CLONED, "best-of-4": WORSE}},
         final={(BAD, "iql"): [10.0, 11.0, 12.0]},
     )
     paths = build_report(suite.write()).paths

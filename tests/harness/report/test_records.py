@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.errors import UserError
@@ -133,3 +134,25 @@ def test_spread_is_the_returns_spread_scaled_and_never_shifted(
     final = records.evaluations[records.evaluations["step"] == 20_000]
     returns = final.groupby("seed")["return"].mean()
     assert compare(records).cells[TASK, "bc"].std == pytest.approx(returns.std(ddof=0) / 2)
+
+
+def test_columns_of_earlier_versions_are_read_by_todays_names(
+    make_suite: Callable[..., Any],
+) -> None:
+    settings = {
+        "labels": ["iql"],
+        "entries": {"iql": {"action_selection": "noise-0"}},
+        "selections": {(TASK, "iql"): {"noise-1": [50.0, 52.0, 54.0]}},
+        "measures": {(TASK, "iql"): {"height": [1.0, 2.0, 3.0]}},
+    }
+    folder = make_suite(**settings).write()
+    now = read_records(folder)
+    for path in folder.glob("runs/*/*/*/*.csv"):
+        header, _, rest = path.read_text().partition("\n")
+        older = header.replace("action_selection", "actions")
+        older = older.replace("amortized_action_ms", "action_latency_ms")
+        path.write_text(f"{older}\n{rest}")
+    earlier = read_records(folder)
+    assert set(earlier.other_selections["action_selection"]) == {"noise-1"}
+    for name in ("runs", "evaluations", "other_selections", "timings", "measures"):
+        pd.testing.assert_frame_equal(getattr(earlier, name), getattr(now, name))

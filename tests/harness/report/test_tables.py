@@ -14,10 +14,11 @@ from rich.console import Console
 
 from harness.report import build_report, render_terminal
 from harness.report.comparison import Comparison, compare
-from harness.report.layout import MAX_COLUMNS, score_grids, summary_grid
 from harness.report.notes import SMOKE, write_notes
 from harness.report.records import read_records
-from harness.report.tables import escape_latex, latex, markdown, scores_csv, table_csv
+from harness.report.sections.scores.grids import MAX_COLUMNS, score_grids, summary_grid
+from harness.report.sections.scores.numbers import scores_csv, table_csv
+from harness.report.tables import escape_latex, latex, markdown
 
 EASY, HARD = "pointmaze/umaze", "pointmaze/large_maze"
 FINAL = {
@@ -67,16 +68,16 @@ def test_failed_missing_and_partial_cells_say_so(two_tasks: Callable[..., Compar
         | {(HARD, "bc", seed): "missing" for seed in every}
     )
     easy, hard, average = score_grids(comparison)[0].rows
-    assert [str(cell) for cell in easy.cells] == ["91.0 ± 1.0 (2/3 seeds)", "failed", "50.0 ± 0.8"]
-    assert str(hard.cells[2]) == "–"
-    assert [str(cell) for cell in average.cells] == ["76.0", "–", "–"]
+    assert [str(cell) for cell in easy.texts] == ["91.0 ± 1.0 (2/3 seeds)", "failed", "50.0 ± 0.8"]
+    assert str(hard.texts[2]) == "–"
+    assert [str(cell) for cell in average.texts] == ["76.0", "–", "–"]
 
 
 def test_with_one_seed_only_the_best_is_bold_and_no_spread_is_invented(
     two_tasks: Callable[..., Comparison],
 ) -> None:
     comparison = two_tasks(seeds=[0])
-    easy = score_grids(comparison)[0].rows[0].cells
+    easy = score_grids(comparison)[0].rows[0].texts
     assert [(str(cell), cell.bold) for cell in easy] == [
         ("90.0", True),
         ("89.0", False),
@@ -88,7 +89,7 @@ def test_with_one_seed_only_the_best_is_bold_and_no_spread_is_invented(
 def test_summary_compares_with_the_leader(two_tasks: Callable[..., Comparison]) -> None:
     grid = summary_grid(two_tasks())
     assert grid.columns[-1] == "P(df-dir better)"
-    by_name = {row.name: [str(cell) for cell in row.cells] for row in grid.rows}
+    by_name = {row.name: [str(cell) for cell in row.texts] for row in grid.rows}
     # On the easy task 6 of 9 pairs are won, 2 tied: (6 + 1) / 9; on the hard one all.
     assert by_name["iql"][-1] == f"{(7 / 9 + 1) / 2:.2f}"
     assert by_name["df-dir"][-1] == "–"
@@ -143,7 +144,7 @@ def test_notes_spell_out_protocol_budget_data_and_semantics(
         "Welch",
         "pointmaze/umaze-150k-v0, made locally by the recipe pointmaze",
         "transitions=150000",
-        "sparse: 1 near the goal",
+        "sparse: probability that the next position is within 0.45",
         "100 (return - 5) / (205 - 5)",
         "hand-made_for_tests",
         "never terminate.",

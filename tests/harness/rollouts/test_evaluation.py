@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from algorithms.engine.seeding import derive_seed
-from harness.rollouts.evaluation import Evaluation, Evaluator
+from harness.rollouts import evaluation
+from harness.rollouts.evaluation import Evaluation, Evaluator, Policy
 from harness.tasks import get_task
 
 Floats = NDArray[np.float32]
@@ -95,7 +96,7 @@ def test_returns_lengths_and_endings_are_those_computed_by_hand() -> None:
         assert found.terminated == (n <= 6)
         assert found.success == float(n % 2 == 0)
     assert result.seconds > 0
-    assert result.action_latency_ms > 0
+    assert result.amortized_action_ms > 0
 
 
 def test_a_seed_is_scored_alike_alone_and_in_any_batch() -> None:
@@ -159,3 +160,30 @@ def test_a_task_is_evaluated_in_its_own_environment() -> None:
     evaluator.close()
     # Without a push the point stays where it starts, more than 0.45 away from the goal.
     assert [(e.length, e.episode_return, e.success) for e in result.episodes] == [(300, 0, 0)] * 2
+
+
+def test_many_episodes_come_in_waves_and_are_the_same_as_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """7 episodes of 2 seeds, 3 at a time, take 6 environments and not 14."""
+    whole = Evaluator(Countdown, [4, 9], 7).evaluate(zeros)
+    monkeypatch.setattr(evaluation, "MOST_AT_ONCE", 3)
+    built: list[Countdown] = []
+
+    def make() -> Countdown:
+        built.append(Countdown())
+        return built[-1]
+
+    shapes: list[tuple[int, int]] = []
+
+    def policy_of(wave: int) -> Policy:
+        def policy(observations: Floats) -> Floats:
+            shapes.append((wave, observations.shape[1]))
+            return zeros(observations)
+
+        return policy
+
+    in_waves = Evaluator(make, [4, 9], 7).evaluate(policy_of(0), policy_of)
+    assert len(built) == 6
+    assert in_waves.episodes == whole.episodes
+    assert set(shapes) == {(0, 3), (1, 3), (2, 1)}

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from harness.runs.spec import EvaluationSpec, RunSpec
-from harness.tasks import get_task
+from harness.tasks import get_task, task_ids, words
+from harness.tasks.ids import RewardRule, Scale, Semantics, Source
+from harness.tasks.spec import TaskSpec
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BASE = RunSpec(
@@ -60,18 +63,68 @@ def test_the_seed_changes_the_hash_but_not_the_cell() -> None:
     assert other.cell == BASE.cell
 
 
-def test_words_change_neither() -> None:
-    reference = BASE.task.reference.model_copy(update={"source": "another page"})
-    task = BASE.task.model_copy(update={"title": "Other", "reference": reference})
+def test_what_is_for_readers_changes_neither() -> None:
+    reference = {"source": Source.OWN, "entry": "another page"}
+    changes = {"title": "Other", "family": "other", "scale": Scale.OWN, "description": "Hm."}
+    changes["reference"] = BASE.task.reference.model_copy(update=reference)
+    task = BASE.task.model_copy(update=changes)
     changed = BASE.model_copy(update={"label": "other", "task": task})
     assert (changed.hash, changed.cell) == (BASE.hash, BASE.cell)
+
+
+def test_rewording_every_id_and_title_changes_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hashes() -> dict[str, str]:
+        tasks = [get_task(task_id) for task_id in task_ids()]
+        return {task.id: BASE.model_copy(update={"task": task}).hash for task in tasks}
+
+    before, said = hashes(), words.semantics(BASE.task)
+    for table in (words.REWARDS, words.SEMANTICS, words.SOURCES, words.SCALES, words.ORIGINS):
+        for name in table:
+            monkeypatch.setitem(table, name, f"other words for {name}")  # type: ignore[misc]
+    plain = TaskSpec.__init__
+
+    def retitled(self: TaskSpec, **fields: Any) -> None:
+        plain(self, **fields | {"title": "Other", "description": "Other."})
+
+    monkeypatch.setattr(TaskSpec, "__init__", retitled)
+    assert words.semantics(BASE.task) != said
+    assert {get_task(task_id).title for task_id in ("pointmaze/umaze", "gym/hopper/medium")} == {
+        "Other"
+    }
+    assert hashes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": BASE.task.dataset.model_copy(update={"rewards": RewardRule.DENSE_GOAL})},
+        {"environment": BASE.task.environment.model_copy(update={"semantics": (Semantics.OWN,)})},
+        {"values": {"q_noise": 1.0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_ids_and_values_change_both(change: dict[str, Any]) -> None:
+    changed = BASE.model_copy(update={"task": BASE.task.model_copy(update=change)})
+    assert changed.hash != BASE.hash
+    assert changed.cell != BASE.cell
+
+
+def test_an_unknown_id_is_refused() -> None:
+    fields = json.loads(BASE.task.model_dump_json())
+    fields["dataset"]["rewards"] = "as recorded"
+    with pytest.raises(ValidationError, match=r"dataset\.rewards"):
+        TaskSpec.model_validate(fields)
 
 
 def test_the_hash_is_that_of_the_files_canonical_json() -> None:
     fields = BASE.to_json()
     for name in ("hash", "cell", "label"):
         del fields[name]
-    del fields["task"]["title"], fields["task"]["suite"], fields["task"]["reference"]["source"]
+    for name in ("title", "family", "scale"):
+        del fields["task"][name]
+    fields["task"]["reference"] = {
+        name: fields["task"]["reference"][name] for name in ("min", "max")
+    }
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     assert BASE.hash == hashlib.sha256(text.encode()).hexdigest()
 
@@ -105,15 +158,9 @@ def test_runs_from_before_there_were_other_ways_of_acting_keep_their_hash() -> N
     assert RunSpec.model_validate_json(changed.model_dump_json()) == changed
 
 
-def test_runs_from_before_code_was_recorded_keep_their_hash() -> None:
-    assert "code" not in BASE.model_copy(update={"code": ""}).to_json()
-
-
-def test_the_committed_runs_still_have_the_hash_they_were_written_with() -> None:
-    files = sorted((REPOSITORY / "results" / "local" / "quickstart").rglob("spec.json"))
-    assert files
-    for file in files:
-        fields = json.loads(file.read_text())
-        written = fields.pop("hash"), fields.pop("cell")
-        spec = RunSpec.model_validate(fields)
-        assert (spec.hash, spec.cell) == written
+def test_the_committed_suites_name_the_hash_of_their_committed_runs() -> None:
+    folder = REPOSITORY / "results" / "local" / "quickstart"
+    planned = json.loads((folder / "suite.json").read_text())["runs"]
+    assert planned
+    for run in planned:
+        assert json.loads((folder / run["path"] / "spec.json").read_text())["hash"] == run["hash"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,12 +11,13 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.tasks import TaskSpec, d4rl, get_task, make_environment, maze2d, task_of_dataset
+from harness.tasks import TaskSpec, d4rl, get_task, make_environment, maze2d, task_of_dataset, words
 from harness.tasks.d4rl_files import CHECKSUMS
 from harness.tasks.mazes import MAZES
+from tests.conftest import LOCAL_DATA, needs
 
-REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "README.md"
-TASKS = [*d4rl.task_ids(), *maze2d.task_ids()]
+REFERENCES = LOCAL_DATA.parent / "README.md"
+TASKS = [*d4rl.FAMILY.task_ids(), *maze2d.FAMILY.task_ids()]
 
 
 def d4rl_name(task_id: str) -> str:
@@ -74,16 +74,16 @@ def test_a_spec_says_where_everything_is_from(task_id: str) -> None:
     file = str(task.dataset.params["file"])
     version = {"gym": "v2", "adroit": "v1", "maze2d": "v0" if "open" in task_id else "v1"}
     assert task.dataset.params["revision"] == version[task_id.partition("/")[0]]
-    if task.suite != "maze2d":
+    if task.family != "maze2d":
         assert file.endswith(f"-{task.dataset.params['revision']}.hdf5")
     size, sha256 = CHECKSUMS.get(file.rpartition("/")[2], (None, None))
     assert (task.dataset.params["bytes"], task.dataset.params["sha256"]) == (size, sha256)
     assert (sha256 is None) == ("relocate" in file or "maze2d" in file)
-    assert task.environment.semantics.startswith("d4rl. D4RL's ")
-    assert "MuJoCo 4 instead of" in task.environment.semantics
-    assert f"{task.horizon} steps" in task.environment.semantics
-    assert task.reference.source.startswith("D4RL d4rl/infos.py @ 89141a6, ")
-    assert d4rl_name(task_id) in task.reference.source
+    said = words.semantics(task)
+    assert said.startswith("d4rl. D4RL's ")
+    assert "MuJoCo 4 instead of" in said
+    assert f"{task.horizon} steps" in said
+    assert words.source(task).startswith(f"D4RL d4rl/infos.py @ 89141a6, {d4rl_name(task_id)}")
 
 
 def test_every_checksum_belongs_to_a_task() -> None:
@@ -122,7 +122,7 @@ def table_of_references() -> dict[str, tuple[float, float]]:
     return table
 
 
-@pytest.mark.skipif(not REFERENCES.is_file(), reason="the table of references is not here")
+@needs(REFERENCES, "HARNESS_LOCAL_DATA")
 def test_references_are_those_of_the_table() -> None:
     table = table_of_references()
     for task_id in TASKS:

@@ -141,6 +141,7 @@ def test_gym_rewards_are_those_of_v4(name: str) -> None:
 RANDOM_EPISODES = 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task_id",
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.tasks import get_task, make_environment, task_ids, task_of_dataset
+from harness.tasks import get_task, make_environment, task_ids, task_of_dataset, words
 from harness.tasks.environment import make_unwrapped
 
 MINARI = [task_id for task_id in task_ids() if task_id.startswith("minari/")]
@@ -35,7 +35,7 @@ def test_scores_mean_what_those_of_the_task_beside_it_mean(task_id: str) -> None
         assert getattr(task.environment, name) == getattr(beside.environment, name)
     assert task.horizon == beside.horizon
     assert (task.reference.min, task.reference.max) == (beside.reference.min, beside.reference.max)
-    kind, _, _ = task.environment.semantics.partition(". ")
+    kind, _, _ = words.semantics(task).partition(". ")
     assert kind == ("d4rl" if "adroit" in task_id else "as-shipped")
     if "adroit" in task_id:
         assert task.environment.wrappers == beside.environment.wrappers

@@ -13,8 +13,8 @@ from scipy.stats import chi2, multivariate_normal
 
 from harness.errors import UserError
 from harness.rollouts.evaluation import Evaluator
-from harness.tasks import get_task, make_environment, task_of_dataset
-from harness.tasks.multimodal import task_ids
+from harness.tasks import get_task, make_environment, task_of_dataset, words
+from harness.tasks.multimodal import FAMILY
 from harness.tasks.multimodal_geometry import (
     MARGIN,
     ActionModes,
@@ -164,7 +164,7 @@ def test_an_evaluation_of_five_seeds_and_500_episodes_is_quick() -> None:
     make_environment(task).close()  # imports
     begun = time.process_time()
     evaluator = Evaluator(task, seeds=range(5), episodes=500)
-    evaluator.evaluate(lambda observations: np.zeros((5, 500, 8), np.float32))
+    evaluator.evaluate(lambda seen: np.zeros((*seen.shape[:2], 8), np.float32))
     assert time.process_time() - begun < 2.0  # 0.5 s where it was written
 
 
@@ -173,8 +173,8 @@ def test_an_id_spells_out_whatever_is_not_default() -> None:
     task = get_task("multimodal/modes-8-dim-2", options)
     assert task.id == "multimodal/modes-8-dim-2-separation-4-gap-0.25-noise-1-bias-0.5"
     assert get_task(task.id) == task
-    assert "1 of a smooth random function" in task.environment.semantics
-    assert get_task("multimodal/modes-3-dim-5").id not in task_ids()
+    assert "1 of a smooth random function" in words.semantics(task)
+    assert get_task("multimodal/modes-3-dim-5").id not in FAMILY.task_ids()
 
 
 def test_what_changes_the_data_changes_their_id_and_a_wrong_q_does_not() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -11,12 +10,13 @@ import numpy as np
 import pytest
 
 from harness.tasks import get_task
-from harness.tasks.d4rl_rules import palm_distance
+from harness.tasks.d4rl_rules import corrected_rewards, palm_distance
 from harness.tasks.environment import make_unwrapped
+from harness.tasks.ids import RewardRule
 from harness.tasks.reward_sign import recorded_sign, with_d4rl_sign
+from tests.conftest import LOCAL_DATA, needs_local_data
 
 HANDS = ("door", "hammer", "relocate")
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "minari" / "local"
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
@@ -76,14 +76,14 @@ def test_rewards_of_neither_sign_are_not_guessed_at(hand: str) -> None:
     assert recorded_sign(hand, few) is None
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the local datasets are not on this machine")
+@needs_local_data
 @pytest.mark.parametrize(
     "name", ["door/human", "door/cloned", "door/expert", "hammer/expert", "relocate/expert"]
 )
 def test_the_local_datasets_have_the_shipped_sign(name: str) -> None:
     hand = name.partition("/")[0]
     columns: dict[str, list[Any]] = {}
-    with h5py.File(SHARED / f"{name}-v0" / "data" / "main_data.hdf5") as file:
+    with h5py.File(LOCAL_DATA / f"local/{name}-v0" / "data" / "main_data.hdf5") as file:
         for index in range(len(file)):
             episode = file[f"episode_{index}"]
             observations = episode["observations"][()]
@@ -99,3 +99,9 @@ def test_the_local_datasets_have_the_shipped_sign(name: str) -> None:
     joined = {key: np.concatenate(pieces) for key, pieces in columns.items()}
     assert recorded_sign(hand, joined) == "added"
     assert recorded_sign(hand, d4rls(hand, joined)) == "subtracted"
+
+
+@pytest.mark.parametrize("rule", ["as recorded", "as-recorded.", RewardRule.DOOR_SIGN])
+def test_rewards_by_a_rule_that_cannot_be_followed_raise(rule: Any) -> None:
+    with pytest.raises(ValueError, match="cannot follow the rule"):
+        corrected_rewards(rule, {"rewards": np.zeros(3)})

@@ -15,6 +15,7 @@ from gymnasium_robotics.envs.maze import maps
 
 from harness.errors import UserError
 from harness.tasks import get_task, make_environment, task_ids, task_of_dataset
+from harness.tasks.ids import Source
 from harness.tasks.mazes import MAZES
 from harness.tasks.spec import ReferenceScores
 
@@ -51,7 +52,7 @@ def test_cells_and_positions_agree_with_the_environment(name: str) -> None:
 
 def test_scores_normalise_to_the_reference_points() -> None:
     task = get_task("pointmaze/umaze").model_copy(
-        update={"reference": ReferenceScores(min=10.0, max=60.0, source="test")}
+        update={"reference": ReferenceScores(min=10.0, max=60.0, source=Source.OWN)}
     )
     assert task.normalized_score(10.0) == 0.0
     assert task.normalized_score(60.0) == 100.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -17,8 +16,8 @@ from harness.data.checks.adroit_rewards import palm_tenths
 from harness.data.recipes.multimodal import Multimodal
 from harness.tasks import TaskSpec, get_task, make_environment
 from harness.tasks.environment import make_unwrapped
+from tests.conftest import LOCAL_DATA, needs_local_data
 
-SHARED = Path(__file__).resolve().parents[5] / "shared" / "data" / "minari"
 HANDS = ("door", "hammer", "relocate")
 TASKS = [f"local/{hand}/expert" for hand in (*HANDS, "pen")]
 TASKS += [f"local/{body}/medium" for body in ("halfcheetah", "hopper", "walker2d")]
@@ -71,12 +70,12 @@ def test_the_sign_of_the_palms_distance_is_told_from_observations(hand: str) -> 
     assert f"{task.id} is scored a tenth of the palm's distance is subtracted" in problem
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="shared/data is not on this machine")
+@needs_local_data
 @pytest.mark.parametrize("hand", HANDS)
 def test_data_of_experts_tell_the_sign_and_whether_it_was_converted_twice(hand: str) -> None:
     names = ("observations", "actions", "rewards", "terminations", "truncations")
     pieces: dict[str, list[Any]] = {}
-    for episode in minari_format.read(SHARED / f"local/{hand}/expert-v0" / "data", names):
+    for episode in minari_format.read(LOCAL_DATA / f"local/{hand}/expert-v0" / "data", names):
         episode["next_observations"] = episode["observations"][1:]
         episode["observations"] = episode["observations"][:-1]
         for name, array in episode.items():

@@ -214,15 +214,12 @@ def test_everything_missing_is_named_at_once_and_nothing_made(
     monkeypatch.setenv("HARNESS_LOCAL_DATA", str(tmp_path / "nowhere"))
     ids = ["pointmaze/umaze", "gym/hopper/medium", "maze2d/open", "local/hopper/medium-expert"]
     tasks = [get_task(task_id, {"transitions": 1500}) for task_id in ids]
-    with pytest.raises(UserError) as error:
-        data.require(tasks)
-    text = str(error.value)
-    assert text.startswith("3 datasets are not on this machine, and nothing was started:\n- ")
-    assert "with: python -m harness data fetch gym/hopper/medium-1500-v2" in text
-    assert "with: python -m harness data fetch maze2d/open-1500-v0" in text
-    for level in ("medium", "expert"):
-        assert f"The dataset local/hopper/{level}-v0" in text
-    assert "pointmaze" not in text  # a recipe makes it
+    d4rl, maze, medium, expert = data.missing(tasks)  # and no pointmaze: a recipe makes it
+    assert d4rl.endswith("with: python -m harness data fetch gym/hopper/medium-1500-v2")
+    assert maze.endswith("with: python -m harness data fetch maze2d/open-1500-v0")
+    assert "The dataset local/hopper/medium-v0" in medium
+    assert "The dataset local/hopper/expert-v0" in expert
+    assert data.missing([*tasks, *tasks]) == data.missing(tasks)
     assert not (unknown / "minari").exists()
 
 
@@ -230,10 +227,10 @@ def test_a_file_that_is_there_is_not_missing(unknown: Path) -> None:
     (unknown / "d4rl").mkdir(parents=True)
     (unknown / "d4rl" / NAME).write_bytes(CONTENT)
     task = get_task("gym/hopper/medium")
-    data.require([task])
+    assert data.missing([task]) == []
     data.ensure(task)
     (unknown / "d4rl" / NAME).unlink()
-    data.require([task])  # it is not needed any more
+    assert data.missing([task]) == []  # it is not needed any more
 
 
 @pytest.mark.usefixtures("unknown")

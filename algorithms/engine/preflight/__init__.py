@@ -1,0 +1,80 @@
+"""Tries a method before it trains: every loss and `act` once, uncompiled, on a tiny made-up batch.
+
+What a run would take hours to show, or never, stops here with one sentence and the author's line.
+Everything is done to a method and parameters of its own, with random streams of its own: a run that
+follows has the same bits as without.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from algorithms.action_selection import parse_action_selection
+from algorithms.base import Algorithm, Config
+from algorithms.engine.preflight.acting import check_acting
+from algorithms.engine.preflight.attempt import attempt
+from algorithms.engine.preflight.declarations import check_declarations
+from algorithms.engine.preflight.inputs import Inputs, Sizes, make_inputs, online_batch
+from algorithms.engine.preflight.losses import PhaseTrial
+from algorithms.engine.preflight.watch import random_state_kept
+from algorithms.errors import definition
+from algorithms.networks import Network
+
+
+def check(
+    cls: type[Algorithm[Any]],
+    config: Config,
+    obs_dim: int,
+    action_dim: int,
+    *,
+    known_q: Network | None = None,
+    online: bool = False,
+    selections: Sequence[str] = (),
+) -> list[str]:
+    """Try a method as a run would use it; returns remarks on what is odd and may be meant.
+
+    Args:
+        cls: the method.
+        config: its resolved config.
+        obs_dim: length of one observation.
+        action_dim: length of one action.
+        known_q: the task's closed-form Q, for a config with `known_q`.
+        online: whether the run goes on online.
+        selections: action selections that the run will ask for, beside the method's own.
+
+    Raises AlgorithmError at the first mistake.
+    """
+    create = functools.partial(cls, obs_dim=obs_dim, action_dim=action_dim, known_q=known_q)
+    with random_state_kept():
+        in_create = functools.partial(definition, cls.create, cls)
+        method = attempt(cls, in_create, create, config)
+        attempt(cls, in_create, check_declarations, method, online)
+        sizes = _sizes(method)
+        # A loss may rely on the batch size that its config names.
+        method = create(config.model_copy(update={"batch_size": sizes.transitions}))
+        inputs = attempt(cls, in_create, make_inputs, method, sizes, sizes.seeds + 1)
+        remarks = []
+        for stage in method.stages:
+            for phase in stage.phases:
+                remarks += PhaseTrial(method, phase, inputs, sizes).check()
+        if online:
+            mixed = Inputs(**{**vars(inputs), "batch": online_batch(inputs.batch)})
+            for phase in method.online_stage().phases:
+                remarks += PhaseTrial(method, phase, mixed, sizes).check()
+        ways = [method.action_selection, *filter(method.supports, selections)]
+        ranks = any(parse_action_selection(way).candidates > 1 for way in ways)
+        acts = [stage.act or method.act for stage in method.stages]
+        for act in dict.fromkeys([*acts, method.act]):
+            check_acting(method, act, inputs, sizes, ranks=ranks)
+    return remarks
+
+
+def _sizes(method: Algorithm[Any]) -> Sizes:
+    """Of the trial, unlike any size that the method's networks and settings have."""
+    taken = {method.obs_dim, method.action_dim}
+    for settings in (method.config, *method.networks.values()):
+        fields = getattr(settings, "__dict__", {})
+        taken |= {value for value in fields.values() if isinstance(value, int)}
+    return Sizes.free(taken)

@@ -1,0 +1,199 @@
+"""What a method declares in `create` and `online_phases`, checked before anything is run."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from algorithms.base import Algorithm, Phase, Stage
+from algorithms.errors import AlgorithmError, definition, name_of, nearest, shown
+
+
+def phases_of_run(method: Algorithm[Any], online: bool) -> list[Phase]:
+    """Those of all stages, and of interaction if the run goes on online."""
+    stages = [*method.stages, *([method.online_stage()] if online else [])]
+    return [phase for stage in stages for phase in stage.phases]
+
+
+def check_declarations(method: Algorithm[Any], online: bool) -> None:
+    """Raise AlgorithmError at the first name or kind that does not fit.
+
+    online: whether the run goes on online.
+    """
+    _everything_is_set(method)
+    _stages_are_stages(method)
+    phases = phases_of_run(method, online)
+    for phase in phases:
+        _names_are_in_tuples(method, phase)
+    _names_exist(method, phases)
+    _trained_networks_have_optimizers(method, phases)
+    _optimizers_have_work(method, phases)
+    _averages_move(method, phases)
+
+
+def _everything_is_set(method: Algorithm[Any]) -> None:
+    """Catches a `create` that forgets an attribute."""
+    for name in ("networks", "optimizers", "stages"):
+        if not hasattr(method, name):
+            sentence = f"create does not set self.{name}"
+            raise AlgorithmError(sentence, definition(method.create, type(method)))
+
+
+def _stages_are_stages(method: Algorithm[Any]) -> None:
+    """Catches a stage or phase without the comma that makes it a tuple."""
+    wrong = ""
+    if not _sequence_of(method.stages, Stage):
+        wrong = "self.stages must be a tuple of stages: (Stage(…),)"
+    elif not all(_sequence_of(stage.phases, Phase) for stage in method.stages):
+        wrong = "a stage's phases must be a tuple: Stage((Phase(…),))"
+    if wrong:
+        raise AlgorithmError(wrong, declared_at(type(method), "stages"))
+
+
+def _names_are_in_tuples(method: Algorithm[Any], phase: Phase) -> None:
+    """Catches `trains="critic"`, which would be read letter by letter."""
+    for field in ("trains", "updates_targets"):
+        names = getattr(phase, field)
+        if isinstance(names, str):
+            raise AlgorithmError(
+                f"{field} must be a tuple of names: ('{names}',), found the text '{names}'",
+                declared_at(type(method), field, names, phase),
+            )
+
+
+def _names_exist(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
+    """Catches misspelt networks, and moved averages that `targets` does not declare."""
+
+    def check(
+        field: str,
+        names: Iterable[str],
+        known: Mapping[str, Any],
+        what: str,
+        phase: Phase | None = None,
+    ) -> None:
+        for name in names:
+            if name not in known:
+                sentence = f"{field} names '{name}', which {what}.{nearest(name, known)}"
+                raise AlgorithmError(sentence, declared_at(type(method), field, name, phase))
+
+    no_network, no_target = "is no network", "self.targets does not declare"
+    check("optimizers", method.optimizers, method.networks, no_network)
+    check("targets", method.targets, method.networks, no_network)
+    for phase in phases:
+        check("trains", phase.trains, method.networks, no_network, phase)
+        check("updates_targets", phase.updates_targets, method.targets, no_target, phase)
+    for stage in method.stages:
+        check("copies", stage.copies, method.networks, no_network)
+        check("copies", stage.copies.values(), method.targets, no_target)
+
+
+def _trained_networks_have_optimizers(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
+    """Catches a network that a phase trains with no optimizer."""
+    for phase in phases:
+        for name in phase.trains:
+            if name not in method.optimizers:
+                sentence = f"'{name}' is trained without an optimizer: self.optimizers['{name}']"
+                raise AlgorithmError(sentence, declared_at(type(method), "trains", name, phase))
+
+
+def _optimizers_have_work(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
+    """Catches a network that has an optimizer and that no phase trains, also online."""
+    trained = {name for phase in phases for name in phase.trains}
+    idle = [name for name in method.optimizers if name not in trained]
+    if idle and method.learns_online():
+        trained |= {n for phase in method.online_stage().phases for n in phase.trains}
+    for name in idle:
+        if name not in trained:
+            sentence = f"'{name}' has an optimizer, but no phase trains it"
+            raise AlgorithmError(sentence, declared_at(type(method), "optimizers", name))
+
+
+def _averages_move(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
+    """Catches a declared target that stays at its first value while its network is trained."""
+    trained = {name for phase in phases for name in phase.trains}
+    moved = {name for phase in phases for name in phase.updates_targets}
+    for name in method.targets:
+        if name in trained and name not in moved:
+            raise AlgorithmError(
+                f"the target of '{name}' never moves: no phase of this run has it in "
+                "updates_targets",
+                declared_at(type(method), "targets", name),
+            )
+
+
+def _sequence_of(found: Any, kind: type) -> bool:
+    return isinstance(found, tuple | list) and all(isinstance(item, kind) for item in found)
+
+
+# --- where it is said -----------------------------------------------------------------------
+
+
+def declared_at(
+    method: type[Algorithm[Any]], field: str, name: str = "", phase: Phase | None = None
+) -> str:
+    """`file:line` of where a class says `name` of `self.field` or of the phase's `field`.
+
+    The nearest that can be found: else the field, else the name anywhere, else `create`.
+    """
+    loss = name_of(phase.loss) if phase else ""
+    classes = [cls for cls in method.__mro__ if issubclass(cls, Algorithm) and cls is not Algorithm]
+    trees = [(cls, *found) for cls in classes if (found := _tree(cls)) is not None]
+    looks = [_within(field, name, loss), _within(field, name), _within(field), _constants(name)]
+    for look in looks:
+        for cls, tree, before in trees:
+            line = next((node.lineno for node in look(tree)), None)
+            if line is not None:
+                return shown(Path(inspect.getfile(cls)), before + line, method)
+    return definition(method.create, method)
+
+
+def _tree(cls: type) -> tuple[ast.AST, int] | None:
+    """A class's source, and the lines before it; None where there is none."""
+    try:
+        lines, first = inspect.getsourcelines(cls)
+        return ast.parse(dedent("".join(lines))), first - 1
+    except (OSError, TypeError, SyntaxError):
+        return None
+
+
+def _constants(name: str) -> Any:
+    def look(tree: ast.AST) -> Iterator[Any]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and node.value == name:
+                yield node
+
+    return look
+
+
+def _within(field: str, name: str = "", loss: str = "") -> Any:
+    """Nodes that say `name` in `self.field = …`, or in `field` of a phase that has this loss.
+
+    All of the field for no name, and all phases for no loss.
+    """
+
+    def look(tree: ast.AST) -> Iterator[Any]:
+        for node in ast.walk(tree):
+            if loss and loss not in ast.unparse(node):
+                continue
+            for part in _says(node, field):
+                yield from _constants(name)(part) if name else [part]
+
+    return look
+
+
+def _says(node: ast.AST, field: str) -> Iterator[ast.AST]:
+    """The parts of a statement or call that give a field its value."""
+    if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            owner = target.value if isinstance(target, ast.Subscript) else target
+            if isinstance(owner, ast.Attribute) and owner.attr == field:
+                yield node
+    elif isinstance(node, ast.Call):
+        yield from (keyword.value for keyword in node.keywords if keyword.arg == field)
+        if field == "trains" and ast.unparse(node.func).endswith("Phase") and len(node.args) > 1:
+            yield node.args[1]

@@ -1,0 +1,90 @@
+"""Imports the class that an entry point names, and says what is wrong with it if it cannot."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from algorithms.errors import AlgorithmError, innermost_line, nearest, sentence_of
+
+if TYPE_CHECKING:
+    from algorithms.base import Algorithm
+
+
+def load_class(target: str, named: str) -> type[Algorithm[Any]]:
+    """The algorithm class at `package.module:Class`.
+
+    named: what the target is, for messages.
+
+    Raises AlgorithmError if there is none, or if it is not complete.
+    """
+    module_name, _, name = target.partition(":")
+    if not module_name or not name.isidentifier():
+        raise AlgorithmError(f"{named}: write it as package.module:Class")
+    module = _import(module_name, named)
+    if not hasattr(module, name):
+        near = nearest(name, vars(module))
+        raise AlgorithmError(f"{named}: module {module_name} has no '{name}'.{near}")
+    return _complete(getattr(module, name), named)
+
+
+def _import(name: str, named: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if f"{name}.".startswith(f"{missing}."):
+            near = nearest(missing, _modules_beside(missing))
+            raise AlgorithmError(f"{named}: there is no module '{missing}'.{near}") from error
+        if missing.partition(".")[0] == name.partition(".")[0]:  # one of its own
+            sentence = (
+                f"there is no module '{missing}'.{nearest(missing, _modules_beside(missing))}"
+            )
+        else:
+            sentence = f"it needs the package '{missing}', which is not installed"
+        raise AlgorithmError(f"{named}: {sentence}", _line(error, name)) from error
+    except Exception as error:
+        sentence = f"{named}: importing it fails with {sentence_of(error)}"
+        raise AlgorithmError(sentence, _line(error, name)) from error
+
+
+def _complete(cls: Any, named: str) -> type[Algorithm[Any]]:
+    """The class, if it is an algorithm with a config and without anything left to write."""
+    from algorithms.base import Algorithm, Config
+
+    if not isinstance(cls, type) or not issubclass(cls, Algorithm):
+        raise AlgorithmError(f"{named}: it is no subclass of algorithms.base.Algorithm")
+    config = getattr(cls, "Config", None)
+    if config is None:
+        raise AlgorithmError(f"{named}: it has no config; write `Config = …` in the class")
+    if not isinstance(config, type) or not issubclass(config, Config):
+        raise AlgorithmError(f"{named}: its Config is no subclass of algorithms.base.Config")
+    if cls.__abstractmethods__:
+        missing = " and ".join(sorted(cls.__abstractmethods__))
+        raise AlgorithmError(f"{named}: it does not define {missing}")
+    return cls
+
+
+def _modules_beside(name: str) -> Iterable[str]:
+    """Full names of the modules that could have been meant."""
+    parent, dot, _ = name.rpartition(".")
+    if not dot:
+        return [module.name for module in pkgutil.iter_modules()]
+    package = sys.modules.get(parent)
+    paths = getattr(package, "__path__", [])
+    return [f"{parent}.{module.name}" for module in pkgutil.iter_modules(paths)]
+
+
+def _line(error: BaseException, name: str) -> str:
+    """`file:line` of the innermost frame in the module's package, or of its syntax error."""
+    spec = find_spec(name.partition(".")[0])
+    if spec is None:
+        return ""
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return innermost_line(error, folders or [Path(spec.origin or "")])

@@ -1,0 +1,50 @@
+"""A section of the report: one subject, in every form that the report has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.report.comparison import Comparison
+from harness.report.layout import Grid
+from harness.report.records import Records
+from harness.report.style import Drawing
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows beside a task: facts by name, a drawing, or why there is none."""
+
+    facts: tuple[tuple[str, str], ...] = ()
+    drawing: Drawing | None = None
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a subject adds to the report of a suite: nothing, where it does not say otherwise."""
+
+    records: Records
+    comparison: Comparison
+
+    def grids(self) -> list[Grid]:
+        """Tables for readers."""
+        return []
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Tables for programs, by the names of their CSV files."""
+        return {}
+
+    def drawings(self, folder: Path) -> list[Drawing]:
+        """Figures, whose files are written into `folder`."""
+        return []
+
+    def cards(self, folder: Path) -> dict[str, Card]:
+        """Cards by task id; their drawings are written into `folder`."""
+        return {}
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences under every table."""
+        return ()

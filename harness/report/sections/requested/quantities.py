@@ -1,0 +1,79 @@
+"""What figures are about, a number a finished run: score, latency, training metric or measure.
+
+The latency is amortised: a call of a policy acts for all seeds and episodes of an evaluation.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.report.action_selections import own_selections
+from harness.report.comparison import Comparison
+from harness.report.records import Records
+from harness.suite.figures import Heatmap, Metrics, Table, Trend
+
+RUN = ["task", "label", "seed"]
+
+
+def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFrame:
+    """`name` (as a suite's `value`) of every finished run.
+
+    Columns are task, label, seed, action_selection and value.
+    Scores, measures and latencies have a line for each action selection; metrics, which do not
+    depend on it, have one for the row's own. Measures are means over the last step's episodes,
+    metrics are those of the last step, latencies medians over all evaluations, in milliseconds.
+    """
+    kind, _, what = name.partition(":")
+    if kind == "score":
+        return comparison.selection_scores.rename(columns={"score": "value"})
+    if kind == "latency":
+        times = finished(records, records.timings)
+        return _by_run(times, "amortized_action_ms", "median")
+    if kind == "measure":
+        rows = finished(records, records.measures)
+        return _by_run(_last_step(rows[rows["name"] == what]), "value", "mean")
+    rows = finished(records, records.metrics)
+    rows = _last_step(rows[rows["name"] == what])
+    own = rows["label"].map(own_selections(records.suite))
+    return _by_run(rows.assign(action_selection=own), "value", "mean")
+
+
+def finished(records: Records, table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of finished runs."""
+    done = records.runs.loc[records.runs["state"] == "done", RUN]
+    return table.merge(done, on=RUN)
+
+
+def axis_label(name: str) -> str:
+    """A quantity, swept field or task option in the words of an axis."""
+    kind, colon, what = name.partition(":")
+    words = {"score": "Normalized score", "latency": "Amortised action latency (ms)"}
+    text = what if colon else words.get(kind, kind)
+    return text.replace("_", " ")
+
+
+def own_actions(records: Records, table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the rows' own action selections."""
+    own = table["label"].map(own_selections(records.suite))
+    return table[table["action_selection"] == own]
+
+
+def shown(
+    figure: Heatmap | Trend | Metrics | Table, records: Records, table: pd.DataFrame
+) -> pd.DataFrame:
+    """The lines of the rows and tasks that a figure is about."""
+    bases = {row.label: row.base for row in records.suite.rows}
+    keep = [
+        figure.shows_row(label, bases[label]) and figure.shows_task(task)
+        for label, task in zip(table["label"], table["task"], strict=True)
+    ]
+    return table[pd.Series(keep, index=table.index, dtype=bool)]
+
+
+def _last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["step"] == rows.groupby(RUN)["step"].transform("max")]
+
+
+def _by_run(rows: pd.DataFrame, column: str, how: str) -> pd.DataFrame:
+    values: pd.Series[float] = rows.groupby([*RUN, "action_selection"])[column].agg(how)
+    return values.rename("value").reset_index()

@@ -1,0 +1,39 @@
+"""Scores: how well each row of the comparison did on each task and on average."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from harness.report.layout import Grid
+from harness.report.section import Section
+from harness.report.sections.scores.bars import average_bars
+from harness.report.sections.scores.curves import learning_curves
+from harness.report.sections.scores.grids import score_grids, summary_grid
+from harness.report.sections.scores.numbers import scores_csv, table_csv
+from harness.report.style import Drawing
+
+AVERAGES = "Averages, best first. Lines are 95% intervals; dots, in panels of one task, seeds."
+CURVES = (
+    "Learning curves: mean over seeds with its 95% band (Student's t, cut off at the panel's "
+    "edge). A curve covers the cell's finished runs, or all of them if none has."
+)
+
+
+class Scores(Section):
+    """Normalised scores, and how they came about."""
+
+    def grids(self) -> list[Grid]:
+        return [*score_grids(self.comparison), summary_grid(self.comparison)]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"table": table_csv(self.comparison), "scores": scores_csv(self.comparison)}
+
+    def drawings(self, folder: Path) -> list[Drawing]:
+        averages = average_bars(self.comparison, folder)
+        curves = learning_curves(self.records, self.comparison, folder)
+        return [
+            Drawing("Averages", AVERAGES, tuple(averages)),
+            Drawing("Learning curves", CURVES, tuple(curves)),
+        ]
