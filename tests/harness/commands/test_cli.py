@@ -267,7 +267,7 @@ def test_a_cluster_that_is_not_there_exits_with_2(
         closed.bind(("127.0.0.1", 0))  # ours, and nobody listens
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         printed = harness("run", write_suite(), "--address", address, code=2)
-    assert f"Cannot reach the Ray cluster at {address}" in printed
+    assert f"Cannot join the Ray cluster at {address}" in printed
     assert "--executor local" in printed
 
 
@@ -288,10 +288,10 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
     no = dict.fromkeys(("smoke", "cpu", "keep"), False)
-    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, **no) == (
+    assert whole_suite_command("suites/a.yaml", seeds=None, **no) == (
         "python -m harness run suites/a.yaml"
     )
     yes = dict.fromkeys(no, True)
-    assert whole_suite_command(Path("a b.yaml"), seeds=2, **yes) == (
+    assert whole_suite_command("a b.yaml", seeds=2, **yes) == (
         "python -m harness run 'a b.yaml' --smoke --cpu --keep --seeds 2"
     )
