@@ -172,6 +172,7 @@ class SuiteBuilder:
             "state": state,
             "step": self.steps if done else self.steps // 2,
             "total_steps": self.steps,
+            "invocation": "0a1b2c",
             "error": self.errors.get((task, label, seed), ""),
             "started": "2026-11-22T14:00:00+00:00",
             "finished": "2026-11-22T14:03:20+00:00" if done else "",
