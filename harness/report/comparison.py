@@ -12,6 +12,7 @@ import pandas as pd
 from harness.errors import UserError, nearest
 from harness.report import stats
 from harness.report.action_selections import own_selections
+from harness.report.earlier_code import earlier_mark
 from harness.report.gate import Gate, critic_gate
 from harness.report.records import Records
 from harness.report.scales import Scales
@@ -100,6 +101,10 @@ class Comparison:
         """Whether the suite has the label run on all of the tasks."""
         row = next(row for row in self.suite.rows if row.label == label)
         return all(row.runs_on(task) for task in tasks)
+
+    def mark(self, label: str, tasks: Sequence[str]) -> str:
+        """What a score of the label on the tasks carries: notes say what it means."""
+        return self.gate.mark(label, tasks) + earlier_mark(self.suite, label, tasks)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[stats.Scores] | None:
         """The label's scores by task, or None when a task has no finished seed."""

@@ -129,7 +129,7 @@ def _settings(records: Records, label: str) -> list[tuple[str, str]]:
     """The label's resolved configuration; a setting that tasks differ in lists their values."""
     paths = {(run.task, run.path) for run in records.suite.runs if run.label == label}
     by_task = {
-        task: flatten(records.specs[path]["config"])
+        task: flatten(records.specs[path]["config"]) | _code(records, path)
         for task, path in sorted(paths)
         if path in records.specs
     }
@@ -141,6 +141,11 @@ def _settings(records: Records, label: str) -> list[tuple[str, str]]:
         each = "; ".join(f"{task}: {value}" for task, value in values.items())
         rows.append((name, each if others else common))
     return rows
+
+
+def _code(records: Records, path: str) -> dict[str, str]:
+    """What a run recorded of its method's code."""
+    return flatten(records.provenance.get(path, {}).get("algorithm", {}), "method.")
 
 
 def _data(records: Records, task: str) -> list[tuple[str, str]]:
@@ -155,7 +160,7 @@ def _data(records: Records, task: str) -> list[tuple[str, str]]:
 def _provenance(records: Records) -> list[tuple[str, str]]:
     """Every recorded fact about code and machine; where runs differ, each value with its count."""
     facts = [
-        flatten({key: value for key, value in found.items() if key != "dataset"})
+        flatten({key: value for key, value in found.items() if key not in {"dataset", "algorithm"}})
         for found in records.provenance.values()
     ]
     names = dict.fromkeys(name for fact in facts for name in fact)

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from harness.report.action_selections import selection_note
 from harness.report.comparison import PROTOCOLS, Comparison
+from harness.report.earlier_code import earlier_note
 from harness.runs.suite_file import SuiteFile
 from harness.tasks import words
 from harness.tasks.spec import TaskSpec
@@ -25,6 +26,7 @@ class Notes:
     protocol: str
     action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
+    earlier_code: tuple[str, ...]
     statistics: tuple[str, ...]
     sections: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -33,7 +35,8 @@ class Notes:
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
         selection = (self.action_selection,) if self.action_selection else ()
-        return (self.protocol, *selection, *self.gate, *self.statistics, *self.sections)
+        judged = (*self.gate, *self.earlier_code)
+        return (self.protocol, *selection, *judged, *self.statistics, *self.sections)
 
 
 def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Notes:
@@ -46,6 +49,7 @@ def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Note
         protocol=_protocol(suite),
         action_selection=selection_note(suite),
         gate=gate,
+        earlier_code=earlier_note(suite),
         statistics=(*statistics, *comparison.scales.notes()),
         sections=tuple(of_sections),
         tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),

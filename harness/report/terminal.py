@@ -23,7 +23,7 @@ def render_terminal(report: Report) -> RenderableType:
         grids = [*algorithms_by_tasks(comparison, MAX_COLUMNS), *grids]
     warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
     tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
-    said = [notes.protocol, notes.action_selection, *notes.gate[1:]]
+    said = [notes.protocol, notes.action_selection, *notes.gate[1:], *notes.earlier_code]
     return Group(*warning, *tables, *(RichText(text, style="dim") for text in said if text))
 
 

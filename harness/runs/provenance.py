@@ -70,15 +70,16 @@ def provenance(
 def algorithm_facts(algorithm_id: str, code: str) -> dict[str, Any]:
     """A method's module, the digest of its code, and where others have it from."""
     info = registry.algorithms()[algorithm_id]
+    ours = info.distribution == _OURS
     facts = {
         "id": algorithm_id,
         "module": info.module,
         "code": code,
         "package": info.distribution,
-        "version": package_version(info.distribution),
+        "version": __version__ if ours else package_version(info.distribution),
     }
     file = module_file(info.module)
-    return facts if info.distribution == _OURS or not file else facts | {"git": git_state(file)}
+    return facts if ours or file is None else facts | {"git": git_state(file)}
 
 
 def git_state(file: Path = Path(__file__)) -> dict[str, Any] | None:
@@ -86,7 +87,7 @@ def git_state(file: Path = Path(__file__)) -> dict[str, Any] | None:
 
     None outside git, and for a file that git ignores, as in a virtual environment.
     """
-    folder, name = file.resolve().parent, file.name
+    folder, name = file.resolve().parent, file.resolve().name
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit or _git(folder, "check-ignore", name):
         return None
@@ -109,7 +110,7 @@ def package_versions() -> dict[str, str | None]:
     """Versions of the packages that can change a number; None where not installed."""
     # Ours as its code says, since a checkout may be newer than what was installed.
     others = {name: package_version(name) for name in _PACKAGES}
-    return {"decision-flow-harness": __version__, **others}
+    return {_OURS: __version__, **others}
 
 
 def package_version(name: str) -> str | None:

@@ -57,7 +57,7 @@ class _Figure(BaseModel):
 
 
 class Heatmap(_Figure):
-    """One panel per task, entry and further swept field: the mean over seeds by two swept fields."""
+    """One panel per task, entry and further swept field: means over seeds by two swept fields."""
 
     kind: Literal["heatmap"]
     x: str  # a swept field

@@ -12,6 +12,7 @@ import pandas as pd
 from harness.report import stats
 from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
+from harness.report.earlier_code import earlier_mark
 from harness.report.gate import MARK, trusts
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.section import Section
@@ -40,7 +41,10 @@ def action_grids(comparison: Comparison) -> list[Grid]:
         here = {(line["algorithm"], line["action_selection"]): line for line in found}
         labels = [label for label in comparison.labels if any(key[0] == label for key in here)]
         rows = [
-            GridRow(label, tuple(_text(here.get((label, name))) for name in selections))
+            GridRow(
+                label + earlier_mark(comparison.suite, label, [task]),
+                tuple(_text(here.get((label, name))) for name in selections),
+            )
             for label in labels
         ]
         title = f"Action selections on {task}"

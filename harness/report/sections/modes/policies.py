@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text
 from harness.report.records import Records
 from harness.report.sections.modes.divergence import kl_from_behaviour
@@ -122,7 +123,8 @@ def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
         for label in order:
             by_selection = mine[mine["label"] == label].groupby("action_selection", sort=False)
             for selection, runs in by_selection:
-                rows.append(GridRow(label, (Text(str(selection)), *map(_text, _values(runs)))))
+                name = label + earlier_mark(records.suite, label, [task.id])
+                rows.append(GridRow(name, (Text(str(selection)), *map(_text, _values(runs)))))
         title = f"{task.title}: reward, support and coverage"
         grids.append(Grid(title, ("Policy", "Action selection", *COLUMNS.values()), tuple(rows)))
     return grids

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text
 from harness.report.records import Records
 
@@ -52,7 +53,10 @@ def online_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
             str(label): rows for label, rows in found[found["task"] == task.id].groupby("label")
         }
         rows = tuple(
-            GridRow(label, tuple(_text(runs[label], name) for name in COLUMNS))
+            GridRow(
+                label + earlier_mark(records.suite, label, [task.id]),
+                tuple(_text(runs[label], name) for name in COLUMNS),
+            )
             for label in labels
             if label in runs
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from harness.report import stats
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
+from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import axis_label, own_actions, quantity, shown
@@ -53,8 +54,9 @@ def table_grids(figure: Table, records: Records, comparison: Comparison) -> list
         for label, lines in here.groupby("algorithm", sort=False):
             by_name = {line["quantity"]: line for line in lines.to_dict("records")}
             mark = comparison.gate.mark(str(label), [str(task)])
+            name = f"{label}{earlier_mark(comparison.suite, str(label), [str(task)])}"
             rows.append(
-                GridRow(str(label), tuple(_text(by_name.get(name), mark) for name in figure.values))
+                GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
             )
         columns = ("Algorithm", *(axis_label(name) for name in figure.values))
         grids.append(Grid(f"{figure.title}: {task}", columns, tuple(rows)))

@@ -71,7 +71,7 @@ def _panel(axes: Axes, comparison: Comparison, group: Group, styles: dict[str, L
                 markeredgewidth=0.7,
             )
         end = max(0.0, mean, -math.inf if math.isnan(high) else high)
-        _annotate(axes, end, position, f"{mean:.1f}{comparison.gate.mark(label, group.tasks)}")
+        _annotate(axes, end, position, f"{mean:.1f}{comparison.mark(label, group.tasks)}")
         right = max(right, end)
     axes.set_xlim(right=right * 1.14)
     axes.axvline(0.0, color="#444444", linewidth=0.7)

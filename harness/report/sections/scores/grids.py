@@ -78,7 +78,7 @@ def summary_grid(comparison: Comparison) -> Grid:
         if leader is None or label not in strata:
             continue
         scores = strata[label]
-        mark = comparison.gate.mark(label, tasks)
+        mark = comparison.mark(label, tasks)
         average = Text(points(float(stats.average(scores))), bold=label in best, mark=mark)
         texts = [
             average if several else _score(comparison, tasks[0], label, label in best),
@@ -105,7 +105,7 @@ def _score(comparison: Comparison, task: str, label: str, bold: bool) -> Text:
         return Text("failed" if cell.failed else MISSING)
     note = f"{finished}/{cell.planned} seeds" if finished < cell.planned else ""
     spread = points(cell.std) if finished > 1 else ""
-    return Text(points(cell.mean), spread, note, bold, comparison.gate.mark(label, [task]))
+    return Text(points(cell.mean), spread, note, bold, comparison.mark(label, [task]))
 
 
 def _scores(comparison: Comparison, task: str) -> tuple[Text, ...]:
@@ -120,7 +120,7 @@ def _averages(comparison: Comparison, group: Group) -> tuple[Text, ...]:
 
 def _average(comparison: Comparison, label: str, group: Group, bold: bool) -> Text:
     value = comparison.average(label, group.tasks)
-    mark = comparison.gate.mark(label, group.tasks) if value is not None else ""
+    mark = comparison.mark(label, group.tasks) if value is not None else ""
     return Text(points(value), bold=bold, mark=mark)
 
 

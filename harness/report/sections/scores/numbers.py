@@ -9,6 +9,7 @@ import pandas as pd
 
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
+from harness.report.earlier_code import MEANING
 from harness.report.stats import Interval
 from harness.report.tables import with_budget
 
@@ -51,7 +52,10 @@ def table_csv(comparison: Comparison) -> pd.DataFrame:
 
 def scores_csv(comparison: Comparison) -> pd.DataFrame:
     """One line per planned run with its state and score; the score is empty unless it is done."""
-    return with_budget(comparison.scores, comparison)
+    kept = {(run.task, run.label, run.seed) for run in comparison.suite.runs if run.kept}
+    keys = comparison.scores[["task", "label", "seed"]].itertuples(index=False, name=None)
+    made = [MEANING if key in kept else "" for key in keys]
+    return with_budget(comparison.scores.assign(code=made), comparison)
 
 
 def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | None:

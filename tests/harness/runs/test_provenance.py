@@ -1,0 +1,66 @@
+"""The state of the checkout that code is in."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.runs.provenance import git_state
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A committed file in a folder of a checkout that ignores `site`."""
+    file = tmp_path / "checkout" / "package" / "method.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("x = 1\n")
+    checkout = file.parents[1]
+    (checkout / ".gitignore").write_text("site/\n")
+    (checkout / "other.txt").write_text("1\n")
+    git(checkout, "init", "--quiet")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "--message", "first")
+    return file
+
+
+def test_a_committed_file_is_clean(file: Path) -> None:
+    commit = git(file.parent, "rev-parse", "HEAD")
+    assert git_state(file) == {"commit": commit, "dirty": False}
+    (file.parents[1] / "new.txt").touch()  # beside it, and not part of the commit
+    assert git_state(file) == {"commit": commit, "dirty": False}
+
+
+@pytest.mark.parametrize("changed", ["package/method.py", "other.txt"])
+def test_a_checkout_with_changes_is_dirty(file: Path, changed: str) -> None:
+    (file.parents[1] / changed).write_text("2\n")
+    state = git_state(file)
+    assert state is not None
+    assert state["dirty"] is True
+
+
+def test_a_file_that_was_never_committed_is_dirty(file: Path) -> None:
+    new = file.with_name("new.py")
+    new.touch()
+    state = git_state(new)
+    assert state is not None
+    assert state["dirty"] is True
+
+
+def test_an_ignored_file_is_of_no_commit(file: Path) -> None:
+    installed = file.parents[1] / "site" / "method.py"
+    installed.parent.mkdir()
+    installed.touch()
+    assert git_state(installed) is None
+
+
+def test_outside_git_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "method.py").touch()
+    assert git_state(tmp_path / "method.py") is None
