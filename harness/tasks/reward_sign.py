@@ -35,7 +35,7 @@ _SPEEDS = slice(27, 33)  # of the hammer, recorded clipped to [-1, 1]
 # What must stay still: latch and hinge; the nail; the ball's place from its target.
 _FIXED = {"door": slice(27, 29), "hammer": slice(26, 27), "relocate": slice(36, 39)}
 _HAMMER, _HAMMER_ANGLES, _NAIL = slice(36, 39), slice(39, 42), slice(42, 45)
-_HEAD = np.array([-0.2, 0.0, -0.04])  # of the hammer, in its own frame
+HAMMER_HEAD = np.array([-0.2, 0.0, -0.04])  # of the hammer, in its own frame
 _LIFTED, _LIFT_BONUS = 0.04, 2.0  # m, reward
 _MOST_ROWS = 200_000
 
@@ -95,13 +95,14 @@ def _known_terms(hand: str, observations: Floats) -> Floats:
     if hand != "hammer":
         return np.zeros(len(observations))
     place = observations[:, _HAMMER]
-    head = place + np.einsum("nij,j->ni", _rotations(observations[:, _HAMMER_ANGLES]), _HEAD)
+    turns = hammer_rotations(observations[:, _HAMMER_ANGLES])
+    head = place + np.einsum("nij,j->ni", turns, HAMMER_HEAD)
     lifted = (place[:, 2] > _LIFTED) & (head[:, 2] > _LIFTED)
     to_nail = np.linalg.norm(head - observations[:, _NAIL], axis=1)
     return np.asarray(_LIFT_BONUS * lifted - to_nail)
 
 
-def _rotations(angles: Floats) -> Floats:
+def hammer_rotations(angles: Floats) -> Floats:
     """Rotation about x, then the turned y, then the turned z. [N, 3] -> [N, 3, 3]."""
     matrices = np.eye(3)
     for axis in range(3):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from algorithms.engine.transitions import Transitions
 from harness.tasks.d4rl_rules import palm_distance
+from harness.tasks.reward_sign import HAMMER_HEAD, hammer_rotations
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,6 @@ _EDGE = 1e-5  # bonuses this close to their threshold may or may not be paid, as
 _TOLERANCE = 1e-3
 # What the cost of velocities takes off at most (seen in the local data: 0.11 and 0.4).
 _COST = {"pen": 0.0, "door": 1.0, "hammer": 3.0, "relocate": 0.0}
-_HEAD = np.array([-0.2, 0.0, -0.04])  # of the hammer, in the hammer's frame
 _NAIL = 0.091  # m that the nail has to go in
 _STEP = 0.01  # s
 
@@ -96,7 +96,7 @@ def _door(_: Transitions, after: Floats, edge: float) -> Floats:
 
 def _hammer(rows: Transitions, after: Floats, edge: float) -> Floats:
     position, nail = after[:, 36:39], after[:, 42:45]
-    head = position + _rotations(after[:, 39:42]) @ _HEAD
+    head = position + hammer_rotations(after[:, 39:42]) @ HAMMER_HEAD
     # By where the nail is seen, which is a moment before its joint's position (column 26), as
     # MuJoCo leaves them after a step; from the episode's start, as the board's height is drawn.
     ends = rows.episode_ends()
@@ -128,17 +128,6 @@ def _speed(rows: Transitions, after: Floats) -> Floats:
     """About the norm of all velocities: the hand's and the nail's from positions. [N]."""
     moved = (after[:, :27] - rows.observations[:, :27]) / _STEP
     return np.hypot(_norm(moved), _norm(after[:, 27:33]))
-
-
-def _rotations(angles: Floats) -> Floats:
-    """Rotation matrices of x-y-z Euler angles, as MuJoCo's XML has them. [N, 3] -> [N, 3, 3]."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos(angles).T, np.sin(angles).T
-    rows = [
-        [cy * cz, -cy * sz, sy],
-        [cx * sz + sx * sy * cz, cx * cz - sx * sy * sz, -sx * cy],
-        [sx * sz - cx * sy * cz, sx * cz + cx * sy * sz, cx * cy],
-    ]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
 def _norm(vectors: Floats) -> Floats:
