@@ -63,6 +63,8 @@ def make_policy(
 
 def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
     """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
+    if not torch.isfinite(values).all():
+        raise RuntimeError("the critic gives values that are not finite, so none of them is best")
     seeds, _, action_dim = actions.shape
     choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
     options = actions.view(seeds, -1, candidates, action_dim)

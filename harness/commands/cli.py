@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shlex
 import sys
 from enum import StrEnum
@@ -178,8 +180,21 @@ def docs(results: ResultsOption = Path("results")) -> None:
     print("\n".join(f"rewrote {page}" for page in changed) or "docs/ is up to date")
 
 
+def _settle_environment() -> None:
+    """What is inherited from a notebook, a cluster or a terminal must not stop a run.
+
+    Figures are written to files and nothing is rendered, so that neither a notebook's MPLBACKEND
+    nor a MUJOCO_GL without its library matters; a terminal that cannot print a letter prints '?'.
+    """
+    os.environ |= {"MPLBACKEND": "agg", "MUJOCO_GL": "disable"}
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends it with a message and exit code 2."""
+    _settle_environment()
     try:
         app()
     except UserError as error:

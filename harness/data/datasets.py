@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.data import dataset_lock, minari_format
+from harness.data.checks.incoming import checked
 from harness.data.recipe import Recipe, recipe_of
 from harness.data.store import (
     MANIFEST,
@@ -67,7 +68,7 @@ def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress
     heard(0)
     episodes = recipe.episodes(task, workers, heard)
     data = folder / "data"
-    summary = minari_format.write(data, episodes)
+    summary = minari_format.write(data, checked(task.dataset.id, episodes))
     progress(what, summary["steps"], summary["steps"])
     (data / "metadata.json").write_text(json.dumps(_metadata(task, recipe, summary), indent=1))
     manifest = {

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.data.hdf5 import member, read_numbers
 
 # One episode's arrays by their path in the file; observations have one row more than actions.
 EpisodeArrays = dict[str, NDArray[Any]]
@@ -97,13 +97,13 @@ def write(folder: Path, episodes: Iterable[EpisodeArrays]) -> dict[str, Any]:
 def read(folder: Path, names: Iterable[str]) -> Iterator[EpisodeArrays]:
     """The named arrays of every episode in order.
 
-    Raises OSError or KeyError on a damaged file, UserError on an array of Python objects.
+    Raises OSError or KeyError on a damaged file, UserError for what is no array of numbers in it.
     """
     names = list(names)
     with h5py.File(folder / DATA_FILE, "r") as file:
         for index in range(len(file)):
-            group = file[f"episode_{index}"]
-            yield {name: _numbers(folder, group, name) for name in names}
+            group = member(file, f"episode_{index}")
+            yield {name: read_numbers(group, name) for name in names}
 
 
 def labels(folder: Path) -> list[tuple[int, int]]:
@@ -112,17 +112,5 @@ def labels(folder: Path) -> list[tuple[int, int]]:
     Raises OSError or KeyError on a damaged file.
     """
     with h5py.File(folder / DATA_FILE, "r") as file:
-        attributes = [file[f"episode_{index}"].attrs for index in range(len(file))]
+        attributes = [member(file, f"episode_{index}").attrs for index in range(len(file))]
         return [(int(each["id"]), int(each["total_steps"])) for each in attributes]
-
-
-def _numbers(folder: Path, group: Any, name: str) -> NDArray[Any]:
-    stored = group[name]
-    if stored.dtype.hasobject:
-        raise UserError(
-            f"{folder / DATA_FILE}: '{name}' of {group.name[1:]} holds Python objects and not "
-            "numbers, and objects are never loaded from a dataset. Take it from a source that "
-            "stores numbers."
-        )
-    array: NDArray[Any] = stored[()]
-    return array

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.hdf5 import read_numbers
 from harness.errors import UserError
 
 _FLAGS = ("terminals", "timeouts")
@@ -43,7 +44,7 @@ def read_steps(path: Path) -> Steps:
     try:
         with h5py.File(path, "r") as file:
             names = [*REQUIRED, *(name for name in _OPTIONAL if name in file)]
-            arrays = {name: file[name][()] for name in names}
+            arrays = {name: read_numbers(file, name) for name in names}
     except (OSError, KeyError) as error:
         raise UserError(
             f"{path} cannot be read ({error}). Delete it and fetch it again."

@@ -295,3 +295,23 @@ def test_results_name_the_command_that_makes_all_of_them() -> None:
     assert whole_suite_command("a b.yaml", seeds=2, **yes) == (
         "python -m harness run 'a b.yaml' --smoke --cpu --keep --seeds 2"
     )
+
+
+def test_what_a_shell_or_notebook_has_set_stops_nothing(plan_of: Callable[..., Plan]) -> None:
+    """A backend and a renderer that are not there, and an output that knows 128 letters."""
+    folder = results_of(plan_of())
+    inherited = {
+        "MPLBACKEND": "module://not_there.backend",
+        "MUJOCO_GL": "osmesa",
+        "PYTHONIOENCODING": "ascii",
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "harness", "report", str(folder)],
+        cwd=REPOSITORY,
+        env={**os.environ, **inherited},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "table.md" in result.stdout
+    assert result.stderr == ""

@@ -1,0 +1,43 @@
+"""Reads numbers from HDF5 files that others made: only what is stored in the file itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+
+
+def read_numbers(group: Any, name: str) -> NDArray[Any]:
+    """The array called `name` in a group, such as `rewards` or `observations/observation`.
+
+    Raises KeyError if there is none, and UserError if it is kept in another file, which could be
+    any file of this machine, or if it holds Python objects.
+    """
+    stored = member(group, name)
+    where = f"{group.file.filename}: '{name}' of {group.name}"
+    if not isinstance(stored, h5py.Dataset):
+        raise UserError(f"{where} is no array.")
+    if stored.external or stored.is_virtual:
+        raise UserError(f"{where} is kept in other files, which are not read for a dataset.")
+    if stored.dtype.hasobject:
+        raise UserError(
+            f"{where} holds Python objects and not numbers, and objects are never loaded from a "
+            "dataset. Take it from a source that stores numbers."
+        )
+    array: NDArray[Any] = stored[()]
+    return array
+
+
+def member(group: Any, name: str) -> Any:
+    """A member of a group, or of groups in it. Raises KeyError, or UserError for one elsewhere."""
+    for part in name.split("/"):
+        if isinstance(group.get(part, getlink=True), h5py.ExternalLink):
+            raise UserError(
+                f"{group.file.filename}: '{part}' of {group.name} is a link to another file, and "
+                "links are not followed for a dataset."
+            )
+        group = group[part]
+    return group

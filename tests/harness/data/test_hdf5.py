@@ -1,0 +1,66 @@
+"""No byte of another file comes in with a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from harness.data.hdf5 import read_numbers
+from harness.errors import UserError
+
+
+def external_link(file: h5py.File, other: Path) -> None:
+    file["rewards"] = h5py.ExternalLink(str(other), "/secret")
+
+
+def external_group(file: h5py.File, other: Path) -> None:
+    file["observations"] = h5py.ExternalLink(str(other), "/")
+
+
+def raw_storage(file: h5py.File, other: Path) -> None:
+    file.create_dataset("rewards", (4,), np.uint8, external=[(str(other), 0, 4)])
+
+
+def virtual(file: h5py.File, other: Path) -> None:
+    layout = h5py.VirtualLayout((4,), np.float64)
+    layout[:] = h5py.VirtualSource(str(other), "secret", (4,))
+    file.create_virtual_dataset("rewards", layout)
+
+
+@pytest.mark.parametrize(
+    ("plant", "name", "problem"),
+    [
+        (external_link, "rewards", "is a link to another file"),
+        (external_group, "observations/secret", "is a link to another file"),
+        (raw_storage, "rewards", "is kept in other files"),
+        (virtual, "rewards", "is kept in other files"),
+    ],
+)
+def test_what_is_kept_elsewhere_is_refused(
+    tmp_path: Path, plant: Callable[[h5py.File, Path], None], name: str, problem: str
+) -> None:
+    other = tmp_path / "other.hdf5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.arange(4.0)
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        plant(file, other)
+    with h5py.File(tmp_path / "data.hdf5") as file, pytest.raises(UserError, match=problem):
+        read_numbers(file, name)
+
+
+def test_links_within_the_file_are_followed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        file["group/rewards"] = np.arange(4.0)
+        file["again"] = h5py.SoftLink("/group/rewards")
+        assert read_numbers(file, "again").tolist() == read_numbers(file, "group/rewards").tolist()
+
+
+def test_a_group_is_no_array(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        file.create_group("rewards")
+        with pytest.raises(UserError, match="is no array"):
+            read_numbers(file, "rewards")
