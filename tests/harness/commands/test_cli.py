@@ -288,10 +288,10 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
     no = dict.fromkeys(("smoke", "cpu", "keep"), False)
-    assert whole_suite_command(Path("suites/a.yaml"), seeds=None, **no) == (
+    assert whole_suite_command("suites/a.yaml", seeds=None, **no) == (
         "python -m harness run suites/a.yaml"
     )
     yes = dict.fromkeys(no, True)
-    assert whole_suite_command(Path("a b.yaml"), seeds=2, **yes) == (
+    assert whole_suite_command("a b.yaml", seeds=2, **yes) == (
         "python -m harness run 'a b.yaml' --smoke --cpu --keep --seeds 2"
     )
