@@ -134,7 +134,7 @@ def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> No
 
 @app.command()
 def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
-    """Make a suite's finished runs small enough to share: an archive a cell, no checkpoints."""
+    """Make a suite's finished runs small enough to share: one archive per cell, no checkpoints."""
     from harness.commands.report import results_of
     from harness.runs.pack import pack_suite
 

@@ -1,8 +1,8 @@
 """Finished runs of one cell as one small file: `<cell>.tar.xz` stands where the cell's folder did.
 
 The runs of a cell share most of their specs and provenance, and a suite has hundreds of runs, so
-that one file takes a fraction of the room of a folder a run. A run that has a folder is read from
-it and from nothing else.
+that one file takes a fraction of the room of one folder per run. A run that has a folder is read
+from it and from nothing else.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class _Figure(BaseModel):
 
 
 class Heatmap(_Figure):
-    """A panel a task, entry and further swept fields: the mean over seeds by two swept fields."""
+    """One panel per task, entry and further swept field: means over seeds by two swept fields."""
 
     kind: Literal["heatmap"]
     x: str  # a swept field
@@ -66,7 +66,7 @@ class Heatmap(_Figure):
 
 
 class Trend(_Figure):
-    """Means and 95% intervals over seeds against `x`, a panel a task, a line an entry.
+    """Means and 95% intervals over seeds against `x`, one panel per task, one line per entry.
 
     Further swept fields make lines of their own, but not against `latency`: there the rows of an
     entry are the points of its line.
@@ -79,14 +79,14 @@ class Trend(_Figure):
 
 
 class Metrics(_Figure):
-    """Training metrics against gradient steps: a panel a metric, a page a task, a line a row."""
+    """Training metrics against steps: one panel per metric, page per task and line per row."""
 
     kind: Literal["metrics"]
     names: list[str] = Field(min_length=1)
 
 
 class Table(_Figure):
-    """A table a task: rows of the comparison by quantities, mean ± std over seeds."""
+    """One table per task: rows of the comparison by quantities, mean ± std over seeds."""
 
     kind: Literal["table"]
     values: list[Quantity] = Field(min_length=1)

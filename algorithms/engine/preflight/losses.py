@@ -73,7 +73,7 @@ class PhaseTrial:
         if loss.shape != (sizes.seeds,):
             advice = ": average over all but the seed axis" if loss.ndim != 1 else ""
             raise self._wrong(
-                f"a loss must have one number a seed, [S], found {kind(loss, sizes)}{advice}"
+                f"a loss must have one number per seed, [S], found {kind(loss, sizes)}{advice}"
             )
 
     def _metrics_are_too(self, metrics: Mapping[Any, Any], sizes: Sizes) -> None:
@@ -81,7 +81,7 @@ class PhaseTrial:
         for name, value in metrics.items():
             if not isinstance(value, Tensor) or value.shape != (sizes.seeds,):
                 raise self._wrong(
-                    f"the metric '{name}' must be a tensor with one number a seed, [S], found "
+                    f"the metric '{name}' must be a tensor with one number per seed, [S], found "
                     f"{kind(value, sizes)}"
                 )
             if not isinstance(name, str) or "/" not in name:

@@ -48,7 +48,7 @@ def expected_of(metadata: dict[str, Any], *, demonstrations: bool) -> Expected:
 
 
 def steps_agree(_: Expected, episode: EpisodeArrays) -> str:
-    """Arrays have a row a step, observations one more."""
+    """Arrays have one row per step, observations one more."""
     steps = len(episode["actions"])
     for name, array in episode.items():
         rows = steps + (name not in _STEP_ARRAYS)

@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Steps:
-    """A file's arrays, one row a step; an array that it does not have is None."""
+    """A file's arrays, one row per step; an array that it does not have is None."""
 
     observations: NDArray[Any]
     actions: NDArray[Any]

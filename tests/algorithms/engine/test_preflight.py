@@ -64,7 +64,7 @@ MISTAKES = [
     Mistake(RETURN, 'return loss, {"c/q": q.mean()}', "[S], found one number", IN_CRITIC),
     Mistake(RETURN, 'return loss, {"c/q": q}', "[S], found a tensor [S, 2, B]", IN_CRITIC),
     Mistake(
-        RETURN, 'return loss, {"c/q": 1.0}', "one number a seed, [S], found a float", IN_CRITIC
+        RETURN, 'return loss, {"c/q": 1.0}', "one number per seed, [S], found a float", IN_CRITIC
     ),
     # Seeds that mix.
     Mistake(

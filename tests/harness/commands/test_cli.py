@@ -267,7 +267,7 @@ def test_a_cluster_that_is_not_there_exits_with_2(
         closed.bind(("127.0.0.1", 0))  # ours, and nobody listens
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         printed = harness("run", write_suite(), "--address", address, code=2)
-    assert f"Cannot reach the Ray cluster at {address}" in printed
+    assert f"Cannot join the Ray cluster at {address}" in printed
     assert "--executor local" in printed
 
 

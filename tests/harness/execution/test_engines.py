@@ -119,8 +119,8 @@ def test_a_user_reads_the_sentence_and_the_line(
     package.write(("error.square().mean((1, 2))", "error.square().mean()"))
     printed = harness("run", write_suite(**ALGORITHMS, seeds=1), "--executor", "local", code=1)
     sentence = (
-        "a loss must have one number a seed, [S], found one number: average over all but the seed "
-        f"axis ({package.line('def critic_loss')})"
+        "a loss must have one number per seed, [S], found one number: average over all but the "
+        f"seed axis ({package.line('def critic_loss')})"
     )
     assert f"failed: pointmaze/umaze {ID} seed 0: {sentence}\n" in printed
 

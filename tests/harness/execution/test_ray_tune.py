@@ -13,7 +13,7 @@ import pytest
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.work import work
-from harness.runs.trial import Trial
+from harness.runs.trial import LOCKS, Trial
 from harness.suite.schema import Resources
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
@@ -66,7 +66,7 @@ def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
     wait(executor)
     assert plan.unfinished() == []
     assert evaluation_files(plan.directory) == here
-    assert {path.name for path in plan.directory.iterdir()} == {"runs"}
+    assert {path.name for path in plan.directory.iterdir()} == {"runs", LOCKS}
 
 
 def saved(trial: Trial) -> bool:

@@ -172,7 +172,8 @@ class SuiteBuilder:
             "state": state,
             "step": self.steps if done else self.steps // 2,
             "total_steps": self.steps,
-            "invocation": "0a1b2c",
+            "evaluated_step": self.steps if done else self.steps // 2,
+            "invocation": "made by hand",
             "error": self.errors.get((task, label, seed), ""),
             "started": "2026-11-22T14:00:00+00:00",
             "finished": "2026-11-22T14:03:20+00:00" if done else "",
@@ -211,13 +212,13 @@ class SuiteBuilder:
             if step < self.steps:
                 mean += rng.normal(0, 3)
             noise = rng.normal(0, 8, self.episodes)
-            rows += self._episodes(f"{seed},{step},{acting}", mean + noise - noise.mean())
+            rows += self._episodes(task, f"{seed},{step},{acting}", mean + noise - noise.mean())
             times.append(f"{step},{acting}18.0,1.5,{latency[index]!r}")
             for name, values in self.metrics.get((task, label), {}).items():
                 value = values[index] * (2 - step / self.steps)
                 metrics.append(f"{seed},{step},{name},{value!r}")
         for selection, values in self.selections.get((task, label), {}).items():
-            rows += self._episodes(f"{seed},{until},{selection},", np.full(2, values[index]))
+            rows += self._episodes(task, f"{seed},{until},{selection},", np.full(2, values[index]))
             times.append(f"{until},{selection},0.0,1.5,{2 * latency[index]!r}")
         (path / "evaluations.csv").write_text("\n".join(rows) + "\n")
         (path / "timings.csv").write_text("\n".join(times) + "\n")
@@ -227,10 +228,10 @@ class SuiteBuilder:
             text = "\n".join([f"seed,step,{header}episode,name,value", *found])
             (path / "measures.csv").write_text(text + "\n")
 
-    def _episodes(self, prefix: str, scores: Any) -> list[str]:
-        rows = []
+    def _episodes(self, task: str, prefix: str, scores: Any) -> list[str]:
+        rows, reference = [], self.task(task).reference
         for episode, score in enumerate(scores.tolist()):
-            raw = LOW + score / 100 * (HIGH - LOW)
+            raw = reference.min + score / 100 * (reference.max - reference.min)
             rows.append(f"{prefix}{episode},{raw!r},300,false,1.0,{score!r}")
         return rows
 

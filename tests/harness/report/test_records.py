@@ -11,6 +11,7 @@ import pytest
 from harness.errors import UserError
 from harness.report.comparison import compare
 from harness.report.records import read_records
+from tests.harness.report.conftest import HIGH, LOW
 
 TASK = "pointmaze/umaze"
 
@@ -97,9 +98,9 @@ def test_a_run_of_another_spec_is_not_scored(make_suite: Callable[..., Any]) -> 
         ("", "No columns to parse"),
         (
             "seed,step,episode,return,length,terminated,success,normalized_score\n",
-            "has no evaluations",
+            "its last evaluation has 0 of 10 episodes",
         ),
-        (None, "has no evaluations"),
+        (None, "evaluations.csv is gone"),
     ],
 )
 def test_unreadable_evaluations_fail_their_run_only(
@@ -117,11 +118,12 @@ def test_unreadable_evaluations_fail_their_run_only(
 def test_the_score_is_the_mean_over_the_last_evaluations_episodes(
     make_suite: Callable[..., Any],
 ) -> None:
-    builder = make_suite(labels=["bc"], seeds=[4])
+    builder = make_suite(labels=["bc"], seeds=[4], episodes=2)
     folder = builder.write()
     rows = ["seed,step,episode,return,length,terminated,success,normalized_score"]
-    rows += ["4,10000,0,1.0,300,false,0.0,90.0", "4,20000,0,1.0,300,false,0.0,10.0"]
-    rows += ["4,20000,1,1.0,300,false,0.0,20.5"]
+    for step, episode, score in ((10_000, 0, 90.0), (20_000, 0, 10.0), (20_000, 1, 20.5)):
+        found = LOW + score / 100 * (HIGH - LOW)
+        rows.append(f"4,{step},{episode},{found!r},300,false,0.0,{score}")
     (builder.run_path(TASK, "bc", 4) / "evaluations.csv").write_text("\n".join(rows))
     cell = compare(read_records(folder)).cells[TASK, "bc"]
     assert cell.scores.tolist() == [15.25]
@@ -156,3 +158,78 @@ def test_columns_of_earlier_versions_are_read_by_todays_names(
     assert set(earlier.other_selections["action_selection"]) == {"noise-1"}
     for name in ("runs", "evaluations", "other_selections", "timings", "measures"):
         pd.testing.assert_frame_equal(getattr(earlier, name), getattr(now, name))
+
+
+def last_row(table: list[str], change: Callable[[list[str]], list[str]]) -> list[str]:
+    """A table's lines with its last row changed."""
+    return [*table[:-1], ",".join(change(table[-1].split(",")))]
+
+
+EDITS: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
+    "a score": (
+        lambda lines: last_row(lines, lambda r: [*r[:-1], "99.5"]),
+        "not that of its return",
+    ),
+    "a return": (lambda lines: last_row(lines, lambda r: [*r[:3], "inf", *r[4:]]), "not finite"),
+    "a text": (
+        lambda lines: last_row(lines, lambda r: [*r[:3], "many", *r[4:]]),
+        "Unable to",
+    ),
+    "another seed": (lambda lines: last_row(lines, lambda r: ["7", *r[1:]]), "of another seed"),
+    "a row twice": (lambda lines: [*lines, lines[-1]], "an episode twice"),
+    "a row less": (lambda lines: lines[:-1], "has 9 of 10 episodes"),
+    "a cut row": (lambda lines: [*lines[:-1], lines[-1][:9]], "evaluations.csv"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_no_run_wrote_is_named_and_left_out_even_where_nothing_is_sealed(
+    make_suite: Callable[..., Any], edit: str
+) -> None:
+    change, reason = EDITS[edit]
+    builder = make_suite(labels=["bc"])
+    folder = builder.write()
+    path = builder.run_path(TASK, "bc", 1) / "evaluations.csv"
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    records = read_records(folder)
+    assert states(records) == {("bc", 0): "done", ("bc", 1): "failed", ("bc", 2): "done"}
+    assert reason in records.runs["error"][1]
+    assert set(records.evaluations["seed"]) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "{", '"done"', '{"state": 3}', "{}", "\x00\xff"], ids=repr
+)
+@pytest.mark.parametrize("name", ["status.json", "spec.json", "provenance.json"])
+def test_no_content_of_a_file_ends_the_report(
+    make_suite: Callable[..., Any], name: str, content: str
+) -> None:
+    builder = make_suite(labels=["bc"])
+    folder = builder.write()
+    (builder.run_path(TASK, "bc", 1) / name).write_text(content, encoding="latin-1")
+    found = states(read_records(folder))
+    assert (found["bc", 0], found["bc", 2]) == ("done", "done")
+    assert found["bc", 1] in {"failed", "missing", "stale"} or name == "provenance.json"
+
+
+def test_links_are_not_read(make_suite: Callable[..., Any]) -> None:
+    builder = make_suite(labels=["bc"])
+    folder = builder.write()
+    path = builder.run_path(TASK, "bc", 1)
+    path.rename(folder.parent / "elsewhere")
+    path.symlink_to(folder.parent / "elsewhere")
+    records = read_records(folder)
+    assert states(records)["bc", 1] == "failed"
+    assert "is a link" in records.runs["error"][1]
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc", "runs/../../x", ""])
+def test_a_path_that_leaves_the_folder_is_refused(
+    make_suite: Callable[..., Any], path: str
+) -> None:
+    folder = make_suite(labels=["bc"]).write()
+    content = json.loads((folder / "suite.json").read_text())
+    content["runs"][0]["path"] = path
+    (folder / "suite.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is no path inside the results folder"):
+        read_records(folder)

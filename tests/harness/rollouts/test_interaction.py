@@ -168,8 +168,8 @@ def test_a_run_goes_on_after_its_offline_steps(plan_of: PlanOf) -> None:
     reference = plan.runs[1].task.normalized_score
     for row in lived:
         assert float(row["normalized_score"]) == reference(float(row["return"]))
-    others = [row["step"] for row in table(plan, 1, "evaluations") if row["actions"] == "noise-0"]
-    assert set(others) == {"32"}
+    rows = table(plan, 1, "evaluations")
+    assert {row["step"] for row in rows if row["action_selection"] == "noise-0"} == {"32"}
 
 
 def test_an_offline_run_is_described_as_before_there_were_online_ones(plan_of: PlanOf) -> None:

@@ -55,11 +55,15 @@ def modes_of(task_id: str) -> ActionModes:
 def records(make_suite: Callable[..., Any]) -> Records:
     """Three policies on three tasks; before the last step all of them were `nowhere`."""
     suite = make_suite(
-        tasks=TASKS, labels=list(POLICIES), seeds=[0, 1], every=10_000, episodes=EPISODES
+        tasks=TASKS,
+        labels=list(POLICIES),
+        seeds=[0, 1],
+        every=10_000,
+        episodes=EPISODES,
+        specs={task: get_task(task) for task in TASKS},
     )
     folder = suite.write()
     content = json.loads((folder / "suite.json").read_text())
-    content["tasks"] = [get_task(task).model_dump(mode="json") for task in TASKS]
     content["rows"] = [{"action_selection": "noise-1"} | row for row in content["rows"]]
     (folder / "suite.json").write_text(json.dumps(content))
     for task in TASKS:

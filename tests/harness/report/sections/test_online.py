@@ -32,6 +32,7 @@ def write(make_suite: Make, lived: dict[int, list[tuple[int, float]]] = LIVED) -
         seeds=[0, 1],
         steps=OFFLINE + ONLINE,
         every=200,
+        episodes=2,
         states={(TASK, "df-div", 1): "failed"},
     )
     folder = suite.write()
