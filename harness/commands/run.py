@@ -21,7 +21,7 @@ from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
-from harness.runs.trial import LOCKS, group
+from harness.runs.trial import LOCKS, Trial, group
 from harness.suite.schema import find_suite
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
@@ -84,16 +84,24 @@ def run_suite(
                 executor=executor,
             )
         )
-        if trials:
-            try:
-                workers = make_executor(executor, address)
-                execute(trials, plan.suite.resources, workers, make_display(console))
-            except (Stopped, KeyboardInterrupt):
-                say(console, _farewell(plan, fresh))
-                return STOPPED
-            shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
+        if trials and not _carry_out(plan, trials, executor, address, console):
+            say(console, _farewell(plan, fresh))
+            return STOPPED
         show_report(plan.directory, console)
     return _conclude(plan, console)
+
+
+def _carry_out(
+    plan: Plan, trials: Sequence[Trial], executor: str, address: str | None, console: Console
+) -> bool:
+    """Run the trials to their end; False if the user stopped them."""
+    try:
+        workers = make_executor(executor, address)
+        execute(trials, plan.suite.resources, workers, make_display(console))
+    except (Stopped, KeyboardInterrupt):
+        return False
+    shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
+    return True
 
 
 def _refuse_links(plan: Plan) -> None:

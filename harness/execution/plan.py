@@ -14,6 +14,7 @@ from algorithms import registry
 from algorithms.engine.version import ENGINE_VERSION
 from algorithms.source import code_digest
 from harness.errors import UserError
+from harness.execution.smoke import SMOKE_CONFIG, shrunk, smoke_tasks
 from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder
 from harness.runs.spec import EvaluationSpec, RunSpec
@@ -21,16 +22,9 @@ from harness.runs.suite_file import PlannedEvaluation, PlannedRun, RowInfo, Suit
 from harness.suite.configs import Configs, resolve_configs
 from harness.suite.figures import figure_problems, parse_figures
 from harness.suite.rows import Row
-from harness.suite.schema import Suite, load_suite, suite_tasks, task_entries
+from harness.suite.schema import Suite, load_suite, suite_tasks
 from harness.suite.yaml_file import Problem
-from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
-from harness.tasks.stand_in import with_stand_in
-
-_SMOKE_STEPS = 60
-_SMOKE_ONLINE_STEPS = 120  # longer than pen's episodes
-_SMOKE_TRANSITIONS = 3000
-_SMOKE_CONFIG = {"hidden_dims": [32, 32], "batch_size": 32}
 
 
 @dataclass(frozen=True)
@@ -212,14 +206,14 @@ def draft(
         UserError: anything wrong with the suite or the selection.
     """
     suite, document = load_suite(suite_path)
-    tasks = list(_smoke_tasks(suite)) if smoke else suite_tasks(suite)
+    tasks = list(smoke_tasks(suite)) if smoke else suite_tasks(suite)
     if seeds is not None:
         suite = suite.model_copy(update={"seeds": list(range(seeds))})
     if smoke:
-        suite = _shrunk(suite)
+        suite = shrunk(suite)
     if cpu and suite.resources.gpus_per_trial:
         suite = _without_gpu(suite)
-    final = _SMOKE_CONFIG if smoke else {}
+    final = SMOKE_CONFIG if smoke else {}
     configs = resolve_configs(suite, document, tasks, final)
     problems = [*figure_problems(parse_figures(suite.figures)[0], suite.rows, tasks)]
     problems += _online_problems(suite)
@@ -300,36 +294,7 @@ def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set
     return chosen
 
 
-def _smoke_tasks(suite: Suite) -> Iterator[TaskSpec]:
-    """The suite's tasks with little data of their own kind, or stand-in data."""
-    from harness.data.recipe import recipe_of
-
-    for task_id, options in task_entries(suite):
-        task = get_task(task_id, options)
-        if recipe_of(task).makes_small:
-            yield get_task(task_id, (options or {}) | {"transitions": _SMOKE_TRANSITIONS})
-        else:
-            yield with_stand_in(task, _SMOKE_TRANSITIONS)
-
-
 def _without_gpu(suite: Suite) -> Suite:
     """The suite on the CPU. Its numbers differ in rounding, so that it has a name of its own."""
     resources = suite.resources.model_copy(update={"gpus_per_trial": 0})
     return suite.model_copy(update={"name": f"{suite.name}-cpu", "resources": resources})
-
-
-def _shrunk(suite: Suite) -> Suite:
-    """The suite with budgets of seconds; it still evaluates twice and stacks two seeds."""
-    online_steps = _SMOKE_ONLINE_STEPS if suite.training.online_steps else 0
-    shorter = {"steps": _SMOKE_STEPS, "online_steps": online_steps, "compile": False}
-    training = suite.training.model_copy(update=shorter)
-    every = {"every": _SMOKE_STEPS // 2, "episodes": 2}
-    evaluation = suite.evaluation.model_copy(update=every)
-    return suite.model_copy(
-        update={
-            "name": f"{suite.name}-smoke",
-            "seeds": suite.seed_list[:2],
-            "training": training,
-            "evaluation": evaluation,
-        }
-    )

@@ -1,0 +1,44 @@
+"""A suite in seconds: every code path of it, with results that mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.suite.schema import Suite, task_entries
+from harness.tasks import get_task
+from harness.tasks.spec import TaskSpec
+from harness.tasks.stand_in import with_stand_in
+
+_STEPS = 60
+_ONLINE_STEPS = 120  # longer than pen's episodes
+_TRANSITIONS = 3000
+SMOKE_CONFIG = {"hidden_dims": [32, 32], "batch_size": 32}
+
+
+def smoke_tasks(suite: Suite) -> Iterator[TaskSpec]:
+    """The suite's tasks with little data of their own kind, or stand-in data."""
+    from harness.data.recipe import recipe_of
+
+    for task_id, options in task_entries(suite):
+        task = get_task(task_id, options)
+        if recipe_of(task).makes_small:
+            yield get_task(task_id, (options or {}) | {"transitions": _TRANSITIONS})
+        else:
+            yield with_stand_in(task, _TRANSITIONS)
+
+
+def shrunk(suite: Suite) -> Suite:
+    """The suite with budgets of seconds; it still evaluates twice and stacks two seeds."""
+    online_steps = _ONLINE_STEPS if suite.training.online_steps else 0
+    shorter = {"steps": _STEPS, "online_steps": online_steps, "compile": False}
+    training = suite.training.model_copy(update=shorter)
+    every = {"every": _STEPS // 2, "episodes": 2}
+    evaluation = suite.evaluation.model_copy(update=every)
+    return suite.model_copy(
+        update={
+            "name": f"{suite.name}-smoke",
+            "seeds": suite.seed_list[:2],
+            "training": training,
+            "evaluation": evaluation,
+        }
+    )
