@@ -17,7 +17,7 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     any file of this machine, or if it holds Python objects.
     """
     stored = member(group, name)
-    where = f"{group.file.filename}: '{name}' of {group.name}"
+    where = f"{group.file.filename}: '{name}' of {group.name[1:] or 'the file'}"
     if not isinstance(stored, h5py.Dataset):
         raise UserError(f"{where} is no array.")
     if stored.external or stored.is_virtual:

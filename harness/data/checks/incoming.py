@@ -47,7 +47,12 @@ def _problem(episode: EpisodeArrays) -> str:
             return f"it has {steps} actions and {len(array)} of '{name}', expected {steps + 1}"
         if (step := _first_unfit(array)) is not None:
             return f"'{name}' holds {array[step].tolist()} in step {step}, which no float32 holds"
-    return _ends(episode["terminations"].astype(bool), episode["truncations"].astype(bool))
+    if not (episode["terminations"][-1] or episode["truncations"][-1]):
+        return (
+            f"its last step ({steps - 1}) is neither terminated nor truncated, so that it would "
+            "run into the next episode"
+        )
+    return ""
 
 
 def _first_unfit(array: NDArray[Any]) -> int | None:
@@ -57,15 +62,3 @@ def _first_unfit(array: NDArray[Any]) -> int | None:
     with np.errstate(over="ignore"):
         fit = np.isfinite(array.astype(np.float32)).reshape(len(array), -1).all(axis=1)
     return None if fit.all() else int(np.argmin(fit))
-
-
-def _ends(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> str:
-    ended = terminated | truncated
-    if not ended[-1]:
-        return (
-            f"its last step ({len(ended) - 1}) is neither terminated nor truncated, so that it "
-            "would run into the next episode"
-        )
-    if ended[:-1].any():
-        return f"step {int(np.argmax(ended))} ends it, and {len(ended)} steps are in it"
-    return ""

@@ -48,7 +48,6 @@ def test_good_episodes_pass_as_they_are() -> None:
         ({"actions": np.zeros(4)}, r"'actions' have the shape \[4\]"),
         ({"actions": np.zeros((0, 2))}, "it has no steps"),
         ({"truncations": np.zeros(4, bool)}, "neither terminated nor truncated"),
-        ({"terminations": np.arange(4) == 1}, "step 1 ends it, and 4 steps are in it"),
         ({"rewards": np.array(["a"] * 4)}, "'rewards' holds <U1 and not numbers"),
     ],
 )
