@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness import __version__
 from harness.commands.data import data_app
-from harness.errors import UserError
+from harness.errors import UserError, lacks_memory, no_memory
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
@@ -204,6 +204,11 @@ def main() -> None:
         if error.filename is None and error.errno is None:
             raise
         print(f"error: {error}. Nothing that was finished is lost.", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        print(f"error: {no_memory(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
-from harness.errors import UserError
+from algorithms.errors import causes
+from harness.errors import UserError, lacks_memory
 from harness.execution.ray_cluster import prepare_to_join
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
@@ -49,8 +50,9 @@ def make_executor(name: str, address: str | None) -> Executor:
         prepare_to_join(address)
     try:
         from harness.execution.ray_tune import RayExecutor
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"ray", "pyarrow", "tensorboardX"}:
+    except ImportError as error:  # Ray replaces some errors by its own
+        absent = [cause.name for cause in causes(error) if isinstance(cause, ModuleNotFoundError)]
+        if lacks_memory(error) or not {"ray", "pyarrow", "tensorboardX"}.intersection(absent):
             raise
         raise UserError(
             "Ray is not installed. Install it with `pip install 'ray[tune]'`, or run on this "
