@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -11,11 +10,6 @@ from harness.errors import UserError, lacks_memory
 from harness.execution.ray_cluster import prepare_to_join
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
-
-NO_GPU = (
-    "The suite trains on GPUs (resources.gpus_per_trial) and there is none here. To train on the "
-    "CPU, slowly, add: --cpu"
-)
 
 
 class Executor(Protocol):
@@ -67,15 +61,6 @@ def lacking(name: str, address: str | None, resources: Resources) -> list[str]:
         return make_executor(name, address).lacking(resources)
     except UserError as error:
         return [str(error)]
-
-
-def local_gpus() -> int:
-    """How many GPUs this machine has; asks the driver, since torch is slow to import."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    except OSError:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def worker_environment() -> dict[str, str]:

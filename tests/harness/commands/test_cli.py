@@ -308,6 +308,33 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
         assert word in printed
 
 
+def test_doctor_tells_what_the_environment_does_to_runs(
+    harness: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("0" * 64)
+    (tmp_path / "file").touch()
+    for name, value in {
+        "MPLBACKEND": "module://not_there.backend",
+        "MUJOCO_GL": "osmesa",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_AUTH_MODE": "token",
+        "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1",
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    printed = harness("doctor")
+    for found in (
+        "module://not_there.backend",
+        "osmesa",
+        str(token),
+        "RAY_AUTH_MODE=token",
+        "safe.directory",
+        f"cannot be loaded from {tmp_path / 'file'}",
+    ):
+        assert found in printed
+
+
 def test_results_name_the_command_that_makes_all_of_them() -> None:
     no = dict.fromkeys(("smoke", "cpu", "keep"), False)
     assert whole_suite_command("suites/a.yaml", seeds=None, **no) == (
