@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What the loader, the C library, torch and MuJoCo say. The loader gives a reason only for another
-# failure to map, such as of a folder mounted noexec.
-_NO_MEMORY = r"allocate memory|out of memory|failed to map segment from shared object(?!:)"
+# What the loader, the C library, torch and MuJoCo say. A loader that adds something has another
+# reason, such as a folder mounted noexec.
+_NO_MEMORY = r"allocate memory|out of memory|failed to map segment from shared object$"
 
 
 class AlgorithmError(ValueError):
@@ -49,7 +49,8 @@ def lacks_memory(error: BaseException) -> bool:
     Packages written in C fail to import then, as if they were not installed.
     """
     return any(
-        isinstance(cause, MemoryError) or re.search(_NO_MEMORY, str(cause), re.IGNORECASE)
+        isinstance(cause, MemoryError)
+        or re.search(_NO_MEMORY, str(cause), re.IGNORECASE | re.MULTILINE)
         for cause in causes(error)
     )
 
