@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+# What the loader, the C library, torch and MuJoCo say. A loader that adds something has another
+# reason, such as a folder mounted noexec.
+_NO_MEMORY = r"allocate memory|out of memory|failed to map segment from shared object$"
 
 
 class AlgorithmError(ValueError):
@@ -29,6 +34,25 @@ def nearest(found: str, allowed: Iterable[str]) -> str:
     """A ' Did you mean …?' for the closest allowed name, or nothing."""
     match = difflib.get_close_matches(found, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, the one that it was raised from or during, and so on to the first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error comes of too little memory, which is nobody's mistake.
+
+    Packages written in C fail to import then, as if they were not installed.
+    """
+    return any(
+        isinstance(cause, MemoryError)
+        or re.search(_NO_MEMORY, str(cause), re.IGNORECASE | re.MULTILINE)
+        for cause in causes(error)
+    )
 
 
 def sentence_of(error: BaseException) -> str:

@@ -11,7 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from algorithms.errors import AlgorithmError, innermost_line, nearest, sentence_of
+from algorithms.errors import (
+    AlgorithmError,
+    innermost_line,
+    lacks_memory,
+    nearest,
+    sentence_of,
+)
 
 if TYPE_CHECKING:
     from algorithms.base import Algorithm
@@ -37,21 +43,23 @@ def load_class(target: str, named: str) -> type[Algorithm[Any]]:
 def _import(name: str, named: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if f"{name}.".startswith(f"{missing}."):
-            near = nearest(missing, _modules_beside(missing))
-            raise AlgorithmError(f"{named}: there is no module '{missing}'.{near}") from error
-        if missing.partition(".")[0] == name.partition(".")[0]:  # one of its own
-            sentence = (
-                f"there is no module '{missing}'.{nearest(missing, _modules_beside(missing))}"
-            )
-        else:
-            sentence = f"it needs the package '{missing}', which is not installed"
-        raise AlgorithmError(f"{named}: {sentence}", _line(error, name)) from error
     except Exception as error:
-        sentence = f"{named}: importing it fails with {sentence_of(error)}"
-        raise AlgorithmError(sentence, _line(error, name)) from error
+        if lacks_memory(error):
+            raise
+        raise AlgorithmError(f"{named}: {_why_not(name, error)}", _line(error, name)) from error
+
+
+def _why_not(name: str, error: Exception) -> str:
+    """What is wrong with a module that cannot be imported."""
+    if isinstance(error, ModuleNotFoundError):
+        missing = error.name or ""
+        package = missing.partition(".")[0]
+        if f"{name}.".startswith(f"{missing}.") or package == name.partition(".")[0]:
+            near = nearest(missing, _modules_beside(missing))
+            return f"there is no module '{missing}'.{near}"
+        if find_spec(package) is None:
+            return f"it needs the package '{package}', which is not installed"
+    return f"importing it fails with {sentence_of(error)}"
 
 
 def _complete(cls: Any, named: str) -> type[Algorithm[Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from algorithms.errors import AlgorithmError, nearest, sentence_of
+from algorithms.errors import AlgorithmError, lacks_memory, nearest, sentence_of
 
-__all__ = ["UserError", "describe", "nearest"]
+__all__ = ["UserError", "describe", "lacks_memory", "nearest", "no_memory"]
 
 
 class UserError(Exception):
@@ -25,6 +25,17 @@ def describe(error: Exception, trace: str, where: str = "") -> str:
             f"the disk is full ({error}). What was saved before is intact: free some space, then "
             "run the suite again to continue."
         )
+    if lacks_memory(error):
+        return no_memory(error)
     if where:
         return f"{sentence_of(error)} ({where})\n\n{trace}"
     return f"{type(error).__name__}: {error}\n\n{trace}"
+
+
+def no_memory(error: Exception) -> str:
+    """What to do about an error that `lacks_memory`."""
+    return (
+        f"there is not enough memory ({sentence_of(error)}). What was saved before is intact: end "
+        "other programs, lift the limit (ulimit -v, the container's or the job's), or train fewer "
+        "runs at once (more resources.cpus_per_trial, fewer seeds_per_trial), then run again."
+    )

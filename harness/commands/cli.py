@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness import __version__
 from harness.commands.data import data_app
-from harness.errors import UserError
+from harness.errors import UserError, lacks_memory, no_memory
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
@@ -153,11 +153,11 @@ def list_(what: Listable, json: JsonOption = False) -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(context: typer.Context) -> None:
     """Show versions and hardware, and what is missing."""
     from harness.commands.doctor import examine
 
-    examine(Console())
+    examine(Console(), inherited=context.obj)
 
 
 @app.command()
@@ -180,23 +180,27 @@ def docs(results: ResultsOption = Path("results")) -> None:
     print("\n".join(f"rewrote {page}" for page in changed) or "docs/ is up to date")
 
 
-def _settle_environment() -> None:
+def _settle_environment() -> dict[str, str]:
     """What is inherited from a notebook, a cluster or a terminal must not stop a run.
 
+    Returns the variables that were set to something else.
     Figures are written to files and nothing is rendered, so that neither a notebook's MPLBACKEND
     nor a MUJOCO_GL without its library matters; a terminal that cannot print a letter prints '?'.
     """
-    os.environ |= {"MPLBACKEND": "agg", "MUJOCO_GL": "disable"}
+    ours = {"MPLBACKEND": "agg", "MUJOCO_GL": "disable"}
+    inherited = {name: os.environ[name] for name in ours if os.environ.get(name)}
+    os.environ |= ours
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    return {name: value for name, value in inherited.items() if value != ours[name]}
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends it with a message and exit code 2."""
-    _settle_environment()
+    inherited = _settle_environment()
     try:
-        app()
+        app(obj=inherited)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
@@ -204,6 +208,11 @@ def main() -> None:
         if error.filename is None and error.errno is None:
             raise
         print(f"error: {error}. Nothing that was finished is lost.", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        print(f"error: {no_memory(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -2,99 +2,144 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 
 from harness.data import data_root
 from harness.data.local_files import DATASETS, POLICIES
 from harness.data.sources import d4rl
 from harness.data.sources.minari_roots import user_root
+from harness.errors import UserError
+from harness.execution.machine import (
+    can_load_from,
+    compiled_code,
+    gpu_problem,
+    local_gpus,
+    settle_compiled_code,
+)
 from harness.runs.provenance import core_count, cpu_model, git_state, package_versions
 
 _GOOD, _MISSING = "ok", "missing"
 
 
-def examine(console: Console) -> None:
-    """Print one line for each thing that matters. Imports torch only to ask for GPUs."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("what", "state", "found", "consequence"):
-        table.add_column(column, overflow="fold")
-    for row in (*_packages(), *_hardware(), _compiler(), _ray(), _git(), *_data(), _space()):
-        table.add_row(*row)
-    console.print(table)
+class _Line(NamedTuple):
+    what: str
+    state: str
+    found: str
+    consequence: str = ""
 
 
-def _packages() -> list[tuple[str, str, str, str]]:
-    python = platform.python_version()
+def examine(console: Console, inherited: Mapping[str, str]) -> None:
+    """Print a line for each thing that matters, and below it what to do, if anything.
+
+    inherited: variables of the environment that the harness does not use, as they were.
+    """
+    for line in (*_packages(), *_hardware(), *_ray(), _git(), *_data(), _space()):
+        _show(console, line)
+    for name, value in inherited.items():
+        _show(console, _Line(name, "unused", value, "figures go to files; nothing is rendered"))
+
+
+def _show(console: Console, line: _Line) -> None:
+    what, state, found, consequence = line
+    # Not wrapped: a path is to be copied whole.
+    console.print(f"{what:<22} {state:<9} {found}".rstrip(), markup=False, soft_wrap=True)
+    if consequence:
+        console.print(Padding(consequence, (0, 0, 0, 4), expand=False), markup=False)
+
+
+def _packages() -> Iterator[_Line]:
     supported = (3, 11) <= sys.version_info < (3, 13)
-    rows = [
-        (
-            "python",
-            _GOOD if supported else "unsupported",
-            python,
-            "" if supported else "needs Python 3.11 or 3.12",
-        )
-    ]
+    state, cost = (_GOOD, "") if supported else ("wrong", "the harness needs Python 3.11 or 3.12")
+    yield _Line("python", state, platform.python_version(), cost)
     for name, version in package_versions().items():
         if name == "ray":  # optional
             continue
-        consequence = "" if version else f"nothing runs without it: pip install {name}"
-        rows.append((name, _GOOD if version else _MISSING, version or "", consequence))
-    return rows
+        cost = "" if version else f"nothing runs without it: pip install {name}"
+        yield _Line(name, _GOOD if version else _MISSING, version or "", cost)
 
 
-def _hardware() -> list[tuple[str, str, str, str]]:
-    gpus = _gpus()
-    return [
-        ("cores", _GOOD, f"{core_count()} x {cpu_model()}", ""),
-        (
-            "GPUs",
-            _GOOD if gpus else "none",
-            ", ".join(gpus),
-            "" if gpus else "runs train on the CPU, one core a trial",
-        ),
-    ]
+def _hardware() -> Iterator[_Line]:
+    yield _Line("cores", _GOOD, f"{core_count()} x {cpu_model()}")
+    if not local_gpus():
+        yield _Line("GPUs", "none", "", "suites for GPUs train on the CPU, slowly, with: run --cpu")
+    elif problem := gpu_problem():
+        yield _Line("GPUs", "unusable", str(local_gpus()), problem)
+    else:
+        yield _Line("GPUs", _GOOD, ", ".join(_gpus()))
+    yield _compiler()
+    yield _place_of_compiled_code()
 
 
 def _gpus() -> list[str]:
-    if find_spec("torch") is None:
-        return []
     import torch
 
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
-def _compiler() -> tuple[str, str, str, str]:
+def _compiler() -> _Line:
     found = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
     if found is None:
         cost = "training runs uncompiled, about half as fast: install g++"
-        return ("C++ compiler", _MISSING, "", cost)
+        return _Line("C++ compiler", _MISSING, "", cost)
     printed = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
-    return ("C++ compiler", _GOOD, (printed.splitlines() or [found])[0], "")
+    return _Line("C++ compiler", _GOOD, (printed.splitlines() or [found])[0])
 
 
-def _ray() -> tuple[str, str, str, str]:
+def _place_of_compiled_code() -> _Line:
+    asked = compiled_code()
+    if can_load_from(asked):
+        return _Line("compiled code", _GOOD, str(asked))
+    try:
+        settle_compiled_code()
+    except UserError as error:
+        return _Line("compiled code", "unusable", str(asked), str(error))
+    cost = f"mounted noexec, so compiled code goes to {compiled_code()}"
+    return _Line("compiled code", "unusable", str(asked), cost)
+
+
+def _ray() -> Iterator[_Line]:
     version = package_versions()["ray"]
-    cost = "no clusters; this machine alone works with --executor local: pip install 'ray[tune]'"
-    return ("ray", _GOOD if version else _MISSING, version or "", "" if version else cost)
+    if version is None:
+        cost = (
+            "no clusters; on this machine alone: run --executor local, or pip install 'ray[tune]'"
+        )
+        yield _Line("ray", _MISSING, "", cost)
+        return
+    yield _Line("ray", _GOOD, version)
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        found = "RAY_AUTH_TOKEN"
+    else:
+        found = str(token) if token.exists() else ""
+    cost = (
+        f"run --address joins clusters with RAY_AUTH_MODE={mode}; unset it to try both"
+        if mode
+        else "run --address tries without it, then with it"
+    )
+    yield _Line("Ray's token", _GOOD if found else "none", found, cost if found or mode else "")
 
 
-def _git() -> tuple[str, str, str, str]:
+def _git() -> _Line:
     state = git_state()
-    if state is None:
-        return ("git", "none", "", "results do not record the commit that made them")
-    return ("git", _GOOD, f"{state['commit'][:12]}{' + changes' if state['dirty'] else ''}", "")
+    if "unknown" in state:
+        cost = f"results do not record the commit of the code: {state['unknown']}"
+        return _Line("git", "unknown", "", cost)
+    return _Line("git", _GOOD, f"{state['commit'][:12]}{' + changes' if state['dirty'] else ''}")
 
 
-def _data() -> list[tuple[str, str, str, str]]:
+def _data() -> Iterator[_Line]:
     """The folders that data are looked for in, and how to name others."""
-    rows = []
     for what, folder, cost in (
         ("data", data_root(), "made when first needed; another folder: HARNESS_DATA"),
         ("D4RL's files", d4rl.folder(), "harness data fetch gets them; yours: HARNESS_D4RL_DATA"),
@@ -115,12 +160,11 @@ def _data() -> list[tuple[str, str, str, str]]:
         ),
     ):
         there = folder.is_dir()
-        rows.append((what, _GOOD if there else "none", str(folder), "" if there else cost))
-    return rows
+        yield _Line(what, _GOOD if there else "none", str(folder), "" if there else cost)
 
 
-def _space() -> tuple[str, str, str, str]:
+def _space() -> _Line:
     free = shutil.disk_usage(".").free / 1e9
     enough = free > 2
     cost = "" if enough else "a suite may need more: 1M transitions take about 0.1 GB"
-    return ("disk", _GOOD if enough else "low", f"{free:.0f} GB free here", cost)
+    return _Line("disk", _GOOD if enough else "low", f"{free:.0f} GB free here", cost)

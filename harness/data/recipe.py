@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from algorithms.engine.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.store import make_command
-from harness.errors import UserError
+from harness.errors import UserError, lacks_memory
 from harness.tasks import installed_recipe
 from harness.tasks.spec import TaskSpec
 
@@ -155,6 +155,8 @@ def recipe_of(task: TaskSpec) -> Recipe:
     try:
         recipe = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
+        if lacks_memory(error):
+            raise
         raise UserError(f"The recipe '{name}' ({target}) cannot be imported: {error}.") from error
     if not isinstance(recipe, Recipe):
         raise UserError(f"The recipe '{name}' ({target}) is no harness.data.recipe.Recipe.")

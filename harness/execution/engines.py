@@ -10,12 +10,18 @@ from algorithms.base import Config
 from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
 from algorithms.engine.transitions import Transitions
+from harness.execution.machine import settle_compiled_code
 from harness.runs.spec import RunSpec
 from harness.tasks import known_q
 
 
 def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -> Engine:
-    """An untrained engine for `seeds` of a run, which otherwise share their spec."""
+    """An untrained engine for `seeds` of a run, which otherwise share their spec.
+
+    Raises UserError if it is to be compiled, and compiled code can be loaded from nowhere.
+    """
+    if spec.compiled:
+        settle_compiled_code()
     config = _config(spec)
     return Engine(
         spec.algorithm,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
-from harness.errors import UserError
+from algorithms.errors import causes
+from harness.errors import UserError, lacks_memory
 from harness.execution.ray_cluster import prepare_to_join
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
-
-NO_GPU = (
-    "The suite trains on GPUs (resources.gpus_per_trial) and there is none here. To train on the "
-    "CPU, slowly, add: --cpu"
-)
 
 
 class Executor(Protocol):
@@ -49,8 +44,9 @@ def make_executor(name: str, address: str | None) -> Executor:
         prepare_to_join(address)
     try:
         from harness.execution.ray_tune import RayExecutor
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"ray", "pyarrow", "tensorboardX"}:
+    except ImportError as error:  # Ray replaces some errors by its own
+        absent = [cause.name for cause in causes(error) if isinstance(cause, ModuleNotFoundError)]
+        if lacks_memory(error) or not {"ray", "pyarrow", "tensorboardX"}.intersection(absent):
             raise
         raise UserError(
             "Ray is not installed. Install it with `pip install 'ray[tune]'`, or run on this "
@@ -65,15 +61,6 @@ def lacking(name: str, address: str | None, resources: Resources) -> list[str]:
         return make_executor(name, address).lacking(resources)
     except UserError as error:
         return [str(error)]
-
-
-def local_gpus() -> int:
-    """How many GPUs this machine has; asks the driver, since torch is slow to import."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    except OSError:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def worker_environment() -> dict[str, str]:

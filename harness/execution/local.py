@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.execution.executor import NO_GPU, local_gpus, worker_environment
+from harness.execution.executor import worker_environment
+from harness.execution.machine import gpu_problem, local_gpus
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
@@ -49,7 +50,8 @@ class LocalExecutor:
         self._workers: dict[int, _Worker | None] = {}  # by slot
 
     def lacking(self, resources: Resources) -> list[str]:
-        return [NO_GPU] if resources.gpus_per_trial and not local_gpus() else []
+        problem = gpu_problem() if resources.gpus_per_trial else ""
+        return [problem] if problem else []
 
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         slots = max(1, core_count() // resources.cpus_per_trial)

@@ -19,10 +19,15 @@ _ASK = """
 import sys, logging
 import ray
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
+@ray.remote(num_cpus=0)
+class Actor:
+    def answer(self): pass
+ray.get(Actor.remote().answer.remote())
 print("joined")
 """
 _MODE = "RAY_AUTH_MODE"
 _REFUSED = "it asks for a token that is not the one given"
+_NO_TOKEN = f"it uses no token, so unset {_MODE} here"
 
 
 @functools.cache
@@ -89,5 +94,7 @@ def _ask(address: str, mode: str) -> str:
         return ""
     if "InvalidAuthToken" in asked.stderr or "AuthenticationError" in asked.stderr:
         return _REFUSED
+    if "ActorDiedError" in asked.stderr and mode == "token":  # it joins, and none can answer it
+        return _NO_TOKEN
     lines = [line.strip() for line in asked.stderr.splitlines() if line.strip()]
     return (lines[-1] if lines else "it did not say why").rstrip(".")

@@ -24,7 +24,8 @@ import ray
 from ray import tune
 
 from harness.errors import UserError
-from harness.execution.executor import NO_GPU, local_gpus, worker_environment
+from harness.execution.executor import worker_environment
+from harness.execution.machine import NO_GPU, gpu_problem, local_gpus
 from harness.execution.work import work
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
@@ -62,6 +63,8 @@ class RayExecutor:
 
     def lacking(self, resources: Resources) -> list[str]:
         if self._address is None:
+            if resources.gpus_per_trial and (problem := gpu_problem()):
+                return [problem]
             gpus = local_gpus() if resources.gpus_per_trial else 0
             problem = _no_room([{"CPU": core_count(), "GPU": gpus}], resources)
         else:

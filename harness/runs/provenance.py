@@ -26,6 +26,13 @@ _PACKAGES = (
     "ray",
     "safetensors",
 )
+_UNKNOWN = {  # what git says -> why there is no commit
+    "not a git repository": "it is in no git checkout",
+    "dubious ownership": (
+        "its checkout belongs to another user, whom git does not trust; to trust it: git config "
+        "--global --add safe.directory FOLDER"
+    ),
+}
 
 
 def provenance(
@@ -82,28 +89,34 @@ def algorithm_facts(algorithm_id: str, code: str) -> dict[str, Any]:
     return facts if ours or file is None else facts | {"git": git_state(file)}
 
 
-def git_state(file: Path = Path(__file__)) -> dict[str, Any] | None:
+def git_state(file: Path = Path(__file__)) -> dict[str, Any]:
     """The commit of the checkout that a file, or else the harness, is in, and whether it changed.
 
-    None outside git, and for a file that git ignores, as in a virtual environment.
+    Or why that is `unknown`, as outside git and in a checkout that git does not trust.
     """
     folder, name = file.resolve().parent, file.resolve().name
-    commit = _git(folder, "rev-parse", "HEAD")
-    if not commit or _git(folder, "check-ignore", name):
-        return None
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": bool(changes) or not _git(folder, "ls-files", name)}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints, with what went wrong as nothing."""
     try:
-        result = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
-        )
+        head = _git(folder, "rev-parse", "HEAD")
+        if head.returncode:
+            reasons = (reason for words, reason in _UNKNOWN.items() if words in head.stderr)
+            return {"unknown": next(reasons, "git knows no commit of its checkout")}
+        if _git(folder, "check-ignore", name).stdout:
+            return {"unknown": "git ignores it, as it does a virtual environment"}
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no").stdout
+        dirty = bool(changes) or not _git(folder, "ls-files", name).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""
+        return {"unknown": "git is not installed, or does not answer"}
+    return {"commit": head.stdout.strip(), "dirty": dirty}
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        env={**os.environ, "LC_ALL": "C"},
+    )
 
 
 def package_versions() -> dict[str, str | None]:

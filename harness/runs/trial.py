@@ -10,12 +10,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
+from harness.files import short_digest
 from harness.runs.folder import RunFolder, Status, now
 from harness.runs.spec import RunSpec
 
 STOP_FILE = ".stop"
 LOCKS = ".locks"  # of the runs that are worked on, by hash
 _POLL_SECONDS = 0.5
+_NAME = 200  # letters; file systems allow 255 in the name of a folder
 
 
 class Trial(BaseModel):
@@ -31,10 +33,11 @@ class Trial(BaseModel):
 
     @property
     def name(self) -> str:
-        """`pointmaze_umaze-iql-seeds-0-1-2`."""
+        """`pointmaze_umaze-iql-seeds-0-1-2`; short enough to name a folder, however many seeds."""
         first = self.specs[0]
         seeds = "-".join(str(spec.seed) for spec in self.specs)
-        return f"{first.task.id.replace('/', '_')}-{first.label}-seeds-{seeds}"
+        name = f"{first.task.id.replace('/', '_')}-{first.label}-seeds-{seeds}"
+        return name if len(name) <= _NAME else f"{name[: _NAME - 17]}-{short_digest(name)}"
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.suite_dir / spec.folder)

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.errors import UserError, lacks_memory
 from harness.tasks import d4rl_wrappers as d4rl
 from harness.tasks.d4rl_maze import D4rlMaze
 from harness.tasks.spec import EnvironmentSpec
@@ -79,6 +79,8 @@ def make_unwrapped(spec: EnvironmentSpec, horizon: int) -> Environment:
                 spec.id, max_episode_steps=horizon, disable_env_checker=True, **arguments
             )
     except (gym.error.Error, ImportError) as error:
+        if lacks_memory(error):
+            raise
         raise UserError(f"The environment {spec.id} cannot be made: {error}") from error
 
 

@@ -61,6 +61,16 @@ def test_an_entry_point_that_names_nothing_usable(
             "import planted_method.nets",
             "there is no module 'planted_method.nets'",
         ),
+        (
+            "import random",
+            "import torch._not_there",  # torch is installed, so installing it is no advice
+            "it fails with ModuleNotFoundError: No module named 'torch._not_there'",
+        ),
+        (
+            "import random",
+            "raise ImportError('a.so: failed to map segment from shared object: not permitted')",
+            "it fails with ImportError: a.so: failed to map",
+        ),
         ("import random", "raise RuntimeError('no GPU')", "it fails with RuntimeError: no GPU"),
         (
             "class Settings(Config):",
@@ -86,6 +96,21 @@ def test_a_module_that_fails_to_import_is_told_with_its_line(
     error = told()
     assert sentence in error.sentence
     assert error.where == package.line(new)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "raise MemoryError",
+        "raise ImportError('a.so: failed to map segment from shared object')",
+        "raise RuntimeError('DefaultCPUAllocator: not enough memory: can\\'t allocate memory')",
+    ],
+)
+def test_too_little_memory_is_no_mistake_of_the_method(package: Package, words: str) -> None:
+    package.write(("import random", words))
+    with pytest.raises(Exception, match=r"memory|segment|^$") as found:
+        registry.load(ID)
+    assert not isinstance(found.value, AlgorithmError)
 
 
 @pytest.mark.parametrize(

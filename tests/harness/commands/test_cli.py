@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -240,10 +241,13 @@ def test_a_bad_suite_exits_with_2_and_lists_its_mistakes(
     assert not harness.results.exists()
 
 
-def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_path: Path) -> None:
+@pytest.mark.parametrize("absent", ["ray", "pyarrow"])
+def test_without_ray_the_way_to_get_it_is_shown(
+    write_suite: WriteSuite, tmp_path: Path, absent: str
+) -> None:
     suite = write_suite(tasks=[TINY_TASK])
     program = (
-        "import sys; sys.modules['ray'] = None; "
+        f"import sys; sys.modules[{absent!r}] = None; "
         f"sys.argv = ['harness', 'run', {str(suite)!r}]; "
         "from harness.commands.cli import main; main()"
     )
@@ -257,6 +261,24 @@ def test_without_ray_the_way_to_get_it_is_shown(write_suite: WriteSuite, tmp_pat
     assert result.returncode == 2
     assert "pip install 'ray[tune]'" in result.stderr
     assert "--executor local" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_too_little_memory_is_called_that_and_not_a_missing_package(
+    write_suite: WriteSuite, tmp_path: Path
+) -> None:
+    limit = 650 * 2**20  # bytes: Python starts, and torch does not fit
+    result = subprocess.run(
+        [sys.executable, "-m", "harness", "run", write_suite(), *LOCAL],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HARNESS_DATA": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: there is not enough memory (")
+    assert "install" not in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -284,6 +306,33 @@ def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -
     printed = harness("doctor")
     for word in ("python", "torch", "cores", "GPUs", "C++ compiler", "ray", "disk"):
         assert word in printed
+
+
+def test_doctor_tells_what_the_environment_does_to_runs(
+    harness: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("0" * 64)
+    (tmp_path / "file").touch()
+    for name, value in {
+        "MPLBACKEND": "module://not_there.backend",
+        "MUJOCO_GL": "osmesa",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_AUTH_MODE": "token",
+        "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1",
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    printed = harness("doctor")
+    for found in (
+        "module://not_there.backend",
+        "osmesa",
+        str(token),
+        "RAY_AUTH_MODE=token",
+        "safe.directory",
+        f"cannot be loaded from {tmp_path / 'file'}",
+    ):
+        assert found in printed
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:

@@ -21,6 +21,7 @@ pytest.importorskip("ray")
 from harness.execution.ray_tune import RayExecutor
 
 PlanOf = Callable[..., Plan]
+ONCE = {"every": 2, "episodes": 1}
 
 
 @pytest.fixture
@@ -74,8 +75,9 @@ def saved(trial: Trial) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
-    executor: RayExecutor, plan_of: PlanOf, data_home: Path, tmp_path: Path
+    executor: RayExecutor, plan_of: PlanOf, data_home: Path, tmp_path: Path, ending: signal.Signals
 ) -> None:
     budget = {"steps": 3000, "compile": False}
     plan = plan_of(training=budget, evaluation={"every": 1000, "episodes": 1})
@@ -88,10 +90,20 @@ def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     executor.start([trial], Resources())
     wait(executor, lambda: saved(trial))
     [actor] = actors(data_home)
-    os.kill(actor, signal.SIGKILL)
+    os.kill(actor, ending)
     wait(executor)
     assert plan.unfinished() == []
     assert evaluation_files(plan.directory) == here
+
+
+@pytest.mark.slow
+def test_a_trial_may_have_more_seeds_than_fit_into_a_file_name(
+    executor: RayExecutor, plan_of: PlanOf
+) -> None:
+    plan = plan_of(seeds=120, training={"steps": 2, "compile": False}, evaluation=ONCE)
+    executor.start(trials_of(plan, seeds_per_trial=120), Resources())
+    wait(executor)
+    assert plan.unfinished() == []
 
 
 def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(

@@ -167,7 +167,7 @@ def test_provenance_names_the_package_of_the_method(
         "code": plan.runs[0].code,
         "package": "their-package",
         "version": "1.2",
-        "git": None,
+        "git": {"unknown": "it is in no git checkout"},
     }
     assert ours["package"] == "decision-flow-harness"
     assert (ours["module"], ours["code"]) == ("baselines.bc", plan.runs[1].code)

@@ -41,26 +41,31 @@ def test_a_committed_file_is_clean(file: Path) -> None:
 @pytest.mark.parametrize("changed", ["package/method.py", "other.txt"])
 def test_a_checkout_with_changes_is_dirty(file: Path, changed: str) -> None:
     (file.parents[1] / changed).write_text("2\n")
-    state = git_state(file)
-    assert state is not None
-    assert state["dirty"] is True
+    assert git_state(file)["dirty"] is True
 
 
 def test_a_file_that_was_never_committed_is_dirty(file: Path) -> None:
     new = file.with_name("new.py")
     new.touch()
-    state = git_state(new)
-    assert state is not None
-    assert state["dirty"] is True
+    assert git_state(new)["dirty"] is True
 
 
 def test_an_ignored_file_is_of_no_commit(file: Path) -> None:
     installed = file.parents[1] / "site" / "method.py"
     installed.parent.mkdir()
     installed.touch()
-    assert git_state(installed) is None
+    assert "commit" not in git_state(installed)
+    assert "ignores" in git_state(installed)["unknown"]
 
 
 def test_outside_git_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "method.py").touch()
-    assert git_state(tmp_path / "method.py") is None
+    assert git_state(tmp_path / "method.py") == {"unknown": "it is in no git checkout"}
+
+
+def test_why_git_tells_no_commit_is_recorded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its tests
+        assert "safe.directory" in git_state(file)["unknown"]
+    monkeypatch.setenv("PATH", "")
+    assert git_state(file) == {"unknown": "git is not installed, or does not answer"}

@@ -1,0 +1,96 @@
+"""What this machine can train with: GPUs that torch can use, and a place for compiled code."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.errors import UserError
+
+NO_GPU = (
+    "The suite trains on GPUs (resources.gpus_per_trial) and there is none here. To train on the "
+    "CPU, slowly, add: --cpu"
+)
+_TRY_GPU = """
+import sys, torch
+try:
+    torch.ones(1, device="cuda").add_(1).item()
+except Exception as error:
+    sys.exit(str(error).splitlines()[0])
+"""
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled code; it reads it when needed
+
+
+def local_gpus() -> int:
+    """How many GPUs this machine has; asks the driver, since torch is slow to import."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    except OSError:
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def gpu_problem() -> str:
+    """Why nothing can be trained on a GPU of this machine, a sentence; empty if it can."""
+    if not local_gpus():
+        return NO_GPU
+    reason = torchs_problem()
+    return reason and (
+        f"There is a GPU here, and torch cannot use it: {reason}. Install the torch that its "
+        "driver needs (pytorch.org), or train on the CPU, slowly: --cpu"
+    )
+
+
+@functools.cache
+def torchs_problem() -> str:
+    """What torch says when it is to use a GPU; empty if it can.
+
+    Asked in a process of its own, for some seconds: torch may be built for other drivers or GPUs.
+    """
+    command = [sys.executable, "-c", _TRY_GPU]
+    tried = subprocess.run(command, capture_output=True, text=True)
+    if tried.returncode == 0:
+        return ""
+    *_, reason = tried.stderr.strip().splitlines() or [f"it ends with code {tried.returncode}"]
+    return reason.rstrip(".")
+
+
+def compiled_code() -> Path:
+    """The folder that torch keeps compiled code in."""
+    return Path(os.environ.get(_COMPILED) or tempfile.gettempdir())
+
+
+def settle_compiled_code() -> None:
+    """Have compiled code kept where it can be loaded, which a TMPDIR mounted noexec forbids.
+
+    Raises UserError if there is no such place.
+    """
+    asked = compiled_code()
+    if can_load_from(asked):
+        return
+    instead = Path.home() / ".cache" / "decision-flow-harness"
+    if _COMPILED in os.environ or not can_load_from(instead):
+        raise UserError(
+            f"Compiled code cannot be loaded from {asked}: it is mounted noexec, or cannot be "
+            f"written. Set {_COMPILED} to another folder, or train uncompiled, with compile: false "
+            "under training."
+        )
+    os.environ[_COMPILED] = str(instead)
+
+
+def can_load_from(folder: Path) -> bool:
+    """Whether a library in a folder, made if missing, could be loaded: it is mapped as code."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+            file.flush()
+            mmap.mmap(file.fileno(), 1, prot=mmap.PROT_READ | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Joining real Ray clusters of one's own, with and without a token."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.errors import UserError
+from harness.execution.ray_cluster import prepare_to_join
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+THEIRS, OURS = "a" * 64, "b" * 64
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def cluster(**environment: str) -> Iterator[str]:
+    """The address of a Ray cluster with one CPU, and these variables in its environment."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short: it holds sockets
+        arguments = [
+            *("start", "--head", "--block", "--disable-usage-stats", f"--port={port}"),
+            *("--num-cpus=1", "--include-dashboard=false", f"--temp-dir={folder}"),
+        ]
+        program = "from ray.scripts.scripts import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            _wait_for(port, process)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"no cluster: {process.poll()}")
+
+
+def test_a_cluster_without_a_token_is_joined_though_this_machine_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", OURS)
+    with cluster(RAY_AUTH_MODE="disabled") as address:
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        with pytest.raises(UserError, match="it uses no token, so unset RAY_AUTH_MODE"):
+            prepare_to_join(address)
+        monkeypatch.delenv("RAY_AUTH_MODE")
+        prepare_to_join(address)
+        assert os.environ["RAY_AUTH_MODE"] == "disabled"
+
+
+def test_a_cluster_with_a_token_is_joined_with_it_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that it is undone after the test
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    with cluster(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=THEIRS) as address:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", OURS)
+        with pytest.raises(UserError, match=r"`ray get-auth-token` .* set RAY_AUTH_MODE=token"):
+            prepare_to_join(address)
+        assert "RAY_AUTH_MODE" not in os.environ
+        monkeypatch.setenv("RAY_AUTH_TOKEN", THEIRS)
+        prepare_to_join(address)
+        assert os.environ["RAY_AUTH_MODE"] == "token"

@@ -1,0 +1,26 @@
+"""Trials: runs that train together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.runs.trial import Trial
+from tests.harness.runs.test_spec import BASE
+
+
+def trial_of(seeds: Iterable[int]) -> Trial:
+    specs = tuple(BASE.model_copy(update={"seed": seed}) for seed in seeds)
+    return Trial(suite_dir=Path("/x"), specs=specs, invocation="i", command="c", executor="ray")
+
+
+def test_a_name_tells_task_label_and_seeds() -> None:
+    assert trial_of([0, 1, 2]).name == "pointmaze_umaze-mine-seeds-0-1-2"
+
+
+def test_names_of_many_seeds_name_folders_and_differ(tmp_path: Path) -> None:
+    trials = [trial_of(range(120)), trial_of(range(121)), trial_of(range(1000))]
+    for trial in trials:
+        (tmp_path / trial.name).mkdir()
+        assert trial.name.startswith("pointmaze_umaze-mine-seeds-0-1-2-")
+    assert len(list(tmp_path.iterdir())) == 3
