@@ -7,7 +7,7 @@ import functools
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,18 @@ class AlgorithmError(ValueError):
     def __init__(self, sentence: str, where: str = "") -> None:
         super().__init__(f"{sentence} ({where})" if where else sentence)
         self.sentence, self.where = sentence, where
+
+
+class DivergedError(RuntimeError):
+    """Learners whose numbers are none any more.
+
+    Attributes:
+        reasons: what was not finite, by the learner's slot in its stack.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__("; ".join(f"slot {slot}: {what}" for slot, what in reasons.items()))
+        self.reasons = dict(reasons)
 
 
 def nearest(found: str, allowed: Iterable[str]) -> str:

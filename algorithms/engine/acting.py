@@ -14,6 +14,7 @@ from algorithms.action_selection import ActionSelection
 from algorithms.base import Algorithm, Networks, Noise
 from algorithms.engine.batches import Batches
 from algorithms.engine.streams import draw
+from algorithms.errors import DivergedError
 
 Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Choose = Callable[[Networks, Tensor, Noise], Tensor]
@@ -38,6 +39,8 @@ def make_policy(
         batches: normalises observations.
         generators: of the noise, one per seed.
         device: of the networks.
+
+    Acting raises DivergedError if an action, or a value that actions are chosen by, is not finite.
     """
     seeds = len(generators)
 
@@ -53,6 +56,7 @@ def make_policy(
         noise = {name: selection.noise_scale * value for name, value in noise.items()}
         with torch.no_grad():
             actions = choose(nets, x, noise).clamp(-1, 1)
+            _refuse_non_finite(actions, "its policy's actions were not finite")
             if selection.candidates > 1:
                 values = algorithm.action_value(nets, x, actions)
                 actions = _best(actions, values, selection.candidates)
@@ -61,10 +65,16 @@ def make_policy(
     return act
 
 
+def _refuse_non_finite(numbers: Tensor, sentence: str) -> None:
+    """Raises DivergedError with the sentence for the slots with numbers that are not finite."""
+    finite = numbers.isfinite().flatten(1).all(1).tolist()
+    if not all(finite):
+        raise DivergedError({slot: sentence for slot, fine in enumerate(finite) if not fine})
+
+
 def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
     """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
-    if not torch.isfinite(values).all():
-        raise RuntimeError("the critic gives values that are not finite, so none of them is best")
+    _refuse_non_finite(values, "its critic's values were not finite, so no action was the best")
     seeds, _, action_dim = actions.shape
     choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
     options = actions.view(seeds, -1, candidates, action_dim)

@@ -21,7 +21,8 @@ from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config, Networks, Stage
 from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
-from algorithms.engine.learning_state import LearningState, SeedState, first_slots
+from algorithms.engine.divergence import LossWatch
+from algorithms.engine.learning_state import LearningState, SeedState, of_slots
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
 from algorithms.engine.optimizer import adam_coefficients
 from algorithms.engine.precision import Precision, use_products
@@ -52,6 +53,7 @@ class Engine:
         known_q: the task's closed-form Q, for a config with `known_q`.
 
     Attributes:
+        seeds: of the learners that were not dropped; their numbers here are called slots.
         step: gradient steps taken so far.
         compiled: whether updates really are compiled.
         pretraining_steps: the steps that methods of equal pretraining have in common.
@@ -83,6 +85,7 @@ class Engine:
         self.compiled = compile and compiler_exists(self._device)
         # Compiled code for a single seed rounds differently from code for several: pad to two.
         self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
+        self._kept = list(range(len(seeds)))  # where in the stack each of `self.seeds` is
         self.algorithm = _create(algorithm_id, config, transitions, known_q)
         self._batches = Batches(transitions, config, self._device)
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
@@ -98,16 +101,19 @@ class Engine:
             name: replace(adam, cosine_decay=False)
             for name, adam in self.algorithm.optimizers.items()
         }
+        self._watch = LossWatch(len(self._slots), self._device)
         self._updates = Updates(
             self.algorithm,
             self._schedule,
             self._state,
             self._batches,
             self._online,
+            self._watch,
             compiled=self.compiled,
         )
         self._block = -1
         self._metrics: dict[str, Tensor] = {}
+        self._logged: dict[tuple[int, tuple[bool, ...]], tuple[str, ...]] = {}  # by update
 
     # --- training ---------------------------------------------------------------------------
 
@@ -116,8 +122,14 @@ class Engine:
 
         Raises ValueError for another number of transitions, or for one beyond the online steps.
         """
-        copies = len(self._slots) // len(self.seeds)
-        self._online.add(replace(transitions, rows=np.tile(transitions.rows, (copies, 1))))
+        seeds = self.seeds
+        if len(transitions) != len(seeds):
+            raise ValueError(
+                f"{len(seeds)} learners ({seeds}) cannot add {len(transitions)} transitions"
+            )
+        # What a dropped learner or one that only pads the stack goes on with is nobody's.
+        rows = [seeds.index(seed) if seed in seeds else 0 for seed in self._slots]
+        self._online.add(replace(transitions, rows=transitions.rows[rows]))
 
     def train(self, steps: int) -> None:
         """Take `steps` gradient steps, stopping at the end of the budget.
@@ -139,9 +151,9 @@ class Engine:
             adams = self._constant_adams if online else self.algorithm.optimizers
             coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
             update = self._updates.of_stage(index, due)
-            self._metrics |= update(
-                drawn, noise, to_device(torch.tensor(coefficients), self._device)
-            )
+            metrics = update(drawn, noise, to_device(torch.tensor(coefficients), self._device))
+            self._logged[index, due] = tuple(metrics)
+            self._metrics |= metrics
             self.step += 1
 
     @property
@@ -170,14 +182,43 @@ class Engine:
         what it would be if every state were worth the data's 99th percentile of returns. They are
         not known online, where V's mean is not over the data alone.
         """
-        seeds = len(self.seeds)
-        found = {k: v[:seeds].float().cpu().numpy() for k, v in self._metrics.items()}
+        found = {k: v.float().cpu().numpy()[self._kept] for k, v in self._metrics.items()}
         offline = self.step <= self._schedule.ends[-1]
         if offline and "value/mean" in found and self._batches.mean_return:
             mean, high = self._batches.mean_return, self._batches.high_return
             found["critic/value_level"] = found["value/mean"] / mean
             found["critic/value_ceiling"] = np.full_like(found["value/mean"], high / mean)
         return found
+
+    def diverged(self) -> dict[int, str]:
+        """What is not finite, by slot, of the learners of whom anything is not.
+
+        That is the first loss, with its step, or a network that the latest step has spoilt.
+        """
+        found = self._watch.found()
+        finite = self._state.is_finite()
+        reasons = {}
+        for slot, place in enumerate(self._kept):
+            if found[place][0]:
+                reasons[slot] = self._broken_loss(*found[place])
+            elif spoilt := [name for name, fine in finite.items() if not fine[place]]:
+                names = " and ".join(spoilt)
+                reasons[slot] = f"parameters of {names} were not finite after step {self.step}"
+        return reasons
+
+    def _broken_loss(self, step: int, place: int, value: float) -> str:
+        index, stage, local, _ = self._schedule.position(step - 1)
+        due = _due(stage, local)
+        name = self._updates.losses(index, due, self._logged[index, due])[place]
+        return f"{name} became {value} at step {step}"
+
+    def drop(self, slot: int) -> None:
+        """Leave out a learner from now on. The slots after it move up; no other's bits change.
+
+        It stays in the stack, unseen: a smaller one would have to be compiled anew.
+        """
+        del self._kept[slot]
+        self.seeds = tuple(self._slots[place] for place in self._kept)
 
     def policy(self, stream: str, selection: str | None = None) -> Policy:
         """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
@@ -187,14 +228,15 @@ class Engine:
             selection: how it acts, in the words of `algorithms/action_selection.py`; by default as
                 the algorithm does.
 
-        Raises ValueError for a selection the algorithm does not support.
+        Raises ValueError for a selection the algorithm does not support. Acting raises
+        DivergedError if an action, or a value that actions are chosen by, is not finite.
         """
-        algorithm, seeds = self.algorithm, len(self.seeds)
+        algorithm = self.algorithm
         selection = selection or algorithm.action_selection
         if not algorithm.supports(selection):
             raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
-        params = first_slots(self._state.params, seeds)
-        targets = first_slots(self._state.targets, seeds)
+        params = of_slots(self._state.params, self._kept)
+        targets = of_slots(self._state.targets, self._kept)
         return make_policy(
             algorithm,
             Networks(algorithm.networks, params, params, targets),
@@ -212,11 +254,11 @@ class Engine:
 
         That is its learning state, and the latest metrics, which a later step may not log again.
         """
-        return self._state.of_slot(slot) | self._metrics_of_slot(slot)
+        return self._state.of_slot(self._kept[slot]) | self._metrics_of_slot(slot)
 
     def seen(self, slot: int, since: int = 0) -> Transitions:
         """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
-        return self._online.seen(slot, since)
+        return self._online.seen(self._kept[slot], since)
 
     def load_state(self, states: Sequence[SeedState], step: int) -> None:
         """Continue from `state()` of every seed, in the order of `seeds`, taken after `step`.
@@ -227,7 +269,7 @@ class Engine:
 
     def pretrained_state(self, slot: int) -> SeedState:
         """The part of `state()` that pretraining has changed, and its latest metrics."""
-        learned = self._state.of_slot(slot, self._pretrained_networks())
+        learned = self._state.of_slot(self._kept[slot], self._pretrained_networks())
         return learned | self._metrics_of_slot(slot)
 
     def load_pretrained(self, states: Sequence[SeedState], step: int) -> None:
@@ -252,11 +294,12 @@ class Engine:
             for name in metrics
         }
         self.step = step
+        self._watch.start(step)
         self._block = -1
 
     def _metrics_of_slot(self, slot: int) -> SeedState:
         return {
-            f"{_METRICS}{name}": values[slot].float().cpu().numpy()
+            f"{_METRICS}{name}": values[self._kept[slot]].float().cpu().numpy()
             for name, values in self._metrics.items()
         }
 

@@ -59,6 +59,16 @@ class LearningState:
         tensors = {k: v[slot].cpu().numpy().copy() for k, v in self._named(networks).items()}
         return tensors | {k: np.array(v) for k, v in self._named_counts(networks).items()}
 
+    def is_finite(self) -> dict[str, list[bool]]:
+        """For every network, in which slots its parameters are finite."""
+        # A sum reads the parameters once, and is finite if and only if all of them are.
+        sums = {
+            name: torch.stack([value.flatten(1).sum(1) for value in params.values()])
+            for name, params in self.params.items()
+            if params
+        }
+        return {name: found.isfinite().all(0).tolist() for name, found in sums.items()}
+
     def load(self, states: Sequence[SeedState], networks: Collection[str] | None = None) -> None:
         """Take over one saved state a slot, of the given networks or all.
 
@@ -102,9 +112,11 @@ class LearningState:
         }
 
 
-def first_slots(networks: Mapping[str, Params], count: int) -> dict[str, Params]:
-    """Views of the first `count` slots of every network."""
-    return {name: {k: v[:count] for k, v in params.items()} for name, params in networks.items()}
+def of_slots(networks: Mapping[str, Params], slots: Sequence[int]) -> dict[str, Params]:
+    """Every network in these slots; views, if they are the first."""
+    first = slice(len(slots))
+    chosen = first if list(slots) == list(range(len(slots))) else list(slots)
+    return {name: {k: v[chosen] for k, v in params.items()} for name, params in networks.items()}
 
 
 def _stack(seeds: Sequence[Params], device: torch.device) -> Params:

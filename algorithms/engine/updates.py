@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from algorithms.base import Algorithm, Networks
 from algorithms.engine.batches import Batches
 from algorithms.engine.cuda_graph import GraphedUpdate
+from algorithms.engine.divergence import LossWatch
 from algorithms.engine.learning_state import LearningState
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
 from algorithms.engine.optimizer import adam_step
@@ -37,6 +39,7 @@ class Updates:
         state: what they change.
         batches: the data.
         online: what the learners have seen for themselves.
+        watch: is shown the losses of every update, in the order of `losses`.
         compiled: use `torch.compile`.
     """
 
@@ -47,6 +50,7 @@ class Updates:
         state: LearningState,
         batches: Batches,
         online: OnlineBuffer,
+        watch: LossWatch,
         *,
         compiled: bool,
     ) -> None:
@@ -55,6 +59,7 @@ class Updates:
         self._state = state
         self._batches = batches
         self._online = online
+        self._watch = watch
         self._compiled = compiled
         self._order = {name: i for i, name in enumerate(algorithm.optimizers)}
         self._made: dict[tuple[int, tuple[bool, ...]], Update] = {}
@@ -77,6 +82,15 @@ class Updates:
             self._made[key] = update
         return self._made[key]
 
+    def losses(self, index: int, due: tuple[bool, ...], logged: Iterable[str]) -> list[str]:
+        """What the losses of an update are called: those it logs, then what each phase minimises.
+
+        logged: the names of its metrics, in its order.
+        """
+        phases = itertools.compress(self._schedule.stages[index].phases, due)
+        totals = [f"the loss of {' and '.join(phase.trains)}" for phase in phases]
+        return [*filter(_is_loss, logged), *totals]
+
     def _explained(
         self, compiled: Update, index: int, due: tuple[bool, ...], *arguments: Any
     ) -> dict[str, Tensor]:
@@ -90,7 +104,7 @@ class Updates:
             if type(error).__module__.startswith("torch._dynamo"):
                 state = copy.deepcopy(self._state)
                 parts = (self._algorithm, self._schedule, state, self._batches, self._online)
-                Updates(*parts, compiled=False)._update(index, due, *arguments)
+                Updates(*parts, self._watch, compiled=False)._update(index, due, *arguments)
             raise
 
     def _update(
@@ -108,21 +122,23 @@ class Updates:
         else:
             batch = self._batches.gather(drawn)
         metrics: dict[str, Tensor] = {}
+        totals: list[Tensor] = []
         for phase, is_due in zip(self._schedule.stages[index].phases, due, strict=True):
             if not is_due:
                 continue
 
             def loss(
                 trained: dict[str, Params], phase: Any = phase
-            ) -> tuple[Tensor, dict[str, Tensor]]:
+            ) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
                 params = {**state.params, **trained}
                 nets = Networks(algorithm.networks, params, state.params, state.targets)
                 losses, info = phase.loss(nets, batch, noise)
                 # The seeds share no parameter, so the gradient of the sum is each one's own.
-                return losses.sum(), {k: v.detach() for k, v in info.items()}
+                return losses.sum(), (losses.detach(), {k: v.detach() for k, v in info.items()})
 
             trained = {name: state.params[name] for name in phase.trains}
-            gradients, info = torch.func.grad(loss, has_aux=True)(trained)
+            gradients, (total, info) = torch.func.grad(loss, has_aux=True)(trained)
+            totals.append(total)
             metrics |= info
             for name in phase.trains:
                 adam_step(
@@ -137,7 +153,13 @@ class Updates:
                 tau = algorithm.targets[name]
                 for key, value in state.params[name].items():
                     state.targets[name][key].lerp_(value, tau)
+        self._watch.look([*(v for k, v in metrics.items() if _is_loss(k)), *totals])
         return metrics
+
+
+def _is_loss(metric: str) -> bool:
+    """Whether a metric is a loss: by its name, as in `critic/loss` and `actor/bc_loss`."""
+    return metric.endswith("loss")
 
 
 @functools.cache

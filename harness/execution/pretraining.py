@@ -124,6 +124,10 @@ class SharedPretraining:
         """The pretrained state of every seed, once `wait` has said that they are there."""
         return [checkpoint.state for checkpoint in self._checkpoints() if checkpoint is not None]
 
+    def drop(self, slot: int) -> None:
+        """Leave nothing of a seed that has diverged; those after it move up."""
+        del self.folders[slot]
+
     def leave(self, states: Iterable[SeedState], seconds: Mapping[str, float]) -> None:
         """Save the states for others, one for each seed, with the seconds spent on them."""
         for folder, state in zip(self.folders, states, strict=True):

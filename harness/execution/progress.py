@@ -38,6 +38,11 @@ class TrialView:
         return [status for status in self.statuses if status is not None]
 
     @property
+    def moving(self) -> list[Status]:
+        """Of the runs that are running, or of all if none is: a failed one may stand far behind."""
+        return [status for status in self.started if status.state == "running"] or self.started
+
+    @property
     def state(self) -> str:
         """`waiting`, or the state of the run that is furthest from done."""
         states = [status.state for status in self.started]
@@ -74,11 +79,11 @@ class TrialView:
 
     @property
     def step(self) -> int:
-        return min((status.step for status in self.started), default=0)
+        return min((status.step for status in self.moving), default=0)
 
     @property
     def evaluated_step(self) -> int:
-        return min((status.evaluated_step for status in self.started), default=0)
+        return min((status.evaluated_step for status in self.moving), default=0)
 
     @property
     def steps_per_second(self) -> float:
@@ -87,7 +92,7 @@ class TrialView:
     @property
     def score(self) -> float | None:
         """Mean over the seeds of the latest normalised score, in points."""
-        scores = [s.latest_score for s in self.started if s.latest_score is not None]
+        scores = [s.latest_score for s in self.moving if s.latest_score is not None]
         return sum(scores) / len(scores) if scores else None
 
     @property

@@ -9,27 +9,32 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from algorithms import registry
-from algorithms.errors import author_line
+from algorithms.errors import DivergedError, author_line
 from algorithms.source import code_digest
 from harness.errors import UserError, describe
 from harness.execution.pretraining import SharedPretraining
 from harness.runs.checkpoint import Checkpoint
-from harness.runs.folder import State, Status, now
+from harness.runs.folder import RunFolder, State, Status, now
+from harness.runs.spec import RunSpec
 from harness.runs.tables import RunTables
 from harness.runs.trial import Trial
 
 if TYPE_CHECKING:
     from algorithms.engine.engine import Engine
-    from harness.rollouts.evaluation import Evaluator
+    from harness.rollouts.evaluation import Evaluation, Evaluator
     from harness.rollouts.interaction import OnlineTraining
 
 _CHUNK_SECONDS = 1.0  # a stop request is noticed between chunks
 _FIRST_CHUNK = 32  # gradient steps, before the speed is known
 _CHECKPOINT_SECONDS = 60.0  # the most that a killed run loses
+_DIVERGED = (
+    ": the run has diverged and was stopped. With the same settings it will again: change them in "
+    "the suite (a lower learning rate, say), or leave the seed out."
+)
 
 
 def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
@@ -53,8 +58,23 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
                 trial_work.close()
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One seed's run, and what was known of it when the work began."""
+
+    spec: RunSpec
+    folder: RunFolder
+    tables: RunTables
+    described: bool  # whether its provenance is as the run left it
+    note: str  # what a reader should know of its checkpoints
+
+
 class TrialWork:
-    """The runs of all seeds of a trial, which stand at the same step and advance together."""
+    """The runs of all seeds of a trial, which stand at the same step and advance together.
+
+    A seed that diverges ends alone: its run has failed, and the others go on as if it had not been
+    there.
+    """
 
     engine: Engine
     evaluator: Evaluator | None = None
@@ -64,22 +84,21 @@ class TrialWork:
     def __init__(self, trial: Trial, stop: Callable[[], bool]) -> None:
         self.trial = trial
         self.spec = trial.specs[0]
-        self.seeds = [spec.seed for spec in trial.specs]
-        self.folders = [trial.folder(spec) for spec in trial.specs]
-        self.tables = [
-            RunTables(folder, self.spec.task, seed)
-            for folder, seed in zip(self.folders, self.seeds, strict=True)
-        ]
-        found = [
-            folder.read_checkpoint(spec.hash)
-            for folder, spec in zip(self.folders, trial.specs, strict=True)
-        ]
+        found = [trial.folder(spec).read_checkpoint(spec.hash) for spec in trial.specs]
         self._saved_states = [checkpoint for checkpoint, _ in found if checkpoint is not None]
         self.step = self._saved_states[0].step if self._saved_states else 0
         # A run at its end only has its tables made whole: its numbers stay of whoever made them.
         self._only_repairs = self.step == self.spec.total_steps
-        self._described = [folder.is_intact("provenance.json") for folder in self.folders]
-        self._notes = [_note(self.step, wrong) for _, wrong in found]
+        self.runs = [
+            _Run(
+                spec,
+                folder := trial.folder(spec),
+                RunTables(folder, spec.task, spec.seed),
+                folder.is_intact("provenance.json"),
+                _note(self.step, wrong),
+            )
+            for spec, (_, wrong) in zip(trial.specs, found, strict=True)
+        ]
         self.seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0, "wall_seconds": 0.0}
         self._steps_per_second = 0.0
         self._chunk = _FIRST_CHUNK
@@ -93,9 +112,9 @@ class TrialWork:
 
     def start(self) -> None:
         """Open the data, build engine and evaluator, and continue from the checkpoint if any."""
-        for folder, spec in zip(self.folders, self.trial.specs, strict=True):
-            folder.clear_leftovers()
-            folder.write_spec(spec)
+        for run in self.runs:
+            run.folder.clear_leftovers()
+            run.folder.write_spec(run.spec)
         self._write_status("running")
         import torch
 
@@ -114,9 +133,10 @@ class TrialWork:
         if self.step == 0:
             for remark in check_method(self.spec, data.transitions):
                 print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
-        self.engine = make_engine(self.spec, self.seeds, data.transitions)
+        seeds = [run.spec.seed for run in self.runs]
+        self.engine = make_engine(self.spec, seeds, data.transitions)
         self._check_code()
-        self.evaluator = Evaluator(self.spec.task, self.seeds, self.spec.evaluation.episodes)
+        self.evaluator = Evaluator(self.spec.task, seeds, self.spec.evaluation.episodes)
         self._load()
         self._share_pretraining()
         self._write_provenance(data.sha256, data.manifest)
@@ -136,10 +156,10 @@ class TrialWork:
             return
         self.engine.load_state([saved.state for saved in self._saved_states], self.step)
         own_selection = self.engine.algorithm.action_selection
-        for tables, saved in zip(self.tables, self._saved_states, strict=True):
-            tables.load(saved.tables, self.step, own_selection)
+        for run, saved in zip(self.runs, self._saved_states, strict=True):
+            run.tables.load(saved.tables, self.step, own_selection)
         self._saved_states = []  # they are in the engine now
-        self.seconds |= self.folders[0].read_seconds()
+        self.seconds |= self.runs[0].folder.read_seconds()
         self._clock -= self.seconds["wall_seconds"]
         self._reported_training = self.seconds["train_seconds"]
 
@@ -148,7 +168,7 @@ class TrialWork:
         if self.step >= self.engine.pretraining_steps:
             return
         results = self.trial.suite_dir.parent
-        self._pretraining = SharedPretraining(results, self.spec, self.seeds, self.engine)
+        self._pretraining = SharedPretraining(results, self.spec, self.engine.seeds, self.engine)
         self._be_at("waiting for pretraining that another trial does")
         if not self._pretraining.wait(self._stop):
             return
@@ -161,7 +181,7 @@ class TrialWork:
         """Save what other trials can start from, and let them."""
         if self._pretraining is not None:
             self._count_wall_seconds()
-            slots = range(len(self.seeds))
+            slots = range(len(self.runs))
             self._pretraining.leave(map(self.engine.pretrained_state, slots), self.seconds)
             self._pretraining.release()
 
@@ -172,13 +192,13 @@ class TrialWork:
             algorithm=algorithm_facts(self.spec.algorithm, self.spec.code),
             command=self.trial.command,
             executor=self.trial.executor,
-            seeds=self.seeds,
+            seeds=list(self.engine.seeds),
             compiled=self.engine.compiled,
             dataset={"id": self.spec.task.dataset.id, "sha256": sha256, "manifest": manifest},
         )
-        for folder, described in zip(self.folders, self._described, strict=True):
-            if not (self._only_repairs and described):
-                folder.write_provenance(content)
+        for run in self.runs:
+            if not (self._only_repairs and run.described):
+                run.folder.write_provenance(content)
 
     # --- the work ---------------------------------------------------------------------------
 
@@ -188,23 +208,28 @@ class TrialWork:
         Within pretraining there is nothing to evaluate that is the method's own.
         """
         for step in self.spec.evaluation_steps():
-            if step <= self.tables[0].evaluated_step or step < self.engine.pretraining_steps:
+            if step <= self.runs[0].tables.evaluated_step or step < self.engine.pretraining_steps:
                 continue
             if not self.train_until(step):
                 self.save()
                 self._write_status("interrupted")
                 return
             self.evaluate()
+            if not self.runs:
+                return
             yield step
         self._write_status("done")
 
     def train_until(self, step: int) -> bool:
-        """Take gradient steps up to `step`; False if a stop was asked for before it."""
+        """Take gradient steps up to `step`; False if a stop was asked for before it.
+
+        So it is if every seed has diverged.
+        """
         pretrained = self.engine.pretraining_steps
         if self.step == self.spec.steps < step:
             self._go_online()
         while self.step < step:
-            if self._stop():
+            if self._stop() or not self.runs:
                 return False
             goal = min(step, self.engine.stage_end)
             steps = min(self._chunk, goal - self.step)
@@ -215,20 +240,41 @@ class TrialWork:
             if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
                 self.save()
             self._write_status("running")
-        return True
+        return bool(self.runs)
 
     def _train_chunk(self, steps: int) -> None:
+        """Take up to `steps` gradient steps; fewer if a seed can act no more."""
         start = time.perf_counter()
+        unable: Mapping[int, str] = {}
         if self.step < self.spec.steps:
             self.engine.train(steps)
         else:
-            self._train_online(steps)
+            try:
+                self._train_online(steps)
+            except DivergedError as error:
+                unable = error.reasons
         self.engine.metrics()  # waits for the device
         seconds = time.perf_counter() - start
+        taken = self.engine.step - self.step
         self.step = self.engine.step
         self.seconds["train_seconds"] += seconds
-        self._steps_per_second = steps / seconds
+        self._steps_per_second = taken / seconds
         self._chunk = max(1, round(self._steps_per_second * _CHUNK_SECONDS))
+        self._end_diverged(unable)
+
+    def _end_diverged(self, unable: Mapping[int, str]) -> None:
+        """End the runs that have diverged, before anything of theirs is scored or saved.
+
+        unable: reasons that acting gave, by slot; the engine's come first, as they lie deeper.
+        """
+        reasons = {**unable, **self.engine.diverged()}
+        for slot in sorted(reasons, reverse=True):
+            run = self.runs.pop(slot)
+            for part in (self.engine, self.evaluator, self._online, self._pretraining):
+                if part is not None:
+                    part.drop(slot)
+            print(f"{run.spec.label} seed {run.spec.seed}: {reasons[slot]}", file=sys.stderr)
+            self._write_status("failed", f"{reasons[slot]}{_DIVERGED}", [run])
 
     def _go_online(self) -> None:
         from harness.rollouts.interaction import OnlineTraining
@@ -239,40 +285,47 @@ class TrialWork:
     def _train_online(self, steps: int) -> None:
         assert self._online is not None
         for lived in self._online.train(steps):
-            slot = self.seeds.index(lived.episode.seed)
-            self.tables[slot].add_online(lived.step, lived.episode)
+            slot = self.engine.seeds.index(lived.episode.seed)
+            self.runs[slot].tables.add_online(lived.step, lived.episode)
 
     def evaluate(self) -> None:
-        """Evaluate all seeds' policies by every action selection, write the tables, and save."""
+        """Evaluate all seeds' policies by every action selection, write the tables, and save.
+
+        The runs of seeds that cannot act are ended, and the others evaluated without them.
+        """
         self._be_at("evaluating")
         training = self.seconds["train_seconds"] - self._reported_training
         self._reported_training = self.seconds["train_seconds"]
-        own, *others = self._action_selections()
-        scores = self._evaluate(own, f"evaluation/{self.step}", training)
-        for selection in others:
-            self._evaluate(selection, f"evaluation/{self.step}/{selection}", 0.0)
+        found: dict[str, Evaluation] = {}
+        while self.runs and not found:
+            try:
+                found = {name: self._evaluate(name) for name in self._action_selections()}
+            except DivergedError as error:
+                self._end_diverged(error.reasons)
         metrics = self.engine.metrics()
-        for i, (score, tables) in enumerate(zip(scores, self.tables, strict=True)):
-            values = {name: float(values[i]) for name, values in metrics.items()}
-            tables.close_step(self.step, score, values)
+        for slot, run in enumerate(self.runs):
+            scores: list[float] = []
+            for selection, evaluation in found.items():
+                seconds = (0.0 if scores else training, evaluation.seconds)
+                timing = (*seconds, evaluation.amortized_action_ms)
+                mine = [e for e in evaluation.episodes if e.seed == run.spec.seed]
+                scores.append(run.tables.add(self.step, selection, mine, timing))
+            values = {name: float(values[slot]) for name, values in metrics.items()}
+            run.tables.close_step(self.step, scores[0], values)
         self.save()
         self._write_status("running")
 
-    def _evaluate(self, selection: str, stream: str, train_seconds: float) -> list[float]:
-        """Evaluate by one action selection; returns every seed's score, in points."""
+    def _evaluate(self, selection: str) -> Evaluation:
+        """All seeds' episodes by one action selection."""
         assert self.evaluator is not None
+        own = selection == self.engine.algorithm.action_selection
+        stream = f"evaluation/{self.step}" + ("" if own else f"/{selection}")
         evaluation = self.evaluator.evaluate(
             self.engine.policy(stream, selection),
             lambda wave: self.engine.policy(f"{stream}/wave-{wave}", selection),
         )
         self.seconds["evaluation_seconds"] += evaluation.seconds
-        timing = (train_seconds, evaluation.seconds, evaluation.amortized_action_ms)
-        return [
-            tables.add(
-                self.step, selection, [e for e in evaluation.episodes if e.seed == seed], timing
-            )
-            for seed, tables in zip(self.seeds, self.tables, strict=True)
-        ]
+        return evaluation
 
     def _action_selections(self) -> list[str]:
         """The algorithm's own, and after the last step those the suite asks for and it can."""
@@ -288,13 +341,14 @@ class TrialWork:
         if self.spec.steps < self.step < self.spec.total_steps:
             return
         self._count_wall_seconds()
-        for slot, (folder, spec) in enumerate(zip(self.folders, self.trial.specs, strict=True)):
-            state, tables = self.engine.state(slot), self.tables[slot].content()
-            folder.write_checkpoint(Checkpoint(spec.hash, self.step, state, tables), self.seconds)
+        for slot, run in enumerate(self.runs):
+            state, tables = self.engine.state(slot), run.tables.content()
+            checkpoint = Checkpoint(run.spec.hash, self.step, state, tables)
+            run.folder.write_checkpoint(checkpoint, self.seconds)
         self._saved = time.perf_counter()
 
     def fail(self, error: Exception) -> None:
-        """Record `error` as the end of every run; what was saved before stays."""
+        """Record `error` as the end of every run that is left; what was saved before stays."""
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
         engine = getattr(self, "engine", None)
@@ -320,7 +374,10 @@ class TrialWork:
             self._activity = activity
             self._write_status("running")
 
-    def _write_status(self, state: State, error: str = "") -> None:
+    def _write_status(
+        self, state: State, error: str = "", runs: Sequence[_Run] | None = None
+    ) -> None:
+        """Of all runs that are left, or of these."""
         self._count_wall_seconds()
         status = Status(
             state=state,
@@ -336,13 +393,13 @@ class TrialWork:
             wall_seconds=self.seconds["wall_seconds"],
             steps_per_second=self._steps_per_second,
         )
-        for folder, tables, note in zip(self.folders, self.tables, self._notes, strict=True):
-            folder.write_status(
+        for run in self.runs if runs is None else runs:
+            run.folder.write_status(
                 replace(
                     status,
-                    note=note,
-                    evaluated_step=tables.evaluated_step,
-                    latest_score=tables.latest_score,
+                    note=run.note,
+                    evaluated_step=run.tables.evaluated_step,
+                    latest_score=run.tables.latest_score,
                 )
             )
 

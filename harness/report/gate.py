@@ -29,7 +29,8 @@ RULE = (
     "over seeds (a low bar on purpose: a false alarm costs less than a ranking by a wrong critic), "
     f"or if a critic's value level, mean V over the data's mean return, is below {LOWEST:g} or "
     "above the data's ceiling, their 99th percentile of returns over that mean (a policy may be "
-    "worth more than the data's mean, but V not more, on average, than almost all that was seen). "
+    "worth more than the data's mean, but V not more, on average, than almost all that was seen), "
+    "or not finite. "
     f"{MARK}: a method that trusts such a critic; its scores rank nothing"
 )
 
@@ -77,7 +78,7 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
 
     def level_of(task: str, label: str) -> _Level:
         cell = (task, label)
-        return _Level(levels.get(cell, math.nan), ceilings.get(cell, HIGHEST))
+        return _Level(levels.get(cell), ceilings.get(cell, HIGHEST))
 
     probes = [row for row in suite.rows if row.id == PROBE and row.learns_critic]
     verdicts, marked = {}, set()
@@ -107,42 +108,47 @@ def trusts(row: RowInfo, selection: str) -> bool:
 
 @dataclass(frozen=True)
 class _Level:
-    """A critic's value level (NaN: not logged), and the highest that is sound."""
+    """A critic's value level (None: not logged), and the highest that is sound."""
 
-    value: float
+    value: float | None
     ceiling: float
 
     @property
     def is_off(self) -> bool:
-        return not (math.isnan(self.value) or LOWEST <= self.value <= self.ceiling)
+        """Whether it was logged and is not sound; one that is no number is in no limits."""
+        return self.value is not None and not LOWEST <= self.value <= self.ceiling
 
     def __str__(self) -> str:
-        if math.isnan(self.value):
+        if self.value is None:
             return "value level not logged"
+        if not math.isfinite(self.value):
+            return "value level not finite"
         return f"value level {self.value:.2f}, ceiling {self.ceiling:.2f}"
 
 
 def _latest(metrics: pd.DataFrame, name: str) -> dict[tuple[str, str], float]:
-    """A metric's latest value by task and label, averaged over seeds."""
-    last = metrics[metrics["name"] == name].sort_values("step")
-    by_run = last.groupby(["task", "label", "seed"])["value"].last()
+    """A metric's latest value by task and label, averaged over seeds; NaN unless all are finite."""
+    logged = metrics[metrics["name"] == name].sort_values("step")
+    by_run = logged.drop_duplicates(["task", "label", "seed"], keep="last")
     return {
-        (str(task), str(label)): float(values.mean())
-        for (task, label), values in by_run.groupby(["task", "label"])
+        (str(task), str(label)): float(values.mean()) if np.isfinite(values).all() else math.nan
+        for (task, label), values in by_run.groupby(["task", "label"])["value"]
     }
 
 
 def _judge(scores: pd.DataFrame, level: _Level) -> Verdict:
     """The verdict from the probe's scores on a task and its value level."""
+    unmeasured = False if level.is_off else None
     by_selection = scores.pivot_table(index="seed", columns="action_selection", values="score")
     if not {CLONING, PICKING} <= set(by_selection.columns):
         missing = f"{PROBE} was not evaluated by both {CLONING} and {PICKING}"
-        return Verdict(False if level.is_off else None, f"{missing}; {level}")
+        return Verdict(unmeasured, f"{missing}; {level}")
     pairs = by_selection[[CLONING, PICKING]].dropna()
     differences = (pairs[PICKING] - pairs[CLONING]).to_numpy(np.float64)
     count = len(differences)
     if count == 0:
-        return Verdict(None, f"no seed was evaluated by both {CLONING} and {PICKING}")
+        missing = f"no seed was evaluated by both {CLONING} and {PICKING}"
+        return Verdict(unmeasured, f"{missing}; {level}")
     mean = float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
     spread = f" ± {error:.1f}" if count > 1 else ""

@@ -86,6 +86,10 @@ class Evaluator:
             for _ in range(len(seeds) * min(episodes, MOST_AT_ONCE))
         ]
 
+    def drop(self, slot: int) -> None:
+        """Evaluate that seed no more; those after it move up."""
+        self._seeds = self._seeds[:slot] + self._seeds[slot + 1 :]
+
     def evaluate(
         self, policy: Policy, in_wave: Callable[[int], Policy] | None = None
     ) -> Evaluation:

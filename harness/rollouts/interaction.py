@@ -19,6 +19,7 @@ import torch
 from algorithms.base import Config
 from algorithms.engine.engine import Engine
 from algorithms.engine.transitions import Transitions
+from algorithms.errors import DivergedError
 from harness.rollouts.evaluation import Episode, Rollout
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
@@ -52,11 +53,18 @@ class OnlineTraining:
     def train(self, steps: int) -> list[Lived]:
         """Take `steps` steps in every environment; returns the episodes that ended, in order.
 
-        Raises RuntimeError if an action is not finite.
+        Stops early where a policy has diverged, before anything moves: with what has ended until
+        then, or if that is nothing with DivergedError.
         """
-        lived = []
+        lived: list[Lived] = []
         for _ in range(steps):
-            self._engine.add(self._interact())
+            try:
+                seen = self._interact()
+            except DivergedError:
+                if lived:
+                    break  # the next call raises it
+                raise
+            self._engine.add(seen)
             self._engine.train(1)
             for slot, rollout in enumerate(self._rollouts):
                 if rollout.done:
@@ -64,6 +72,11 @@ class OnlineTraining:
                     lived.append(Lived(self._engine.step, episode))
                     self._rollouts[slot] = self._begin(slot, episode.episode + 1)
         return lived
+
+    def drop(self, slot: int) -> None:
+        """Leave out a seed that the engine has dropped; those after it move up."""
+        self._environments.pop(slot).close()
+        del self._rollouts[slot]
 
     def close(self) -> None:
         for environment in self._environments:

@@ -107,6 +107,47 @@ def test_values_may_be_as_high_as_the_datas_best_returns(
     assert f"ceiling {ceiling:.2f}" in verdict(comparison, GOOD).reason
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("levels", [[NAN] * 3, [1.0, NAN, 1.0], [1.0, 1.0, INF], [INF, -INF, 1.0]])
+def test_a_logged_value_level_that_is_not_finite_in_any_seed_is_not_usable(
+    judged: Callable[..., Comparison], levels: list[float]
+) -> None:
+    comparison = judged(metrics={(GOOD, "ifql"): {"critic/value_level": levels}})
+    assert verdict(comparison, GOOD).usable is False
+    assert verdict(comparison, GOOD).reason.endswith("; value level not finite")
+    own = judged(metrics={(GOOD, "df-div"): {"critic/value_level": levels}}, name="own")
+    assert verdict(own, GOOD).reason.endswith("; value level not logged")
+    assert {label for task, label in own.gate.marked if task == GOOD} == {"df-div"}
+
+
+def test_a_nan_level_of_a_probe_that_was_evaluated_by_one_selection_is_a_verdict(
+    judged: Callable[..., Comparison],
+) -> None:
+    comparison = judged(
+        selections={(GOOD, "ifql"): {"noise-1": CLONED}},
+        metrics={(GOOD, "ifql"): {"critic/value_level": [NAN] * 3}},
+    )
+    assert verdict(comparison, GOOD).usable is False
+
+
+def test_the_latest_value_level_counts_also_if_it_is_nan(make_suite: Callable[..., Any]) -> None:
+    suite = make_suite(
+        tasks=[GOOD],
+        labels=LABELS,
+        entries=ENTRIES,
+        selections={(GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": BETTER}},
+        metrics={(GOOD, "ifql"): {"critic/value_level": [NAN] * 3}},
+    )
+    folder = suite.write()
+    for seed in suite.seeds:
+        path = suite.run_path(GOOD, "ifql", seed) / "metrics.csv"
+        header, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([header, f"{seed},2000,critic/value_level,1.0", *lines]) + "\n")
+    assert compare(read_records(folder)).gate.verdicts[GOOD].usable is False
+
+
 def test_a_method_whose_own_value_level_is_off_is_marked_alone(
     judged: Callable[..., Comparison],
 ) -> None:
