@@ -80,6 +80,6 @@ def _read() -> dict[str, dict[str, str]]:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({in_short(error)}). Restore it from a backup, or delete it to have the "
-            "data that are here now recorded anew."
+            f"{path} cannot be read ({in_short(error)}). Restore it from a backup, or "
+            "delete it to have the data that are here now recorded anew."
         ) from error

@@ -86,7 +86,7 @@ def _read() -> dict[str, Any]:
         _FORM.validate_python(entries)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({in_short(error)}). It says what fetched files must be: restore it, or "
-            "delete it to trust the files that are there now."
+            f"{path} cannot be read ({in_short(error)}). It says what fetched files "
+            "must be: restore it, or delete it to trust the files that are there now."
         ) from error
     return entries
