@@ -112,11 +112,11 @@ def _open(folder: Path, remake: str) -> LoadedData:
         with path.open("rb", buffering=0) as file:
             file.seek(path.stat().st_size - rows.nbytes)
             found = hashlib.file_digest(file, "sha256").hexdigest()
+        transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
     except (OSError, ValueError) as error:
         raise UserError(unreadable(path, error, remake)) from error
     if found != expected:
         raise UserError(mismatch(path, "rows", expected, found, remake))
-    transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
     return LoadedData(transitions, manifest, found)
 
 

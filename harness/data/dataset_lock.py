@@ -75,7 +75,7 @@ def _difference(dataset_id: str, locked: dict[str, str], found: dict[str, str]) 
 def _read() -> dict[str, dict[str, str]]:
     path = lock_file()
     try:
-        return _FORM.validate_python(parse_object(path.read_bytes()))
+        return _FORM.validate_python(parse_object(path.read_bytes()), strict=True)
     except (FileNotFoundError, NotADirectoryError):  # the latter is explained by who writes
         return {}
     except (OSError, ValueError) as error:

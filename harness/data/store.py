@@ -90,7 +90,7 @@ def read_manifest(path: Path, form: TypeAdapter[Any]) -> dict[str, Any]:
     """The content of a manifest. Raises UserError if it cannot be read or lacks what `form` has."""
     try:
         content = parse_object(path.read_bytes())
-        form.validate_python(content)
+        form.validate_python(content, strict=True)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({in_short(error)}). Delete the folder {path.parent}; it is "

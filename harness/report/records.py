@@ -178,6 +178,11 @@ def _read_run(
     counts = episodes["action_selection"] == own
     _check_episodes(episodes, next(task for task in suite.tasks if task.id == run.task))
     if status.state == "done":
+        if status.total_steps != suite.steps + suite.online_steps:
+            raise ValueError(
+                f"it has {status.total_steps:,} steps, and the suite "
+                f"{suite.steps + suite.online_steps:,}"
+            )
         at_the_end = episodes[counts & (episodes["step"] == status.total_steps)]
         if len(at_the_end) != suite.evaluation.episodes:
             raise ValueError(

@@ -92,6 +92,8 @@ def read_data(folder: Path, originals: Originals) -> None:
     loaded = data.ensure(task, make=False)
     if loaded.sha256 != originals.rows_sha256:
         raise WrongError("training would be given other rows")
+    if (loaded.transitions.obs_dim, loaded.transitions.action_dim) != (4, 2):
+        raise WrongError("training would take the rows for others")
 
 
 def import_data(folder: Path, originals: Originals) -> None:

@@ -83,7 +83,7 @@ def _read() -> dict[str, Any]:
     try:
         content = path.read_bytes() if path.exists() else b"{}"
         entries: dict[str, Any] = parse_object(content)
-        _FORM.validate_python(entries)
+        _FORM.validate_python(entries, strict=True)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({in_short(error)}). It says what fetched files "
