@@ -41,6 +41,17 @@ def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False)
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode(), durable=durable)
 
 
+def parse_object(content: bytes) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises ValueError for anything else, however damaged."""
+    try:
+        found = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")
+    return found
+
+
 def digest_of(value: Any) -> str:
     """Sha256 of a value made of plain data, whatever the order of its keys.
 

@@ -131,7 +131,8 @@ def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> No
     """Rebuild a suite's tables and plots from its results alone."""
     from harness.commands.report import results_of, show_report
 
-    show_report(results_of(suite, results), Console())
+    if not show_report(results_of(suite, results), Console()):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -16,8 +16,11 @@ def say(console: Console, message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_report(suite_dir: Path, console: Console) -> None:
-    """Make the report from the files of a suite, print its table and where everything is."""
+def show_report(suite_dir: Path, console: Console) -> bool:
+    """Make the report from the files of a suite, print its table and where everything is.
+
+    Returns whether all of it could be made.
+    """
     report = build_report(suite_dir)
     paths = report.paths
     console.print()
@@ -28,6 +31,7 @@ def show_report(suite_dir: Path, console: Console) -> None:
         left = ", ".join(path.name for path in paths.left)
         say(console, f"left as they were in {paths.left[0].parent}: {left}")
     say(console, f"page    {paths.html}")
+    return not report.notes.failures
 
 
 def results_of(name: str, results: Path) -> Path:

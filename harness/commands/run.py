@@ -87,8 +87,9 @@ def run_suite(
         if trials and not _carry_out(plan, trials, executor, address, console):
             say(console, _farewell(plan, fresh))
             return STOPPED
-        show_report(plan.directory, console)
-    return _conclude(plan, console)
+        reported = show_report(plan.directory, console)
+    code = _conclude(plan, console)
+    return code if reported else SOME_FAILED
 
 
 def _carry_out(

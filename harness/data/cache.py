@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from algorithms.engine.transitions import Transitions
 from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
@@ -19,6 +21,7 @@ from harness.data.recipe import recipe_of
 from harness.data.store import (
     MANIFEST,
     DatasetFolder,
+    Manifest,
     appearing,
     data_root,
     lock,
@@ -30,7 +33,24 @@ from harness.errors import UserError
 from harness.files import short_digest
 from harness.tasks.spec import TaskSpec
 
+
+class RowsDigest(TypedDict):
+    """What the manifest of packed rows says of the file."""
+
+    sha256: str
+
+
+class RowsManifest(TypedDict):
+    """What code relies on in the manifest of packed rows, which may say more."""
+
+    obs_dim: int
+    action_dim: int
+    rows: RowsDigest
+    dataset: Manifest
+
+
 _ROWS = "rows.npy"
+_FORM = TypeAdapter(RowsManifest)
 _LAYOUT = 1  # of the rows; a new number makes new caches
 
 
@@ -74,15 +94,17 @@ def find_rows(sha256: str) -> LoadedData | None:
     Raises UserError if their bytes are not those of the manifest.
     """
     for path in sorted((data_root() / "cache").glob(f"*/{MANIFEST}")):
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, _FORM)
         if manifest["rows"]["sha256"] == sha256:
-            remake = f"python -m harness data make {manifest['dataset']['dataset']['id']} --force"
+            remake = (
+                f"python -m harness data make {manifest['dataset']['dataset'].get('id')} --force"
+            )
             return _open(path.parent, remake)
     return None
 
 
 def _open(folder: Path, remake: str) -> LoadedData:
-    manifest = read_manifest(folder / MANIFEST)
+    manifest = read_manifest(folder / MANIFEST, _FORM)
     path, expected = folder / _ROWS, manifest["rows"]["sha256"]
     try:
         rows: NDArray[np.float32] = np.load(path, mmap_mode="c", allow_pickle=False)
@@ -90,11 +112,11 @@ def _open(folder: Path, remake: str) -> LoadedData:
         with path.open("rb", buffering=0) as file:
             file.seek(path.stat().st_size - rows.nbytes)
             found = hashlib.file_digest(file, "sha256").hexdigest()
+        transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
     except (OSError, ValueError) as error:
         raise UserError(unreadable(path, error, remake)) from error
     if found != expected:
         raise UserError(mismatch(path, "rows", expected, found, remake))
-    transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
     return LoadedData(transitions, manifest, found)
 
 
@@ -133,7 +155,7 @@ def build_rows(task: TaskSpec, progress: Progress) -> None:
 def drop_rows(dataset_id: str) -> None:
     """Delete the rows of every task that learns from a dataset."""
     for path in (data_root() / "cache").glob(f"*/{MANIFEST}"):
-        if read_manifest(path)["dataset"]["dataset"]["id"] == dataset_id:
+        if read_manifest(path, _FORM)["dataset"]["dataset"].get("id") == dataset_id:
             shutil.rmtree(path.parent)
 
 

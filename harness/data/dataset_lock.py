@@ -7,15 +7,17 @@ with results or under version control.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from harness.data.store import data_root, lock, write_errors_explained
+from pydantic import TypeAdapter
+
+from harness.data.store import data_root, in_short, lock, write_errors_explained
 from harness.errors import UserError
-from harness.files import write_json
+from harness.files import parse_object, write_json
 
 NAME = "datasets.lock.json"
+_FORM = TypeAdapter(dict[str, dict[str, str]])  # by dataset and array
 
 
 def lock_file() -> Path:
@@ -73,12 +75,11 @@ def _difference(dataset_id: str, locked: dict[str, str], found: dict[str, str]) 
 def _read() -> dict[str, dict[str, str]]:
     path = lock_file()
     try:
-        entries: dict[str, dict[str, str]] = json.loads(path.read_text())
+        return _FORM.validate_python(parse_object(path.read_bytes()), strict=True)
     except (FileNotFoundError, NotADirectoryError):  # the latter is explained by who writes
         return {}
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({error}). Restore it from a backup, or delete it to have the "
-            "data that are here now recorded anew."
+            f"{path} cannot be read ({in_short(error)}). Restore it from a backup, or "
+            "delete it to have the data that are here now recorded anew."
         ) from error
-    return entries

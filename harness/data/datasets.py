@@ -90,10 +90,10 @@ def another_dataset(task: TaskSpec, manifest: dict[str, Any]) -> list[str]:
     path, asked = DatasetFolder.of(task).path, task.dataset.model_dump(mode="json")
     return [
         f"{path} holds another dataset than {task.dataset.id}: its {key} is "
-        f"{manifest['dataset'][key]!r} and not {value!r}. Move it away, and make the right one "
+        f"{manifest['dataset'].get(key)!r} and not {value!r}. Move it away, and make the right one "
         f"with: {make_command(task)}"
         for key, value in asked.items()
-        if key != "rewards" and manifest["dataset"][key] != value
+        if key != "rewards" and manifest["dataset"].get(key) != value
     ]
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The file, to be read. Raises OSError, also later on, if it is damaged."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (RuntimeError, TypeError, ValueError) as error:  # as h5py has them for some damage
+        raise OSError(str(error)) from error
 
 
 def read_numbers(group: Any, name: str) -> NDArray[Any]:
@@ -18,7 +31,7 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     """
     stored = member(group, name)
     where = f"{group.file.filename}: '{name}' of {group.name[1:] or 'the file'}"
-    if not isinstance(stored, h5py.Dataset):
+    if not isinstance(stored, h5py.Dataset) or stored.shape is None:
         raise UserError(f"{where} is no array.")
     if stored.external or stored.is_virtual:
         raise UserError(f"{where} is kept in other files, which are not read for a dataset.")

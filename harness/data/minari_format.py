@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.hdf5 import member, read_numbers
+from harness.data.hdf5 import member, opened, read_numbers
 
 # One episode's arrays by their path in the file; observations have one row more than actions.
 EpisodeArrays = dict[str, NDArray[Any]]
@@ -100,7 +100,7 @@ def read(folder: Path, names: Iterable[str]) -> Iterator[EpisodeArrays]:
     Raises OSError or KeyError on a damaged file, UserError for what is no array of numbers in it.
     """
     names = list(names)
-    with h5py.File(folder / DATA_FILE, "r") as file:
+    with opened(folder / DATA_FILE) as file:
         for index in range(len(file)):
             group = member(file, f"episode_{index}")
             yield {name: read_numbers(group, name) for name in names}
@@ -111,6 +111,6 @@ def labels(folder: Path) -> list[tuple[int, int]]:
 
     Raises OSError or KeyError on a damaged file.
     """
-    with h5py.File(folder / DATA_FILE, "r") as file:
+    with opened(folder / DATA_FILE) as file:
         attributes = [member(file, f"episode_{index}").attrs for index in range(len(file))]
         return [(int(each["id"]), int(each["total_steps"])) for each in attributes]

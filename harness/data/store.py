@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from harness.errors import UserError
+from harness.files import parse_object
 from harness.tasks.spec import TaskSpec
 
 _UNWRITABLE = {
@@ -26,6 +28,29 @@ _UNWRITABLE = {
     errno.ENOTDIR,
 }
 MANIFEST = "manifest.json"
+
+
+class ArrayDigest(TypedDict):
+    """What a manifest says of an array."""
+
+    sha256: str
+    dtype: str
+    shape: list[int]
+
+
+class Manifest(TypedDict):
+    """What code relies on in the manifest of a dataset, which may say more."""
+
+    dataset: dict[str, Any]
+    constants: dict[str, Any]
+    versions: dict[str, Any]
+    episodes: int
+    steps: int
+    bytes: int
+    arrays: dict[str, ArrayDigest]
+
+
+_MADE = TypeAdapter(Manifest)
 
 
 def data_root() -> Path:
@@ -52,7 +77,8 @@ class DatasetFolder:
         return (self.path / MANIFEST).exists()
 
     def manifest(self) -> dict[str, Any]:
-        return read_manifest(self.path / MANIFEST)
+        """Raises UserError if it cannot be read, or does not say what every manifest says."""
+        return read_manifest(self.path / MANIFEST, _MADE)
 
 
 def make_command(task: TaskSpec, *, force: bool = False) -> str:
@@ -60,16 +86,25 @@ def make_command(task: TaskSpec, *, force: bool = False) -> str:
     return f"python -m harness data make {task.dataset.id}{' --force' if force else ''}"
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The content of a manifest. Raises UserError if it cannot be read."""
+def read_manifest(path: Path, form: TypeAdapter[Any]) -> dict[str, Any]:
+    """The content of a manifest. Raises UserError if it cannot be read or lacks what `form` has."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        content = parse_object(path.read_bytes())
+        form.validate_python(content, strict=True)
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({error}). Delete the folder {path.parent}; it is made again "
-            "when it is next needed."
+            f"{path} cannot be read ({in_short(error)}). Delete the folder {path.parent}; it is "
+            "made again when it is next needed."
         ) from error
     return content
+
+
+def in_short(error: Exception) -> str:
+    """What an error says, in a line; of what is wrong with a file's content the first."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)
 
 
 def lock(name: str) -> FileLock:

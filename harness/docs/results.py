@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from harness.docs.place import Place
 from harness.errors import UserError
 from harness.report.notes import SMOKE
-from harness.runs.folder import read_json
+from harness.runs.folder import RunFolder
 from harness.runs.suite_file import SuiteFile
 from harness.suite.figures import slug
 from harness.suite.problems import unknown
@@ -93,9 +93,9 @@ def _origin(folder: Path, place: Place) -> str:
         suite = SuiteFile.model_validate_json((folder / "suite.json").read_bytes())
     except (OSError, ValidationError) as error:
         raise UserError(f"{folder / 'suite.json'} cannot be read: {error}") from error
-    found = [read_json(folder / run.path / "status.json") for run in suite.runs]
-    done = [status for status in found if status is not None and status["state"] == "done"]
-    date = max((f" on {status['finished'][:10]}" for status in done), default="")
+    found = [RunFolder(folder / run.path).status() for run in suite.runs]
+    done = [status for status in found if status is not None and status.state == "done"]
+    date = max((f" on {status.finished[:10]}" for status in done), default="")
     some_left = 0 < len(done) < len(found)
     unfinished = f" {len(done)} of {len(found)} runs are done." if some_left else ""
     seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"

@@ -26,6 +26,8 @@ from harness.suite.schema import Suite, load_suite, suite_tasks
 from harness.suite.yaml_file import Problem
 from harness.tasks.spec import TaskSpec
 
+_MOST_RUNS = 100_000
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -213,6 +215,8 @@ def draft(
         suite = shrunk(suite)
     if cpu and suite.resources.gpus_per_trial:
         suite = _without_gpu(suite)
+    if problem := _run_count_problem(suite, tasks):
+        raise document.error([problem])
     final = SMOKE_CONFIG if smoke else {}
     configs = resolve_configs(suite, document, tasks, final)
     problems = [*figure_problems(parse_figures(suite.figures)[0], suite.rows, tasks)]
@@ -227,6 +231,20 @@ def draft(
         chosen=_select(suite, tasks, only),
         smoke=smoke,
         file=suite_path.name,
+    )
+
+
+def _run_count_problem(suite: Suite, tasks: Sequence[TaskSpec]) -> Problem | None:
+    """That there are more runs than a results folder can hold, if there are."""
+    cells = sum(row.runs_on(task.id) for row in suite.rows for task in tasks)
+    runs = cells * len(suite.seed_list)
+    if runs <= _MOST_RUNS:
+        return None
+    return Problem(
+        (),
+        f"it stands for {runs:,} runs ({cells:,} pairs of task and row, {len(suite.seed_list):,} "
+        f"seeds each), and a suite may have at most {_MOST_RUNS:,}. Take fewer seeds, or make "
+        "several suites of it",
     )
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
 
 from harness.errors import UserError
 from harness.files import write_bytes
-from harness.report.comparison import Comparison, compare
+from harness.report.comparison import compare
 from harness.report.html import page
+from harness.report.layout import Grid
 from harness.report.notes import Notes, write_notes
 from harness.report.records import read_records
 from harness.report.section import Card
 from harness.report.sections import SECTIONS
+from harness.report.sections.scores.grids import terminal_grids
+from harness.report.style import Drawing
 from harness.report.tables import latex, markdown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,10 @@ class ReportPaths:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: the comparison, its notes, and the files that show them."""
+    """A finished report: its notes, the tables that a terminal shows, and its files."""
 
-    comparison: Comparison
     notes: Notes
+    terminal: list[Grid]
     paths: ReportPaths
 
 
@@ -48,24 +58,33 @@ def build_report(suite_dir: Path) -> Report:
     """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
 
     What is made replaces its earlier version; nothing is deleted. Figures of the data need those in
-    the data folder; where they are not, the page says so.
+    the data folder; where they are not, the page says so. A part that cannot be made is left out,
+    and every table says so.
     Raises UserError if the folder or its `suite.json` is missing or malformed, or if the suite asks
     for a figure or table under the name of one that every report has.
     """
     records = read_records(suite_dir)
     comparison = compare(records)
-    sections = [section(records, comparison) for section in SECTIONS]
-    notes = write_notes(comparison, [note for section in sections for note in section.notes()])
-    grids = [grid for section in sections for grid in section.grids()]
+    sections = [made for kind in SECTIONS for made in kind.all_of(records, comparison)]
     folder = suite_dir / "figures"
     folder.mkdir(exist_ok=True)
-    drawings = [drawing for section in sections for drawing in section.drawings(folder)]
+    attempt = _Attempts()
+    grids: list[Grid] = []
+    tables: list[tuple[str, pd.DataFrame]] = []
+    drawings: list[Drawing] = []
     cards: dict[str, Card] = {}
+    said: list[str] = []
     for section in sections:
-        cards |= section.cards(folder)
+        subject = section.subject
+        grids += attempt(f"the tables of {subject}", section.grids) or []
+        tables += (attempt(f"the CSV files of {subject}", section.tables) or {}).items()
+        drawings += attempt(f"the figures of {subject}", partial(section.drawings, folder)) or []
+        cards |= attempt(f"the card of {subject}", partial(section.cards, folder)) or {}
+        said += attempt(f"the notes of {subject}", section.notes) or ()
+    terminal = attempt("the table for terminals", partial(terminal_grids, comparison)) or []
+    notes = write_notes(comparison, said, attempt.failures)
     drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
     figures = tuple(path for drawing in drawn for path in drawing.files)
-    tables = [table for section in sections for table in section.tables().items()]
     _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])
     for name, table in tables:
         _write(suite_dir / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -73,8 +92,8 @@ def build_report(suite_dir: Path) -> Report:
     title = records.suite.title
     html = page(records, comparison, grids, notes, drawings, cards)
     return Report(
-        comparison,
         notes,
+        terminal,
         ReportPaths(
             markdown=_write(suite_dir / "table.md", markdown(title, grids, notes)),
             latex=_write(suite_dir / "table.tex", latex(title, grids, notes)),
@@ -85,6 +104,33 @@ def build_report(suite_dir: Path) -> Report:
             html=_write(suite_dir / "report.html", html),
         ),
     )
+
+
+class _Attempts:
+    """Makes parts of the report; one that cannot be made takes no other down.
+
+    Attributes:
+        failures: a sentence on each part that could not be made.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    def __call__(self, part: str, make: Callable[[], T]) -> T | None:
+        """What `make` makes, or None."""
+        try:
+            return make()
+        except Exception as error:  # whatever it is, it is said
+            reason = str(error)
+            if not isinstance(error, UserError):
+                reason = f"{type(error).__name__}: {' '.join(reason.split())}"
+            self.failures.append(
+                f"NOT COMPLETE: {part} could not be made ({reason}), and are as an earlier report "
+                "left them, if there was one. All else is complete. If your results are as `run` "
+                "left them, this is a fault of the harness: please report it with this sentence "
+                "and suite.json."
+            )
+            return None
 
 
 def _refuse_shared_files(names: list[str]) -> None:

@@ -23,6 +23,7 @@ from harness.tasks import words
 from harness.tasks.spec import TaskSpec
 
 SCREEN_DPI = 125
+NO_CARD = Card(absent="What was to be here could not be made; the notes under the scores say why.")
 ALL_RUNS_SHOWN = 60  # longer lists of runs start folded
 
 
@@ -57,7 +58,7 @@ def page(
         algorithms=[
             {"row": row, "settings": _settings(records, row.label)} for row in records.suite.rows
         ],
-        tasks=[_task(records, task, cards[task.id]) for task in records.suite.tasks],
+        tasks=[_task(records, task, cards.get(task.id, NO_CARD)) for task in records.suite.tasks],
         provenance=_provenance(records),
     )
 

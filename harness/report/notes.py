@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -20,9 +20,13 @@ SMOKE = "SMOKE RUN: numbers mean nothing"
 
 @dataclass(frozen=True)
 class Notes:
-    """What the numbers are: how they were measured, how they are printed, and on which tasks."""
+    """What the numbers are: how they were measured, how they are printed, and on which tasks.
+
+    `failures` says which parts of the report are not there.
+    """
 
     smoke: bool
+    failures: tuple[str, ...]
     protocol: str
     action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
@@ -36,22 +40,26 @@ class Notes:
         """The notes that belong under every table."""
         selection = (self.action_selection,) if self.action_selection else ()
         judged = (*self.gate, *self.earlier_code)
-        return (self.protocol, *selection, *judged, *self.statistics, *self.sections)
+        said = (self.protocol, *selection, *judged, *self.statistics, *self.sections)
+        return (*self.failures, *said)
 
 
-def write_notes(comparison: Comparison, of_sections: Sequence[str] = ()) -> Notes:
-    """The notes of a comparison and of the report's sections, in plain text."""
+def write_notes(
+    comparison: Comparison, of_sections: Iterable[str] = (), failures: Iterable[str] = ()
+) -> Notes:
+    """The notes of a comparison and of the report's sections, in plain text; each once."""
     suite = comparison.suite
     statistics = (_cells(comparison), _bold(suite), _intervals(comparison))
     gate = comparison.gate.notes() if any(row.learns_critic for row in suite.rows) else ()
     return Notes(
         smoke=suite.smoke,
+        failures=tuple(failures),
         protocol=_protocol(suite),
         action_selection=selection_note(suite),
         gate=gate,
         earlier_code=earlier_note(suite),
         statistics=(*statistics, *comparison.scales.notes()),
-        sections=tuple(of_sections),
+        sections=tuple(dict.fromkeys(of_sections)),
         tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
     )
 

@@ -7,7 +7,6 @@ to another spec has a `state` that says so instead of scores.
 from __future__ import annotations
 
 import io
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from harness.errors import UserError
+from harness.files import parse_object
 from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
 from harness.runs.folder import RENAMED_COLUMNS, RunFolder
@@ -165,15 +165,24 @@ def _read_run(
     if damage := folder.damage():
         raise ValueError(", ".join(damage))
     spec = _read_object(path / "spec.json")
-    if spec["hash"] != run.hash:
+    if spec.get("hash") != run.hash:
         return {"state": "stale", "error": "the folder holds a run of a different spec"}
+    if not isinstance(spec.get("config"), dict) or not isinstance(spec.get("dataset_sha256"), str):
+        raise ValueError("spec.json lacks the config or the data's sha256")
     provenance = _read_object(path / "provenance.json")
+    if not all(isinstance(provenance.get(key, {}), dict) for key in ("algorithm", "dataset")):
+        raise ValueError("provenance.json does not say of which code and data the run is")
     row = {"state": status.state} | {key: getattr(status, key) for key in _STATUS_COLUMNS}
     tables = {name: _read_table(path, name, run, own) for name in _COLUMNS}
     episodes = tables.pop("evaluations")
     counts = episodes["action_selection"] == own
     _check_episodes(episodes, next(task for task in suite.tasks if task.id == run.task))
     if status.state == "done":
+        if status.total_steps != suite.steps + suite.online_steps:
+            raise ValueError(
+                f"it has {status.total_steps:,} steps, and the suite "
+                f"{suite.steps + suite.online_steps:,}"
+            )
         at_the_end = episodes[counts & (episodes["step"] == status.total_steps)]
         if len(at_the_end) != suite.evaluation.episodes:
             raise ValueError(
@@ -207,10 +216,10 @@ def _check_episodes(episodes: pd.DataFrame, task: TaskSpec) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     """A run's JSON file, empty if there is none. Raises ValueError if it is broken."""
-    content = json.loads(read_file(path) or b"{}")
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} holds no JSON object")
-    return content
+    try:
+        return parse_object(read_file(path) or b"{}")
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read ({error})") from error
 
 
 def _read_table(path: Path, name: str, run: PlannedRun, own: str) -> pd.DataFrame:

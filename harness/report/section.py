@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -24,10 +25,23 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """What a subject adds to the report of a suite: nothing, where it does not say otherwise."""
+    """What a subject adds to the report of a suite: nothing, where it does not say otherwise.
+
+    A section that cannot be made is left out by itself, so that what may fail alone is one.
+    """
 
     records: Records
     comparison: Comparison
+
+    @classmethod
+    def all_of(cls, records: Records, comparison: Comparison) -> list[Self]:
+        """The sections of this kind in a report: one, where it does not say otherwise."""
+        return [cls(records, comparison)]
+
+    @property
+    def subject(self) -> str:
+        """What it is about, for the sentence that says that it failed."""
+        raise NotImplementedError
 
     def grids(self) -> list[Grid]:
         """Tables for readers."""

@@ -41,6 +41,9 @@ _LATEX = {
     "…": r"\ldots{}",
 }
 
+# Underscores within words and brackets without a link are read as they are.
+_MARKDOWN = re.compile(r"[\\|*<>`~&$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])")
+
 
 def markdown(title: str, grids: list[Grid], notes: Notes) -> str:
     """GitHub-flavoured tables with the notes as a list under them."""
@@ -49,7 +52,7 @@ def markdown(title: str, grids: list[Grid], notes: Notes) -> str:
         parts.append(f"**{SMOKE}**")
     for grid in grids:
         parts.append(f"**{_md(grid.title)}**")
-        lines = [grid.columns, ("---", *("---:" for _ in grid.columns[1:]))]
+        lines = [tuple(map(_md, grid.columns)), ("---", *("---:" for _ in grid.columns[1:]))]
         lines += [(_md_bold(row.name, row.summary), *map(_md_text, row.texts)) for row in grid.rows]
         parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
     parts.append("\n".join(f"- {_md(note)}" for note in (*notes.general, *notes.tasks)))
@@ -105,11 +108,16 @@ def with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
 
 def escape_latex(text: str) -> str:
     """`text` with every character that LaTeX would read as a command made literal."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))
 
 
 def _md(text: str) -> str:
-    return re.sub(r"([|*<`])", r"\\\1", text)
+    """`text` to be shown as it is: no HTML, link, picture, emphasis, cell or line of its own."""
+    return _MARKDOWN.sub(r"\\\g<0>", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _md_bold(text: str, bold: bool) -> str:
@@ -118,7 +126,7 @@ def _md_bold(text: str, bold: bool) -> str:
 
 def _md_text(text: Text) -> str:
     spread = f" ± {text.spread}" if text.spread else ""
-    note = f" ({text.note})" if text.note else ""
+    note = f" ({_md(text.note)})" if text.note else ""
     return _md_bold(text.value, text.bold) + text.mark + spread + note
 
 

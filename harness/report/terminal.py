@@ -10,21 +10,16 @@ from rich.text import Text as RichText
 from harness.report.build import Report
 from harness.report.layout import Grid, Text
 from harness.report.notes import SMOKE
-from harness.report.sections.scores.grids import algorithms_by_tasks, summary_grid
-
-MAX_COLUMNS = 4  # tasks side by side in 80 characters
 
 
 def render_terminal(report: Report) -> RenderableType:
-    """Tables with algorithms as rows, which fit a terminal, and the protocol under them."""
-    comparison, notes = report.comparison, report.notes
-    grids = [summary_grid(comparison)]
-    if len(comparison.tasks) > 1:
-        grids = [*algorithms_by_tasks(comparison, MAX_COLUMNS), *grids]
+    """Tables that fit a terminal, the protocol under them, and what is not in the report."""
+    notes, grids = report.notes, report.terminal
     warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
     tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
     said = [notes.protocol, notes.action_selection, *notes.gate[1:], *notes.earlier_code]
-    return Group(*warning, *tables, *(RichText(text, style="dim") for text in said if text))
+    below = [RichText(text, style="dim") for text in said if text]
+    return Group(*warning, *tables, *below, *(RichText(t, style="red") for t in notes.failures))
 
 
 def _table(grid: Grid) -> Table:

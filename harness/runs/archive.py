@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import parse_object
 
 ARCHIVE_SUFFIX = ".tar.xz"
 
@@ -77,7 +78,7 @@ def _read(path: Path, changed: int) -> dict[str, bytes]:  # noqa: ARG001
     try:
         found = _unpack(path)
         # Archives from before there were digests have none.
-        digests = json.loads(found.pop(_DIGESTS)) if _DIGESTS in found else None
+        digests = parse_object(found.pop(_DIGESTS)) if _DIGESTS in found else None
         if digests is not None:
             actual = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
             if actual != digests:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from harness.errors import UserError
-from harness.files import write_bytes, write_json
+from harness.files import parse_object, write_bytes, write_json
 from harness.runs.archive import archive_bytes, archive_path, members_of, read_file
 from harness.runs.checkpoint import Checkpoint, DamagedError
 
@@ -26,6 +26,7 @@ _ALWAYS = ("spec.json", "evaluations.csv")
 _CHECKPOINT, _PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 
 State = Literal["running", "done", "failed", "interrupted"]
+_Steps = Annotated[int, Field(ge=0, le=10**12)]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Status:
     """How far a run is. Seconds are of its whole trial and add up over resumptions."""
 
     state: State
-    step: int
-    total_steps: int
+    step: _Steps
+    total_steps: _Steps
     invocation: str  # which `harness run` wrote this
     started: str  # ISO 8601, UTC
     activity: str = ""  # what it is at, while it is running
@@ -44,7 +45,7 @@ class Status:
     evaluation_seconds: float = 0.0
     wall_seconds: float = 0.0
     steps_per_second: float = 0.0
-    evaluated_step: int = 0
+    evaluated_step: _Steps = 0
     latest_score: float | None = None  # normalised, in points
     note: str = ""  # what a reader should know, such as a damaged checkpoint that was passed over
     seals: dict[str, str] = field(default_factory=dict)  # sha256 of a done run's files, by name
@@ -250,12 +251,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        content = json.loads(text)
+        return parse_object(text)
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}). Move it away.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a JSON object. Move it away.")
-    return content
+        raise UserError(f"{path} cannot be read ({error}). Move it away.") from error
 
 
 def _hash_of(found: Mapping[str, Any], model: type[RunSpec]) -> str:

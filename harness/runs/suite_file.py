@@ -5,18 +5,19 @@ Fields that came later have defaults for older results.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
 
+from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError
-from harness.files import write_json
+from harness.files import parse_object, write_json
 from harness.suite.figures import Figure, parse_figures
 from harness.tasks.spec import TaskSpec
 
 FILE_NAME = "suite.json"
+Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 def _inside(path: str) -> str:
@@ -67,8 +68,8 @@ class RowInfo(BaseModel, frozen=True):
 class PlannedEvaluation(BaseModel, frozen=True):
     """Evaluate every `every` gradient steps over `episodes` episodes; score by `protocol`."""
 
-    every: int
-    episodes: int
+    every: Count
+    episodes: Count
     protocol: str
     action_selections: list[str] = []
 
@@ -82,7 +83,7 @@ class PlannedRun(BaseModel, frozen=True):
 
     task: str
     label: str
-    seed: int
+    seed: Count
     path: Annotated[str, AfterValidator(_inside)]
     hash: str
     kept: bool = False
@@ -96,15 +97,30 @@ class SuiteFile(BaseModel, frozen=True):
     title: str
     question: str
     command: str
-    tasks: list[TaskSpec]
-    rows: list[RowInfo]
-    seeds: list[int]
-    steps: int
-    online_steps: int = 0
+    tasks: Annotated[list[TaskSpec], Field(min_length=1)]
+    rows: Annotated[list[RowInfo], Field(min_length=1)]
+    seeds: Annotated[list[Count], Field(min_length=1)]
+    steps: Count
+    online_steps: Count = 0
     evaluation: PlannedEvaluation
     figures: list[dict[str, JsonValue]] = []
     runs: list[PlannedRun]
     smoke: bool
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        """Raises ValueError for what no suite plans: names given twice or known nowhere."""
+        tasks, labels = [task.id for task in self.tasks], [row.label for row in self.rows]
+        keys = [(run.task, run.label, run.seed) for run in self.runs]
+        for what, names in (("task", tasks), ("row", labels), ("seed", self.seeds), ("run", keys)):
+            if len({*names}) < len(names):
+                raise ValueError(f"it has a {what} twice")
+        for run in self.runs:
+            if run.task not in tasks or run.label not in labels or run.seed not in self.seeds:
+                raise ValueError(f"{run.path} is of a task, row or seed that it does not list")
+        for name in [*(row.action_selection for row in self.rows if row.action_selection)]:
+            parse_action_selection(name)
+        return self
 
     @property
     def requested_figures(self) -> list[Figure]:
@@ -121,11 +137,9 @@ class SuiteFile(BaseModel, frozen=True):
 
     def _check_owner(self, path: Path) -> None:
         try:
-            found = json.loads(path.read_bytes())
+            found = parse_object(path.read_bytes())
         except (OSError, ValueError):
             return  # nobody's, or damaged: it is written anew
-        if not isinstance(found, dict):
-            return
         other_file = found.get("file") or self.file
         if (other_file, found.get("title")) != (self.file, self.title):
             raise UserError(

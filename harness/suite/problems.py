@@ -25,6 +25,7 @@ _WANTED = {
     "string_pattern_mismatch": "letters, digits, dots, dashes, underscores and plus signs",
     "string_too_long": "at most {max_length} letters",
     "string_type": "a text",
+    "too_long": "at most {max_length}",
     "too_short": "at least {min_length}",
     "tuple_type": "a list",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +40,11 @@ class Row:
 
     def runs_on(self, task_id: str) -> bool:
         return any(fnmatchcase(task_id, pattern) for pattern in self.entry.tasks)
+
+
+def row_count(entry: AlgorithmEntry) -> int:
+    """How many rows `expand` makes of the entry."""
+    return math.prod(map(len, entry.sweep.values()))
 
 
 def expand(base: str, entry: AlgorithmEntry) -> Iterator[Row]:

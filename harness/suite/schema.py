@@ -24,14 +24,16 @@ from harness.errors import UserError, nearest
 from harness.suite.entry import AlgorithmEntry, Overrides, Section
 from harness.suite.figures import parse_figures
 from harness.suite.problems import explain, unknown
-from harness.suite.rows import Row, expand, label_problems
+from harness.suite.rows import Row, expand, label_problems, row_count
 from harness.suite.yaml_file import Document, KeyPath, Problem, read_yaml
 from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
-_MOST_SEEDS = 1000
+_MOST_TASKS, _MOST_SEEDS = 1000, 1000
+_MOST_ROWS = 1000  # of all entries together
+_MOST_EVALUATIONS = 100_000  # of a run
 _LARGEST_SEED = 2**31 - 1
 
 SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
@@ -76,7 +78,8 @@ class Suite(Section):
     name: SuiteName  # also the folder under results/
     title: str
     question: str  # what the comparison is to answer
-    tasks: list[str | dict[str, Overrides]] = Field(min_length=1)  # id, or {id: options}
+    # An item is an id, or {id: options}.
+    tasks: list[str | dict[str, Overrides]] = Field(min_length=1, max_length=_MOST_TASKS)
     defaults: Overrides = Field({})  # config for every algorithm that has such a field
     algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
     seeds: int | list[int]  # a count, or the seeds themselves
@@ -116,6 +119,8 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
         suite = Suite.model_validate_json(json.dumps(document.data, default=str), strict=True)
     except ValidationError as error:
         raise document.error(explain(error, document.data, Suite)) from error
+    if too_many := [*_row_count_problems(suite)]:
+        raise document.error(too_many)
     problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
     problems += _interval_problems(suite)
     problems += parse_figures(suite.figures)[1]
@@ -124,10 +129,26 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
     return suite, document
 
 
+def _row_count_problems(suite: Suite) -> Iterator[Problem]:
+    """Sweeps of more rows than a table can have; counted before any row is made."""
+    counts = {label: row_count(entry) for label, entry in suite.algorithms.items()}
+    most = f"and a suite may have at most {_MOST_ROWS:,}: sweep fewer values or fields"
+    if sum(counts.values()) > _MOST_ROWS >= max(counts.values()):
+        message = f"its entries stand for {sum(counts.values()):,} rows together, {most}"
+        yield Problem(("algorithms",), message)
+    for label, count in counts.items():
+        if count > _MOST_ROWS:
+            yield Problem(("algorithms", label, "sweep"), f"it stands for {count:,} rows, {most}")
+
+
 def _interval_problems(suite: Suite) -> Iterator[Problem]:
     """An interval of evaluations that does not end with the run, or with its offline part."""
     every = suite.evaluation.every
     budget = {"steps": suite.training.steps, "online_steps": suite.training.online_steps}
+    if (count := sum(budget.values()) // every) > _MOST_EVALUATIONS:
+        message = f"{every} makes {count:,} evaluations a run, at most {_MOST_EVALUATIONS:,} can be"
+        yield Problem(("evaluation", "every"), message)
+        return
     for name, steps in budget.items():
         if steps % every == 0:
             continue

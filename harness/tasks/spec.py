@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    FiniteFloat,
     JsonValue,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from harness.tasks.ids import RewardRule, Scale, Semantics, Source
@@ -25,10 +27,16 @@ class ReferenceScores(_Spec):
     `entry` is their name there, or, of a source of one's own, the source in words.
     """
 
-    min: float
-    max: float
+    min: FiniteFloat
+    max: FiniteFloat
     source: Source
     entry: str = ""
+
+    @model_validator(mode="after")
+    def _can_normalise(self) -> Self:
+        if self.min == self.max:
+            raise ValueError("the reference scores are equal, so nothing can be normalised by them")
+        return self
 
 
 class DatasetRef(_Spec):

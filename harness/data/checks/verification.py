@@ -6,7 +6,6 @@ size, every array's sha256 and every episode, the rows that training reads. Noth
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from harness.data import dataset_lock
@@ -19,6 +18,7 @@ from harness.data.datasets import another_dataset, check_arrays, read_checked, s
 from harness.data.minari_format import DATA_FILE, Digests, labels
 from harness.data.store import MANIFEST, DatasetFolder, make_command
 from harness.errors import UserError
+from harness.files import parse_object
 from harness.tasks.spec import TaskSpec
 
 
@@ -31,7 +31,7 @@ def verify(task: TaskSpec) -> list[str]:
     try:
         manifest = folder.manifest()
         problems += dataset_lock.compare(task.dataset.id, manifest["arrays"])
-        metadata = json.loads((folder.data / "metadata.json").read_text())
+        metadata = parse_object((folder.data / "metadata.json").read_bytes())
         problems += _identity(task, manifest, metadata)
         if cut := _cut_short(task, manifest):
             return [*problems, cut]
@@ -39,7 +39,7 @@ def verify(task: TaskSpec) -> list[str]:
         return problems + found + _rows(task, packable=packable)
     except UserError as error:
         return [*problems, str(error)]
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         remake = make_command(task, force=True)
         return [*problems, unreadable(folder.data, error, remake)]
 

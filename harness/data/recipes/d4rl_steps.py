@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.hdf5 import read_numbers
+from harness.data.hdf5 import opened, read_numbers
 from harness.errors import UserError
 
 _FLAGS = ("terminals", "timeouts")
@@ -42,7 +41,7 @@ def read_steps(path: Path) -> Steps:
     Everything else in it (`infos`, `metadata`) is left alone.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             names = [*REQUIRED, *(name for name in _OPTIONAL if name in file)]
             arrays = {name: read_numbers(file, name) for name in names}
     except (OSError, KeyError) as error:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data.store import data_root, lock
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from harness.data.store import data_root, in_short, lock
 from harness.errors import UserError
-from harness.files import write_json
+from harness.files import parse_object, write_json
+
+
+class _Entry(TypedDict):
+    """What code relies on in an entry of the lock file."""
+
+    sha256: str
+    date: str
+
+
+_FORM = TypeAdapter(dict[str, _Entry])
 
 
 @dataclass(frozen=True)
@@ -69,10 +81,12 @@ def sha256_of(path: Path) -> str:
 def _read() -> dict[str, Any]:
     path = lock_file()
     try:
-        entries: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
+        content = path.read_bytes() if path.exists() else b"{}"
+        entries: dict[str, Any] = parse_object(content)
+        _FORM.validate_python(entries, strict=True)
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({error}). It says what fetched files must be: restore it, or "
-            "delete it to trust the files that are there now."
+            f"{path} cannot be read ({in_short(error)}). It says what fetched files "
+            "must be: restore it, or delete it to trust the files that are there now."
         ) from error
     return entries

@@ -6,6 +6,14 @@ from harness.report.sections.data import Data
 from harness.report.sections.modes import Modes
 from harness.report.sections.online import Online
 from harness.report.sections.requested import Requested
-from harness.report.sections.scores import Scores
+from harness.report.sections.scores import LearningCurves, Scores
 
-SECTIONS: tuple[type[Section], ...] = (Scores, ActionSelections, Requested, Modes, Online, Data)
+SECTIONS: tuple[type[Section], ...] = (
+    Scores,
+    LearningCurves,
+    ActionSelections,
+    Requested,
+    Modes,
+    Online,
+    Data,
+)

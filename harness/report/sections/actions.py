@@ -22,6 +22,10 @@ from harness.report.tables import with_budget
 class ActionSelections(Section):
     """The same policies by every action selection that the suite asks for."""
 
+    @property
+    def subject(self) -> str:
+        return "the action selections"
+
     def grids(self) -> list[Grid]:
         return action_grids(self.comparison)
 

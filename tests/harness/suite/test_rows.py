@@ -138,6 +138,41 @@ evaluation: {every: 5, episodes: 1}
     )
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"algorithms": {"iql": {"sweep": {f: [*range(128)] for f in ("tau", "seed", "rho")}}}},
+            "algorithms.iql.sweep: it stands for 2,097,152 rows, and a suite may have at most "
+            "1,000: ",
+        ),
+        (
+            {"algorithms": {n: {"sweep": {"tau": [*range(501)]}} for n in ("iql", "fql")}},
+            "algorithms: its entries stand for 1,002 rows together, and a suite may have at most",
+        ),
+        (
+            {"algorithms": {"iql": {"sweep": {f"field-{i}": [1, 2] for i in range(20_000)}}}},
+            "algorithms.iql.sweep: expected at most 10, found ",
+        ),
+        (
+            {"algorithms": {"bc": {"sweep": {"batch_size": [*range(1, 201)]}}}, "seeds": 1000},
+            "the file: it stands for 200,000 runs (200 pairs of task and row, 1,000 seeds each), "
+            "and a suite may have at most 100,000. ",
+        ),
+        (
+            {"training": {"steps": 10**9}, "evaluation": {"every": 1, "episodes": 1}},
+            "evaluation.every: 1 makes 1,000,000,000 evaluations a run, at most 100,000 can be",
+        ),
+    ],
+    ids=["rows of an entry", "rows of all", "fields", "runs", "evaluations"],
+)
+def test_more_than_anybody_can_train_is_refused_before_it_is_written_out(
+    write_suite: Callable[..., Path], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    assert message in failure(write_suite, tmp_path, **changes)
+
+
 def test_a_row_may_not_take_another_entrys_name(write_suite: Callable[..., Path]) -> None:
     algorithms = {"iql": {"sweep": {"tau": [0.1]}}, "iql.tau-0.1": {"algorithm": "iql"}}
     with pytest.raises(UserError, match=r"one of its rows is 'iql\.tau-0\.1', which another"):

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from harness.report.comparison import Comparison
+from harness.report.records import Records
 from harness.report.section import Card, Section
 from harness.report.sections.data.cards import data_card
+from harness.tasks.spec import TaskSpec
 
 
+@dataclass(frozen=True)
 class Data(Section):
-    """A card for each task."""
+    """The card of a task."""
+
+    task: TaskSpec
+
+    @classmethod
+    def all_of(cls, records: Records, comparison: Comparison) -> list[Self]:
+        return [cls(records, comparison, task) for task in records.suite.tasks]
+
+    @property
+    def subject(self) -> str:
+        return f"the data of {self.task.id}"
 
     def cards(self, folder: Path) -> dict[str, Card]:
-        return {task.id: data_card(self.records, task, folder) for task in self.records.suite.tasks}
+        return {self.task.id: data_card(self.records, self.task, folder)}

@@ -28,6 +28,10 @@ MODES = (
 class Modes(Section):
     """Support, coverage and KL beside reward; nothing for a suite without such tasks."""
 
+    @property
+    def subject(self) -> str:
+        return "the action modes"
+
     @cached_property
     def _policies(self) -> pd.DataFrame:
         return policy_numbers(self.records)

@@ -17,6 +17,10 @@ from harness.report.style import Drawing
 class Online(Section):
     """Before and after interaction, and regret; nothing for a suite without interaction."""
 
+    @property
+    def subject(self) -> str:
+        return "going on online"
+
     @cached_property
     def _numbers(self) -> pd.DataFrame:
         return online_numbers(self.records)

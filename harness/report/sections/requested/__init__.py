@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
+from harness.report.comparison import Comparison
 from harness.report.layout import Grid
+from harness.report.records import Records
 from harness.report.section import Section
 from harness.report.sections.requested.heatmap import draw_heatmap
 from harness.report.sections.requested.metrics import draw_metrics
 from harness.report.sections.requested.tables import table_grids, table_numbers
 from harness.report.sections.requested.trend import draw_trend
 from harness.report.style import Drawing
-from harness.suite.figures import Heatmap, Metrics, Table, Trend
+from harness.suite.figures import Figure, Heatmap, Metrics, Table, Trend
 
 LATENCY_NOTE = (
     "Amortised action latency: the median time of a policy's call over the actions in it, batched "
@@ -21,40 +25,43 @@ LATENCY_NOTE = (
 )
 
 
+@dataclass(frozen=True)
 class Requested(Section):
-    """What the suite file lists under `figures`."""
+    """One of what the suite file lists under `figures`."""
+
+    figure: Figure
+
+    @classmethod
+    def all_of(cls, records: Records, comparison: Comparison) -> list[Self]:
+        return [cls(records, comparison, figure) for figure in records.suite.requested_figures]
+
+    @property
+    def subject(self) -> str:
+        return f"'{self.figure.title}'"
 
     def grids(self) -> list[Grid]:
-        return [
-            grid
-            for table in self._wanted_tables()
-            for grid in table_grids(table, self.records, self.comparison)
-        ]
+        if not isinstance(self.figure, Table):
+            return []
+        return table_grids(self.figure, self.records, self.comparison)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        return {
-            table.slug: table_numbers(table, self.records, self.comparison)
-            for table in self._wanted_tables()
-        }
+        if not isinstance(self.figure, Table):
+            return {}
+        return {self.figure.slug: table_numbers(self.figure, self.records, self.comparison)}
 
     def drawings(self, folder: Path) -> list[Drawing]:
         """A figure nobody has results for has no files."""
-        drawings = []
-        for figure in self.records.suite.requested_figures:
-            match figure:
-                case Heatmap():
-                    drawings.append(draw_heatmap(figure, self.records, self.comparison, folder))
-                case Trend():
-                    drawings.append(draw_trend(figure, self.records, self.comparison, folder))
-                case Metrics():
-                    drawings.append(draw_metrics(figure, self.records, self.comparison, folder))
-        return drawings
+        match self.figure:
+            case Heatmap():
+                return [draw_heatmap(self.figure, self.records, self.comparison, folder)]
+            case Trend():
+                return [draw_trend(self.figure, self.records, self.comparison, folder)]
+            case Metrics():
+                return [draw_metrics(self.figure, self.records, self.comparison, folder)]
+            case _:
+                return []
 
     def notes(self) -> tuple[str, ...]:
-        asked = [figure.model_dump() for figure in self.records.suite.requested_figures]
-        numbers = [[f.get("x"), f.get("value"), *f.get("values", ())] for f in asked]
-        return (LATENCY_NOTE,) if any("latency" in found for found in numbers) else ()
-
-    def _wanted_tables(self) -> list[Table]:
-        figures = self.records.suite.requested_figures
-        return [figure for figure in figures if isinstance(figure, Table)]
+        asked = self.figure.model_dump()
+        numbers = [asked.get("x"), asked.get("value"), *asked.get("values", ())]
+        return (LATENCY_NOTE,) if "latency" in numbers else ()

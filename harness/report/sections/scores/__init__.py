@@ -22,7 +22,11 @@ CURVES = (
 
 
 class Scores(Section):
-    """Normalised scores, and how they came about."""
+    """Normalised scores by task and on average."""
+
+    @property
+    def subject(self) -> str:
+        return "the scores"
 
     def grids(self) -> list[Grid]:
         return [*score_grids(self.comparison), summary_grid(self.comparison)]
@@ -31,9 +35,16 @@ class Scores(Section):
         return {"table": table_csv(self.comparison), "scores": scores_csv(self.comparison)}
 
     def drawings(self, folder: Path) -> list[Drawing]:
-        averages = average_bars(self.comparison, folder)
-        curves = learning_curves(self.records, self.comparison, folder)
-        return [
-            Drawing("Averages", AVERAGES, tuple(averages)),
-            Drawing("Learning curves", CURVES, tuple(curves)),
-        ]
+        return [Drawing("Averages", AVERAGES, tuple(average_bars(self.comparison, folder)))]
+
+
+class LearningCurves(Section):
+    """How scores came about."""
+
+    @property
+    def subject(self) -> str:
+        return "the learning curves"
+
+    def drawings(self, folder: Path) -> list[Drawing]:
+        files = learning_curves(self.records, self.comparison, folder)
+        return [Drawing("Learning curves", CURVES, tuple(files))]

@@ -13,6 +13,7 @@ from harness.report.comparison import Comparison, Group
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 
 MAX_COLUMNS = 7
+TERMINAL_COLUMNS = 4  # tasks side by side in 80 characters
 
 
 def score_grids(comparison: Comparison) -> list[Grid]:
@@ -20,6 +21,14 @@ def score_grids(comparison: Comparison) -> list[Grid]:
     if len(comparison.labels) <= MAX_COLUMNS:
         return [_tasks_by_algorithms(comparison)]
     return algorithms_by_tasks(comparison, MAX_COLUMNS)
+
+
+def terminal_grids(comparison: Comparison) -> list[Grid]:
+    """The score tables with algorithms as rows, which fit a terminal."""
+    grids = [summary_grid(comparison)]
+    if len(comparison.tasks) > 1:
+        grids = [*algorithms_by_tasks(comparison, TERMINAL_COLUMNS), *grids]
+    return grids
 
 
 def _tasks_by_algorithms(comparison: Comparison) -> Grid:

@@ -205,12 +205,14 @@ def test_a_title_that_the_report_needs_itself_is_refused(
 def test_where_latency_is_shown_a_note_says_that_it_is_amortised(
     swept: Callable[..., Any], figure: dict[str, Any]
 ) -> None:
-    assert Requested(*read(swept(figures=[figure, TREND]))).notes() == (LATENCY_NOTE,)
+    sections = Requested.all_of(*read(swept(figures=[figure, TREND])))
+    assert [section.notes() for section in sections] == [(LATENCY_NOTE,), ()]
     assert "batched over seeds and episodes" in LATENCY_NOTE
 
 
 def test_where_no_latency_is_shown_there_is_no_note_of_it(swept: Callable[..., Any]) -> None:
-    assert Requested(*read(swept(figures=[TREND, HEATMAP]))).notes() == ()
+    sections = Requested.all_of(*read(swept(figures=[TREND, HEATMAP])))
+    assert [section.notes() for section in sections] == [(), ()]
 
 
 def test_more_panels_than_a_page_holds_continue_on_the_next(

@@ -30,5 +30,5 @@ def test_a_section_knows_no_other(section: str) -> None:
 
 
 def test_every_section_is_in_the_report() -> None:
-    listed = [section.__module__.rpartition(".")[2] for section in SECTIONS]
+    listed = {section.__module__.rpartition(".")[2] for section in SECTIONS}
     assert sorted(listed) == NAMES
