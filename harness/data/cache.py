@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
 from harness.data.minari_format import Digests
 from harness.data.recipe import recipe_of
