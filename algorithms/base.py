@@ -9,15 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from algorithms.action_selection import parse_action_selection
 from algorithms.errors import AlgorithmError, nearest
-from algorithms.fields import Count, Fraction, Widths
+from algorithms.fields import Count, Fraction, Neutral, Number, Positive, RewardTransform, Widths
 from algorithms.networks import Network, Params
+from algorithms.transitions import Facts, Floats, Transitions
 
 
 class Config(BaseModel):
@@ -29,15 +30,31 @@ class Config(BaseModel):
     batch_size: Count = 256  # B, transitions per update
     discount: Fraction = 0.99  # γ
     normalize_observations: bool = True  # shift and scale by the dataset's mean and std
-    normalize_rewards: bool = False  # scale so that the mean |return to go| of the data is 1
+    reward_transform: Annotated[RewardTransform, Neutral("raw")] = "raw"  # what is learned from
+    reward_scale: Annotated[Positive, Neutral(1.0)] = 1.0  # factor on transformed rewards
+    reward_shift: Annotated[Number, Neutral(0.0)] = 0.0  # then added to every reward
     known_q: bool = False  # the task's closed-form Q, where it has one, as the critic
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_neutral(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A setting added later, at its neutral value, changes no run's hash."""
+        fields = dict[str, Any](dump(self))
+        for name, info in type(self).model_fields.items():
+            neutral = [mark.value for mark in info.metadata if isinstance(mark, Neutral)]
+            if neutral and getattr(self, name) == neutral[0]:
+                fields.pop(name, None)
+        return fields
 
 
 C = TypeVar("C", bound=Config)
 
 
 class Batch(NamedTuple):
-    """`B` transitions for each of `S` seeds."""
+    """`B` transitions for each of `S` seeds.
+
+    A method with a `context` of L sees `[S, B, L, ...]`: L consecutive transitions, from each drawn
+    one on. Past the end of an episode `valid` is 0, and so is everything else but `steps`.
+    """
 
     observations: Tensor  # [S, B, obs_dim]
     actions: Tensor  # [S, B, action_dim]
@@ -46,6 +63,29 @@ class Batch(NamedTuple):
     masks: Tensor  # [S, B], 1 - terminals: 0 where there is nothing to bootstrap from
     returns: Tensor  # [S, B], discounted, to the end of the episode (`Transitions.returns`)
     previous_actions: Tensor  # [S, B, action_dim], zeros in an episode's first step
+    next_actions: Tensor  # [S, B, action_dim], zeros where `has_next` is 0
+    has_next: Tensor  # [S, B], 1 where the same episode goes on in the data
+    steps: Tensor  # [S, B], int64, time within the episode, from 0; -1: not known
+    valid: Tensor  # [S, B], 1 but for what is past an episode's end
+    columns: Mapping[str, Tensor]  # [S, B] each, what the stage's `columns` computed
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every field and every column changed so."""
+        changed: dict[str, Any] = {
+            name: change(value) for name, value in self._asdict().items() if name != "columns"
+        }
+        columns = {name: change(column) for name, column in self.columns.items()}
+        return Batch(**changed, columns=columns)
+
+
+class History(NamedTuple):
+    """What a method with a `context` acts on: the latest l <= L steps, the present one last."""
+
+    observations: Tensor  # [S, E, l, obs_dim]
+    actions: Tensor  # [S, E, l, action_dim], zeros at present
+    rewards: Tensor  # [S, E, l], transformed, zeros at present
+    earned: Tensor  # [S, E, l], sum of the rewards before each step since the episode began
+    steps: Tensor  # [S, E, l], int64, time within the episode, from 0
 
 
 @dataclass(frozen=True)
@@ -62,18 +102,25 @@ class Uniform:
     dim: int
 
 
-NoiseSpec = Mapping[str, Normal | Uniform]
+@dataclass(frozen=True)
+class Key:
+    """One int64 per seed, `[S]`, drawn afresh for every update: what dropout's masks come from."""
+
+
+NoiseSpec = Mapping[str, Normal | Uniform | Key]
 Noise = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam for one network (β = 0.9, 0.999, ε = 1e-8)."""
+    """Adam for one network (ε = 1e-8)."""
 
     learning_rate: float
     cosine_decay: bool = False  # anneal to 0 over the network's own updates
     max_grad_norm: float | None = None  # clip each seed's gradient of this network
     weight_decay: float = 0.0  # decoupled, as in AdamW
+    warmup: int = 0  # the network's own updates over which the learning rate rises from 0
+    betas: tuple[float, float] = (0.9, 0.999)  # β of the moments
 
 
 class Networks:
@@ -98,8 +145,9 @@ class Networks:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in self._params:
             raise AlgorithmError(self._absence(name))
-        spec, params = self._specs[name], self._params[name]
-        return lambda *inputs: spec(params, *inputs)
+        network: Callable[..., Any] = self._specs[name]
+        params = self._params[name]
+        return lambda *inputs, **key: network(params, *inputs, **key)
 
     @property
     def frozen(self) -> Networks:
@@ -131,6 +179,20 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A number for every transition of the data, of each seed's own, that a stage learns from.
+
+    Attributes:
+        evaluate: what the networks say of transitions, `[S, B, ...]` -> `[S, B]`.
+        combine: makes the column of all that, float32 `[S, N]`, of the data's N transitions in time
+            order, and of their transformed rewards `[N]`; None: it is the column.
+    """
+
+    evaluate: Callable[[Networks, Batch], Tensor]
+    combine: Callable[[Floats, Transitions, Floats], Floats] | None = None
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stretch of training with its own phases, in order."""
 
@@ -138,7 +200,9 @@ class Stage:
     share: float = 1.0  # of the run's gradient steps; the shares of all stages sum to 1
     copies: Mapping[str, str] = field(default_factory=dict)
     """At the start: network <- target average of another network."""
-    act: Callable[[Networks, Tensor, Noise], Tensor] | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    """At the start: computed over the whole data, and from then on in `batch.columns`."""
+    act: Callable[[Networks, Any, Noise], Tensor] | None = None
     """How to act when this stage was the last to train, if not by the algorithm's `act`."""
 
 
@@ -153,6 +217,8 @@ class Algorithm(ABC, Generic[C]):
             as from one replay buffer that the data were in first (`uniform`).
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
+        context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
+        facts: numbers of the data that it may build itself from, its rewards transformed.
     """
 
     Config: ClassVar[type[Config]]
@@ -160,6 +226,7 @@ class Algorithm(ABC, Generic[C]):
     online_sampling: ClassVar[Literal["symmetric", "uniform"]] = "symmetric"
     Pretraining: ClassVar[type[BaseModel] | None] = None
     pretraining_stages: int = 0
+    context: int = 0
 
     networks: dict[str, Network]
     optimizers: dict[str, Adam]
@@ -169,9 +236,15 @@ class Algorithm(ABC, Generic[C]):
     act_noise: NoiseSpec  # what acting draws
 
     def __init__(
-        self, config: C, obs_dim: int, action_dim: int, known_q: Network | None = None
+        self,
+        config: C,
+        obs_dim: int,
+        action_dim: int,
+        known_q: Network | None = None,
+        facts: Facts | None = None,
     ) -> None:
         self.config = config
+        self.facts = facts or Facts()
         self.obs_dim = obs_dim
         self.action_dim = action_dim
         self.targets, self.noise, self.act_noise = {}, {}, {}
@@ -182,6 +255,11 @@ class Algorithm(ABC, Generic[C]):
     @abstractmethod
     def create(self) -> None:
         """Set `networks`, `optimizers`, `stages` and, where used, `targets` and the noise."""
+
+    @classmethod
+    def select(cls, config: C, transitions: Transitions) -> Transitions:  # noqa: ARG003
+        """The part of the data that it learns from: whole episodes, in order."""
+        return transitions
 
     def online_phases(self) -> tuple[Phase, ...]:
         """The gradient steps of an update while it interacts; none: it learns from data alone."""
@@ -203,8 +281,11 @@ class Algorithm(ABC, Generic[C]):
         return Stage(_without("critic", phases) if self.config.known_q else phases)
 
     @abstractmethod
-    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        """Actions for evaluation. [S, E, obs_dim] -> [S, E, action_dim], clipped by the engine."""
+    def act(self, nets: Networks, observations: Any, noise: Noise) -> Tensor:
+        """Actions for evaluation. [S, E, obs_dim] -> [S, E, action_dim], clipped by the engine.
+
+        With a `context`, a `History` takes the place of the observations.
+        """
 
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
         """What best-of-N ranks by: the smaller twin's value. [S, B, ·] -> [S, B]."""
@@ -216,22 +297,36 @@ class Algorithm(ABC, Generic[C]):
         if selection == self.action_selection:
             return True
         ranks = parse_action_selection(selection).candidates > 1
+        if ranks and self.context:
+            return False
         return bool(self.act_noise) and ("critic" in self.networks or not ranks)
 
     def _use_known_q(self, known_q: Network | None) -> None:
         """Put the task's Q in the critic's place and never train it."""
         if known_q is None or "critic" not in self.networks:
             raise ValueError("known_q needs a task with a closed-form Q and a method with a critic")
-        if self.config.normalize_observations or self.config.normalize_rewards:
-            raise ValueError(
-                "known_q is a function of raw observations and rewards: set normalize_observations "
-                "and normalize_rewards to false"
-            )
+        if unfit := raw_data_problems(self.config):
+            raise ValueError(f"known_q is a function of raw data: {' and '.join(unfit)}")
         self.networks["critic"] = known_q
         del self.optimizers["critic"]
         self.stages = tuple(
             replace(stage, phases=_without("critic", stage.phases)) for stage in self.stages
         )
+
+
+def raw_data_problems(config: Config) -> list[str]:
+    """What to set so that a method sees observations and rewards as they are."""
+    raw: dict[str, Any] = {
+        "normalize_observations": False,
+        "reward_transform": "raw",
+        "reward_scale": 1.0,
+        "reward_shift": 0.0,
+    }
+    return [
+        f"set {name} to {str(value).lower()}"
+        for name, value in raw.items()
+        if getattr(config, name) != value
+    ]
 
 
 def _without(network: str, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:

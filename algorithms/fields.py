@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Marks a setting, in `Annotated`, that changes nothing where it has this value.
+
+    There it is left out of what is recorded and hashed, so that a setting that comes to a method
+    later changes none of the runs that were made before.
+    """
+
+    value: Any
+
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of hidden layers
@@ -17,3 +30,6 @@ ShareOrNone = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]  # of a term or a noise; 0 leaves it out
 Positive = Annotated[float, Field(gt=0)]
 Nats = Annotated[float, Field(ge=-1000, le=1000)]
+Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
+RewardTransform = Literal["raw", "mean-return", "return-range", "standard"]

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from algorithms.dropout import dropout
+from algorithms.initialisation import PYTORCH, Initialisation
+
 Params = dict[str, Tensor]
-Activation = Literal["relu", "gelu", "silu"]
+Activation = Literal["relu", "gelu", "silu", "mish", "tanh"]
 
 
 class Network(Protocol):
@@ -27,7 +30,10 @@ class Network(Protocol):
         """Parameters of one seed, each `[E, ...]`."""
 
     def __call__(self, params: Params, *inputs: Tensor) -> Any:
-        """Apply with stacked parameters `[S, E, ...]` to inputs `[S, B, ...]`."""
+        """Apply with stacked parameters `[S, E, ...]` to inputs `[S, B, ...]`.
+
+        A network with dropout also takes `key`, int64 `[S]` (noise of the kind `Key`), or None.
+        """
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -38,7 +44,13 @@ def gelu(x: Tensor) -> Tensor:
 # Torch gives products of more multiplications to oneDNN where it may, and others to MKL. It counts
 # the whole stack's; counting one seed's keeps a seed's bits the same beside any neighbours.
 _SMALL_PRODUCT = 16**3
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": gelu, "silu": F.silu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": gelu,
+    "silu": F.silu,
+    "mish": F.mish,
+    "tanh": torch.tanh,
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,8 @@ class MLP:
 
     Called with inputs `[S, B, *]`, which are concatenated along the last axis, it returns
     `[S, E, B, output_dim]`, without the `E` axis when `ensemble` is 1 and without the last axis
-    when `output_dim` is 1. Layer norm follows the activation, as in FQL's networks.
+    when `output_dim` is 1. Inputs `[S, E, B, *]` are one for each member. Layer norm follows the
+    activation, as in FQL's networks, and dropout, if a `key` is given, the layer norm.
     """
 
     input_dim: int
@@ -56,39 +69,47 @@ class MLP:
     ensemble: int = 1
     activation: Activation = "relu"
     layer_norm: bool = False
+    dropout: float = 0.0  # of hidden units, while a key is given
+    initialisation: Initialisation = PYTORCH
 
     def init(self, generator: torch.Generator) -> Params:
-        """PyTorch's default for linear layers: U(±1/√fan_in) for weights and biases."""
         params: Params = {}
         dims = (self.input_dim, *self.hidden_dims, self.output_dim)
         for i, (fan_in, fan_out) in enumerate(pairwise(dims)):
-            bound = 1 / math.sqrt(fan_in)
-            for name, rows in (("weight", fan_in), ("bias", 1)):
-                values = torch.rand(self.ensemble, rows, fan_out, generator=generator)
-                params[f"{name}_{i}"] = (2 * values - 1) * bound
-            if self.layer_norm and i < len(self.hidden_dims):
-                params[f"scale_{i}"] = torch.ones(self.ensemble, 1, fan_out)
-                params[f"shift_{i}"] = torch.zeros(self.ensemble, 1, fan_out)
+            last = i == len(self.hidden_dims)
+            params[f"weight_{i}"], params[f"bias_{i}"] = self.initialisation.layer(
+                self.ensemble, fan_in, fan_out, generator, last=last
+            )
+            if self.layer_norm and not last:
+                params |= norm(i, fan_out, self.ensemble)
         return params
 
-    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
+    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
         x = torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0]
-        seeds, batch = x.shape[0], x.shape[1]
+        seeds, batch = x.shape[0], x.shape[-2]
         if x.shape[-1] != self.input_dim:
             raise ValueError(f"expected {self.input_dim} input features, found {x.shape[-1]}")
         if self.ensemble > 1:
-            x = x.unsqueeze(1).expand(seeds, self.ensemble, batch, -1).flatten(0, 1)
+            each = x if x.ndim == 4 else x.unsqueeze(1).expand(seeds, self.ensemble, batch, -1)
+            x = each.flatten(0, 1)
         for i in range(len(self.hidden_dims)):
-            x = _ACTIVATIONS[self.activation](_linear(params, i, x))
+            x = _ACTIVATIONS[self.activation](linear(params, i, x))
             if self.layer_norm:
-                x = _normalize(x) * _bank(params, f"scale_{i}") + _bank(params, f"shift_{i}")
+                x = layer_norm(params, i, x)
+            if key is not None:
+                x = self._drop(x, key, i)
         last = len(self.hidden_dims)
         if self.output_dim == 1:  # a matrix-vector product: cheaper as one fused multiply and sum
-            weight = _bank(params, f"weight_{last}")
-            y = (x * weight.transpose(1, 2)).sum(-1) + _bank(params, f"bias_{last}")[:, :, 0]
+            weight = bank(params, f"weight_{last}")
+            y = (x * weight.transpose(1, 2)).sum(-1) + bank(params, f"bias_{last}")[:, :, 0]
         else:
-            y = _linear(params, last, x)
+            y = linear(params, last, x)
         return y.view(seeds, self.ensemble, *y.shape[1:]) if self.ensemble > 1 else y
+
+    def _drop(self, x: Tensor, key: Tensor, site: int) -> Tensor:
+        """Dropout of hidden units `[S * E, B, width]`."""
+        of_seed = x.view(len(key), -1, *x.shape[1:])
+        return dropout(of_seed, key, site, self.dropout).view(x.shape)
 
 
 @dataclass(frozen=True)
@@ -104,12 +125,20 @@ class GaussianActor:
     hidden_dims: tuple[int, ...]
     log_std_min: float = -5.0
     log_std_max: float = 2.0
+    dropout: float = 0.0
+    initialisation: Initialisation = PYTORCH
 
     mlp: MLP = field(init=False)
 
     def __post_init__(self) -> None:
         # Built here, since a compiled update may read objects but not create them.
-        mlp = MLP(self.obs_dim, self.action_dim, self.hidden_dims)
+        mlp = MLP(
+            self.obs_dim,
+            self.action_dim,
+            self.hidden_dims,
+            dropout=self.dropout,
+            initialisation=self.initialisation,
+        )
         object.__setattr__(self, "mlp", mlp)
 
     def init(self, generator: torch.Generator) -> Params:
@@ -118,9 +147,11 @@ class GaussianActor:
             "log_std": torch.zeros(1, 1, self.action_dim),
         }
 
-    def __call__(self, params: Params, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.tanh(self.mlp(params, *inputs))
-        log_std = _bank(params, "log_std").clamp(self.log_std_min, self.log_std_max)
+    def __call__(
+        self, params: Params, *inputs: Tensor, key: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        mean = torch.tanh(self.mlp(params, *inputs, key=key))
+        log_std = bank(params, "log_std").clamp(self.log_std_min, self.log_std_max)
         return mean, log_std.expand_as(mean)
 
 
@@ -130,21 +161,33 @@ def gaussian_log_prob(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     return (-0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
-def _bank(params: Params, name: str) -> Tensor:
+# --- what networks are made of ---------------------------------------------------------------
+
+
+def bank(params: Params, name: str) -> Tensor:
     """A parameter with its seed and ensemble axes merged, as batched products want it."""
     return params[name].flatten(0, 1)
 
 
-def _linear(params: Params, i: int, x: Tensor) -> Tensor:
-    weight = _bank(params, f"weight_{i}")
+def linear(params: Params, layer: int | str, x: Tensor) -> Tensor:
+    """The layer of that name. [S * E, N, inputs] -> [S * E, N, outputs]."""
+    weight = bank(params, f"weight_{layer}")
     if x.shape[1] * weight[0].numel() > _SMALL_PRODUCT:
         # Not baddbmm: the sum is fused with what follows, and baddbmm would first copy the bias.
         product = torch.bmm(x, weight)
     else:
         product = (x.unsqueeze(-1) * weight.unsqueeze(1)).sum(2)
-    return product + _bank(params, f"bias_{i}")
+    return product + bank(params, f"bias_{layer}")
 
 
-def _normalize(x: Tensor) -> Tensor:
+def norm(layer: int | str, width: int, members: int = 1) -> Params:
+    """The scale and shift with which a layer norm starts."""
+    ones = torch.ones(members, 1, width)
+    return {f"scale_{layer}": ones, f"shift_{layer}": torch.zeros_like(ones)}
+
+
+def layer_norm(params: Params, layer: int | str, x: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """The layer norm of that name. [S * E, N, width] -> the same."""
     centered = x - x.mean(-1, keepdim=True)
-    return centered * torch.rsqrt(centered.square().mean(-1, keepdim=True) + 1e-6)
+    normal = centered * torch.rsqrt(centered.square().mean(-1, keepdim=True) + epsilon)
+    return normal * bank(params, f"scale_{layer}") + bank(params, f"shift_{layer}")

@@ -7,6 +7,9 @@ It is meant for learning online, where it makes the locomotion data of D4RL's re
 nothing holds it to them, and its critic overestimates what they do not cover.
 
 Deviations:
+    - The policy climbs the smaller twin, as the paper says (Section 5). Official: the twins' mean.
+    - log σ is clamped to [-20, 2]. Official: σ = softplus(·) + 1e-5.
+    - The temperature's loss is in log α. Official: in α; the sign of its step is the same.
     - The policy and the temperature are stepped together, on the same sampled actions; the official
       code samples anew for the temperature (its first releases did not).
     - The critics' loss is the squared error; the official code halves it, which Adam's step does
@@ -17,12 +20,8 @@ Deviations:
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from algorithms.base import (
     Adam,
@@ -37,10 +36,9 @@ from algorithms.base import (
     Stage,
 )
 from algorithms.blocks.critics import mean_squared_error
+from algorithms.blocks.squashed_gaussian import LogScalar, SquashedGaussian, squashed_sample
 from algorithms.fields import LearningRate, Nats, PolyakRate
-from algorithms.networks import MLP, Params, gaussian_log_prob
-
-LOG_STD_RANGE = (-20.0, 2.0)
+from algorithms.networks import MLP
 
 
 class SACConfig(Config):
@@ -50,42 +48,6 @@ class SACConfig(Config):
     learning_rate: LearningRate = 3e-4  # Adam, of policy, critics and temperature
     tau: PolyakRate = 0.005  # τ, Polyak rate of the target critics
     target_entropy: Nats | None = None  # H̄ in nats of a squashed action; null: −action_dim
-
-
-@dataclass(frozen=True)
-class SquashedActor:
-    """A Gaussian whose tanh is the action: observations `[S, B, obs_dim]` to its parameters.
-
-    Returns mean and log standard deviation before the tanh, each `[S, B, action_dim]`.
-    """
-
-    obs_dim: int
-    action_dim: int
-    hidden_dims: tuple[int, ...]
-    mlp: MLP = field(init=False)
-
-    def __post_init__(self) -> None:
-        # Built here, since a compiled update may read objects but not create them.
-        mlp = MLP(self.obs_dim, 2 * self.action_dim, self.hidden_dims)
-        object.__setattr__(self, "mlp", mlp)
-
-    def init(self, generator: torch.Generator) -> Params:
-        return self.mlp.init(generator)
-
-    def __call__(self, params: Params, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.mlp(params, *inputs).chunk(2, -1)
-        return mean, log_std.clamp(*LOG_STD_RANGE)
-
-
-@dataclass(frozen=True)
-class LogTemperature:
-    """log α, one number per seed: called with nothing it returns `[S]`."""
-
-    def init(self, generator: torch.Generator) -> Params:
-        return {"log_alpha": torch.zeros(1)}
-
-    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
-        return params["log_alpha"][:, 0]
 
 
 class SAC(Algorithm[SACConfig]):
@@ -99,9 +61,9 @@ class SAC(Algorithm[SACConfig]):
         config, obs, act = self.config, self.obs_dim, self.action_dim
         self.target_entropy = -act if config.target_entropy is None else config.target_entropy
         self.networks = {
-            "actor": SquashedActor(obs, act, config.hidden_dims),
+            "actor": SquashedGaussian(obs, act, config.hidden_dims),
             "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2),
-            "temperature": LogTemperature(),
+            "temperature": LogScalar(),
         }
         self.optimizers = {name: Adam(config.learning_rate) for name in self.networks}
         self.targets = {"critic": config.tau}
@@ -143,14 +105,3 @@ class SAC(Algorithm[SACConfig]):
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         mean, log_std = nets.actor(observations)
         return torch.tanh(mean + log_std.exp() * noise["gaussian"])
-
-
-def squashed_sample(mean: Tensor, log_std: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:
-    """tanh of the Gaussian's sample at this noise, and the log density of that action (Eq. 26).
-
-    [S, B, action_dim] each -> actions [S, B, action_dim], log densities [S, B].
-    """
-    before = mean + log_std.exp() * gaussian
-    # log(1 − tanh² u) = 2 (log 2 − u − softplus(−2u)), which stays finite for large u.
-    log_slope = 2 * (math.log(2) - before - F.softplus(-2 * before))
-    return torch.tanh(before), gaussian_log_prob(before, mean, log_std) - log_slope.sum(-1)

@@ -118,8 +118,16 @@ def test_rooms_stay_clear_of_what_is_not_theirs(folder: str, forbidden: set[str]
 
 
 def test_the_harness_reaches_algorithms_through_the_registry() -> None:
-    allowed = {"registry", "base", "action_selection", "networks", "errors", "source"}
-    allowed |= {f"engine.{name}" for name in ("engine", "version", "transitions", "seeding")}
+    allowed = {
+        "registry",
+        "base",
+        "action_selection",
+        "networks",
+        "errors",
+        "source",
+        "transitions",
+    }
+    allowed |= {f"engine.{name}" for name in ("engine", "version", "seeding")}
     allowed |= {"engine.precision", "engine.preflight"}
     for path in (REPOSITORY / "harness").rglob("*.py"):
         for module in imports(path):

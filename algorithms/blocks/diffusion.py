@@ -42,9 +42,9 @@ def embed_step(step: Tensor) -> Tensor:
 class NoiseNetwork(MLP):
     """ε(s, x_k, k): an MLP whose last input, the step `[S, B, 1]`, is embedded first."""
 
-    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
+    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
         *others, step = inputs
-        return super().__call__(params, *others, embed_step(step))
+        return super().__call__(params, *others, embed_step(step), key=key)
 
 
 def noise_network(obs_dim: int, action_dim: int, hidden_dims: tuple[int, ...]) -> NoiseNetwork:

@@ -155,7 +155,7 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
     ) -> Loss:
         """The flow critic on the roll-outs, the flow policy on the flow critic."""
         states = self.config.rollout_states
-        few = Batch(*(x[:, :states] for x in batch))
+        few = batch.map(lambda field: field[:, :states])
         scale, price = self.value_scale(data), self.price(data, rho)
 
         rolled = self.roll_out(nets.frozen.policy, few.observations, noise["x0"][:, :states])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,13 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.action_selection import ActionSelection
-from algorithms.base import Algorithm, Networks, Noise
+from algorithms.base import Algorithm, History, Networks, Noise
 from algorithms.engine.batches import Batches
 from algorithms.engine.streams import draw
 from algorithms.errors import DivergedError
 
-Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Choose = Callable[[Networks, Tensor, Noise], Tensor]
+Choose = Callable[[Networks, Any, Noise], Tensor]
+
+
+class Policy(Protocol):
+    """How the seeds act, in episodes that all begin with its first call."""
+
+    def __call__(
+        self, observations: NDArray[np.float32], rewards: NDArray[np.float32] | None = None, /
+    ) -> NDArray[np.float32]:
+        """Actions `[S, E, action_dim]` in [-1, 1] for observations `[S, E, obs_dim]`.
+
+        rewards: `[S, E]`, of the step before; None where there was none.
+        """
 
 
 def make_policy(
@@ -27,24 +38,25 @@ def make_policy(
     selection: ActionSelection,
     batches: Batches,
     generators: Sequence[torch.Generator],
-    device: torch.device,
 ) -> Policy:
-    """A function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1] that acts by `choose`.
+    """A policy that acts by `choose`.
 
     Args:
         algorithm: whose noise is drawn, and whose critic ranks candidates.
         nets: of the S seeds.
         choose: gives the actions of normalised observations, as `Algorithm.act` does.
         selection: how much noise, and how many candidates.
-        batches: normalises observations.
-        generators: of the noise, one per seed.
-        device: of the networks.
+        batches: normalises observations and transforms rewards.
+        generators: of the noise, one per seed, on the networks' device.
 
     Acting raises DivergedError if an action, or a value that actions are chosen by, is not finite.
     """
-    seeds = len(generators)
+    seeds, device = len(generators), generators[0].device
+    memory = Memory(algorithm.context, algorithm.action_dim) if algorithm.context else None
 
-    def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    def act(
+        observations: NDArray[np.float32], rewards: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         if observations.ndim != 3 or observations.shape[::2] != (seeds, algorithm.obs_dim):
             raise ValueError(
                 f"observations must be [{seeds}, E, {algorithm.obs_dim}] (seeds, episodes, "
@@ -52,10 +64,14 @@ def make_policy(
             )
         x = torch.from_numpy(np.asarray(observations, np.float32)).to(device)
         x = batches.normalize(x).repeat_interleave(selection.candidates, 1)
-        noise = draw(algorithm.act_noise, generators, (x.shape[1],), device)
+        noise = draw(algorithm.act_noise, generators, (x.shape[1],))
         noise = {name: selection.noise_scale * value for name, value in noise.items()}
         with torch.no_grad():
-            actions = choose(nets, x, noise).clamp(-1, 1)
+            if memory is not None:
+                seen = None if rewards is None else batches.rewards(rewards)
+                actions = memory.act(lambda history: choose(nets, history, noise), x, seen)
+            else:
+                actions = choose(nets, x, noise).clamp(-1, 1)
             _refuse_non_finite(actions, "its policy's actions were not finite")
             if selection.candidates > 1:
                 values = algorithm.action_value(nets, x, actions)
@@ -70,6 +86,59 @@ def _refuse_non_finite(numbers: Tensor, sentence: str) -> None:
     finite = numbers.isfinite().flatten(1).all(1).tolist()
     if not all(finite):
         raise DivergedError({slot: sentence for slot, fine in enumerate(finite) if not fine})
+
+
+class Memory:
+    """The latest steps of episodes that began together, for a method with a `context`.
+
+    Args:
+        length: L, how many steps.
+        action_dim: length of one action.
+    """
+
+    def __init__(self, length: int, action_dim: int) -> None:
+        self._length, self._action_dim = length, action_dim
+        self._steps: list[_Step] = []  # the oldest first
+        self._count = 0
+
+    def act(
+        self,
+        choose: Callable[[History], Tensor],
+        observations: Tensor,
+        rewards: NDArray[np.float32] | None,
+    ) -> Tensor:
+        """Take in the present step and the rewards of the one before, and act on all.
+
+        Raises ValueError for missing rewards in any step but the first.
+        """
+        if self._steps and rewards is None:
+            raise ValueError("a method with a context needs the rewards of the step before")
+        nothing = torch.zeros_like(observations[..., 0])
+        so_far = nothing
+        if self._steps and rewards is not None:
+            before = self._steps[-1]
+            latest = torch.as_tensor(rewards, dtype=torch.float32, device=observations.device)
+            self._steps[-1] = before._replace(rewards=latest)
+            so_far = before.earned + latest
+        idle = observations.new_zeros(*observations.shape[:2], self._action_dim)
+        self._steps = [*self._steps, _Step(observations, idle, nothing, so_far)][-self._length :]
+        self._count += 1
+        first = self._count - len(self._steps)
+        time = torch.arange(first, self._count, device=observations.device)
+        observed, acted, got, earned = (torch.stack(x, 2) for x in zip(*self._steps, strict=True))
+        history = History(observed, acted, got, earned, time.expand(*nothing.shape, -1))
+        actions = choose(history).clamp(-1, 1)
+        self._steps[-1] = self._steps[-1]._replace(actions=actions)
+        return actions
+
+
+class _Step(NamedTuple):
+    """One step of all episodes, `[S, E, ...]` each."""
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    earned: Tensor
 
 
 def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.base import Batch, Config
+from algorithms.base import Batch, Column, Config, Networks
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
-from algorithms.engine.transitions import Transitions
+from algorithms.engine.rewards import LearnedRewards
+from algorithms.transitions import Transitions
 
 _EPSILON = 1e-3  # TD3+BC's, added to the standard deviation
+_ROWS_AT_ONCE = 4096  # of the data, when a column is computed
 
 
 class Batches:
     """The transitions as an algorithm with this config sees them.
 
     Attributes:
-        reward_scale: what rewards are multiplied with.
-        mean_return: mean of the scaled returns to go over the data.
+        rewards: the transform of rewards.
+        facts: numbers of the data, in transformed rewards.
+        mean_return: mean of the returns to go over the data.
         high_return: their 99th percentile.
         device: where they are.
+        columns: what the stage computed for every transition, `[S, N]` by name.
+        context: transitions in a window; 0: single ones.
     """
 
     def __init__(self, transitions: Transitions, config: Config, device: torch.device) -> None:
         self._obs_dim, self._action_dim = transitions.obs_dim, transitions.action_dim
         self.device = device
+        self._transitions = transitions
         self._rows = torch.from_numpy(transitions.rows).to(device)
-        returns = transitions.returns(config.discount)
-        self.reward_scale = 1.0
-        if config.normalize_rewards:
-            self.reward_scale = 1 / max(float(np.abs(returns).mean(dtype=np.float64)), 1e-8)
-        self.mean_return = self.reward_scale * float(returns.mean(dtype=np.float64))
-        self.high_return = self.reward_scale * float(np.quantile(returns, 0.99))
-        self._returns = torch.from_numpy(returns * np.float32(self.reward_scale)).to(device)
-        self._goes_on = torch.from_numpy(~transitions.episode_starts()).to(device)
+        self.rewards = LearnedRewards.of(transitions, config)
+        self.facts = self.rewards.facts(transitions)
+        returns = transitions.returns(config.discount, self.rewards(transitions.rewards))
+        self.mean_return = float(returns.mean(dtype=np.float64))
+        self.high_return = float(np.quantile(returns, 0.99))
+        self._returns = torch.from_numpy(returns).to(device)
+        self._steps = torch.from_numpy(transitions.steps()).to(device)
         self._mean, self._scale = _normalisation(transitions, config, device)
+        self.context = 0
+        self.columns: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -46,47 +56,120 @@ class Batches:
         return (observations - self._mean) * self._scale
 
     def gather(self, indices: Tensor) -> Batch:
-        """The batch of these transitions. [S, B] -> fields `[S, B, ...]`."""
-        return self._batch(*self._gather(indices))
+        """The batch of these transitions. [S, B] -> fields `[S, B, ...]`, or `[S, B, L, ...]`."""
+        if not self.context:
+            return self._singles(indices)
+        ahead = torch.arange(self.context, device=self.device)
+        steps = self._steps[indices].unsqueeze(-1) + ahead
+        rows = (indices.unsqueeze(-1) + ahead).clamp(max=len(self) - 1)
+        valid = (self._steps[rows] == steps).float()
+        batch = self._batch(self._gather(rows), valid)
+        return batch.map(lambda field: _masked(field, valid))._replace(steps=steps)
 
     def gather_mixed(self, mixture: Mixture, online: OnlineBuffer) -> Batch:
         """The batch of data and learners' own transitions.
 
-        The learners' own have no `returns` (NaN), as their episodes may be under way.
+        The learners' own have no `returns` and `columns` (NaN), as their episodes may be under way.
         """
         own = mixture.own.unsqueeze(-1)
-        rows, returns, previous = self._gather(mixture.data_indices)
-        own_rows, own_previous = online.gather(mixture.own_indices)
-        return self._batch(
-            torch.where(own, own_rows, rows),
-            returns.masked_fill(mixture.own, torch.nan),
-            torch.where(own, own_previous, previous),
+        data, lived = self._gather(mixture.data_indices), online.gather(mixture.own_indices)
+        unknown = torch.full_like(data.returns, torch.nan)
+        found = _Gathered(
+            rows=torch.where(own, lived.rows, data.rows),
+            returns=torch.where(mixture.own, unknown, data.returns),
+            previous_actions=torch.where(own, lived.previous_actions, data.previous_actions),
+            next_actions=torch.where(own, lived.next_actions, data.next_actions),
+            has_next=torch.where(mixture.own, lived.has_next, data.has_next),
+            steps=torch.where(mixture.own, -1, data.steps),
+            columns={k: torch.where(mixture.own, unknown, v) for k, v in data.columns.items()},
+        )
+        return self._batch(found, torch.ones_like(unknown))
+
+    def compute_columns(
+        self, columns: Mapping[str, Column], nets: Networks, seeds: int
+    ) -> dict[str, Tensor]:
+        """What each of `seeds` makes of every transition, `[S, N]` by name."""
+        rewards = self.rewards(self._transitions.rewards)
+        parts = torch.split(torch.arange(len(self), device=self.device), _ROWS_AT_ONCE)
+        made = {}
+        for name, column in columns.items():
+            with torch.no_grad():
+                batches = (self._singles(rows.expand(seeds, -1)) for rows in parts)
+                values = torch.cat([column.evaluate(nets, batch) for batch in batches], 1)
+            if column.combine is not None:
+                combined = column.combine(values.cpu().numpy(), self._transitions, rewards)
+                values = torch.from_numpy(np.asarray(combined, np.float32)).to(self.device)
+            made[name] = values
+        return made
+
+    def set_columns(self, columns: Mapping[str, Tensor]) -> None:
+        """Replace `columns`; those of the same names stay where they are in memory."""
+        for name in self.columns.keys() - columns.keys():
+            del self.columns[name]
+        for name, column in columns.items():
+            if name in self.columns:
+                self.columns[name].copy_(column)
+            else:
+                self.columns[name] = column
+
+    def _singles(self, indices: Tensor) -> Batch:
+        """The batch of single transitions. [S, B] -> fields `[S, B, ...]`."""
+        return self._batch(self._gather(indices), torch.ones_like(indices, dtype=torch.float32))
+
+    def _gather(self, indices: Tensor) -> _Gathered:
+        """Of transitions of the data, in any shape that begins with the seeds."""
+        obs, act = self._obs_dim, self._action_dim
+        flat, shape = indices.reshape(-1), indices.shape
+        steps = self._steps.index_select(0, flat)
+        after = (flat + 1).clamp(max=len(self) - 1)
+        has_next = (self._steps.index_select(0, after) == steps + 1).float()
+        actions = self._rows[:, obs : obs + act]
+        previous = actions.index_select(0, (flat - 1).clamp(min=0)) * (steps > 0).unsqueeze(-1)
+        following = actions.index_select(0, after) * has_next.unsqueeze(-1)
+        seeds = torch.arange(shape[0], device=self.device).view(-1, *[1] * (len(shape) - 1))
+        return _Gathered(
+            rows=self._rows.index_select(0, flat).view(*shape, -1),
+            returns=self._returns.index_select(0, flat).view(shape),
+            previous_actions=previous.view(*shape, act),
+            next_actions=following.view(*shape, act),
+            has_next=has_next.view(shape),
+            steps=steps.view(shape),
+            columns={name: column[seeds, indices] for name, column in self.columns.items()},
         )
 
-    def _gather(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows as stored, scaled returns and previous actions. [S, B] -> `[S, B, ...]` each."""
-        obs, act = self._obs_dim, self._action_dim
-        flat = indices.reshape(-1)
-        previous = self._rows[:, obs : obs + act].index_select(0, (flat - 1).clamp(min=0))
-        goes_on = self._goes_on.index_select(0, flat).unsqueeze(-1)
-        return (
-            self._rows.index_select(0, flat).view(*indices.shape, -1),
-            self._returns.index_select(0, flat).view(indices.shape),
-            (previous * goes_on).view(*indices.shape, act),
-        )
-
-    def _batch(self, rows: Tensor, returns: Tensor, previous_actions: Tensor) -> Batch:
-        obs, act = self._obs_dim, self._action_dim
+    def _batch(self, found: _Gathered, valid: Tensor) -> Batch:
+        obs, act, rows = self._obs_dim, self._action_dim, found.rows
         start = obs + act + 1
         return Batch(
             observations=self.normalize(rows[..., :obs]),
             actions=rows[..., obs : obs + act],
-            rewards=rows[..., obs + act] * self.reward_scale,
+            rewards=rows[..., obs + act] * self.rewards.scale + self.rewards.shift,
             next_observations=self.normalize(rows[..., start : start + obs]),
             masks=1 - rows[..., -2],
-            returns=returns,
-            previous_actions=previous_actions,
+            returns=found.returns,
+            previous_actions=found.previous_actions,
+            next_actions=found.next_actions,
+            has_next=found.has_next,
+            steps=found.steps,
+            valid=valid,
+            columns=found.columns,
         )
+
+
+class _Gathered(NamedTuple):
+    """What a batch is made of, as stored."""
+
+    rows: Tensor  # [..., row_width]
+    returns: Tensor
+    previous_actions: Tensor  # [..., action_dim]
+    next_actions: Tensor  # [..., action_dim]
+    has_next: Tensor
+    steps: Tensor
+    columns: dict[str, Tensor]
+
+
+def _masked(x: Tensor, valid: Tensor) -> Tensor:
+    return x * (valid.unsqueeze(-1) if x.ndim > valid.ndim else valid).to(x.dtype)
 
 
 def _normalisation(

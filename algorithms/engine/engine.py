@@ -28,11 +28,12 @@ from algorithms.engine.optimizer import adam_coefficients
 from algorithms.engine.precision import Precision, use_products
 from algorithms.engine.schedule import Schedule
 from algorithms.engine.streams import draw, generator, to_device
-from algorithms.engine.transitions import Transitions
 from algorithms.engine.updates import Updates, compiler_exists
 from algorithms.networks import Network
+from algorithms.transitions import Transitions
 
-_METRICS = "metrics/"  # of a state's names: the latest training metrics
+# Of a state's names: the latest training metrics, and the columns of the stage.
+_METRICS, _COLUMNS = "metrics/", "columns/"
 _BLOCK = 32  # updates whose indices and noise are drawn together
 
 
@@ -86,8 +87,14 @@ class Engine:
         # Compiled code for a single seed rounds differently from code for several: pad to two.
         self._slots = (*seeds, *seeds) if self.compiled and len(seeds) == 1 else self.seeds
         self._kept = list(range(len(seeds)))  # where in the stack each of `self.seeds` is
-        self.algorithm = _create(algorithm_id, config, transitions, known_q)
-        self._batches = Batches(transitions, config, self._device)
+        cls = _class(algorithm_id, config)
+        selected = cls.select(config, transitions)
+        if len(selected) == 0:
+            raise ValueError(f"{algorithm_id} selects no episode of the dataset")
+        dims = (transitions.obs_dim, transitions.action_dim)
+        self._batches = Batches(selected, config, self._device)
+        self.algorithm: Algorithm[Any] = cls(config, *dims, known_q, self._batches.facts)
+        self._batches.context = self.algorithm.context
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
         online = self.algorithm.online_stage() if online_steps else None
         self._schedule = Schedule(self.algorithm.stages, total_steps, online)
@@ -95,7 +102,6 @@ class Engine:
         self._network_updates = {
             name: self._schedule.updates(name) for name in self.algorithm.optimizers
         }
-        dims = (transitions.obs_dim, transitions.action_dim)
         self._online = OnlineBuffer(*dims, len(self._slots), online_steps, self._device)
         self._constant_adams = {
             name: replace(adam, cosine_decay=False)
@@ -140,7 +146,7 @@ class Engine:
             self._draw_block()
             index, stage, local, online = self._schedule.position(self.step)
             if local == 1:
-                self._state.copy_networks(stage.copies)
+                self._begin(stage)
             k = self.step % _BLOCK
             drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
             due = _due(stage, local)
@@ -155,6 +161,15 @@ class Engine:
             self._logged[index, due] = tuple(metrics)
             self._metrics |= metrics
             self.step += 1
+
+    def _begin(self, stage: Stage) -> None:
+        """What a stage does before its first update."""
+        self._state.copy_networks(stage.copies)
+        params, targets = self._state.params, self._state.targets
+        nets = Networks(self.algorithm.networks, params, params, targets)
+        self._batches.set_columns(
+            self._batches.compute_columns(stage.columns, nets, len(self._slots))
+        )
 
     @property
     def stage_end(self) -> int:
@@ -180,11 +195,13 @@ class Engine:
 
         `critic/value_level` is V's mean over the data's mean return, and `critic/value_ceiling`
         what it would be if every state were worth the data's 99th percentile of returns. They are
-        not known online, where V's mean is not over the data alone.
+        not known online, where V's mean is not over the data alone, nor for shifted rewards, of
+        which no level is zero.
         """
         found = {k: v.float().cpu().numpy()[self._kept] for k, v in self._metrics.items()}
         offline = self.step <= self._schedule.ends[-1]
-        if offline and "value/mean" in found and self._batches.mean_return:
+        comparable = self._batches.mean_return and not self._batches.rewards.shift
+        if offline and "value/mean" in found and comparable:
             mean, high = self._batches.mean_return, self._batches.high_return
             found["critic/value_level"] = found["value/mean"] / mean
             found["critic/value_ceiling"] = np.full_like(found["value/mean"], high / mean)
@@ -243,8 +260,7 @@ class Engine:
             self._schedule.last_trained(self.step).act or algorithm.act,
             parse_action_selection(selection),
             self._batches,
-            [generator("act", seed, stream) for seed in self.seeds],
-            self._device,
+            [generator("act", seed, stream, device=self._device) for seed in self.seeds],
         )
 
     # --- saving -----------------------------------------------------------------------------
@@ -252,9 +268,13 @@ class Engine:
     def state(self, slot: int) -> SeedState:
         """A copy of all that the seed in `slot` needs to go on, without the seed axis.
 
-        That is its learning state, and the latest metrics, which a later step may not log again.
+        That is its learning state, what the stage computed over the data, and the latest metrics,
+        which a later step may not log again.
         """
-        return self._state.of_slot(self._kept[slot]) | self._metrics_of_slot(slot)
+        kept = self._kept[slot]
+        columns = {f"{_COLUMNS}{k}": v[kept] for k, v in self._batches.columns.items()}
+        saved = {name: column.cpu().numpy().copy() for name, column in columns.items()}
+        return self._state.of_slot(kept) | saved | self._metrics_of_slot(slot)
 
     def seen(self, slot: int, since: int = 0) -> Transitions:
         """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
@@ -282,20 +302,26 @@ class Engine:
     def _load(self, states: Sequence[SeedState], step: int, networks: Sequence[str] | None) -> None:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
-        metrics = [name for name in states[0] if name.startswith(_METRICS)]
-        learned = [{k: v for k, v in state.items() if k not in metrics} for state in states]
         padding = len(self._slots) - len(states)
-        self._state.load([*learned, *learned[:padding]], networks)
         slots = [*states, *states[:padding]]
-        self._metrics = {
-            name.removeprefix(_METRICS): torch.tensor(
-                np.array([state[name] for state in slots]), device=self._device
-            )
-            for name in metrics
-        }
+        beside = (_METRICS, _COLUMNS)
+        learned = [{k: v for k, v in s.items() if not k.startswith(beside)} for s in slots]
+        self._state.load(learned, networks)
+        self._metrics = self._stacked(slots, _METRICS)
+        self._batches.set_columns(self._stacked(slots, _COLUMNS))
         self.step = step
         self._watch.start(step)
         self._block = -1
+
+    def _stacked(self, states: Sequence[SeedState], group: str) -> dict[str, Tensor]:
+        """What the states hold under names that begin with `group`, with a seed axis."""
+        names = [name for name in states[0] if name.startswith(group)]
+        return {
+            name.removeprefix(group): torch.tensor(
+                np.array([state[name] for state in states]), device=self._device
+            )
+            for name in names
+        }
 
     def _metrics_of_slot(self, slot: int) -> SeedState:
         return {
@@ -316,11 +342,12 @@ class Engine:
         if block == self._block:
             return
         self._block = block
-        generators = [generator("train", seed, block) for seed in self._slots]
-        shape = (_BLOCK, self.algorithm.config.batch_size)
-        drawn = [torch.randint(len(self._batches), shape, generator=g) for g in generators]
-        self._indices = to_device(torch.stack(drawn, 1), self._device)
-        self._noise = draw(self.algorithm.noise, generators, shape, self._device)
+        device = self._device
+        generators = [generator("train", seed, block, device=device) for seed in self._slots]
+        shape, rows = (_BLOCK, self.algorithm.config.batch_size), len(self._batches)
+        drawn = [torch.randint(rows, shape, generator=g, device=device) for g in generators]
+        self._indices = torch.stack(drawn, 1)
+        self._noise = draw(self.algorithm.noise, generators, shape)
 
     def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:
         """Of the data at `indices` [S, B] and each seed's own `size` transitions."""
@@ -328,7 +355,9 @@ class Engine:
             raise ValueError(
                 f"online update {size} needs {size} transitions per seed, found {len(self._online)}"
             )
-        generators = [generator("online", seed, self.step) for seed in self._slots]
+        generators = [
+            generator("online", seed, self.step, device=self._device) for seed in self._slots
+        ]
         if self.algorithm.online_sampling == "uniform":
             return draw_uniform(len(self._batches), size, indices, generators)
         return draw_symmetric(size, indices, generators)
@@ -339,10 +368,8 @@ def _due(stage: Stage, local: int) -> tuple[bool, ...]:
     return tuple(local % phase.every == 0 for phase in stage.phases)
 
 
-def _create(
-    algorithm_id: str, config: Config, transitions: Transitions, known_q: Network | None
-) -> Algorithm[Any]:
+def _class(algorithm_id: str, config: Config) -> type[Algorithm[Any]]:
     cls = registry.load(algorithm_id)
     if not isinstance(config, cls.Config):
         raise TypeError(f"{algorithm_id} needs a {cls.Config.__name__}, found {type(config)}")
-    return cls(config, transitions.obs_dim, transitions.action_dim, known_q)
+    return cls

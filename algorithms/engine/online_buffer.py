@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from algorithms.engine.transitions import Transitions, row_width
+from algorithms.transitions import Transitions, row_width
 
 
 class Mixture(NamedTuple):
@@ -32,6 +32,7 @@ class OnlineBuffer:
         self._rows = torch.zeros(slots, capacity, row_width(obs_dim, action_dim), device=device)
         self._slots = torch.arange(slots, device=device).unsqueeze(1)
         self._size = 0
+        self._filled = torch.zeros((), dtype=torch.int64, device=device)  # the same, for updates
 
     def __len__(self) -> int:
         return self._size
@@ -49,22 +50,41 @@ class OnlineBuffer:
             )
         self._rows[:, self._size] = torch.from_numpy(transitions.rows).to(self._rows.device)
         self._size += 1
+        self._filled.fill_(self._size)
 
     def seen(self, slot: int, since: int) -> Transitions:
         """A copy of what one learner has seen after its first `since` transitions."""
         rows = self._rows[slot, since : self._size].cpu().numpy().copy()
         return Transitions(rows, self._obs_dim, self._action_dim)
 
-    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Each learner's own rows, and the actions before them: zeros where an episode begins.
-
-        [S, B] -> [S, B, row_width], [S, B, action_dim].
-        """
+    def gather(self, indices: Tensor) -> Own:
+        """Each learner's own transitions. [S, B] -> fields `[S, B, ...]`."""
+        rows = self._rows[self._slots, indices]
         before = self._rows[self._slots, (indices - 1).clamp(min=0)]
-        ended = before[..., -2:].sum(-1) > 0  # by a terminal or a timeout
-        goes_on = (indices > 0) & ~ended
-        actions = before[..., self._obs_dim : self._obs_dim + self._action_dim]
-        return self._rows[self._slots, indices], actions * goes_on.unsqueeze(-1)
+        after = self._rows[self._slots, (indices + 1).clamp(max=self._rows.shape[1] - 1)]
+        goes_on = (indices > 0) & ~_ended(before)
+        has_next = ((indices + 1 < self._filled) & ~_ended(rows)).float()
+        actions = slice(self._obs_dim, self._obs_dim + self._action_dim)
+        return Own(
+            rows,
+            before[..., actions] * goes_on.unsqueeze(-1),
+            after[..., actions] * has_next.unsqueeze(-1),
+            has_next,
+        )
+
+
+class Own(NamedTuple):
+    """Transitions as they were seen, and the actions before and after them in their episode."""
+
+    rows: Tensor  # [S, B, row_width]
+    previous_actions: Tensor  # [S, B, action_dim], zeros where an episode begins
+    next_actions: Tensor  # [S, B, action_dim], zeros where `has_next` is 0
+    has_next: Tensor  # [S, B], 1 where the episode went on
+
+
+def _ended(rows: Tensor) -> Tensor:
+    """Whether an episode ended by a terminal or a timeout. [S, B, row_width] -> [S, B]."""
+    return rows[..., -2:].sum(-1) > 0
 
 
 def draw_symmetric(
@@ -96,5 +116,5 @@ def draw_uniform(
 
 
 def _draw(below: int, like: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    drawn = [torch.randint(below, like.shape[1:], generator=g) for g in generators]
-    return torch.stack(drawn).to(like.device)
+    drawn = [torch.randint(below, like.shape[1:], generator=g, device=g.device) for g in generators]
+    return torch.stack(drawn)

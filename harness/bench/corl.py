@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.errors import UserError
 
 

@@ -11,10 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.rollouts.evaluation import Policy
 
 _REPEATS = 5
 _SUITE = """
@@ -58,7 +62,7 @@ def acting_milliseconds() -> float:
 
     def act() -> None:
         for _ in range(100):
-            policy(observations)
+            policy(observations, np.zeros((1, 10), np.float32))
 
     act()
     return _median_seconds(act) / 100 * 1000
@@ -84,12 +88,12 @@ def real_run() -> dict[str, float]:
     }
 
 
-def _flow_policy(seeds: int) -> Callable[[np.ndarray], np.ndarray]:
+def _flow_policy(seeds: int) -> Policy:
     import torch
 
     from algorithms.engine.engine import Engine
-    from algorithms.engine.transitions import Transitions
     from algorithms.registry import resolve_config
+    from algorithms.transitions import Transitions
 
     torch.set_num_threads(1)
     rows = np.zeros((256, 2 * 4 + 2 + 3), np.float32)

@@ -17,8 +17,8 @@ import torch
 
 from algorithms.engine.engine import Engine
 from algorithms.engine.precision import Precision
-from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
+from algorithms.transitions import Transitions
 from harness.bench.rotation import CHUNK_SECONDS, pin_to
 
 ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
 from harness.data.minari_format import Digests
 from harness.data.recipe import recipe_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 
 
 @dataclass(frozen=True)

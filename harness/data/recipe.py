@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.store import make_command
 from harness.errors import UserError, lacks_memory

@@ -9,7 +9,7 @@ from algorithms import registry
 from algorithms.base import Config
 from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.execution.machine import settle_compiled_code
 from harness.runs.spec import RunSpec
 from harness.tasks import known_q

@@ -19,7 +19,8 @@ from harness.tasks.spec import TaskSpec
 
 MOST_AT_ONCE = 250  # episodes per seed; changes the noise, and so the numbers, of those beyond it
 Floats = NDArray[np.float32]
-Policy = Callable[[Floats], Floats]  # observations [S, E, obs_dim] -> actions [S, E, action_dim]
+# (observations [S, E, obs_dim], rewards of the step before [S, E]) -> actions [S, E, action_dim]
+Policy = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Evaluator:
         observations = np.stack([rollout.observation for rollout in rollouts])
         while running:
             called = time.perf_counter()
-            actions = policy(observations.reshape(*shape, -1))
+            rewards = np.array([rollout.reward for rollout in rollouts], np.float32)
+            actions = policy(observations.reshape(*shape, -1), rewards.reshape(shape))
             calls.append(1000.0 * (time.perf_counter() - called) / len(rollouts))
             if actions.shape[:2] != shape or actions.ndim != 3:
                 raise RuntimeError(

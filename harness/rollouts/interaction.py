@@ -18,8 +18,8 @@ import torch
 
 from algorithms.base import Config
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.errors import DivergedError
+from algorithms.transitions import Transitions
 from harness.rollouts.evaluation import Episode, Rollout
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec

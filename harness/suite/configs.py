@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from algorithms import registry
+from algorithms.base import Config, raw_data_problems
 from algorithms.errors import AlgorithmError
 from harness.errors import UserError
 from harness.suite.entry import Overrides
@@ -21,7 +22,7 @@ from harness.suite.yaml_file import Document, KeyPath, Problem
 from harness.tasks.spec import TaskSpec
 
 Configs = dict[tuple[str, str], Overrides]  # (task id, label) -> every field of the config
-Models = Mapping[str, type[BaseModel]]  # by label
+Models = Mapping[str, type[Config]]  # by label
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def resolve_configs(
                 configs[task.id, row.label] = config.model_dump(mode="json")
                 found = [
                     _place(problem, row, settings)
-                    for problem in _closed_form_problems(configs[task.id, row.label], task)
+                    for problem in _closed_form_problems(config, task)
                 ]
             for problem in found:
                 problems.setdefault(problem.key_path, problem)
@@ -78,7 +79,7 @@ def resolve_configs(
     return configs
 
 
-def _settings(suite: Suite, row: Row, task_id: str, model: type[BaseModel]) -> dict[str, _Setting]:
+def _settings(suite: Suite, row: Row, task_id: str, model: type[Config]) -> dict[str, _Setting]:
     """What the suite says of a cell's config: later layers over earlier ones."""
     fields, entry, here = model.model_fields, row.entry, ("algorithms", row.base)
     settings = {
@@ -109,17 +110,16 @@ def _place(problem: Problem, row: Row, settings: Mapping[str, _Setting]) -> Prob
     return Problem((*path, *rest), problem.message)
 
 
-def _closed_form_problems(config: Overrides, task: TaskSpec) -> Iterator[Problem]:
+def _closed_form_problems(config: Config, task: TaskSpec) -> Iterator[Problem]:
     """Why a cell cannot have the closed-form critic that it asks for."""
-    if not config.get("known_q"):
+    if not config.known_q:
         return
     path: KeyPath = ("known_q",)
     if not task.known_q:
         message = f"{task.id} has no closed-form Q. Leave it out there"
         yield Problem(path, f"{message} (see `tasks` and `per_task`)")
-    for field in ("normalize_observations", "normalize_rewards"):
-        if config[field]:
-            yield Problem(path, f"the closed-form Q sees raw data: set {field} to false")
+    for advice in raw_data_problems(config):
+        yield Problem(path, f"the closed-form Q sees raw data: {advice}")
 
 
 def _misplaced(suite: Suite, task_ids: Sequence[str], models: Models) -> Iterator[Problem]:
@@ -145,7 +145,7 @@ def _misplaced(suite: Suite, task_ids: Sequence[str], models: Models) -> Iterato
                 yield Problem((*here, *place, key), "`sweep` gives this field too; keep one")
 
 
-def config_model(algorithm_id: str) -> type[BaseModel]:
+def config_model(algorithm_id: str) -> type[Config]:
     """An algorithm's config class. Raises UserError if it cannot be loaded."""
     try:
         return registry.load(algorithm_id).Config

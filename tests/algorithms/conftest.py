@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.planted import Package, installed
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 

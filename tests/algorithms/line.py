@@ -78,10 +78,15 @@ class Line(Algorithm[LineConfig]):
         return actions
 
 
-def install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `line` known the way a third-party package does: an entry point on the path."""
+def install(
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    algorithm_id: str = "line",
+    target: str = f"{__name__}:Line",
+) -> None:
+    """Make a method known the way a third-party package does: an entry point on the path."""
     info = directory / "line-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: line\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[harness.algorithms]\nline = {__name__}:Line\n")
+    (info / "entry_points.txt").write_text(f"[harness.algorithms]\n{algorithm_id} = {target}\n")
     monkeypatch.syspath_prepend(directory)

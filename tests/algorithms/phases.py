@@ -81,5 +81,5 @@ def evaluate(
         algorithm.networks, {**params, **trained}, {**params, **leaking}, {**averages, **leaking}
     )
     noise = random_noise(algorithm.noise, SEEDS, BATCH)
-    loss, metrics = phase.loss(nets, random_batch(SEEDS, BATCH), noise)
+    loss, metrics = phase.loss(nets, random_batch(SEEDS, BATCH, algorithm), noise)
     return Evaluated(trained, loss, metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from algorithms import registry
 from algorithms.base import (
     Algorithm,
     Batch,
+    Key,
     Networks,
     Noise,
     NoiseSpec,
@@ -88,7 +90,11 @@ def record(engine: Engine) -> list[tuple[Batch, Noise]]:
 def of_seed(seen: list[tuple[Batch, Noise]], slot: int) -> Iterator[tuple[Batch, Noise]]:
     """One seed's part of what `record` returned, without the seed axis."""
     for batch, noise in seen:
-        yield Batch(*(x[slot] for x in batch)), {k: v[slot] for k, v in noise.items()}
+        yield batch.map(functools.partial(_slot, slot=slot)), {k: v[slot] for k, v in noise.items()}
+
+
+def _slot(field: Tensor, slot: int) -> Tensor:
+    return field[slot]
 
 
 def make_algorithm(algorithm_id: str, **overrides: Any) -> Algorithm[Any]:
@@ -115,21 +121,79 @@ def random_noise(specs: NoiseSpec, seeds: int, size: int, stream: int = 5) -> di
     generator = torch.Generator().manual_seed(stream)
     noise = {}
     for name, spec in specs.items():
+        if isinstance(spec, Key):
+            noise[name] = torch.randint(2**32, (seeds,), generator=generator)
+            continue
         draw = torch.randn if isinstance(spec, Normal) else torch.rand
         noise[name] = draw(seeds, size, spec.dim, generator=generator)
     return noise
 
 
-def random_batch(seeds: int, size: int) -> Batch:
-    """Every third transition is terminal."""
+def random_batch(seeds: int, size: int, algorithm: Algorithm[Any] | None = None) -> Batch:
+    """Every third transition is terminal; for a method with a context, of windows.
+
+    Windows end after one to L of their transitions, and what is past their end is zero.
+    """
+    context = algorithm.context if algorithm else 0
+    shape = (seeds, size, context) if context else (seeds, size)
     generator = torch.Generator().manual_seed(99)
-    obs, next_obs = torch.randn(2, seeds, size, OBS_DIM, generator=generator)
-    actions = 2 * torch.rand(seeds, size, ACTION_DIM, generator=generator) - 1
-    rewards = torch.randn(seeds, size, generator=generator)
-    masks = (torch.arange(size) % 3 != 2).float().expand(seeds, size)
-    returns = torch.randn(seeds, size, generator=generator)
-    previous_actions = 2 * torch.rand(seeds, size, ACTION_DIM, generator=generator) - 1
-    return Batch(obs, actions, rewards, next_obs, masks, returns, previous_actions)
+    obs, next_obs = torch.randn(2, *shape, OBS_DIM, generator=generator)
+    actions = 2 * torch.rand(*shape, ACTION_DIM, generator=generator) - 1
+    rewards = torch.randn(*shape, generator=generator)
+    row = torch.arange(size).view(-1, *[1] * (len(shape) - 2))
+    masks = (row % 3 != 2).float().expand(shape)
+    returns = torch.randn(*shape, generator=generator)
+    previous_actions = 2 * torch.rand(*shape, ACTION_DIM, generator=generator) - 1
+    next_actions = 2 * torch.rand(*shape, ACTION_DIM, generator=generator) - 1
+    has_next = (row % 4 != 1).float().expand(shape)
+    time = torch.arange(context) if context else torch.tensor(0)
+    valid = (time <= row % context if context else torch.ones(size)).float().expand(shape)
+    batch = Batch(
+        observations=obs,
+        actions=actions,
+        rewards=rewards,
+        next_observations=next_obs,
+        masks=masks,
+        returns=returns,
+        previous_actions=previous_actions,
+        next_actions=next_actions * has_next.unsqueeze(-1),
+        has_next=has_next,
+        steps=(row + time).expand(shape),
+        valid=valid,
+        columns={
+            name: torch.randn(*shape, generator=generator)
+            for stage in (algorithm.stages if algorithm else ())
+            for name in stage.columns
+        },
+    )
+    if not context:
+        return batch
+    return batch.map(lambda x: x * valid.view(*shape, *[1] * (x.ndim - 3)).to(x.dtype))
+
+
+def batch_of(
+    observations: Tensor,
+    actions: Tensor,
+    rewards: Tensor,
+    next_observations: Tensor,
+    masks: Tensor,
+    returns: Tensor,
+) -> Batch:
+    """Single transitions of which nothing else is known."""
+    return Batch(
+        observations=observations,
+        actions=actions,
+        rewards=rewards,
+        next_observations=next_observations,
+        masks=masks,
+        returns=returns,
+        previous_actions=torch.zeros_like(actions),
+        next_actions=torch.zeros_like(actions),
+        has_next=torch.zeros_like(rewards),
+        steps=torch.zeros_like(rewards, dtype=torch.int64),
+        valid=torch.ones_like(rewards),
+        columns={},
+    )
 
 
 Function = Callable[..., Tensor]

@@ -13,8 +13,8 @@ import numpy as np
 
 from algorithms import registry
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.engine.version import ENGINE_VERSION
+from algorithms.transitions import Transitions
 
 FILE = Path(__file__).with_name("reference_metrics.json")
 SEEDS = (3, 11)

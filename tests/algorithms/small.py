@@ -8,9 +8,9 @@ import numpy as np
 
 from algorithms import registry
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.networks import Network
 from algorithms.registry import ABLATIONS, resolve_config
+from algorithms.transitions import Transitions
 
 OBS_DIM, ACTION_DIM = 3, 2
 

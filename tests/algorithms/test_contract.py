@@ -18,8 +18,8 @@ from algorithms import registry
 from algorithms.base import Config
 from algorithms.engine.engine import Engine
 from algorithms.engine.learning_state import SeedState
-from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
+from algorithms.transitions import Transitions
 from tests.algorithms.phases import SEEDS, evaluate, phases
 from tests.algorithms.reference import make_algorithm
 from tests.algorithms.small import (
@@ -230,7 +230,7 @@ def test_compiled_same_seed_same_bits_in_a_second_process_and_any_slot(
     """Compiled, alone (padded) and as the second of three: the seed they share has equal bits."""
     program = (
         "import sys, numpy as np\n"
-        "from algorithms.engine.transitions import Transitions\n"
+        "from algorithms.transitions import Transitions\n"
         "from tests.algorithms.test_contract import compiled_state\n"
         f"data = Transitions(np.load(sys.argv[1]), {OBS_DIM}, {ACTION_DIM})\n"
         "np.savez(sys.argv[2], **compiled_state(data, (3, 4)))\n"

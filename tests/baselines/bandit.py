@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 
 POOR, GOOD = np.array([[-0.7, 0.7], [0.7, -0.7]])  # they pay 0 and 1
 STD = 0.1

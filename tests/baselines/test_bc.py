@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from algorithms.base import Batch
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
+    batch_of,
     closed_form,
     learned,
     make_algorithm,
@@ -22,7 +22,7 @@ def test_the_loss_is_the_mean_squared_error_of_the_squashed_output() -> None:
     zeros = torch.zeros(1, 2)
     actions = torch.tensor([[[0.0, 1.0], [-0.5, 0.5]]])
     states = torch.zeros(1, 2, 3)
-    batch = Batch(states, actions, zeros, states, zeros, zeros, torch.zeros(1, 2, 2))
+    batch = batch_of(states, actions, zeros, states, zeros, zeros)
     nets = closed_form({"actor": lambda s: torch.tensor([0.0, 0.3]).expand(*s.shape[:2], 2)})
     loss, _ = make_algorithm("bc").loss(nets, batch, {})
     t = math.tanh(0.3)

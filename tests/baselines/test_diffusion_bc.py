@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.blocks.test_diffusion import embedding, marginals
 from tests.algorithms.reference import (
     assert_same_weights,

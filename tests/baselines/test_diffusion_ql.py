@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.blocks.test_diffusion import betas, embedding, marginals
 from tests.algorithms.reference import (
     assert_same_weights,

@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,

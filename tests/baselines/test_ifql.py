@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     closed_form,
     make_algorithm,

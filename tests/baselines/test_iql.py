@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.networks import MLP
+from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F  # noqa: N812
 
+from algorithms.blocks.squashed_gaussian import squashed_sample
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.networks import MLP
-from baselines.sac import squashed_sample
+from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
@@ -80,7 +80,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         assert_same_weights(learned(engine, "critic", slot), critic)
         assert_same_weights(learned(engine, "critic", slot, "targets"), target)
         assert_same_weights(Actor(engine, slot), actor)
-        found = engine.state(slot)["params/temperature/log_alpha"]
+        found = engine.state(slot)["params/temperature/log"]
         assert found == pytest.approx(log_alpha.item(), abs=2e-6)
 
 
@@ -195,6 +195,6 @@ def test_online_it_finds_the_maximum_entropy_optimum() -> None:
     np.testing.assert_allclose(before.std((1, 2)), 0.63, atol=0.1)  # tanh of about N(0, 1)
     np.testing.assert_allclose(after.mean((1, 2)), GOAL, atol=0.06)
     np.testing.assert_allclose(after.std((1, 2)), deviation, rtol=0.2)
-    alphas = [engine.state(slot)["params/temperature/log_alpha"] for slot in (0, 1)]
+    alphas = [engine.state(slot)["params/temperature/log"] for slot in (0, 1)]
     np.testing.assert_allclose(np.exp(alphas)[:, 0], 2 * STEEPNESS * deviation**2, rtol=0.15)
     assert engine.seen(1).actions[-100:].mean() == pytest.approx(GOAL, abs=0.1)

@@ -5,20 +5,19 @@ Shapes: `S` seeds, `B` transitions, `E` observations to act on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from algorithms.base import Algorithm, Batch, Networks, NoiseSpec
+from algorithms.base import Algorithm, Batch, History, Networks, NoiseSpec
 from algorithms.engine.streams import draw, generator
 from algorithms.errors import AlgorithmError, nearest
 from algorithms.networks import Params
 
 _TARGET_SHRINK = 0.9  # so that an average is told from its network
-_CPU = torch.device("cpu")
 
 
 class Sizes(NamedTuple):
@@ -65,7 +64,7 @@ class Inputs:
     targets: dict[str, Params]
     batch: Batch
     noise: DeclaredNoise
-    observations: Tensor  # [S, E, obs_dim]
+    observations: Tensor | History  # [S, E, ...], what `act` acts on
     act_noise: DeclaredNoise
 
     def after(self, first: int) -> Inputs:
@@ -73,9 +72,9 @@ class Inputs:
         return Inputs(
             params=_slots(self.params, first),
             targets=_slots(self.targets, first),
-            batch=Batch(*(value[first:] for value in self.batch)),
+            batch=self.batch.map(lambda field: field[first:]),
             noise=DeclaredNoise({k: v[first:] for k, v in self.noise.items()}, "noise"),
-            observations=self.observations[first:],
+            observations=_each(self.observations, lambda x: x[first:]),
             act_noise=DeclaredNoise({k: v[first:] for k, v in self.act_noise.items()}, "act_noise"),
         )
 
@@ -84,9 +83,9 @@ class Inputs:
         return Inputs(
             params=self.params,
             targets=self.targets,
-            batch=Batch(*(value.clone() for value in self.batch)),
+            batch=self.batch.map(torch.clone),
             noise=DeclaredNoise({k: v.clone() for k, v in self.noise.items()}, "noise"),
-            observations=self.observations.clone(),
+            observations=_each(self.observations, torch.clone),
             act_noise=DeclaredNoise({k: v.clone() for k, v in self.act_noise.items()}, "act_noise"),
         )
 
@@ -111,7 +110,7 @@ def make_inputs(method: Algorithm[Any], sizes: Sizes, seeds: int) -> Inputs:
         },
         batch=_batch(method, streams, sizes.transitions),
         noise=DeclaredNoise(_noise(method.noise, streams, sizes.transitions), "noise"),
-        observations=_normal(streams, sizes.observations, method.obs_dim),
+        observations=_seen(method, streams, sizes.observations),
         act_noise=DeclaredNoise(_noise(method.act_noise, streams, sizes.observations), "act_noise"),
     )
 
@@ -124,25 +123,61 @@ def online_batch(batch: Batch) -> Batch:
 
 def _batch(method: Algorithm[Any], streams: Sequence[torch.Generator], count: int) -> Batch:
     """Data as they are after normalisation: normal, with actions inside their bounds."""
-    first = (torch.arange(count) % 4 != 0).float()  # 0 in one of four transitions
+    shape = (count, method.context) if method.context else (count,)
+    goes_on = (torch.arange(count) % 4 != 0).float()  # 0 in one of four transitions
+    goes_on = goes_on.view(-1, *[1] * (len(shape) - 1)).expand(len(streams), *shape).clone()
+
+    def normal(*dims: int) -> Tensor:
+        return _normal(streams, *shape, *dims)
+
+    steps = torch.arange(count).view(-1, *[1] * (len(shape) - 1))
+    steps = steps + torch.arange(method.context) if method.context else steps
+    names = [name for stage in method.stages for name in stage.columns]
     return Batch(
-        observations=_normal(streams, count, method.obs_dim),
-        actions=_normal(streams, count, method.action_dim).tanh(),
-        rewards=_normal(streams, count, 1)[..., 0],
-        next_observations=_normal(streams, count, method.obs_dim),
-        masks=first.expand(len(streams), count).clone(),
-        returns=_normal(streams, count, 1)[..., 0],
-        previous_actions=_normal(streams, count, method.action_dim).tanh() * first[:, None],
+        observations=normal(method.obs_dim),
+        actions=normal(method.action_dim).tanh(),
+        rewards=normal(),
+        next_observations=normal(method.obs_dim),
+        masks=goes_on,
+        returns=normal(),
+        previous_actions=normal(method.action_dim).tanh() * goes_on.unsqueeze(-1),
+        next_actions=normal(method.action_dim).tanh() * goes_on.unsqueeze(-1),
+        has_next=goes_on,
+        steps=steps.expand(len(streams), *shape).clone(),
+        valid=torch.ones_like(goes_on),
+        columns={name: normal() for name in names},
+    )
+
+
+def _seen(
+    method: Algorithm[Any], streams: Sequence[torch.Generator], count: int
+) -> Tensor | History:
+    """What `count` actions are for."""
+    if not method.context:
+        return _normal(streams, count, method.obs_dim)
+    shape = (count, method.context)
+    past = torch.arange(method.context) < method.context - 1
+    rewards = _normal(streams, *shape) * past
+    return History(
+        observations=_normal(streams, *shape, method.obs_dim),
+        actions=_normal(streams, *shape, method.action_dim).tanh() * past.unsqueeze(-1),
+        rewards=rewards,
+        earned=rewards.cumsum(-1) - rewards,
+        steps=torch.arange(method.context).expand(len(streams), *shape).clone(),
     )
 
 
 def _noise(specs: NoiseSpec, streams: Sequence[torch.Generator], count: int) -> dict[str, Tensor]:
-    return draw(specs, streams, (count,), _CPU)
+    return draw(specs, streams, (count,))
 
 
-def _normal(streams: Sequence[torch.Generator], count: int, dim: int) -> Tensor:
-    """[S, count, dim]."""
-    return torch.stack([torch.randn(count, dim, generator=stream) for stream in streams])
+def _normal(streams: Sequence[torch.Generator], *shape: int) -> Tensor:
+    """[S, *shape]."""
+    return torch.stack([torch.randn(*shape, generator=stream) for stream in streams])
+
+
+def _each(seen: Tensor | History, change: Callable[[Tensor], Tensor]) -> Tensor | History:
+    return change(seen) if isinstance(seen, Tensor) else History(*map(change, seen))
 
 
 def _stack(seeds: Iterator[Params]) -> Params:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.tasks.d4rl_rules import palm_distance
 from harness.tasks.reward_sign import HAMMER_HEAD, hammer_rotations
 from harness.tasks.spec import TaskSpec

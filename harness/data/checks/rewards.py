@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.checks.adroit_rewards import hand_of, palm_tenths, unexplained
 from harness.data.checks.rows import named
 from harness.tasks.d4rl_rules import DISTANCE

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.tasks.spec import TaskSpec
 
 _POINT_STEP = 0.01  # s of PointMaze

@@ -25,7 +25,7 @@ from itertools import pairwise
 import numpy as np
 from pydantic import JsonValue
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.datasets import Progress, silent
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes

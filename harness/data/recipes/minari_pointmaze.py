@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import JsonValue
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipes.minari_remote import MinariRemote
 from harness.data.recipes.visit_map import visit_map

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from algorithms.engine.seeding import derive_seed
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe
 from harness.tasks.environment import make_unwrapped

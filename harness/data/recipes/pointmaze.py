@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from algorithms.engine.seeding import derive_seed
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
 from harness.data.parallel import in_order
 from harness.data.recipe import Origin, Recipe

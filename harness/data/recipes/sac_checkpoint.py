@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from algorithms.engine.transitions import Transitions, row_width
+from algorithms.transitions import Transitions, row_width
 from harness.errors import UserError
 from harness.files import write_bytes
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.recipes.policy_files import save_policy
 
-_LOG_STD_RANGE = (-20.0, 2.0)  # of baselines/sac.py
+_LOG_STD_RANGE = (-20.0, 2.0)  # of SquashedGaussian
 
 
 def save_sac_policy(path: Path, state: Mapping[str, NDArray[Any]], environment_id: str) -> None:

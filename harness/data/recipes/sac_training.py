@@ -25,9 +25,9 @@ import numpy as np
 from pydantic import JsonValue
 
 from algorithms.engine.seeding import derive_seed
-from algorithms.engine.transitions import Transitions
 from algorithms.engine.version import ENGINE_VERSION
 from algorithms.registry import resolve_config
+from algorithms.transitions import Transitions
 from harness.data.datasets import Progress
 from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation
 from harness.data.recipes.sac_policy import save_sac_policy

@@ -19,7 +19,7 @@ from algorithms.blocks.critics import (
     monte_carlo_critic_loss,
     scaled_advantage,
 )
-from tests.algorithms.reference import Function, closed_form
+from tests.algorithms.reference import Function, batch_of, closed_form
 
 
 def test_expectile_loss_weighs_the_two_signs() -> None:
@@ -58,14 +58,13 @@ def test_mean_squared_error_sums_over_members_and_averages_over_the_batch() -> N
 def _batch(masks: list[float]) -> Batch:
     """One seed, two transitions: s = 1, 2; s' = 10, 20; r = 0.5, -1; returns 0.2, -0.6."""
     column = lambda *values: torch.tensor(values).view(1, -1, 1)  # noqa: E731
-    return Batch(
+    return batch_of(
         observations=column(1.0, 2.0),
         actions=column(0.5, -0.5),
         rewards=torch.tensor([[0.5, -1.0]]),
         next_observations=column(10.0, 20.0),
         masks=torch.tensor([masks]),
         returns=torch.tensor([[0.2, -0.6]]),
-        previous_actions=column(0.0, 0.5),
     )
 
 
@@ -151,7 +150,7 @@ def _two_seeds() -> tuple[Networks, Batch]:
 
     flat = a[..., 0]
     nets = closed_form({"critic": critic, "value": lambda s: 2 * s[..., 0]})
-    return nets, Batch(s, a, flat, s, flat, flat, a)
+    return nets, batch_of(s, a, flat, s, flat, flat)
 
 
 def test_advantage_is_the_smaller_q_less_v_in_units_of_the_scale() -> None:

@@ -12,7 +12,7 @@ from algorithms import registry
 from algorithms.blocks.critics import iql_critic_loss, monte_carlo_critic_loss
 from algorithms.blocks.flow import flow_matching_loss
 from algorithms.engine.schedule import Schedule
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.flow_reference import leaves, reached_by_gradients
 from tests.algorithms.reference import make_algorithm, random_batch, random_noise
 from tests.algorithms.small import make_engine, states_equal
@@ -25,7 +25,7 @@ pretrainings = pytest.mark.parametrize(
     [
         {},
         {"warm_start_share": 0.2, "tau": 0.02},
-        {"normalize_rewards": True, "expectile": 0.9, "pretrain_learning_rate": 3e-3},
+        {"reward_transform": "mean-return", "expectile": 0.9, "pretrain_learning_rate": 3e-3},
     ],
     ids=["default", "warm start", "rewards and critic"],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.small import OBS_DIM, make_engine, states_equal
 
 variants = pytest.mark.parametrize("variant", ["df-dir", "df-div"])
@@ -81,7 +81,7 @@ def test_every_stage_learns_resumes_and_stacks_with_the_same_bits(
         "flow_steps": 3,
         "warm_start_share": 0.2,
         "pretrain_share": 0.4,
-        "normalize_rewards": True,
+        "reward_transform": "mean-return",
     }
     if algorithm_id == "df-div-distilled":
         settings["distill_share"] = 0.2

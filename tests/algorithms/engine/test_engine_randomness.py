@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms import line
 from tests.algorithms.reference import learned, record
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine, states_equal

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.registry import resolve_config
+from algorithms.transitions import Transitions
 from tests.algorithms.small import make_engine, states_equal
 
 

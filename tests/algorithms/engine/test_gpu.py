@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, every_algorithm, make_engine
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

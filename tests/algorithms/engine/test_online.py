@@ -13,7 +13,7 @@ from algorithms import registry
 from algorithms.base import Batch, Networks, Noise
 from algorithms.blocks.critics import iql_critic_loss
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from tests.algorithms.flow_reference import QuadraticQ
 from tests.algorithms.reference import (
     make_algorithm,
@@ -155,7 +155,7 @@ def told(start: int, end: int, seed: int) -> np.ndarray:
 
 
 def test_the_data_give_the_scales_of_what_is_seen(transitions: Transitions) -> None:
-    engine = make("iql", transitions, normalize_rewards=True)
+    engine = make("iql", transitions, reward_transform="mean-return")
     batches = record_online(engine, 1)
     [(batch, _)] = batches
     scale = 1 / np.abs(transitions.returns(0.99)).mean()

@@ -11,8 +11,8 @@ import torch
 
 from algorithms import registry
 from algorithms.engine.preflight import check
-from algorithms.engine.transitions import Transitions
 from algorithms.errors import AlgorithmError
+from algorithms.transitions import Transitions
 from tests.algorithms.planted import ID, Package
 from tests.algorithms.small import every_algorithm, make_engine, states_equal
 

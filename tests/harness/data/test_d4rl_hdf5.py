@@ -10,7 +10,7 @@ import minari
 import numpy as np
 import pytest
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness import data
 from harness.errors import UserError
 from harness.tasks import TaskSpec, d4rl_files, get_task

@@ -11,7 +11,7 @@ import gymnasium_robotics
 import numpy as np
 import pytest
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness import data
 from harness.data import minari_format
 from harness.data.store import DatasetFolder

@@ -75,7 +75,7 @@ def test_the_controller_scores_near_the_reference_maximum() -> None:
     controllers = [WaypointController(maze, np.random.default_rng(e)) for e in range(20)]
     planned = False
 
-    def policy(observations: np.ndarray) -> np.ndarray:
+    def policy(observations: np.ndarray, rewards: np.ndarray) -> np.ndarray:
         nonlocal planned
         states = observations[0].tolist()
         if not planned:

@@ -74,7 +74,7 @@ def lengths(seed: int, episodes: int) -> list[int]:
     return [length_of(derive_seed("evaluation", seed, e) % 2**31) for e in range(episodes)]
 
 
-def zeros(observations: Floats) -> Floats:
+def zeros(observations: Floats, rewards: Floats) -> Floats:
     return np.zeros((*observations.shape[:2], 1), np.float32)
 
 
@@ -128,7 +128,7 @@ def test_each_environment_receives_its_own_row_and_finished_rows_stand_still() -
 
     seen: list[Floats] = []
 
-    def policy(observations: Floats) -> Floats:
+    def policy(observations: Floats, rewards: Floats) -> Floats:
         seen.append(observations.copy())
         seeds, episodes, _ = observations.shape
         return np.arange(seeds * episodes, dtype=np.float32).reshape(seeds, episodes, 1) / 10
@@ -140,7 +140,7 @@ def test_each_environment_receives_its_own_row_and_finished_rows_stand_still() -
 
 
 def test_an_action_that_is_not_finite_fails_the_run() -> None:
-    def broken(observations: Floats) -> Floats:
+    def broken(observations: Floats, rewards: Floats) -> Floats:
         return np.where(observations[..., 1:] == 2, np.nan, 0.0).astype(np.float32)
 
     seed = next(s for s in range(20) if lengths(s, 1)[0] > 2)
@@ -150,13 +150,13 @@ def test_an_action_that_is_not_finite_fails_the_run() -> None:
 
 def test_actions_of_the_wrong_shape_fail_the_run() -> None:
     with pytest.raises(RuntimeError, match=r"shape \[3, 1\], expected \[1, 3"):
-        Evaluator(Countdown, [0], 3).evaluate(lambda observations: observations[0, :, :1])
+        Evaluator(Countdown, [0], 3).evaluate(lambda observations, rewards: observations[0, :, :1])
 
 
 def test_a_task_is_evaluated_in_its_own_environment() -> None:
     task = get_task("pointmaze/umaze")
     evaluator = Evaluator(task, [0], 2)
-    result = evaluator.evaluate(lambda seen: np.zeros((*seen.shape[:2], 2), np.float32))
+    result = evaluator.evaluate(lambda seen, rewards: np.zeros((*seen.shape[:2], 2), np.float32))
     evaluator.close()
     # Without a push the point stays where it starts, more than 0.45 away from the goal.
     assert [(e.length, e.episode_return, e.success) for e in result.episodes] == [(300, 0, 0)] * 2
@@ -177,9 +177,9 @@ def test_many_episodes_come_in_waves_and_are_the_same_as_at_once(
     shapes: list[tuple[int, int]] = []
 
     def policy_of(wave: int) -> Policy:
-        def policy(observations: Floats) -> Floats:
+        def policy(observations: Floats, rewards: Floats) -> Floats:
             shapes.append((wave, observations.shape[1]))
-            return zeros(observations)
+            return zeros(observations, rewards)
 
         return policy
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.pretraining import pretraining_key

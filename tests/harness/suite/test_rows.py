@@ -204,7 +204,7 @@ def test_tasks_that_no_task_matches_are_a_mistake(
     [
         ({"known_q": True}, "config.known_q: pointmaze/umaze has no closed-form Q"),
         (
-            {"known_q": True, "normalize_observations": False, "normalize_rewards": True},
+            {"known_q": True, "normalize_observations": False, "reward_transform": "mean-return"},
             "config.known_q: pointmaze/umaze has no closed-form Q",
         ),
     ],

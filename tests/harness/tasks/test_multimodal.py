@@ -123,7 +123,9 @@ def test_a_policy_that_acts_by_a_centre_scores_exactly_its_reward(task_id: str) 
     evaluator = Evaluator(task, seeds=[0, 1], episodes=8)
     for index in (0, problem.modes - 1):
 
-        def policy(observations: NDArray[np.float32], index: int = index) -> NDArray[np.float32]:
+        def policy(
+            observations: NDArray[np.float32], rewards: NDArray[np.float32], index: int = index
+        ) -> NDArray[np.float32]:
             flat = observations.reshape(-1, 2)
             canonical = np.tile(problem.centres[index], (len(flat), 1))
             actions = turned(flat, canonical).astype(np.float32)
@@ -164,7 +166,7 @@ def test_an_evaluation_of_five_seeds_and_500_episodes_is_quick() -> None:
     make_environment(task).close()  # imports
     begun = time.process_time()
     evaluator = Evaluator(task, seeds=range(5), episodes=500)
-    evaluator.evaluate(lambda seen: np.zeros((*seen.shape[:2], 8), np.float32))
+    evaluator.evaluate(lambda seen, rewards: np.zeros((*seen.shape[:2], 8), np.float32))
     assert time.process_time() - begun < 2.0  # 0.5 s where it was written
 
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness.data import minari_format
 from harness.data.checks import rewards as reward_checks
 from harness.data.checks import rows as row_checks

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from algorithms.engine.transitions import Transitions
+from algorithms.transitions import Transitions
 from harness import data
 from harness.commands.data import data_app
 from harness.data.sources import minari_download

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Numbers of a dataset that methods may be built from. Returns are whole episodes', γ = 1."""
+
+    longest_episode: int = 1000  # steps
+    best_return: float = 1.0
+    worst_return: float = 0.0
+    lowest_reward: float = 0.0
+    highest_reward: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,21 +89,41 @@ class Transitions:
         starts[np.concatenate([[0], self.episode_ends()[:-1]])] = True
         return starts
 
-    def returns(self, discount: float) -> Floats:
+    def steps(self) -> NDArray[np.int64]:
+        """Each transition's time within its episode, from 0. [N]."""
+        ends = self.episode_ends()
+        starts = np.concatenate([[0], ends[:-1]])
+        steps: NDArray[np.int64] = np.arange(len(self)) - np.repeat(starts, ends - starts)
+        return steps
+
+    def episode_returns(self) -> NDArray[np.float64]:
+        """The sum of every episode's rewards. [episodes]."""
+        starts = np.concatenate([[0], self.episode_ends()[:-1]])
+        return np.add.reduceat(self.rewards.astype(np.float64), starts)
+
+    def episodes(self, chosen: NDArray[np.bool_]) -> Transitions:
+        """A copy of some of the episodes, in order. chosen: [episodes]."""
+        lengths = np.diff(self.episode_ends(), prepend=0)
+        return replace(self, rows=np.ascontiguousarray(self.rows[np.repeat(chosen, lengths)]))
+
+    def returns(self, discount: float, rewards: Floats | None = None) -> Floats:
         """Discounted reward to go, Σ_i γ^i r, to the end of each transition's episode. [N].
+
+        rewards: [N], others than its own.
 
         What a time limit cuts off is taken to go on at the data's mean reward; nothing follows a
         terminal.
         """
-        rewards, terminals = self.rewards.tolist(), (self.terminals > 0).tolist()
-        beyond = float(self.rewards.mean(dtype=np.float64)) / (1 - discount) if discount < 1 else 0
+        each = self.rewards if rewards is None else rewards
+        reward, terminals = each.tolist(), (self.terminals > 0).tolist()
+        beyond = float(each.mean(dtype=np.float64)) / (1 - discount) if discount < 1 else 0
         ends = np.zeros(len(self), bool)
         ends[self.episode_ends() - 1] = True
         result, to_go = np.empty(len(self), np.float32), 0.0
         for row, last in zip(range(len(self) - 1, -1, -1), ends[::-1].tolist(), strict=True):
             if last:
                 to_go = 0.0 if terminals[row] else beyond
-            to_go = rewards[row] + discount * to_go
+            to_go = reward[row] + discount * to_go
             result[row] = to_go
         return result
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from algorithms.engine.transitions import Transitions, row_width
+from algorithms.transitions import Transitions, row_width
 
 
 def _columns(
