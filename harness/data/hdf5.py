@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 
+_REPAIR = "Repair the data where they are from."
+
 
 def read_numbers(group: Any, name: str) -> NDArray[Any]:
     """The array called `name` in a group, such as `rewards` or `observations/observation`.
@@ -21,9 +23,9 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     where = f"{group.file.filename}: '{name}' of {group.name[1:] or 'the file'}"
     if isinstance(stored, h5py.Group):
         names = ", ".join(f"'{each}'" for each in stored) or "nothing"
-        raise UserError(f"{where} is not one array of numbers but a group, of {names}.")
+        raise UserError(f"{where} is not one array of numbers but a group, of {names}. {_REPAIR}")
     if not isinstance(stored, h5py.Dataset) or not stored.shape:
-        raise UserError(f"{where} is no array.")
+        raise UserError(f"{where} is no array. {_REPAIR}")
     if stored.external or stored.is_virtual:
         raise UserError(f"{where} is kept in other files, which are not read for a dataset.")
     if stored.dtype.hasobject:
@@ -36,7 +38,7 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     except MemoryError as error:
         raise UserError(
             f"{where} says that it has the shape {list(stored.shape)}, for which there is not "
-            "enough memory."
+            f"enough memory. {_REPAIR}"
         ) from error
     return array
 

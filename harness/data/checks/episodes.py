@@ -14,7 +14,7 @@ from harness.data.minari_format import EpisodeArrays
 from harness.tasks.pointmaze import GOAL_RADIUS
 
 # Kinds of numbers that an array may hold, by the kind that is expected.
-_KINDS = {"f": "fiu", "i": "i", "u": "u", "b": "b"}
+_KINDS = {"f": "fiub", "i": "i", "u": "u", "b": "b"}
 _STEP_ARRAYS = ("actions", "rewards", "terminations", "truncations")
 
 

@@ -123,7 +123,7 @@ def _size_problem(episode: EpisodeArrays) -> str:
 def _value_problem(episode: EpisodeArrays) -> str:
     for name, array in episode.items():
         if (step := first_unfit(array)) is not None:
-            return f"'{name}' holds {array[step].tolist()} in step {step}, which no float32 holds"
+            return f"'{name}' holds {array[step].tolist()} in step {step}, no finite 32-bit number"
     for name in _FLAGS:
         if (odd := np.flatnonzero(~np.isin(episode[name], (0, 1)))).size:
             return f"'{name}' holds {episode[name][odd[0]]} in step {odd[0]}, and not 0 or 1"

@@ -89,5 +89,5 @@ def _problem(arrays: dict[str, NDArray[Any]]) -> str:
             return f"its {name} are not all 0 or 1"
     for name, array in arrays.items():
         if (row := first_unfit(array)) is not None:
-            return f"row {row} of its {name} holds {array[row].tolist()}, which no float32 holds"
+            return f"row {row} of its {name} holds {array[row].tolist()}, no finite 32-bit number"
     return ""

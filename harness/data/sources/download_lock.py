@@ -111,9 +111,12 @@ def record(files: Iterable[SourceFile], digests: Mapping[str, str]) -> list[str]
 
 
 def sha256_of(path: Path) -> str:
-    """Of a whole file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a whole file. Raises UserError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _read() -> dict[str, Any]:

@@ -52,7 +52,7 @@ def metadata_of(data_file: Path) -> Metadata:
         raise UserError(f"{path} cannot be read ({error}). Copy it anew.") from error
     except ValidationError as error:
         found = error.errors()[0]
-        where = ".".join(map(str, found["loc"])) or "what it holds"
+        where = f"'{'.'.join(map(str, found['loc']))}'" if found["loc"] else "what it holds"
         raise UserError(
-            f"{path}: '{where}' is not as Minari writes it ({found['msg']}). {remedy}"
+            f"{path}: {where} is not as Minari writes it ({found['msg']}). {remedy}"
         ) from error
