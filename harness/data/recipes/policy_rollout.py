@@ -77,8 +77,9 @@ class PolicyRollout(Recipe):
 
     def sources(self, task: TaskSpec) -> list[SourceFile]:
         """The policy's file."""
-        file = _file(task)
-        return [SourceFile(f"{file.parent.name}/{file.name}", file, f"found in {file.parent}")]
+        # A policy that `--policy` named may be called as a local one is.
+        file, whose = _file(task), "rollout" if "actions" in task.dataset.params else "local"
+        return [SourceFile(f"{whose}/{file.name}", file, f"found in {file.parent}")]
 
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
