@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from harness.commands.data_progress import data_progress
 from harness.data.catalog import resolve
+from harness.data.remarks import remarks
 from harness.data.store import DatasetFolder
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
@@ -104,6 +106,9 @@ def verify(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None
         sound = sound and not problems
         for line in problems or [f"{task.dataset.id}: {_SOUND} {task.id}"]:
             Console().print(line, soft_wrap=True, markup=False)
+        if not problems:
+            for odd in remarks(DatasetFolder.of(task).manifest()).values():
+                print(f"warning: {odd}", file=sys.stderr)
     if not sound:
         raise typer.Exit(1)
 

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from harness.data import dataset_lock
 from harness.data.cache import LoadedData, build_rows, cache_folder, drop_rows, open_rows
-from harness.data.datasets import Progress, another_dataset, make_dataset, silent
+from harness.data.datasets import (
+    Progress,
+    another_dataset,
+    changed_sources,
+    make_dataset,
+    silent,
+)
 from harness.data.recipe import recipe_of
 from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command
 from harness.errors import UserError
@@ -15,6 +21,7 @@ from harness.tasks.spec import TaskSpec
 __all__ = [
     "LoadedData",
     "Progress",
+    "changed",
     "data_root",
     "ensure",
     "fetch",
@@ -38,7 +45,9 @@ def ensure(task: TaskSpec, *, make: bool = True, progress: Progress = silent) ->
             f"Make it with: {make_command(task)}"
         )
         raise UserError("\n".join(recipe_of(task).missing(task)) or not_made)
-    return prepare(task, progress=progress)
+    if not DatasetFolder.of(task).exists:
+        make_dataset(task, progress=progress)
+    return _opened(task, progress)
 
 
 def to_make(tasks: Iterable[TaskSpec]) -> list[TaskSpec]:
@@ -55,6 +64,15 @@ def missing(tasks: Iterable[TaskSpec]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def changed(tasks: Iterable[TaskSpec]) -> list[str]:
+    """What the tasks' datasets were made of and is no longer the same, a sentence for each file.
+
+    Each says how to take it in. Reads whole files; nothing is made.
+    """
+    here = [task for task in tasks if DatasetFolder.of(task).exists]
+    return list(dict.fromkeys(what for task in here for what in changed_sources(task)))
+
+
 def fetch(task: TaskSpec, *, progress: Progress = silent) -> list[str]:
     """Download what the task's dataset is made of, unless the dataset is there.
 
@@ -67,15 +85,27 @@ def fetch(task: TaskSpec, *, progress: Progress = silent) -> list[str]:
 def prepare(
     task: TaskSpec, *, force: bool = False, workers: int | None = None, progress: Progress = silent
 ) -> LoadedData:
-    """Make whatever is missing of the task's dataset and rows; `force` makes all of it again."""
+    """Make whatever is missing of the task's dataset and rows; `force` makes all of it again.
+
+    Raises UserError as `ensure` does, and unless forced if what the dataset was made of is no
+    longer the same.
+    """
     if force or not DatasetFolder.of(task).exists:
         make_dataset(task, force=force, workers=workers, progress=progress)
+    elif problems := changed([task]):
+        raise UserError("\n".join(problems))
+    if force:
+        drop_rows(task.dataset.id)
+    return _opened(task, progress)
+
+
+def _opened(task: TaskSpec, progress: Progress) -> LoadedData:
+    """The data of a task whose dataset exists."""
     manifest = DatasetFolder.of(task).manifest()
     if problems := another_dataset(task, manifest):
         raise UserError(problems[0])
-    dataset_lock.admit(task.dataset.id, manifest["arrays"])
-    if force:
-        drop_rows(task.dataset.id)
+    anew = make_command(task, force=True) if manifest.get("sources") else ""
+    dataset_lock.admit(task.dataset.id, manifest["arrays"], anew=anew)
     if not (cache_folder(task) / MANIFEST).exists():
         build_rows(task, progress)
     return open_rows(task)

@@ -15,6 +15,7 @@ from harness.data.cache import LoadedData
 from harness.data.checks.rewards import palm_term
 from harness.data.facts import RowFacts, facts_of, spread
 from harness.data.recipe import recipe_of
+from harness.data.remarks import remarks
 from harness.data.store import DatasetFolder
 from harness.tasks import words
 from harness.tasks.spec import TaskSpec
@@ -42,9 +43,11 @@ def card(task: TaskSpec, loaded: LoadedData) -> RenderableType:
         "made by": f"recipe {task.dataset.recipe}, {_pairs(task.dataset.params)}",
         "constants": _pairs(made["constants"]),
         "versions": _pairs(made["versions"]),
+        "sha256 of sources": _pairs(made.get("sources", {})),
         "rows sha256": loaded.sha256,
         "folder": str(DatasetFolder.of(task).path),
     }
+    rows |= {f"warning: {name}": sentence for name, sentence in remarks(made).items()}
     for name, value in rows.items():
         if value:
             table.add_row(name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.data.remarks import remarks
 from harness.data.store import MANIFEST, DatasetFolder, data_root
 from harness.errors import UserError, nearest
 from harness.tasks import TaskSpec, find_task, get_task, task_ids, task_of_dataset
@@ -13,7 +14,7 @@ def datasets() -> list[dict[str, Any]]:
     """Every task's default dataset, then those of other sizes and seeds that are on disk.
 
     Rows hold `id`, `tasks`, `transitions` (there are, or are asked for), `state` (`made` or
-    `absent`) and `path`.
+    `absent`), `warnings` (ids of `remarks`) and `path`.
     """
     tasks_of: dict[str, list[str]] = {}
     for task_id in task_ids():
@@ -32,12 +33,14 @@ def _row(dataset_id: str, tasks: list[str]) -> dict[str, Any]:
     task = task_of_dataset(dataset_id)
     assert task is not None
     folder = DatasetFolder.of(task)
+    manifest = folder.manifest() if folder.exists else None
     asked = task.dataset.params.get("transitions", "all there are")
     return {
         "id": dataset_id,
         "tasks": tasks,
-        "transitions": folder.manifest()["steps"] if folder.exists else asked,
-        "state": "made" if folder.exists else "absent",
+        "transitions": manifest["steps"] if manifest else asked,
+        "state": "made" if manifest else "absent",
+        "warnings": list(remarks(manifest)) if manifest else [],
         "path": str(folder.path),
     }
 

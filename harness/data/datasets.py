@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.data import dataset_lock, minari_format
-from harness.data.checks.incoming import checked
+from harness.data.checks.incoming import NOTHING_TAKEN, Intake
+from harness.data.checks.rows import environment_dims
 from harness.data.recipe import Recipe, recipe_of
+from harness.data.remarks import remarks
+from harness.data.sources import download_lock
+from harness.data.sources.download_lock import SourceFile
 from harness.data.store import (
     MANIFEST,
     DatasetFolder,
@@ -21,6 +26,7 @@ from harness.data.store import (
     make_command,
     write_errors_explained,
 )
+from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
 _PACKAGES = ("gymnasium", "gymnasium-robotics", "h5py", "minari", "mujoco", "numpy")
@@ -42,22 +48,67 @@ def make_dataset(
 ) -> DatasetFolder:
     """Make the task's dataset unless it is there (`force`: even then); returns where it is.
 
-    Raises UserError when the disk is full, or when the lock file has other bytes for the same id;
-    nothing half-written is left behind then, and what was there stays.
+    What is odd about it goes to stderr, and so does every entry of a lock file that is replaced,
+    which `force` does for a dataset that is made of files. Raises UserError for data that cannot be
+    trained on, when the disk is full, or when a lock file has other bytes; then no lock file knows
+    of it, nothing half-written is left behind, and what was there stays.
     """
-    folder = DatasetFolder.of(task)
+    folder, anew = DatasetFolder.of(task), make_command(task, force=True)
     with write_errors_explained(folder.path), lock(task.dataset.id):
         if force or not folder.exists:
+            files = recipe_of(task).sources(task)
+            digests = download_lock.check(files, anew, taken_anew=force)
             with appearing(folder.path) as partial:
-                arrays = _write(task, partial, workers, progress)
-                dataset_lock.admit(task.dataset.id, arrays)
+                manifest = _write(task, partial, workers, progress, files, digests)
+                replaced = dataset_lock.admit(
+                    task.dataset.id,
+                    manifest["arrays"],
+                    anew=anew if files else "",
+                    taken_anew=force,
+                )
+            replaced += download_lock.record(files, digests)
             _describe_namespaces(task.dataset.id)
+            for line in [*replaced, *(f"warning: {odd}" for odd in remarks(manifest).values())]:
+                print(line, file=sys.stderr, flush=True)
     return folder
 
 
-def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress) -> dict[str, Any]:
-    """Write data, metadata and manifest; returns the digests of the arrays."""
+def changed_sources(task: TaskSpec) -> list[str]:
+    """A sentence on every file that is not what the dataset, which exists, was made of.
+
+    Files that are gone since are not missed.
+    """
+    folder = DatasetFolder.of(task)
+    known = folder.manifest().get("sources")
+    if not known:  # made here, or by a version that did not record them
+        return []
+    try:
+        files = recipe_of(task).sources(task)
+    except UserError:
+        return []
+    digests = {file: download_lock.sha256_of(file.path) for file in files if file.name in known}
+    manifest, anew = str(folder.path / MANIFEST), make_command(task, force=True)
+    return [
+        download_lock.changed(
+            file.path, sha256, download_lock.Expected(known[file.name], manifest), anew
+        )
+        for file, sha256 in digests.items()
+        if sha256 != known[file.name]
+    ]
+
+
+def _write(
+    task: TaskSpec,
+    folder: Path,
+    workers: int | None,
+    progress: Progress,
+    files: list[SourceFile],
+    digests: dict[str, str],
+) -> dict[str, Any]:
+    """Write data, metadata and manifest; returns the latter."""
     recipe, what = recipe_of(task), f"making {task.dataset.id}"
+    where = ", ".join([task.dataset.id, *(str(file.path) for file in files)])
+    intake = Intake()
     asked = task.dataset.params.get("transitions")
 
     def heard(done: int) -> None:
@@ -68,18 +119,40 @@ def _write(task: TaskSpec, folder: Path, workers: int | None, progress: Progress
     heard(0)
     episodes = recipe.episodes(task, workers, heard)
     data = folder / "data"
-    summary = minari_format.write(data, checked(task.dataset.id, episodes))
+    taken = _of_the_task(task, where, intake.take(where, episodes))
+    summary = minari_format.write(data, taken)
     progress(what, summary["steps"], summary["steps"])
     (data / "metadata.json").write_text(json.dumps(_metadata(task, recipe, summary), indent=1))
     manifest = {
         "dataset": task.dataset.model_dump(mode="json", exclude={"rewards"}),
         "constants": recipe.constants(task),
+        "sources": digests,
         "versions": _versions(),
+        "intake": intake.facts(rewarded="rewards" in recipe.inputs),
         **summary,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
-    arrays: dict[str, Any] = summary["arrays"]
-    return arrays
+    return manifest
+
+
+def _of_the_task(
+    task: TaskSpec, where: str, episodes: Iterable[minari_format.EpisodeArrays]
+) -> Iterator[minari_format.EpisodeArrays]:
+    """The episodes, if the first has observations and actions as long as the environment's."""
+    recipe = recipe_of(task)
+    for number, episode in enumerate(episodes):
+        if number == 0:
+            seen = recipe.seen(task, {name: episode[name] for name in recipe.inputs})
+            columns = recipe.columns(seen)
+            found = (columns["observations"].shape[1], columns["actions"].shape[1])
+            expected = environment_dims(task)
+            if found != expected:
+                raise UserError(
+                    f"{where}: episode 0: its observations and actions have {found[0]} and "
+                    f"{found[1]} numbers, those of {task.environment.id} {expected[0]} and "
+                    f"{expected[1]}. {NOTHING_TAKEN}"
+                )
+        yield episode
 
 
 def another_dataset(task: TaskSpec, manifest: dict[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 
+_REPAIR = "Repair the data where they are from."
+
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
@@ -26,13 +28,17 @@ def opened(path: Path) -> Iterator[Any]:
 def read_numbers(group: Any, name: str) -> NDArray[Any]:
     """The array called `name` in a group, such as `rewards` or `observations/observation`.
 
-    Raises KeyError if there is none, and UserError if it is kept in another file, which could be
-    any file of this machine, or if it holds Python objects.
+    Raises KeyError if there is none, and UserError for a group or a single value, if it is kept in
+    another file, which could be any file of this machine, if it holds Python objects, or if it does
+    not fit into memory.
     """
     stored = member(group, name)
     where = f"{group.file.filename}: '{name}' of {group.name[1:] or 'the file'}"
-    if not isinstance(stored, h5py.Dataset) or stored.shape is None:
-        raise UserError(f"{where} is no array.")
+    if isinstance(stored, h5py.Group):
+        names = ", ".join(f"'{each}'" for each in stored) or "nothing"
+        raise UserError(f"{where} is not one array of numbers but a group, of {names}. {_REPAIR}")
+    if not isinstance(stored, h5py.Dataset) or not stored.shape:
+        raise UserError(f"{where} is no array. {_REPAIR}")
     if stored.external or stored.is_virtual:
         raise UserError(f"{where} is kept in other files, which are not read for a dataset.")
     if stored.dtype.hasobject:
@@ -40,7 +46,13 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
             f"{where} holds Python objects and not numbers, and objects are never loaded from a "
             "dataset. Take it from a source that stores numbers."
         )
-    array: NDArray[Any] = stored[()]
+    try:
+        array: NDArray[Any] = stored[()]
+    except MemoryError as error:
+        raise UserError(
+            f"{where} says that it has the shape {list(stored.shape)}, for which there is not "
+            f"enough memory. {_REPAIR}"
+        ) from error
     return array
 
 

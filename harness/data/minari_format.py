@@ -102,8 +102,13 @@ def read(folder: Path, names: Iterable[str]) -> Iterator[EpisodeArrays]:
     names = list(names)
     with opened(folder / DATA_FILE) as file:
         for index in range(len(file)):
-            group = member(file, f"episode_{index}")
-            yield {name: read_numbers(group, name) for name in names}
+            group, arrays = member(file, f"episode_{index}"), {}
+            for name in names:
+                try:
+                    arrays[name] = read_numbers(group, name)
+                except KeyError as error:
+                    raise KeyError(f"episode {index} has no '{name}'") from error
+            yield arrays
 
 
 def labels(folder: Path) -> list[tuple[int, int]]:

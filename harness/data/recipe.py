@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from algorithms.transitions import Transitions
 from harness.data.minari_format import EpisodeArrays
+from harness.data.sources.download_lock import SourceFile
 from harness.data.store import make_command
 from harness.errors import UserError, lacks_memory
 from harness.tasks import installed_recipe
@@ -75,6 +76,13 @@ class Recipe(ABC):
         """What takes long before the first episode; it hears (what, done, total) of it."""
         return
 
+    def sources(self, task: TaskSpec) -> list[SourceFile]:
+        """The files that the dataset is made of, if it is made of any; hashed and locked.
+
+        Raises UserError if one is not on this machine.
+        """
+        return []
+
     @abstractmethod
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
@@ -82,7 +90,8 @@ class Recipe(ABC):
         """The episodes in order, the same whatever the `workers`; progress hears steps done.
 
         Observations have one row more than actions; rewards, terminations and truncations have one
-        a step, and an episode's last step is one of the latter two.
+        a step, and an episode's last step is one of the latter two. Actions outside [-1, 1] are
+        clipped and counted by who takes the episodes in.
         """
 
     @abstractmethod

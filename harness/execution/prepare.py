@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.data import Progress, ensure, missing, to_make
+from harness.data import Progress, changed, ensure, missing, to_make
 from harness.errors import UserError
 from harness.execution.plan import Draft, Plan, draft
 from harness.suite.schema import Resources
@@ -48,6 +48,8 @@ def prepare(
     resources = drafted.suite.resources
     if to_make(drafted.needed_tasks):
         _refuse([*missing(drafted.needed_tasks), *lacking(resources)])
+    if stale := changed(drafted.needed_tasks):
+        raise UserError("\n".join(stale))
     plan = drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
     if fresh or plan.unfinished():
         _refuse(lacking(resources))

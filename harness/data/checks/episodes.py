@@ -13,6 +13,8 @@ from gymnasium.envs.registration import EnvSpec
 from harness.data.minari_format import EpisodeArrays
 from harness.tasks.pointmaze import GOAL_RADIUS
 
+# Kinds of numbers that an array may hold, by the kind that is expected.
+_KINDS = {"f": "fiub", "i": "i", "u": "u", "b": "b"}
 _STEP_ARRAYS = ("actions", "rewards", "terminations", "truncations")
 
 
@@ -60,17 +62,17 @@ def steps_agree(_: Expected, episode: EpisodeArrays) -> str:
 def shapes_and_types(expected: Expected, episode: EpisodeArrays) -> str:
     """Observations and actions are what their spaces are; rewards are numbers, ends are booleans.
 
-    Numbers may be of another precision than the space's.
+    Numbers may be of another precision than the space's, and whole where it has floats.
     """
     for name, space in expected.spaces.items():
         array = episode[name]
-        if array.shape[1:] != space.shape or array.dtype.kind != space.dtype.kind:
+        if array.shape[1:] != space.shape or array.dtype.kind not in _KINDS[space.dtype.kind]:
             return (
                 f"has '{name}' of {array.dtype} {list(array.shape[1:])}, where its space has "
                 f"{space.dtype} {list(space.shape)}"
             )
     for name, kind in (("rewards", "f"), ("terminations", "b"), ("truncations", "b")):
-        if episode[name].dtype.kind != kind or episode[name].ndim != 1:
+        if episode[name].dtype.kind not in _KINDS[kind] or episode[name].ndim != 1:
             return f"has '{name}' of {episode[name].dtype} {list(episode[name].shape[1:])}"
     return ""
 

@@ -33,14 +33,20 @@ def named(
     return [f"{task.dataset.id}: step {step} of episode {episode} {say(first)}{more}."]
 
 
-def dimensions(task: TaskSpec, rows: Transitions) -> list[str]:
-    """Observations and actions are as long as those of the task's environment."""
+def environment_dims(task: TaskSpec) -> tuple[int, int]:
+    """How many numbers observations and actions of the task's environment have."""
     from harness.tasks import make_environment
 
     env = make_environment(task)
-    found = (rows.obs_dim, rows.action_dim)
-    shapes = (env.observation_space.shape, env.action_space.shape)
-    expected = tuple(int(np.prod(shape)) for shape in shapes if shape is not None)
+    obs_dim, action_dim = (
+        int(np.prod(space.shape or ())) for space in (env.observation_space, env.action_space)
+    )
+    return obs_dim, action_dim
+
+
+def dimensions(task: TaskSpec, rows: Transitions) -> list[str]:
+    """Observations and actions are as long as those of the task's environment."""
+    found, expected = (rows.obs_dim, rows.action_dim), environment_dims(task)
     if found == expected:
         return []
     return [

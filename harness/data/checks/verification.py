@@ -30,7 +30,8 @@ def verify(task: TaskSpec) -> list[str]:
     problems: list[str] = []
     try:
         manifest = folder.manifest()
-        problems += dataset_lock.compare(task.dataset.id, manifest["arrays"])
+        anew = make_command(task, force=True) if manifest.get("sources") else ""
+        problems += dataset_lock.compare(task.dataset.id, manifest["arrays"], anew=anew)
         metadata = parse_object((folder.data / "metadata.json").read_bytes())
         problems += _identity(task, manifest, metadata)
         if cut := _cut_short(task, manifest):

@@ -77,7 +77,7 @@ class Episodes:
         last = np.arange(start, end) == end - 1
         return {
             "observations": observations,
-            "actions": np.clip(steps.actions[start:end], -1.0, 1.0),
+            "actions": steps.actions[start:end],
             "rewards": steps.rewards[start:end],
             "terminations": last & terminal,
             "truncations": last & (not terminal),
@@ -99,7 +99,6 @@ class Episodes:
             "ends not marked": self.unmarked,
             "steps left out": len(steps) - int(self.lengths.sum()),
             "episodes that begin with the observation before": int(repeated.sum()),
-            "steps with clipped actions": int((np.abs(steps.actions) > 1).any(axis=1).sum()),
         }
 
 

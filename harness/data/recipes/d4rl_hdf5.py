@@ -20,6 +20,7 @@ from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.d4rl_episodes import Episodes, stitch
 from harness.data.recipes.d4rl_steps import read_steps
 from harness.data.sources import d4rl as d4rl_source
+from harness.data.sources.download_lock import SourceFile
 from harness.errors import UserError
 from harness.tasks.d4rl_rules import corrected_rewards
 from harness.tasks.environment import make, make_unwrapped
@@ -33,11 +34,14 @@ _SIGN_EPISODES = 1000  # that tell the sign
 class D4rlHdf5(Recipe):
     """All episodes of one file, or as many of the first as fit into the transitions asked for."""
 
+    def sources(self, task: TaskSpec) -> list[SourceFile]:
+        """The file."""
+        return [d4rl_source.source(task)]
+
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
-        """As recorded, actions clipped to [-1, 1]. Raises UserError for another or damaged file."""
-        d4rl_source.held(task)
+        """As recorded. Raises UserError for a damaged file, or one of something else."""
         limit, done = task.dataset.params.get("transitions"), 0
         for episode in whole_episodes(_stitched(task), limit if isinstance(limit, int) else None):
             done += len(episode["actions"])
@@ -45,9 +49,9 @@ class D4rlHdf5(Recipe):
             yield episode
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
-        """The file's sha256, what it holds, and what was done about its faults."""
+        """What the file holds, and what was done about its faults."""
         episodes = _stitched(task)
-        facts = {"sha256": d4rl_source.held(task), **episodes.facts()}
+        facts = episodes.facts()
         if hand := signed_hand(task):
             sign = recorded_sign(hand, _columns(islice(episodes, _SIGN_EPISODES)))
             facts["the palm's distance in rewards is"] = sign or "neither added nor subtracted"

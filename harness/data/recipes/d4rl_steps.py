@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.checks.incoming import first_unfit, kind_problem
 from harness.data.hdf5 import opened, read_numbers
 from harness.errors import UserError
 
@@ -42,6 +43,8 @@ def read_steps(path: Path) -> Steps:
     """
     try:
         with opened(path) as file:
+            if lacking := [name for name in REQUIRED if name not in file]:
+                raise UserError(f"{path} is not one of D4RL's files: it has no {lacking[0]}.")
             names = [*REQUIRED, *(name for name in _OPTIONAL if name in file)]
             arrays = {name: read_numbers(file, name) for name in names}
     except (OSError, KeyError) as error:
@@ -66,7 +69,9 @@ def read_steps(path: Path) -> Steps:
 
 
 def _problem(arrays: dict[str, NDArray[Any]]) -> str:
-    """What is wrong with the arrays' shapes and flags, or nothing."""
+    """What is wrong with the arrays, or nothing."""
+    if problem := next(filter(None, (kind_problem(*item) for item in arrays.items())), ""):
+        return problem
     # Files of some releases held more observations than actions (D4RL issue 64).
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1 or not lengths["rewards"]:
@@ -81,4 +86,7 @@ def _problem(arrays: dict[str, NDArray[Any]]) -> str:
     for name in set(_FLAGS) & set(arrays):
         if not np.isin(arrays[name], (0, 1)).all():
             return f"its {name} are not all 0 or 1"
+    for name, array in arrays.items():
+        if (row := first_unfit(array)) is not None:
+            return f"row {row} of its {name} holds {array[row].tolist()}, no finite 32-bit number"
     return ""

@@ -7,7 +7,6 @@ are packed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,13 +14,14 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from harness.data import minari_format
+from harness.data.checks.incoming import checked
 from harness.data.local_files import DATASETS
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
-from harness.data.sources.download_lock import sha256_of
+from harness.data.sources.download_lock import SourceFile
+from harness.data.sources.minari_metadata import METADATA_FILE, RecordedIn, metadata_of
 from harness.errors import UserError
 from harness.tasks.adroit import HANDS
 from harness.tasks.d4rl_rules import corrected_rewards, pen_dropped
@@ -63,10 +63,17 @@ class MinariImport(Recipe):
         """All of them."""
         return [self.file(task, dataset) for dataset in datasets_of(task)]
 
+    def sources(self, task: TaskSpec) -> list[SourceFile]:
+        """Every dataset's data file."""
+        return [
+            SourceFile(f"{dataset}/{file.name}", file, f"found in {file.parent}")
+            for dataset, file in zip(datasets_of(task), self.files(task), strict=True)
+        ]
+
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
-        """The arrays that rows or checks need, actions clipped to [-1, 1]."""
+        """The arrays that rows or checks need, as recorded."""
         files, done = self.files(task), 0
         limit = task.dataset.params.get("transitions")
         share = limit // len(files) if isinstance(limit, int) else None
@@ -74,31 +81,24 @@ class MinariImport(Recipe):
             for episode in whole_episodes(self._read(file), share):
                 done += len(episode["actions"])
                 progress(done)
-                yield episode | {"actions": np.clip(episode["actions"], -1.0, 1.0)}
-
-    def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
-        """The sha256 of the files that were read."""
-        return {
-            f"sha256 of {dataset}": sha256_of(file)
-            for dataset, file in zip(datasets_of(task), self.files(task), strict=True)
-        }
+                yield episode
 
     def origin(self, task: TaskSpec) -> Origin:
         """The first dataset's environment, and every dataset's own description."""
-        described = [metadata_of(file) for file in self.files(task)]
+        files = self.files(task)
+        described = [metadata_of(file) for file in files]
         limit = task.dataset.params.get("transitions")
         part = f"the first {limit} transitions in whole episodes" if limit else "all"
-        recorded = json.loads(described[0].get("env_spec") or "{}") or {}
         texts = "; ".join(
-            f"{dataset}: “{metadata.get('description') or 'not described'}”"
+            f"{dataset}: “{metadata.description or 'not described'}”"
             for dataset, metadata in zip(datasets_of(task), described, strict=True)
         )
         return Origin(
             algorithm=", then ".join(
-                metadata.get("algorithm_name") or "not named" for metadata in described
+                metadata.algorithm_name or "not named" for metadata in described
             ),
-            text=f"{self.kind(task)}: {part} of {texts}.{_unmade(task, recorded)}",
-            environment=_environment(task, recorded),
+            text=f"{self.kind(task)}: {part} of {texts}.{_unmade(task, described[0].env_spec)}",
+            environment=_environment(task, files[0], described[0].env_spec),
             requirements=("gymnasium", "gymnasium-robotics", "mujoco"),
         )
 
@@ -128,14 +128,7 @@ class MinariImport(Recipe):
     def _read(self, file: Path) -> Iterator[EpisodeArrays]:
         try:
             names = (*self.inputs, *self.kept)
-            for number, episode in enumerate(minari_format.read(file.parent, names)):
-                steps = len(episode["actions"])
-                if len(episode[self.inputs[0]]) != steps + 1:
-                    raise UserError(
-                        f"{file}: episode {number} has {steps} actions and "
-                        f"{len(episode[self.inputs[0]])} observations, not one more than actions."
-                    )
-                yield episode
+            yield from checked(str(file), minari_format.read(file.parent, names))
         except (OSError, KeyError) as error:
             raise UserError(f"{file} cannot be read ({error}). {self.remedy}") from error
 
@@ -151,28 +144,28 @@ def datasets_of(task: TaskSpec) -> list[str]:
     return [str(dataset) for dataset in datasets]
 
 
-def metadata_of(file: Path) -> dict[str, Any]:
-    """Minari's metadata of the dataset that a data file is of."""
-    metadata: dict[str, Any] = json.loads((file.parent / "metadata.json").read_text())
-    return metadata
-
-
-def _environment(task: TaskSpec, recorded: dict[str, Any]) -> gym.Env[Any, Any]:
+def _environment(task: TaskSpec, file: Path, recorded: RecordedIn | None) -> gym.Env[Any, Any]:
     """What the data were recorded in if it is one of ours, else what the task is scored in.
 
     A file never decides what is imported: `module:Name-v0` in its metadata is text.
     """
-    if recorded.get("id") not in _OURS:
+    if recorded is None or recorded.id not in _OURS:
         return make_unwrapped(task.environment, task.horizon)
     # Not gymnasium's EnvSpec.from_json, which rejects what older releases wrote.
-    arguments = {k: v for k, v in recorded["kwargs"].items() if k in _ARGUMENTS}
-    spec = EnvironmentSpec(id=recorded["id"], kwargs=arguments, wrappers=(), semantics=())
-    return make_unwrapped(spec, int(recorded["max_episode_steps"]))
+    arguments = {k: v for k, v in recorded.arguments.items() if k in _ARGUMENTS}
+    spec = EnvironmentSpec(id=recorded.id, kwargs=arguments, wrappers=(), semantics=())
+    try:
+        return make_unwrapped(spec, recorded.max_episode_steps or task.horizon)
+    except Exception as error:  # an environment may raise anything for arguments that are not its
+        raise UserError(
+            f"{file.parent / METADATA_FILE}: {recorded.id} cannot be made with the arguments of "
+            f"its 'env_spec', {arguments} ({error}). Correct them there."
+        ) from error
 
 
-def _unmade(task: TaskSpec, recorded: dict[str, Any]) -> str:
+def _unmade(task: TaskSpec, recorded: RecordedIn | None) -> str:
     """That the environment named is not the one recorded, if it is not."""
-    found = recorded.get("id") or "an environment without a name"
+    found = (recorded and recorded.id) or "an environment without a name"
     if found in _OURS or found == task.environment.id.rpartition(":")[2]:
         return ""
     return f" Recorded in {found}; the environment named here is the one {task.id} is scored in."

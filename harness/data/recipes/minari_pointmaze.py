@@ -41,7 +41,7 @@ class MinariPointMaze(MinariRemote):
         return episode | {_STATE: np.concatenate([episode[_STATE], goals], axis=1)}
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
-        """Also in how many of the dataset's episodes the first observation has another goal."""
+        """In how many of the dataset's episodes the first observation has another goal, too."""
         goals = [episode[_GOAL] for file in self.files(task) for episode in self._read(file)]
         stale = sum(bool((goal[0] != goal[1]).any()) for goal in goals)
         told = f"{stale} of {len(goals)} episodes"

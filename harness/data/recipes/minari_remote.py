@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,8 +12,10 @@ from pydantic import JsonValue
 
 from harness.data.minari_format import DATA_FILE, EpisodeArrays
 from harness.data.recipe import whole_episodes
-from harness.data.recipes.minari_import import MinariImport, datasets_of, metadata_of
-from harness.data.sources import download_lock, minari_download
+from harness.data.recipes.minari_import import MinariImport, datasets_of
+from harness.data.sources import minari_download
+from harness.data.sources.download_lock import SourceFile
+from harness.data.sources.minari_metadata import metadata_of
 from harness.data.sources.minari_roots import (
     PublicDataset,
     check_version,
@@ -51,21 +53,21 @@ class MinariRemote(MinariImport):
             for note in minari_download.fetch(command, dataset, progress)
         ]
 
-    def episodes(
-        self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
-    ) -> Iterator[EpisodeArrays]:
-        """As imported, once the files are known to be the remote's, and those of the first time."""
-        for dataset_id in datasets_of(task):
-            dataset = _found(task, dataset_id)
-            if damage := dataset.damage():
-                raise UserError(f"{damage}. {self.remedy}")
-            check_version(dataset_id, metadata_of(dataset.data_file))
-            origin = f"found in {dataset.root}, revision {dataset.revision}"
-            download_lock.hold(f"{dataset_id}/{DATA_FILE}", dataset.data_file, None, origin)
-        yield from super().episodes(task, workers, progress)
+    def sources(self, task: TaskSpec) -> list[SourceFile]:
+        """Every dataset's data file. Raises UserError for one that the remote does not have."""
+        return [self._source(task, dataset_id) for dataset_id in datasets_of(task)]
+
+    def _source(self, task: TaskSpec, dataset_id: str) -> SourceFile:
+        dataset = _found(task, dataset_id)
+        if damage := dataset.damage():
+            raise UserError(f"{damage}. {self.remedy}")
+        described = metadata_of(dataset.data_file)
+        check_version(dataset_id, described.dataset_id, described.minari_version)
+        origin = f"found in {dataset.root}, revision {dataset.revision}"
+        return SourceFile(f"{dataset_id}/{DATA_FILE}", dataset.data_file, origin)
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
-        """sha256 and revision of what was read, and the sign that rewards were recorded with."""
+        """The revision of what was read, and the sign that rewards were recorded with."""
         found = super().constants(task)
         for dataset in datasets_of(task):
             found[f"revision of {dataset}"] = _found(task, dataset).revision

@@ -12,7 +12,6 @@ survives so much noise halfway, the other data are a third expert and two thirds
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from harness.data.parallel import in_order
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.kept_policies import kept_policy
 from harness.data.recipes.policy_files import GaussianPolicy, load_policy, policy_file
+from harness.data.sources.download_lock import SourceFile
 from harness.errors import UserError
 from harness.tasks import words
 from harness.tasks.environment import make, make_unwrapped
@@ -75,6 +75,12 @@ class Behavior:
 class PolicyRollout(Recipe):
     """Whole episodes, as many as fit into the number of transitions asked for."""
 
+    def sources(self, task: TaskSpec) -> list[SourceFile]:
+        """The policy's file."""
+        # A policy that `--policy` named may be called as a local one is.
+        file, whose = _file(task), "rollout" if "actions" in task.dataset.params else "local"
+        return [SourceFile(f"{whose}/{file.name}", file, f"found in {file.parent}")]
+
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
@@ -90,12 +96,9 @@ class PolicyRollout(Recipe):
             yield episode
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
-        """The numbers that are fixed in this file, and which policy it was."""
-        noise = {"action_noise": ACTION_NOISE, "uniform_share": UNIFORM_SHARE}
-        return {
-            **(noise if _kinds(task) == MIXED else {}),
-            "policy_sha256": hashlib.sha256(_file(task).read_bytes()).hexdigest(),
-        }
+        """The numbers that are fixed in this file, where they count."""
+        noise: dict[str, JsonValue] = {"action_noise": ACTION_NOISE, "uniform_share": UNIFORM_SHARE}
+        return noise if _kinds(task) == MIXED else {}
 
     def origin(self, task: TaskSpec) -> Origin:
         """For Minari's metadata."""

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import h5py
 
-from harness.data.recipes.d4rl_steps import REQUIRED
+from harness.data.recipes.d4rl_steps import REQUIRED, read_steps
 from harness.data.sources import download_lock
 from harness.data.sources.download import Patience, RefusedError, download
-from harness.data.store import data_root, lock, write_errors_explained
+from harness.data.sources.download_lock import SourceFile
+from harness.data.store import data_root, lock, make_command, write_errors_explained
 from harness.errors import UserError
 from harness.tasks.d4rl_files import ADDRESS
 from harness.tasks.spec import TaskSpec
@@ -44,22 +45,22 @@ def absent(task: TaskSpec) -> str:
     )
 
 
-def held(task: TaskSpec) -> str:
-    """The sha256 of a task's file. Raises UserError if the file is absent or another one."""
+def source(task: TaskSpec, origin: str = "") -> SourceFile:
+    """A task's file. Raises UserError if it is absent."""
     if missing := absent(task):
         raise UserError(missing)
-    return download_lock.hold(_name(task), file_of(task), _published(task), f"found in {folder()}")
+    where = origin or f"found in {folder()}"
+    return SourceFile(_name(task), file_of(task), where, _published(task))
 
 
 def fetch(task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
     """Bring a task's file here unless it is; returns what went wrong on the way, a sentence each.
 
-    Raises UserError if no mirror has it, or what is here is another file.
+    What is downloaded is locked. Raises UserError if no mirror has it.
     """
     final, name, file = file_of(task), _name(task), task.dataset.params["file"]
     notes: list[str] = []
     with write_errors_explained(final), lock(f"fetch-{name}"):
-        origin = f"found in {folder()}"
         if not final.exists():
             origin, notes = download(
                 # As D4RL's server has it, then as flat mirrors do.
@@ -70,7 +71,9 @@ def fetch(task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str
                 progress=lambda done, total: progress(f"fetching {name} (bytes)", done, total),
                 patience=PATIENCE,
             )
-        download_lock.hold(name, final, _published(task), origin)
+            fetched = [source(task, origin)]
+            anew = make_command(task, force=True)
+            download_lock.record(fetched, download_lock.check(fetched, anew))
     return notes
 
 
@@ -111,6 +114,10 @@ def _check(task: TaskSpec, part: Path) -> None:
         raise RefusedError(f"it sent no readable HDF5 file ({error})") from error
     if lacking:
         raise RefusedError(f"it sent an HDF5 file without {', '.join(lacking)}")
+    try:
+        read_steps(part)
+    except UserError as error:
+        raise RefusedError(f"it sent a file that cannot be used ({error})") from error
 
 
 def _name(task: TaskSpec) -> str:

@@ -1,9 +1,13 @@
-"""sha256 of files that are not made here: locked when first seen, compared ever after."""
+"""sha256 of files that datasets are made of and that are not made here.
+
+Locked when they are first taken in, compared ever after.
+"""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,23 @@ class Expected:
     source: str
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that a dataset is made of and that was not made here.
+
+    Attributes:
+        name: by which it is locked, the same wherever it lies.
+        path: where it is.
+        origin: where it came from, in words.
+        published: the sha256 that it must have; None if nobody says.
+    """
+
+    name: str
+    path: Path
+    origin: str
+    published: str | None = None
+
+
 def lock_file() -> Path:
     """Where the locks are: by file name their `sha256`, `bytes`, `origin` and `date`."""
     return data_root() / "files.lock.json"
@@ -47,35 +68,67 @@ def expected(name: str, published: str | None) -> Expected | None:
     return Expected(entry["sha256"], f"{lock_file()} of {entry['date']}") if entry else None
 
 
-def hold(name: str, path: Path, published: str | None, origin: str) -> str:
-    """The sha256 of a file, locked from now on if it was not; `origin` is where it came from.
+def check(files: Iterable[SourceFile], anew: str, *, taken_anew: bool = False) -> dict[str, str]:
+    """The sha256 of files by name; nothing is locked.
 
-    Raises UserError if the file is not what was published or locked.
+    `anew` is the command that takes in files that have changed, and `taken_anew` whether it was
+    given. Raises UserError for a file that is not what was published, or else locked.
     """
-    found, known = sha256_of(path), expected(name, published)
-    if known is not None and found != known.sha256:
-        raise UserError(
-            f"{path} is not the file it should be: sha256 {found[:16]}…, expected "
-            f"{known.sha256[:16]}… ({known.source}). Delete it and fetch it again"
-            f"{'' if published else ', or delete its entry there if it was changed on purpose'}."
-        )
+    digests = {}
+    for file in files:
+        found, known = sha256_of(file.path), expected(file.name, file.published)
+        digests[file.name] = found
+        if known is None or found == known.sha256:
+            continue
+        if file.published:
+            raise UserError(
+                f"{file.path} is not the file it should be: sha256 {found[:16]}…, expected "
+                f"{known.sha256[:16]}… ({known.source}). Delete it and fetch it again."
+            )
+        if not taken_anew:
+            raise UserError(changed(file.path, found, known, anew))
+    return digests
+
+
+def changed(path: Path, found: str, known: Expected, anew: str) -> str:
+    """The message for a file that is not the one that was taken in."""
+    return (
+        f"{path} has changed since it was taken in: its sha256 is {found[:16]}…, and was "
+        f"{known.sha256[:16]}… ({known.source}). Bring the former file back, or take this one in "
+        f"with: {anew}"
+    )
+
+
+def record(files: Iterable[SourceFile], digests: Mapping[str, str]) -> list[str]:
+    """Lock files of these sha256 from now on; a sentence on every entry that is replaced."""
+    replaced = []
     with lock("files.lock"):
         entries = _read()
-        if entries.get(name, {}).get("sha256") != found:
-            entries[name] = {
+        for file in files:
+            found, former = digests[file.name], entries.get(file.name, {}).get("sha256")
+            if found == former:
+                continue
+            if former is not None:
+                replaced.append(
+                    f"{lock_file()}: {file.name} was sha256 {former}, and is now {found}."
+                )
+            entries[file.name] = {
                 "sha256": found,
-                "bytes": path.stat().st_size,
-                "origin": origin,
+                "bytes": file.path.stat().st_size,
+                "origin": file.origin,
                 "date": datetime.date.today().isoformat(),
             }
-            write_json(lock_file(), dict(sorted(entries.items())))
-    return found
+        write_json(lock_file(), dict(sorted(entries.items())))
+    return replaced
 
 
 def sha256_of(path: Path) -> str:
-    """Of a whole file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a whole file. Raises UserError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _read() -> dict[str, Any]:

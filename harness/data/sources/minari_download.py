@@ -121,7 +121,7 @@ def _on_remote(remote: str, dataset_id: str) -> dict[str, Any]:
             "learns from; another one is other data, and is not taken instead."
         )
     metadata: dict[str, Any] = listed[dataset_id]
-    check_version(dataset_id, metadata)
+    check_version(dataset_id, metadata.get("dataset_id"), metadata.get("minari_version"))
     return metadata
 
 

@@ -9,14 +9,13 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.data.minari_format import DATA_FILE
 from harness.data.sources.download_lock import sha256_of
+from harness.data.sources.minari_metadata import METADATA_FILE
 from harness.data.store import data_root
 from harness.errors import UserError
 
-METADATA_FILE = "metadata.json"
 _SHA256_DIGITS = 64  # of the etag of a file in LFS; that of another file is git's id of its blob
 
 
@@ -99,11 +98,10 @@ def find(dataset_id: str) -> PublicDataset | None:
     return next((place for place in places if place.is_here), None)
 
 
-def check_version(dataset_id: str, metadata: dict[str, Any]) -> None:
+def check_version(dataset_id: str, found: str | None, written_by: str | None) -> None:
     """Raises UserError for a dataset that is another one, or that this Minari does not read."""
     import minari
 
-    found, written_by = metadata.get("dataset_id"), metadata.get("minari_version")
     if found != dataset_id:
         raise UserError(f"What should be {dataset_id} says of itself that it is {found}.")
     if written_by not in minari.supported_dataset_versions:

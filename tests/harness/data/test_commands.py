@@ -82,6 +82,7 @@ def test_the_catalogue_knows_defaults_and_what_is_on_disk(root: Path) -> None:
         "tasks": ["pointmaze/open", "pointmaze/open-dense"],
         "transitions": 900,
         "state": "made",
+        "warnings": [],
         "path": str(root / "minari/pointmaze/open-900-seed2-v0"),
     }
 

@@ -62,5 +62,5 @@ def test_links_within_the_file_are_followed(tmp_path: Path) -> None:
 def test_a_group_is_no_array(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "data.hdf5", "w") as file:
         file.create_group("rewards")
-        with pytest.raises(UserError, match="is no array"):
+        with pytest.raises(UserError, match="is not one array of numbers but a group"):
             read_numbers(file, "rewards")

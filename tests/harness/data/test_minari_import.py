@@ -88,7 +88,9 @@ def test_medium_expert_is_both_one_after_the_other(here: Path) -> None:
     np.testing.assert_array_equal(rows.next_observations[12:], second[1:].astype(np.float32))
     assert rows.terminals.tolist() == [0.0] * 4 + [1.0] + [0.0] * 11
     assert np.flatnonzero(rows.timeouts).tolist() == [11, 15]
-    assert "sha256 of local/hopper/medium-v0" in loaded.manifest["dataset"]["constants"]
+    assert [*loaded.manifest["dataset"]["sources"]] == [
+        f"local/hopper/{level}-v0/main_data.hdf5" for level in ("medium", "expert")
+    ]
     (problem,) = data.verify(task)  # of random numbers, only the rewards can be told from real ones
     assert "not what its observations say" in problem
 

@@ -100,7 +100,7 @@ def test_each_third_has_its_own_noise(policy: Path, monkeypatch: pytest.MonkeyPa
 def test_the_policy_is_part_of_what_the_manifest_says(policy: Path) -> None:
     manifest = data.prepare(pen(300), workers=1).manifest["dataset"]
     sha256 = hashlib.sha256(policy.read_bytes()).hexdigest()
-    assert manifest["constants"]["policy_sha256"] == sha256
+    assert [*manifest["sources"].values()] == [sha256]
     assert manifest["dataset"]["params"] == {"policy": "dapg-pen", "transitions": 300, "seed": 0}
 
 

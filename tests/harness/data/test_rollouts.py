@@ -121,6 +121,17 @@ def test_another_policy_of_the_same_name_needs_force(mine: Path) -> None:
     keep_policy(mine, environment="pen", deterministic=False, force=True)
 
 
+def test_a_policy_that_was_replaced_by_force_is_rolled_out_anew(mine: Path) -> None:
+    given = ("--policy", str(mine), "--environment", "pen", "--transitions", "300")
+    run("make", *given, "--workers", "1")
+    task = get_task("rollout/pen/my-policy", {"transitions": 300})
+    before = data.ensure(task, make=False).sha256
+    write_policy(mine, obs_eps=0.5)
+    assert "rollout/my-policy.npz was sha256" in run("make", *given, "--force", "--workers", "1")[1]
+    assert data.ensure(task, make=False).sha256 != before
+    assert data.verify(task) == []
+
+
 def test_rollout_ids_name_their_tasks_and_are_not_listed() -> None:
     for name in ("my-policy", "a_2", "best"):
         for deterministic, options in itertools.product((False, True), ({}, {"data_seed": 2})):

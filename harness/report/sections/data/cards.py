@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.data.cache import LoadedData, find_rows
 from harness.data.facts import facts_of, spread
+from harness.data.remarks import remarks
 from harness.errors import UserError
 from harness.report.notes import SMOKE
 from harness.report.records import Records, trained_on
@@ -69,6 +70,7 @@ def _found(records: Records, task: TaskSpec, loaded: LoadedData, stem: Path) -> 
             ("terminals", f"{facts.terminals:,}"),
             ("actions", f"{rows.action_dim} in [-1, 1]; {facts.saturation:.1%} at a limit"),
             ("observations", f"{rows.obs_dim} numbers"),
+            *(("warning", odd) for odd in remarks(loaded.manifest["dataset"]).values()),
         ),
         drawing=Drawing(f"Data of {task.title}", caption, tuple(files)),
     )

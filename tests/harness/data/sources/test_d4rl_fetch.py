@@ -82,7 +82,7 @@ def test_a_file_is_fetched_locked_and_ready(known: Path, monkeypatch: pytest.Mon
     assert entry["bytes"] == len(CONTENT)
     assert entry["origin"] == f"{server.url}/gym_mujoco_v2/{NAME}"
     loaded = data.ensure(get_task("gym/hopper/medium"), make=False)
-    assert loaded.manifest["dataset"]["constants"]["sha256"] == sha256(CONTENT)
+    assert loaded.manifest["dataset"]["sources"] == {NAME: sha256(CONTENT)}
 
 
 @pytest.mark.usefixtures("known")
@@ -165,11 +165,26 @@ def test_a_local_file_is_held_to_its_lock_too(unknown: Path) -> None:
     (unknown / "d4rl").mkdir(parents=True)
     path = unknown / "d4rl" / NAME
     path.write_bytes(CONTENT)
-    task = get_task("gym/hopper/medium")
-    data.ensure(task)
+    data.ensure(get_task("gym/hopper/medium"))
     path.write_bytes(hdf5(seed=1))
-    with pytest.raises(UserError, match=r"not the file it should be: sha256 .*files\.lock\.json"):
-        data.prepare(task, force=True)
+    part = get_task("gym/hopper/medium", {"transitions": 20})
+    with pytest.raises(UserError, match=rf"{path} has changed since .*files\.lock\.json"):
+        data.ensure(part)
+
+
+def test_a_download_that_cannot_be_trained_on_is_neither_kept_nor_locked(
+    unknown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = io.BytesIO(CONTENT)
+    with h5py.File(image, "r+") as file:
+        file["rewards"][3] = np.inf
+    with serving(whole(image.getvalue())) as server, pytest.raises(UserError) as error:
+        fetch(monkeypatch, server.url)
+    assert "row 3 of its rewards holds inf" in str(error.value)
+    assert not download_lock.lock_file().exists()
+    with serving(whole(CONTENT)) as server:  # repaired there
+        fetch(monkeypatch, server.url)
+    assert len(data.ensure(get_task("gym/hopper/medium"), make=False).transitions) == 36
 
 
 def test_a_local_file_that_is_not_the_published_one_is_refused(known: Path) -> None:

@@ -255,7 +255,7 @@ def test_other_data_under_the_same_version_are_named(
     public_data.leave(tmp_path / "later", MAZE, *public_data.play(300))
     hub.add(tmp_path / "later", MAZE)
     hub.commit = COMMIT[::-1]
-    with pytest.raises(UserError, match=r"is not the file it should be: sha256 .*files.lock.json"):
+    with pytest.raises(UserError, match=r"has changed since it was taken in: .*files.lock.json"):
         fetch(maze)
     assert nothing_is_imported(root)
 
@@ -351,7 +351,7 @@ def test_an_episode_with_too_few_observations_is_named(user_root: Path) -> None:
     env, episodes = public_data.door(2)
     episodes[1]["observations"] = episodes[1]["observations"][1:]
     public_data.leave(user_root, DOOR, env, episodes)
-    with pytest.raises(UserError, match="episode 1 has 200 actions and 200 observations"):
+    with pytest.raises(UserError, match="episode 1: it has 200 actions and 200 of"):
         data.ensure(get_task("minari/adroit/door/human"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ def test_data_that_are_here_have_a_card_and_a_figure(
     smoke, _ = data_figure(TASK, rows, facts, tmp_path / "smoke", "SMOKE RUN")
     assert again.read_bytes() == png.read_bytes()
     assert smoke.read_bytes() != png.read_bytes()
+
+
+def test_what_is_odd_about_data_is_on_their_card(
+    suite_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    sha256 = data.prepare(TASK, workers=1).sha256
+    (path,) = (tmp_path / "data/cache").glob("*/manifest.json")
+    manifest = json.loads(path.read_text())
+    manifest["dataset"]["intake"] = {"clipped_steps": 300}
+    path.write_text(json.dumps(manifest))
+    page = build_report(suite_of(sha256)).paths.html.read_text()
+    assert "the actions of 300 of its 1,200 steps (25.0%) were outside [-1, 1]" in page
 
 
 def test_data_that_are_not_here_are_said_to_be_absent(
