@@ -27,18 +27,19 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     """The array called `name` in a group, such as `rewards` or `observations/observation`.
 
     Raises KeyError if there is none, and UserError if it is kept in another file, which could be
-    any file of this machine, or if it holds Python objects.
+    any file of this machine, or if it holds anything but numbers.
     """
     stored = member(group, name)
     where = f"{group.file.filename}: '{name}' of {group.name[1:] or 'the file'}"
-    if not isinstance(stored, h5py.Dataset) or stored.shape is None:
+    if not isinstance(stored, h5py.Dataset) or not stored.shape:  # nothing, or a single number
         raise UserError(f"{where} is no array.")
     if stored.external or stored.is_virtual:
         raise UserError(f"{where} is kept in other files, which are not read for a dataset.")
-    if stored.dtype.hasobject:
+    if stored.dtype.hasobject or stored.dtype.kind not in "biuf":
+        found = "Python objects" if stored.dtype.hasobject else str(stored.dtype)
         raise UserError(
-            f"{where} holds Python objects and not numbers, and objects are never loaded from a "
-            "dataset. Take it from a source that stores numbers."
+            f"{where} holds {found} and not numbers, and nothing else is loaded from a dataset. "
+            "Take it from a source that stores numbers."
         )
     array: NDArray[Any] = stored[()]
     return array
