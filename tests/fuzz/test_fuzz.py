@@ -44,8 +44,8 @@ def test_damage_is_a_sentence_or_harmless(originals: Originals, tmp_path: Path) 
     assert not outcome.failures, "\n\n".join(outcome.failures)
     assert sum(outcome.counts.values()) == CASES
     for kind in KINDS:
-        assert outcome.counts[kind, "refused"] > 10
-        assert outcome.counts[kind, "refused"] < CASES // len(KINDS)
+        assert outcome.counts[kind, "refused"] > 0
+        assert outcome.counts[kind, "harmless"] > 0  # some damaged runs are left out by name
 
 
 @pytest.mark.parametrize("kind", KINDS)

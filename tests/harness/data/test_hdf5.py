@@ -85,7 +85,7 @@ def test_damage_anywhere_is_an_error_of_the_file_or_leaves_its_numbers(tmp_path:
     minari_format.write(tmp_path / "data", [episode] * 9)
     path = tmp_path / "data" / minari_format.DATA_FILE
     content, refused = path.read_bytes(), 0
-    for start in range(0, len(content), 5):
+    for start in range(0, len(content), 19):
         path.write_bytes(content[:start] + bytes(5) + content[start + 5 :])
         try:
             for _ in minari_format.read(path.parent, ["rewards"]):
@@ -93,7 +93,7 @@ def test_damage_anywhere_is_an_error_of_the_file_or_leaves_its_numbers(tmp_path:
             minari_format.labels(path.parent)
         except (OSError, KeyError, UserError):
             refused += 1
-    assert refused > 100
+    assert refused > 30
 
 
 def test_a_group_is_no_array(tmp_path: Path) -> None:
