@@ -38,8 +38,8 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     if stored.dtype.hasobject or stored.dtype.kind not in "biuf":
         found = "Python objects" if stored.dtype.hasobject else str(stored.dtype)
         raise UserError(
-            f"{where} holds {found} and not numbers, and nothing else is loaded from a dataset. "
-            "Take it from a source that stores numbers."
+            f"{where} holds {found} and not numbers, and texts and objects are never loaded from a "
+            "dataset. Take it from a source that stores numbers."
         )
     array: NDArray[Any] = stored[()]
     return array
