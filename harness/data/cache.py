@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def _open(folder: Path, remake: str) -> LoadedData:
             file.seek(path.stat().st_size - rows.nbytes)
             found = hashlib.file_digest(file, "sha256").hexdigest()
         transitions = Transitions(rows, manifest["obs_dim"], manifest["action_dim"])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SyntaxError, TokenError) as error:  # the header is Python
         raise UserError(unreadable(path, error, remake)) from error
     if found != expected:
         raise UserError(mismatch(path, "rows", expected, found, remake))

@@ -43,7 +43,7 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
         raise UserError(f"{where} is kept in other files, which are not read for a dataset.")
     if stored.dtype.hasobject:
         raise UserError(
-            f"{where} holds Python objects and not numbers, and objects are never loaded from a "
+            f"{where} holds Python objects and not numbers, and they are never loaded from a "
             "dataset. Take it from a source that stores numbers."
         )
     try:

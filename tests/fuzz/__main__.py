@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.fuzz.cases import run_cases
 from tests.fuzz.originals import make
 
-_SHOWN = 2000  # cases between lines of progress
+_SHOWN = 1000  # cases between lines of progress
 
 
 def main() -> int:

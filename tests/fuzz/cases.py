@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from harness import data
 from harness.data import recipe
@@ -113,10 +114,10 @@ KINDS: dict[str, tuple[str, Callable[[Path, Originals], None]]] = {
 }
 
 
+@patch.dict(os.environ)  # put back afterwards
 def run_cases(originals: Originals, work: Path, numbers: range, seed: int) -> Outcome:
     """Carry out cases by their numbers; each is the same whatever others are carried out."""
     outcome = Outcome()
-    variables = {name: os.environ.get(name) for name in ("HARNESS_DATA", "HARNESS_LOCAL_DATA")}
     before = _everything(originals.root)
     for number in numbers:
         kind = [*KINDS][number % len(KINDS)]
@@ -140,8 +141,6 @@ def run_cases(originals: Originals, work: Path, numbers: range, seed: int) -> Ou
         if strangers or _everything(originals.root) != before:
             raise WrongError(f"{done}: it wrote outside its folder: {strangers or 'the originals'}")
         shutil.rmtree(work / "case")
-    for name, value in variables.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
     return outcome
 
 

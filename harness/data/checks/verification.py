@@ -40,7 +40,7 @@ def verify(task: TaskSpec) -> list[str]:
         return problems + found + _rows(task, packable=packable)
     except UserError as error:
         return [*problems, str(error)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AssertionError, KeyError, TypeError, ValueError) as error:
         remake = make_command(task, force=True)
         return [*problems, unreadable(folder.data, error, remake)]
 

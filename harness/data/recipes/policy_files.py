@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +141,7 @@ def _load(path: Path) -> tuple[GaussianPolicy, dict[str, Any]]:
             meta: dict[str, Any] = json.loads(str(file["meta"]))
             arrays = {name: file[name].astype(np.float64) for name in file.files if name != "meta"}
         return _policy(meta, arrays), meta
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except Exception as error:  # of the zip, of an array, of its header: damage has many kinds
         raise UserError(
             f"{path} is no policy file of the format {FORMAT} ({error}). Give the path of one."
         ) from error

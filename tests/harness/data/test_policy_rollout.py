@@ -61,6 +61,16 @@ def pen(transitions: int) -> TaskSpec:
     return get_task("local/pen/mixed", {"transitions": transitions})
 
 
+@pytest.mark.parametrize("byte", [8, 10])  # of the zip's entries: they say how they are packed
+def test_a_damaged_policy_is_a_sentence(policy: Path, byte: int) -> None:
+    content = bytearray(policy.read_bytes())
+    place = content.find(b"PK\x01\x02")
+    content[place + byte] ^= 1 << 4 if byte == 10 else 1
+    policy.write_bytes(content)
+    with pytest.raises(UserError, match=r"dapg-pen\.npz is no policy file of the format"):
+        load_policy(policy)
+
+
 def test_workers_do_not_change_a_byte(policy: Path) -> None:
     found = set()
     for workers in (1, 2):

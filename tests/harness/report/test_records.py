@@ -52,6 +52,78 @@ def test_wrong_type_names_the_key(make_suite: Callable[..., Any]) -> None:
         read_records(folder)
 
 
+def damaged(suite: dict[str, Any], change: str) -> None:
+    if change == "a row twice":
+        suite["rows"].append(suite["rows"][0])
+    elif change == "a task twice":
+        suite["tasks"].append(suite["tasks"][0])
+    elif change == "a run twice":
+        suite["runs"].append(suite["runs"][0])
+    elif change == "it does not list":
+        suite["runs"][0]["label"] = "iql"
+    elif change == "no action selection":
+        suite["rows"][0]["action_selection"] = "noise-x"
+    elif change == "nothing can be normalised":
+        suite["tasks"][0]["reference"] |= {"min": 1.0, "max": 1.0}
+    elif change == "finite":
+        suite["tasks"][0]["reference"]["max"] = float("nan")
+    elif change == "at least 1 item":
+        suite["tasks"] = []
+    elif change == "less than or equal":
+        suite["steps"] = 10**30
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "a row twice",
+        "a task twice",
+        "a run twice",
+        "it does not list",
+        "no action selection",
+        "nothing can be normalised",
+        "finite",
+        "at least 1 item",
+        "less than or equal",
+    ],
+)
+def test_a_suite_file_that_no_suite_leaves_is_explained(
+    make_suite: Callable[..., Any], change: str
+) -> None:
+    builder = make_suite(labels=["bc"])
+    folder = builder.write()
+    content = builder.suite()
+    damaged(content, change)
+    (folder / "suite.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"suite\.json is malformed.*{change}.*Write it with"):
+        read_records(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "reason"),
+    [
+        ("spec.json", {"config": []}, "spec.json lacks the config"),
+        ("spec.json", {"dataset_sha256": 1}, "spec.json lacks the config or the data's sha256"),
+        ("provenance.json", {"dataset": "here"}, "provenance.json does not say"),
+        ("provenance.json", {"algorithm": [1]}, "provenance.json does not say"),
+        ("status.json", {"total_steps": 7, "evaluated_step": 7}, "it has 7 steps, and the suite"),
+        ("status.json", {"step": 10**400}, "status.json is no status of a run"),
+        ("spec.json", None, "spec.json cannot be read (its brackets are nested too deeply)"),
+    ],
+)
+def test_a_file_of_another_form_fails_its_run_only(
+    make_suite: Callable[..., Any], file: str, change: dict[str, Any] | None, reason: str
+) -> None:
+    builder = make_suite(labels=["bc"])
+    folder = builder.write()
+    path = builder.run_path(TASK, "bc", 0) / file
+    found = json.loads(path.read_text())
+    path.write_text("[" * 100_000 if change is None else json.dumps(found | change))
+    records = read_records(folder)
+    assert states(records) == {("bc", 0): "failed", ("bc", 1): "done", ("bc", 2): "done"}
+    assert reason in records.runs["error"][0]
+
+
 def test_unknown_protocol_lists_the_known_ones(make_suite: Callable[..., Any]) -> None:
     builder = make_suite(labels=["bc"])
     folder = builder.write()

@@ -36,8 +36,8 @@ def online_numbers(records: Records) -> pd.DataFrame:
     run = ["task", "label", "seed"]
     done = records.runs.loc[records.runs["state"] == "done", run]
     scores = records.evaluations.groupby([*run, "step"])["normalized_score"].mean().unstack("step")
-    offline = records.suite.steps
-    found = done.join(scores[[offline, offline + records.suite.online_steps]], on=run)
+    ends = [records.suite.steps, records.suite.steps + records.suite.online_steps]
+    found = done.join(scores.reindex(columns=ends), on=run)  # no run may have come that far
     found.columns = pd.Index([*run, "before", "after"])
     found = found.join(_regrets(records.online), on=run)
     found["episodes"] = found["episodes"].fillna(0).astype(int)
