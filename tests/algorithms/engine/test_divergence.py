@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from algorithms.engine.engine import Engine
-from algorithms.engine.transitions import Transitions
 from algorithms.errors import DivergedError
+from algorithms.transitions import Transitions
 from baselines.bc import BC
 from tests.algorithms.engine.test_online import OFFLINE, make, seen_at
 from tests.algorithms.small import OBS_DIM, make_engine, states_equal
