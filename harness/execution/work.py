@@ -267,7 +267,9 @@ class TrialWork:
 
         unable: reasons that acting gave, by slot; the engine's come first, as they lie deeper.
         """
-        reasons = {**unable, **self.engine.diverged()}
+        step = self.engine.step
+        reasons = {slot: f"{what} after step {step}" for slot, what in unable.items()}
+        reasons |= self.engine.diverged()
         for slot in sorted(reasons, reverse=True):
             run = self.runs.pop(slot)
             for part in (self.engine, self.evaluator, self._online, self._pretraining):

@@ -67,3 +67,17 @@ def test_goes_on_from_a_saved_state_with_the_same_bits(transitions: Transitions)
     for slot in (0, 1):
         expected, found = whole.state(slot), second.state(slot)
         assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+def test_learners_that_diverge_are_told_as_on_the_cpu(transitions: Transitions) -> None:
+    """The step is counted on the device, also by updates that are replayed."""
+    rows = transitions.rows.copy()
+    rows[77, OBS_DIM + ACTION_DIM] = 1e30  # a reward whose squared error is infinite
+    poisoned = Transitions(rows, OBS_DIM, ACTION_DIM)
+    few: dict[str, int] = {"total_steps": 150, "batch_size": 4}
+    cpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), **few)
+    gpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), device="cuda", **few)
+    cpu.train(150)
+    gpu.train(150)
+    assert 0 < len(cpu.diverged()) < 4
+    assert gpu.diverged() == cpu.diverged()

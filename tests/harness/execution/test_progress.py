@@ -51,6 +51,18 @@ def test_a_trial_waits_until_a_run_of_this_invocation_writes(trial: Trial) -> No
     assert totals([seen(trial)]) == "runs: 0 done, 2 waiting"
 
 
+def test_a_trial_is_where_the_seeds_are_that_still_run(trial: Trial) -> None:
+    """A seed that has diverged stays behind; it hides neither their progress nor that they go."""
+    going = running(trial, step=30, evaluated_step=20, latest_score=30.0)
+    write(trial, replace(running(trial), state="failed", error="critic/loss became nan"), going)
+    view = seen(trial)
+    assert (view.state, view.step, view.evaluated_step, view.score) == ("running", 30, 20, 30.0)
+    assert view.seconds_left == pytest.approx((40 - 30) / 5)
+    write(trial, None, replace(going, state="done", step=40))
+    view = seen(trial)
+    assert (view.state, view.error) == ("failed", "critic/loss became nan")
+
+
 def test_a_trial_is_where_its_slowest_seed_is(trial: Trial) -> None:
     first = running(trial, latest_score=10.0)
     write(trial, first, replace(first, step=20, latest_score=30.0))
