@@ -128,14 +128,12 @@ class Engine:
 
         Raises ValueError for another number of transitions, or for one beyond the online steps.
         """
-        seeds = self.seeds
-        if len(transitions) != len(seeds):
+        if len(transitions) != len(self.seeds):
             raise ValueError(
-                f"{len(seeds)} learners ({seeds}) cannot add {len(transitions)} transitions"
+                f"{len(self.seeds)} learners ({self.seeds}) cannot add "
+                f"{len(transitions)} transitions"
             )
-        # What a dropped learner or one that only pads the stack goes on with is nobody's.
-        rows = [seeds.index(seed) if seed in seeds else 0 for seed in self._slots]
-        self._online.add(replace(transitions, rows=transitions.rows[rows]))
+        self._online.add(replace(transitions, rows=transitions.rows[self._sources()]))
 
     def train(self, steps: int) -> None:
         """Take `steps` gradient steps, stopping at the end of the budget.
@@ -237,6 +235,10 @@ class Engine:
         del self._kept[slot]
         self.seeds = tuple(self._slots[place] for place in self._kept)
 
+    def _sources(self) -> list[int]:
+        """The slot whose inputs each place in the stack is given: its seed's, or any if dropped."""
+        return [self.seeds.index(s) if s in self.seeds else 0 for s in self._slots]
+
     def policy(self, stream: str, selection: str | None = None) -> Policy:
         """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
 
@@ -302,8 +304,7 @@ class Engine:
     def _load(self, states: Sequence[SeedState], step: int, networks: Sequence[str] | None) -> None:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
-        padding = len(self._slots) - len(states)
-        slots = [*states, *states[:padding]]
+        slots = [states[slot] for slot in self._sources()]
         beside = (_METRICS, _COLUMNS)
         learned = [{k: v for k, v in s.items() if not k.startswith(beside)} for s in slots]
         self._state.load(learned, networks)

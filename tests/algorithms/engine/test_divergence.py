@@ -130,6 +130,8 @@ def test_the_others_go_on_with_the_bits_they_have_alone(transitions: Transitions
     assert states_equal(engine.state(0), alone.state(0))
     assert np.array_equal(engine.seen(0).rows, alone.seen(0).rows)
     assert engine.metrics() == alone.metrics()
+    engine.load_state([alone.state(0)], alone.step)
+    assert states_equal(engine.state(0), alone.state(0))
     observations = np.random.default_rng(0).normal(size=(1, 5, OBS_DIM)).astype(np.float32)
     for selection in ("noise-1", "best-of-4"):
         mine, other = (one.policy("test", selection)(observations) for one in (engine, alone))

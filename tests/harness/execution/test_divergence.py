@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import html
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,8 +141,4 @@ def test_the_command_names_the_runs_and_fails_and_the_report_too(
     for index, error in found.items():
         spec = plan.runs[index]
         assert f"failed: {spec.task.id} theirs seed {spec.seed}: {error}" in printed
-    page = (plan.directory / "report.html").read_text()
-    assert all(f"seed {plan.runs[index].seed}" in page for index in found)
-    assert [
-        json.loads((plan.folder(s).path / "status.json").read_text())["state"] for s in plan.runs
-    ]
+        assert error in html.unescape((plan.directory / "report.html").read_text())
