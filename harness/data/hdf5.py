@@ -29,8 +29,8 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
     """The array called `name` in a group, such as `rewards` or `observations/observation`.
 
     Raises KeyError if there is none, and UserError for a group or a single value, if it is kept in
-    another file, which could be any file of this machine, if it holds Python objects, or if it does
-    not fit into memory.
+    another file, which could be any file of this machine, if it holds anything but numbers, or if
+    it does not fit into memory.
     """
     stored = member(group, name)
     where = f"{group.file.filename}: '{name}' of {group.name[1:] or 'the file'}"
@@ -41,9 +41,10 @@ def read_numbers(group: Any, name: str) -> NDArray[Any]:
         raise UserError(f"{where} is no array. {_REPAIR}")
     if stored.external or stored.is_virtual:
         raise UserError(f"{where} is kept in other files, which are not read for a dataset.")
-    if stored.dtype.hasobject:
+    if stored.dtype.hasobject or stored.dtype.kind not in "biuf":
+        found = "Python objects" if stored.dtype.hasobject else str(stored.dtype)
         raise UserError(
-            f"{where} holds Python objects and not numbers, and they are never loaded from a "
+            f"{where} holds {found} and not numbers, and texts and objects are never loaded from a "
             "dataset. Take it from a source that stores numbers."
         )
     try:

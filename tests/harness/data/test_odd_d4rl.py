@@ -33,7 +33,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> Path:
         ({"rewards": np.zeros(19)}, "19 rewards"),
         ({"rewards": np.float32(1)}, "'rewards' of the file is no array"),
         ({"rewards": ["a"] * 20}, "holds Python objects"),
-        ({"rewards": np.zeros(20, complex)}, "'rewards' holds complex128 and not numbers"),
+        (
+            {"rewards": np.zeros(20, complex)},
+            "'rewards' of the file holds complex128 and not numbers",
+        ),
         ({"rewards": endless}, "there is not enough memory"),
         ({"terminals": None}, "it has no terminals"),
         ({"terminals": np.full(20, np.nan)}, "terminals are not all 0 or 1"),
