@@ -171,13 +171,15 @@ def bank(params: Params, name: str) -> Tensor:
 
 def linear(params: Params, layer: int | str, x: Tensor) -> Tensor:
     """The layer of that name. [S * E, N, inputs] -> [S * E, N, outputs]."""
-    weight = bank(params, f"weight_{layer}")
-    if x.shape[1] * weight[0].numel() > _SMALL_PRODUCT:
+    return product(x, bank(params, f"weight_{layer}")) + bank(params, f"bias_{layer}")
+
+
+def product(x: Tensor, y: Tensor) -> Tensor:
+    """Matrix products, each with the same bits however many there are. [N, a, b], [N, b, c]."""
+    if x.shape[1] * y[0].numel() > _SMALL_PRODUCT:
         # Not baddbmm: the sum is fused with what follows, and baddbmm would first copy the bias.
-        product = torch.bmm(x, weight)
-    else:
-        product = (x.unsqueeze(-1) * weight.unsqueeze(1)).sum(2)
-    return product + bank(params, f"bias_{layer}")
+        return torch.bmm(x, y)
+    return (x.unsqueeze(-1) * y.unsqueeze(1)).sum(2)
 
 
 def norm(layer: int | str, width: int, members: int = 1) -> Params:

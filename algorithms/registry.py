@@ -107,6 +107,9 @@ _BUILT_IN = (
     AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
+    AlgorithmInfo(
+        "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
+    ),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
     _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),
     _ablation("df-div-mean", "DF-div, divergence averaged over dimensions", "MeanDivergence"),

@@ -189,8 +189,8 @@ def test_learns_a_tiny_dataset(life: Life, transitions: Transitions) -> None:
 
 
 def test_acts_within_bounds_for_any_number_of_observations(life: Life) -> None:
-    policy = life.engine.policy("test")
     for episodes in (1, 5):
+        policy = life.engine.policy("test")
         actions = policy(100 * np.ones((2, episodes, OBS_DIM), np.float32))
         assert actions.shape == (2, episodes, ACTION_DIM)
         assert actions.dtype == np.float32

@@ -1,0 +1,164 @@
+"""Decision Transformer: actions predicted from returns to go, states and actions before them.
+
+Paper: Chen et al., Decision Transformer: Reinforcement Learning via Sequence Modeling,
+arXiv:2106.01345.
+Code: official, kzl/decision-transformer at e2d82e6, `gym/experiment.py`.
+
+Deviations:
+    - One target return, the data's best unless a suite gives another. Official: two per
+      environment (3600 and 1800 on Hopper, 12000 and 6000 on HalfCheetah, 5000 and 2500 on
+      Walker2d), both evaluated every 10⁴ updates.
+    - The time embedding has an entry for each step of the data's longest episode (official: 1000),
+      and later steps share the last one.
+    - Observations are divided by their standard deviation + 1e-3 (official: + 1e-6).
+    - Windows that an episode's end cuts short are filled up behind, where no step sees it
+      (official: in front, and masked).
+    - No layers that predict states and returns: the official loss trains neither.
+    - The budget is the suite's (official: 10⁵ updates, 100 episodes an evaluation), and the score
+      that of its protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    History,
+    Key,
+    Loss,
+    Networks,
+    Noise,
+    Phase,
+    Stage,
+)
+from algorithms.blocks.transformer import Transformer
+from algorithms.dropout import dropout
+from algorithms.fields import Count, LearningRate, Number, Positive, Rate, Weight, Widths
+from algorithms.initialisation import PYTORCH
+from algorithms.networks import Params, bank, layer_norm, linear, norm, product
+
+
+class DTConfig(Config):
+    """Decision Transformer's settings, with the official code's values for Gym locomotion."""
+
+    hidden_dims: Widths = (512, 512, 512)  # hidden units of each block's MLP; as many blocks
+    batch_size: Count = 64  # B, windows per update
+    discount: Annotated[float, Field(ge=1, le=1)] = 1.0  # returns to go are undiscounted
+    context: Count = 20  # K, steps that it sees
+    embedding_dim: Count = 128  # width of a token
+    heads: Count = 1  # of attention; they divide the width
+    dropout: Rate = 0.1  # of embeddings, attention weights and residuals
+    learning_rate: LearningRate = 1e-4  # AdamW
+    weight_decay: Weight = 1e-4  # of AdamW, on every parameter
+    warmup_steps: Count = 10_000  # updates over which the learning rate rises
+    max_grad_norm: Positive = 0.25  # bound of the gradient
+    return_scale: Positive = 1000.0  # what returns to go are divided by
+    target_return: Number | None = None  # of an episode, to act for; null: the best of the data
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> DTConfig:
+        if self.embedding_dim % self.heads:
+            raise ValueError(
+                f"heads must divide embedding_dim, and {self.heads} does not divide "
+                f"{self.embedding_dim}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class DecisionTransformer:
+    """Tokens R_t, s_t, a_t of every step, with its time; a_t is read where s_t stands.
+
+    Called with returns to go `[S, B, L]`, observations and actions `[S, B, L, ·]`, and steps
+    `[S, B, L]`, it returns actions `[S, B, L, action_dim]`.
+    """
+
+    obs_dim: int
+    action_dim: int
+    episode_length: int
+    transformer: Transformer
+
+    def init(self, generator: torch.Generator) -> Params:
+        """PyTorch's for what is around the transformer: linear layers and, N(0, 1), embeddings."""
+        width = self.transformer.width
+        params = self.transformer.init(generator) | norm("tokens", width)
+        for name, fan_in, fan_out in (
+            ("return", 1, width),
+            ("state", self.obs_dim, width),
+            ("action", self.action_dim, width),
+            ("head", width, self.action_dim),
+        ):
+            params[f"weight_{name}"], params[f"bias_{name}"] = PYTORCH.layer(
+                1, fan_in, fan_out, generator, last=False
+            )
+        times = torch.randn(1, self.episode_length, width, generator=generator)
+        return params | {"times": times}
+
+    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
+        to_go, observations, actions, steps = inputs
+        seeds, batch, length = steps.shape
+        # A product, as the gradient of a look-up sums in no fixed order on GPUs.
+        index = steps.clamp(max=self.episode_length - 1).view(seeds, -1, 1)
+        one_hot = index == torch.arange(self.episode_length, device=steps.device)
+        time = product(one_hot.float(), bank(params, "times"))
+        kinds = (("return", to_go.unsqueeze(-1)), ("state", observations), ("action", actions))
+        tokens = torch.stack(
+            [linear(params, name, x.flatten(1, 2)) + time for name, x in kinds], 2
+        ).flatten(1, 2)  # [S, B * 3L, D]
+        tokens = layer_norm(params, "tokens", tokens, 1e-5)
+        tokens = dropout(tokens, key, self.transformer.sites, self.transformer.dropout)
+        tokens = tokens.view(seeds, batch, 3 * length, -1)
+        found = self.transformer(params, tokens, key=key)
+        at_states = found[:, :, 1::3].flatten(1, 2)
+        return torch.tanh(linear(params, "head", at_states)).view(actions.shape)
+
+
+class DT(Algorithm[DTConfig]):
+    """min_π E |π(R_1, s_1, a_1, …, R_t, s_t) − a_t|² over windows of the data."""
+
+    Config = DTConfig
+
+    def create(self) -> None:
+        config = self.config
+        self.context = config.context
+        transformer = Transformer(
+            config.embedding_dim, config.hidden_dims, config.heads, config.dropout
+        )
+        self.networks = {
+            "actor": DecisionTransformer(
+                self.obs_dim, self.action_dim, self.facts.longest_episode, transformer
+            )
+        }
+        self.optimizers = {
+            "actor": Adam(
+                config.learning_rate,
+                max_grad_norm=config.max_grad_norm,
+                weight_decay=config.weight_decay,
+                warmup=config.warmup_steps,
+            )
+        }
+        self.noise = {"dropout": Key()}
+        self.stages = (Stage((Phase(self.loss, ("actor",)),)),)
+
+    def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        seen = (batch.returns / self.config.return_scale, batch.observations, batch.actions)
+        actions = nets.actor(*seen, batch.steps, key=noise["dropout"])
+        error = (actions - batch.actions).square().mean(-1)
+        loss = (error * batch.valid).sum((1, 2)) / batch.valid.sum((1, 2))
+        return loss, {"actor/loss": loss}
+
+    def act(self, nets: Networks, history: History, noise: Noise) -> Tensor:
+        target = self.config.target_return
+        to_go = (self.facts.best_return if target is None else target) - history.earned
+        seen = (to_go / self.config.return_scale, history.observations, history.actions)
+        actions: Tensor = nets.actor(*seen, history.steps)
+        return actions[:, :, -1]
