@@ -28,6 +28,8 @@ class LossWatch:
     def look(self, losses: Sequence[Tensor]) -> None:
         """Take in the losses `[S]` of one update, always in the same order."""
         self._step.add_(1)
+        if not losses:  # no phase was due
+            return
         values = torch.stack([loss.float() for loss in losses])
         wrong = ~values.isfinite()
         new = wrong.any(0) & (self._first == 0)
