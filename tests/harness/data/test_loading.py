@@ -41,7 +41,8 @@ def test_a_million_transitions_load_within_a_second_into_shared_pages(root: Path
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + 4 * ROWS * width)  # zeros that take no disk
     digest = hashlib.sha256(bytes(4 * ROWS * width)).hexdigest()
-    dataset = {"dataset": {"id": "local/zeros-v0"}}
+    dataset = {"dataset": {"id": "local/zeros-v0"}, "constants": {}, "versions": {}}
+    dataset |= {"episodes": 1, "steps": ROWS, "bytes": 0, "arrays": {}}
     manifest = {"rows": {"sha256": digest}, "obs_dim": OBS_DIM, "action_dim": ACTION_DIM}
     (folder / "manifest.json").write_text(json.dumps(manifest | {"dataset": dataset}))
     output = subprocess.run(
