@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,7 +25,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Section:
+class Section(ABC):
     """What a subject adds to the report of a suite: nothing, where it does not say otherwise.
 
     A section that cannot be made is left out by itself, so that what may fail alone is one.
@@ -39,9 +40,9 @@ class Section:
         return [cls(records, comparison)]
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """What it is about, for the sentence that says that it failed."""
-        raise NotImplementedError
 
     def grids(self) -> list[Grid]:
         """Tables for readers."""

@@ -85,11 +85,12 @@ class PublicDataset:
         return None
 
     def _record(self, name: str) -> tuple[str, str] | None:
+        """Commit and etag of a file; None without a record, and for one that is damaged."""
         path = self.records / "data" / f"{name}.metadata"
         if not path.is_file():
             return None
-        commit, etag, *_ = path.read_text().split()
-        return commit, etag
+        words = path.read_text(errors="replace").split()
+        return (words[0], words[1]) if len(words) > 1 else None
 
 
 def find(dataset_id: str) -> PublicDataset | None:
