@@ -19,7 +19,7 @@ def say(console: Console, message: str) -> None:
 def show_report(suite_dir: Path, console: Console) -> bool:
     """Make the report from the files of a suite, print its table and where everything is.
 
-    Returns whether all of it could be made.
+    Returns whether all of it could be made, of runs none of which is damaged.
     """
     report = build_report(suite_dir)
     paths = report.paths

@@ -82,7 +82,7 @@ def build_report(suite_dir: Path) -> Report:
         cards |= attempt(f"the card of {subject}", partial(section.cards, folder)) or {}
         said += attempt(f"the notes of {subject}", section.notes) or ()
     terminal = attempt("the table for terminals", partial(terminal_grids, comparison)) or []
-    notes = write_notes(comparison, said, attempt.failures)
+    notes = write_notes(comparison, said, [*records.damaged, *attempt.failures])
     drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
     figures = tuple(path for drawing in drawn for path in drawing.files)
     _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])

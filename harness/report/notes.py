@@ -22,7 +22,8 @@ SMOKE = "SMOKE RUN: numbers mean nothing"
 class Notes:
     """What the numbers are: how they were measured, how they are printed, and on which tasks.
 
-    `failures` says which parts of the report are not there.
+    `failures` says which runs are damaged and do not count, and which parts of the report are not
+    there.
     """
 
     smoke: bool

@@ -57,7 +57,8 @@ class Records:
     task, label, seed and `action_selection`, in today's words for columns. `evaluations` holds the
     episodes that count, of the rows' own action selections; `other_selections` those of further
     ones, after the last step. `online` holds the episodes of training in the environment. `specs`
-    and `provenance` hold the JSON files by run path, where present.
+    and `provenance` hold the JSON files by run path, where present. `damaged` has a sentence on
+    every run whose files are not as it left them, which counts as failed.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class Records:
     online: pd.DataFrame
     specs: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
+    damaged: tuple[str, ...]
 
 
 def read_records(folder: Path) -> Records:
@@ -78,6 +80,7 @@ def read_records(folder: Path) -> Records:
     suite = _read_suite(folder)
     own = own_selections(suite)
     rows: list[dict[str, Any]] = []
+    damaged: list[str] = []
     found = _Found()
     for run in suite.runs:
         row: dict[str, Any] = {"task": run.task, "label": run.label, "seed": run.seed}
@@ -85,10 +88,9 @@ def read_records(folder: Path) -> Records:
         try:
             row |= _read_run(folder / run.path, run, own[run.label], found, suite)
         except (OSError, ValueError, LookupError, TypeError, UserError) as problem:
-            row |= {
-                "state": "failed",
-                "error": f"its results are left out: {problem}; `run` repairs what can be repaired",
-            }
+            error = f"its results are left out: {problem}; `run` repairs what can be repaired"
+            row |= {"state": "failed", "error": error}
+            damaged.append(f"NOT COUNTED: {run.task} {run.label} seed {run.seed}: {error}.")
         rows.append(row)
     keys = ["task", "label", "seed", "path", "state"]
     return Records(
@@ -103,6 +105,7 @@ def read_records(folder: Path) -> Records:
         online=found.table("online"),
         specs=found.specs,
         provenance=found.provenance,
+        damaged=tuple(damaged),
     )
 
 

@@ -31,6 +31,17 @@ class _Loader(yaml.SafeLoader):
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         return int(self.construct_scalar(node))
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As the safe loader, which does not say where a value is that its tag does not allow."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError) as error:
+            kind = node.tag.removeprefix(_TAG)
+            sentence = f"'{node.value}' is no {kind}"
+            raise yaml.constructor.ConstructorError(
+                problem=sentence, problem_mark=node.start_mark
+            ) from error
+
 
 _Loader.yaml_implicit_resolvers = {}
 for _kind, _pattern, _first in (

@@ -62,6 +62,19 @@ def test_a_whole_report_ends_well(folder: Path) -> None:
     assert "NOT COMPLETE" not in printed + "".join(files.values())
 
 
+def test_a_damaged_run_is_named_in_every_table_with_what_to_do(folder: Path) -> None:
+    _, _, whole = report(folder)
+    path = next(folder.glob("runs/*/*/seed-1/evaluations.csv"))
+    path.write_bytes(path.read_bytes()[:-20])
+    code, printed, files = report(folder)
+    assert code == 1
+    for text in (printed, files["table.md"], files["table.tex"], files["report.html"]):
+        assert f"NOT COUNTED: {TASK} bc seed 1: its results are left out: " in text
+        assert "repairs what can be repaired" in text
+        assert "bc seed 0: its results" not in text
+    assert "NOT COUNTED" not in "".join(whole.values())
+
+
 @pytest.mark.parametrize(
     ("module", "name", "title", "lost"),
     [
