@@ -69,7 +69,14 @@ def acting_milliseconds() -> float:
 
 
 def real_run() -> dict[str, float]:
-    """A real run of 20,000 steps of cloning on 1M UMaze transitions, in its own process."""
+    """A real run of 20,000 steps of cloning on 1M UMaze transitions, in its own process.
+
+    The data are made and packed before it, as they are once for all runs of a task.
+    """
+    from harness.data import ensure
+    from harness.tasks import get_task
+
+    ensure(get_task("pointmaze/umaze"))
     with tempfile.TemporaryDirectory() as folder:
         suite = Path(folder) / "bench.yaml"
         suite.write_text(_SUITE)
