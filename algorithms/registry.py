@@ -100,6 +100,14 @@ _BUILT_IN = (
     AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
+    AlgorithmInfo(
+        "bc-10",
+        "Behaviour cloning of the best 10% of episodes",
+        "arXiv:2106.01345",
+        "imitation",
+        "baselines.bc_10:PercentBC",
+        trusts_critic=False,
+    ),
     AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     AlgorithmInfo(
         "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
