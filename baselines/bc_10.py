@@ -5,9 +5,9 @@ arXiv:2106.01345, Section 5.1, its baseline %BC.
 Code: tinkoff-ai/CORL at 6afec90, `algorithms/offline/any_percent_bc.py`.
 
 Deviations:
-    - The best tenth of the episodes, at least one, as in CORL. Paper: the best episodes with a tenth
-      of the timesteps, which are fewer where good episodes are long.
-    - Episodes are ranked by the sum of their rewards, as in the paper. CORL: by the discounted one.
+    - The best tenth of the episodes, at least one, as in CORL. Paper: the best episodes with a
+      tenth of the timesteps, which are fewer where good episodes are long.
+    - Episodes are ranked by the sum of rewards, as in the paper. CORL: by the discounted one.
     - An episode ends where the data say so, by a time limit too. CORL: at terminals and after every
       1000 transitions, counted without the last one of episodes that a time limit cut.
     - Observations are normalised by the chosen episodes' mean and standard deviation, as in CORL
