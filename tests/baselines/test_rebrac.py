@@ -84,7 +84,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
 @pytest.mark.parametrize(
     ("has_next", "mask", "next_value"),
     [
-        (1.0, 1.0, 2 - 0.5 * (0.7**2 + 0.2**2)),
+        (1.0, 1.0, 2 - 0.5 * (1.0**2 + 0.1**2)),
         (0.0, 1.0, 2.0),  # a time limit: it goes on, and nobody knows how
         (0.0, 0.0, 0.0),  # a terminal
     ],
@@ -92,22 +92,22 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
 def test_a_backup_pays_for_the_distance_to_the_next_action_of_the_data(
     has_next: float, mask: float, next_value: float
 ) -> None:
-    """a' = (0.2 + 0.5, 0), the smoothing noise bounded, and the data's (0, 0.2)."""
+    """a' = (0.8 + 0.5 clipped to 1, -0.3 + 0.5), the noise bounded, and the data's (0, 0.1)."""
     batch = random_batch(1, 1)._replace(
         rewards=torch.ones(1, 1),
         masks=torch.full((1, 1), mask),
         has_next=torch.full((1, 1), has_next),
-        next_actions=has_next * torch.tensor([[[0.0, 0.2]]]),
+        next_actions=has_next * torch.tensor([[[0.0, 0.1]]]),
     )
     nets = closed_form(
         {"critic": lambda *_: torch.zeros(1, 2, 1)},
         target={
-            "actor": lambda _: torch.atanh(torch.tensor([[[0.2, 0.0]]])),
+            "actor": lambda _: torch.atanh(torch.tensor([[[0.8, -0.3]]])),
             "critic": lambda *_: torch.tensor([[[3.0], [2.0]]]),
         },
     )
     algorithm = make_algorithm("rebrac", discount=0.8, critic_penalty=0.5)
-    noise = {"smoothing": torch.tensor([[[100.0, 0.0]]])}
+    noise = {"smoothing": torch.full((1, 1, 2), 100.0)}
     loss, _ = algorithm.critic_loss(nets, batch, noise)
     assert float(loss) == pytest.approx(2 * (1 + 0.8 * next_value) ** 2, rel=1e-5)
 
