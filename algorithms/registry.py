@@ -114,6 +114,13 @@ _BUILT_IN = (
         "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
     ),
     AlgorithmInfo(
+        "awac",
+        "Advantage-Weighted Actor-Critic",
+        "arXiv:2006.09359",
+        "value-based",
+        "baselines.awac:AWAC",
+    ),
+    AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
