@@ -18,6 +18,7 @@ What follows is as in CORL, and the official code differs:
     - log σ starts at 0, clamped to [-20, 2] (official: at -3, kept in [-6, 0] by a sigmoid).
     - No weight decay (official: 1e-4, of the policy).
     - Observations are normalised (official: not).
+    - The suite's budget (CORL: 10⁶ updates; official: 5·10⁴ before it goes on online).
 """
 
 from __future__ import annotations

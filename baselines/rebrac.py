@@ -42,7 +42,7 @@ CRITIC_INITIALISATION = Initialisation(bias=0.1, last=3e-3)
 class ReBRACConfig(Config):
     """ReBRAC's settings, with the official ones of Gym locomotion.
 
-    The two weights are tuned for each dataset; here each is what most of the nine have.
+    The two penalties are tuned for each dataset; here each is the commonest of the nine.
     """
 
     hidden_dims: Widths = (256, 256, 256)  # width of every hidden layer
