@@ -25,7 +25,7 @@ LearningRate = Annotated[float, Field(gt=0, lt=1)]
 PolyakRate = Annotated[float, Field(gt=0, le=1)]  # 1: no average, the network itself
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Expectile = Annotated[float, Field(gt=0, lt=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]  # of the budget
+Share = Annotated[float, Field(gt=0, lt=1)]  # of the budget, of the data
 ShareOrNone = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]  # of a term or a noise; 0 leaves it out
 Positive = Annotated[float, Field(gt=0)]

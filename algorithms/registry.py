@@ -100,9 +100,25 @@ _BUILT_IN = (
     AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
+    AlgorithmInfo(
+        "bc-10",
+        "Behaviour cloning of the best 10% of episodes",
+        "arXiv:2106.01345",
+        "imitation",
+        "baselines.bc_10:PercentBC",
+        trusts_critic=False,
+    ),
     AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
+    AlgorithmInfo("rebrac", "ReBRAC", "arXiv:2305.09836", "value-based", "baselines.rebrac:ReBRAC"),
     AlgorithmInfo(
         "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
+    ),
+    AlgorithmInfo(
+        "awac",
+        "Advantage-Weighted Actor-Critic",
+        "arXiv:2006.09359",
+        "value-based",
+        "baselines.awac:AWAC",
     ),
     AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
