@@ -108,6 +108,9 @@ _BUILT_IN = (
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
+        "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
+    ),
+    AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
     ),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
