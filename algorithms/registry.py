@@ -111,6 +111,16 @@ _BUILT_IN = (
         "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
     ),
     AlgorithmInfo(
+        "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"
+    ),
+    AlgorithmInfo(
+        "edac",
+        "Ensemble-Diversified Actor-Critic",
+        "arXiv:2110.01548",
+        "value-based",
+        "baselines.edac:EDAC",
+    ),
+    AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
     ),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),

@@ -29,7 +29,7 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
-from tests.baselines.bandit import GOOD, share_near, two_modes
+from tests.baselines.bandit import GOOD, rising, share_near, two_modes
 
 SAMPLES = 3
 
@@ -190,20 +190,6 @@ def test_the_multiplier_rises_where_the_gap_is_above_its_target(target: float, s
     expected = float(metrics["critic/loss"]) - sign * weight * (2 - 1)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     assert metrics["critic/multiplier"].item() == pytest.approx(math.exp(0.5))
-
-
-def rising(n: int = 1024) -> Transitions:
-    """Episodes of one step that pay four times the action's sum; no action is beyond ±0.5."""
-    rng = np.random.default_rng(0)
-    actions, nothing = rng.uniform(-0.5, 0.5, (n, ACTION_DIM)), np.zeros((n, 1))
-    return Transitions.pack(
-        observations=nothing,
-        actions=actions,
-        rewards=4 * actions.sum(1),
-        next_observations=nothing,
-        terminals=np.ones(n, bool),
-        timeouts=np.zeros(n, bool),
-    )
 
 
 FAST = {
