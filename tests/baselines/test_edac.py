@@ -149,17 +149,13 @@ FAST = {"learning_rate": 5e-3, "hidden_dims": (32, 32)}
 
 
 @pytest.mark.slow
-def test_many_critics_hold_a_policy_to_the_data_which_two_do_not(
-    transitions: Transitions,
-) -> None:
-    errors = {}
-    for critics in (2, 10):
-        engine = make_engine("sac-n", transitions, total_steps=800, critics=critics, **FAST)
-        engine.train(800)
-        actions = engine.policy("test")(np.stack([transitions.observations] * 2))
-        errors[critics] = np.square(actions - transitions.actions).mean((1, 2))
-    variance = transitions.actions.var(0).mean()
-    assert errors[10].max() < 0.6 * variance < errors[2].min()
+def test_sac_n_learns_the_best_action_of_each_observation(transitions: Transitions) -> None:
+    """Which are the data's, nearly; untrained, it errs by their variance."""
+    engine = make_engine("sac-n", transitions, total_steps=1000, **FAST)
+    engine.train(1000)
+    actions = engine.policy("test")(np.stack([transitions.observations] * 2))
+    errors = np.square(actions - transitions.actions).mean((1, 2))
+    assert errors.max() < 0.3 * transitions.actions.var(0).mean()
 
 
 def test_critics_kept_apart_stop_where_the_data_end_as_others_do_not() -> None:
