@@ -124,6 +124,19 @@ _BUILT_IN = (
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
+        "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
+    ),
+    AlgorithmInfo(
+        "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"
+    ),
+    AlgorithmInfo(
+        "edac",
+        "Ensemble-Diversified Actor-Critic",
+        "arXiv:2110.01548",
+        "value-based",
+        "baselines.edac:EDAC",
+    ),
+    AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
     ),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),

@@ -1,4 +1,4 @@
-"""A bandit whose behaviour policy has two narrow modes."""
+"""Bandits: episodes of one step."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def two_modes(n: int = 1024) -> Transitions:
         actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((n, 2)),
         rewards=good.astype(float),
         next_observations=observations,
+        terminals=np.ones(n, bool),
+        timeouts=np.zeros(n, bool),
+    )
+
+
+def rising(n: int = 1024) -> Transitions:
+    """Episodes of one step that pay four times the action's sum; no action is beyond ±0.5."""
+    rng = np.random.default_rng(0)
+    actions, nothing = rng.uniform(-0.5, 0.5, (n, 2)), np.zeros((n, 1))
+    return Transitions.pack(
+        observations=nothing,
+        actions=actions,
+        rewards=4 * actions.sum(1),
+        next_observations=nothing,
         terminals=np.ones(n, bool),
         timeouts=np.zeros(n, bool),
     )

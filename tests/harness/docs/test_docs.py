@@ -21,6 +21,7 @@ from harness.docs.config_tables import config_tables, describe
 from harness.docs.place import Place
 from harness.docs.render import render
 from harness.errors import UserError
+from harness.suite.yaml_file import read_yaml
 from tests.harness.conftest import REPOSITORY
 
 QUICKSTART = REPOSITORY / "results" / "local" / "quickstart"
@@ -68,14 +69,18 @@ def rows(markdown: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("algorithm_id", registry.algorithms())
-def test_config_tables_hold_every_field_with_what_a_suite_would_say(algorithm_id: str) -> None:
+def test_config_tables_hold_every_field_with_what_a_suite_would_say(
+    algorithm_id: str, tmp_path: Path
+) -> None:
     model = registry.load(algorithm_id).Config
     fields = {name: getattr(model(), name) for name in model.model_fields}
     defaults = json.loads(json.dumps(fields))
     table = {row[0].strip("`"): row[1:] for row in rows(config_tables(algorithm_id))}
     assert table.keys() == defaults.keys()
-    for name, (default, allowed, comment) in table.items():
-        assert yaml.safe_load(default.strip("`")) == defaults[name]
+    file = tmp_path / "suite.yaml"
+    file.write_text("".join(f"{name}: {row[0].strip('`')}\n" for name, row in table.items()))
+    assert read_yaml(file).data == defaults
+    for name, (_, allowed, comment) in table.items():
         assert comment, f"{name} has no comment in the code"
         if re.fullmatch(r"`\w[\w-]*`(, `\w[\w-]*`)+", allowed):
             for word in re.findall(r"`(.*?)`", allowed):
