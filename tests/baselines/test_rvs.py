@@ -65,7 +65,7 @@ def algorithm_of(**overrides: Any) -> RvS:
 
 
 def test_the_loss_by_hand() -> None:
-    """A mean of what it is given, and a deviation of e^-9 that nothing bounds."""
+    """Its mean is the reward per step that it is told of, here right; its deviation is e^-9."""
     batch = random_batch(1, 2)
     batch = batch._replace(
         returns=torch.tensor([[10.0, -8.0]]),
@@ -90,10 +90,11 @@ def test_the_actor_begins_as_stable_baselines_does_and_bounds_nothing() -> None:
         torch.testing.assert_close(product, gain**2 * torch.eye(size), atol=1e-5, rtol=1e-4)
         assert not params[f"bias_{i}"].any()
     assert not params["log_std"].any()
-    far = {k: torch.full_like(v, 9.0)[None] for k, v in params.items()}
-    mean, log_std = actor(far, torch.ones(1, 1, OBS_DIM + 1))
-    assert float(mean.min()) > 1
-    assert log_std.unique().tolist() == [9.0]
+    for far in (9.0, -9.0):
+        moved = {k: torch.full_like(v, far)[None] for k, v in params.items()}
+        mean, log_std = actor(moved, torch.ones(1, 1, OBS_DIM + 1))
+        assert float(mean.abs().min()) > 1
+        assert log_std.unique().tolist() == [far]
 
 
 @pytest.mark.parametrize(("target", "expected"), [(None, 2.5), (-1.5, -1.5)])
