@@ -21,6 +21,7 @@ SEEDS = (3, 11)
 STEPS = (4, 64)
 OBS_DIM, ACTION_DIM = 5, 3
 DIGITS = 8
+SMALL = {"hidden_dims": (48, 48), "batch_size": 40, "context": 4, "embedding_dim": 32}
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
 
@@ -50,7 +51,9 @@ def make_transitions() -> Transitions:
 
 def measure(algorithm_id: str) -> Numbers:
     """The metrics of both seeds after some updates, and how they act then."""
-    config = registry.resolve_config(algorithm_id, {"hidden_dims": (48, 48), "batch_size": 40})
+    fields = registry.load(algorithm_id).Config.model_fields
+    small = {name: number for name, number in SMALL.items() if name in fields}
+    config = registry.resolve_config(algorithm_id, small)
     transitions, total = make_transitions(), max(STEPS)
     engine = Engine(algorithm_id, config, transitions, SEEDS, total_steps=total, compile=False)
     observations = np.random.default_rng(1).standard_normal((len(SEEDS), 64, OBS_DIM))
