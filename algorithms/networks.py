@@ -114,7 +114,7 @@ class MLP:
 
 @dataclass(frozen=True)
 class GaussianActor:
-    """A Gaussian policy with a tanh-bounded mean and a state-independent standard deviation.
+    """A Gaussian policy whose standard deviation is state-independent; a tanh bounds its mean.
 
     Called with observations `[S, B, obs_dim]` it returns the mean and the log standard deviation,
     each `[S, B, action_dim]` (IQL's policy: kostrikov/implicit_q_learning `policy.py`).
@@ -125,6 +125,7 @@ class GaussianActor:
     hidden_dims: tuple[int, ...]
     log_std_min: float = -5.0
     log_std_max: float = 2.0
+    bounded: bool = True  # whether the mean has its tanh
     dropout: float = 0.0
     initialisation: Initialisation = PYTORCH
 
@@ -150,7 +151,8 @@ class GaussianActor:
     def __call__(
         self, params: Params, *inputs: Tensor, key: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        mean = torch.tanh(self.mlp(params, *inputs, key=key))
+        mean = self.mlp(params, *inputs, key=key)
+        mean = torch.tanh(mean) if self.bounded else mean
         log_std = bank(params, "log_std").clamp(self.log_std_min, self.log_std_max)
         return mean, log_std.expand_as(mean)
 
