@@ -108,6 +108,13 @@ _BUILT_IN = (
         "baselines.bc_10:PercentBC",
         trusts_critic=False,
     ),
+    AlgorithmInfo(
+        "bcq",
+        "Batch-Constrained Q-learning",
+        "arXiv:1812.02900",
+        "value-based",
+        "baselines.bcq:BCQ",
+    ),
     AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     AlgorithmInfo("rebrac", "ReBRAC", "arXiv:2305.09836", "value-based", "baselines.rebrac:ReBRAC"),
     AlgorithmInfo(

@@ -38,7 +38,7 @@ ONLINE_ONLY = {"sac"}
 HELD: dict[str, dict[str, float]] = {"rebrac": {"actor_penalty": 1.0}}
 PESSIMISTS = {"sac-n", "edac"}  # their policy sees the data through the critics alone
 # Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
-TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {}
+TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {"bcq": {("encoder", "decoder")}}
 
 algorithms = pytest.mark.parametrize("algorithm_id", every_algorithm())
 
