@@ -115,6 +115,13 @@ _BUILT_IN = (
         "value-based",
         "baselines.bcq:BCQ",
     ),
+    AlgorithmInfo(
+        "plas",
+        "Policy in the Latent Action Space",
+        "arXiv:2011.07213",
+        "value-based",
+        "baselines.plas:PLAS",
+    ),
     AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     AlgorithmInfo("rebrac", "ReBRAC", "arXiv:2305.09836", "value-based", "baselines.rebrac:ReBRAC"),
     AlgorithmInfo(
