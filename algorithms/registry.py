@@ -141,6 +141,13 @@ _BUILT_IN = (
         "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
     ),
     AlgorithmInfo(
+        "mcq",
+        "Mildly Conservative Q-learning",
+        "arXiv:2206.04745",
+        "value-based",
+        "baselines.mcq:MCQ",
+    ),
+    AlgorithmInfo(
         "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"
     ),
     AlgorithmInfo(

@@ -39,11 +39,12 @@ HELD: dict[str, dict[str, float]] = {
     "rebrac": {"actor_penalty": 1.0},
     "plas": {"max_latent": 0.5},
 }
-PESSIMISTS = {"sac-n", "edac"}  # their policy sees the data through the critics alone
+PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
 # Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
 TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {
     "bcq": {("encoder", "decoder")},
     "plas": {("encoder", "decoder")},
+    "mcq": {("encoder", "decoder")},
 }
 
 algorithms = pytest.mark.parametrize("algorithm_id", every_algorithm())
