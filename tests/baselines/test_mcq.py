@@ -133,14 +133,14 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
 
 
 def test_values_at_the_policy_s_actions_are_drawn_to_the_best_of_the_data_s() -> None:
-    """Q_1 = 4 a and Q_2 = 2 a + 1, a the first coordinate; both states have the same samples.
+    """Q_1 = 4 a and Q_2 = 2 − 2 a, a the first coordinate; both states have the same samples.
 
-    The VAE's actions are 0.5, which is clipped from 3, and −0.2: the twins' best are 2 and 2, and
-    the target is 2. The policy's are 0 and 0.8: errors (0 − 2, 3.2 − 2) and (1 − 2, 2.6 − 2).
+    The VAE's actions are 0.5, which is clipped from 3, and −0.2: the twins' best are 2 and 2.4, and
+    the target is 2. The policy's are 0 and 0.8: errors (0 − 2, 3.2 − 2) and (2 − 2, 0.4 − 2).
     """
 
     def critic(_s: Tensor, a: Tensor) -> Tensor:
-        return torch.stack([4 * a[..., 0], 2 * a[..., 0] + 1], 1)
+        return torch.stack([4 * a[..., 0], 2 - 2 * a[..., 0]], 1)
 
     nets = closed_form(
         {
@@ -155,7 +155,7 @@ def test_values_at_the_policy_s_actions_are_drawn_to_the_best_of_the_data_s() ->
     noise = {"latent": latents.flatten(2), "policy_gaussian": gaussians.flatten(2)}
     algorithm = make_algorithm("mcq", samples=2)
     found = algorithm.policy_loss(nets, random_batch(1, 1), noise)
-    expected = (2**2 + 1.2**2) / 2 + (1**2 + 0.6**2) / 2
+    expected = (2**2 + 1.2**2) / 2 + (0**2 + 1.6**2) / 2
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -200,8 +200,7 @@ def test_climbs_about_as_far_as_the_data_go_and_without_the_other_term_beyond() 
         engine = make_engine("mcq", rising(), td_weight=weight, **FAST)
         engine.train(200)
         far[weight] = engine.policy("test")(np.zeros((2, 1, 1), np.float32))
-    print(far)
-    assert 0.1 < far[0.5].min() < far[0.5].max() < 0.65
+    assert 0.1 < far[0.5].min() < far[0.5].max() < 0.55
     assert far[1.0].min() > 0.7
 
 
