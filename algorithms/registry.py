@@ -114,6 +114,9 @@ _BUILT_IN = (
         "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
     ),
     AlgorithmInfo(
+        "xql", "Extreme Q-Learning", "arXiv:2301.02328", "value-based", "baselines.xql:XQL"
+    ),
+    AlgorithmInfo(
         "awac",
         "Advantage-Weighted Actor-Critic",
         "arXiv:2006.09359",
