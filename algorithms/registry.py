@@ -117,6 +117,13 @@ _BUILT_IN = (
         "xql", "Extreme Q-Learning", "arXiv:2301.02328", "value-based", "baselines.xql:XQL"
     ),
     AlgorithmInfo(
+        "sql",
+        "Sparse or Exponential Q-Learning",
+        "arXiv:2303.15810",
+        "value-based",
+        "baselines.sql:SQL",
+    ),
+    AlgorithmInfo(
         "awac",
         "Advantage-Weighted Actor-Critic",
         "arXiv:2006.09359",

@@ -171,9 +171,9 @@ def test_networks_start_orthogonal_as_jaxrls(transitions: Transitions) -> None:
 def test_v_learns_the_soft_maximum_of_what_the_data_s_actions_pay(beta: float) -> None:
     """Half pay 0 and half 1: β log ((1 + e^(1/β)) / 2)."""
     engine = make_engine(
-        "xql", two_modes(), total_steps=400, learning_rate=1e-2, tau=0.05, beta=beta, batch_size=128
+        "xql", two_modes(), total_steps=250, learning_rate=1e-2, tau=0.05, beta=beta, batch_size=64
     )
-    engine.train(400)
+    engine.train(250)
     soft = beta * math.log((1 + math.exp(1 / beta)) / 2)
     assert engine.metrics()["value/mean"] == pytest.approx(soft, abs=0.05)
 
@@ -186,12 +186,12 @@ def test_leaves_the_mode_that_pays_less_where_advantages_weigh(
     engine = make_engine(
         "xql",
         two_modes(),
-        total_steps=300,
+        total_steps=250,
         learning_rate=1e-2,
         tau=0.05,
         temperature=temperature,
     )
-    engine.train(300)
+    engine.train(250)
     assert (share_near(GOOD, engine, 0.3) == share).all()
 
 
