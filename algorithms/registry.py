@@ -124,6 +124,9 @@ _BUILT_IN = (
         "baselines.sql:SQL",
     ),
     AlgorithmInfo(
+        "onestep", "One-step RL", "arXiv:2106.08909", "value-based", "baselines.onestep:OneStep"
+    ),
+    AlgorithmInfo(
         "awac",
         "Advantage-Weighted Actor-Critic",
         "arXiv:2006.09359",
