@@ -8,12 +8,9 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
 
 from algorithms.base import Networks
-from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
-from algorithms.networks import MLP
 from algorithms.transitions import Transitions
 from baselines.xql import XQL, XQLConfig
 from tests.algorithms.reference import (
@@ -21,7 +18,6 @@ from tests.algorithms.reference import (
     closed_form,
     learned,
     make_algorithm,
-    members,
     of_seed,
     polyak,
     random_batch,
@@ -30,19 +26,7 @@ from tests.algorithms.reference import (
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 from tests.baselines.bandit import GOOD, share_near, two_modes
-
-
-class Actor(nn.Module):
-    def __init__(self, engine: Engine, slot: int) -> None:
-        super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        (self.mean,) = members(MLP(OBS_DIM, ACTION_DIM, (16, 16)), params)
-        self.log_std = nn.Parameter(torch.tensor(params["log_std"][0, 0]))
-
-    def forward(self, observations: Tensor) -> Independent:
-        deviation = self.log_std.clip(-5, 2).exp().expand(len(observations), -1)
-        return Independent(Normal(torch.tanh(self.mean(observations)), deviation), 1)
+from tests.baselines.in_sample import Actor
 
 
 @pytest.mark.parametrize("more", [False, True])
