@@ -68,7 +68,7 @@ class InSample(Algorithm[F]):
             "critic": Adam(config.learning_rate),
         }
         self.targets = {"critic": config.tau}
-        self.noise = {"dropout": Key()}
+        self.noise = {"dropout": Key()} if config.dropout else {}
         self.act_noise = {"gaussian": Normal(act)}
         phases = (
             Phase(self.value_loss, ("value",)),
@@ -103,7 +103,7 @@ class InSample(Algorithm[F]):
         q = nets.target.critic(batch.observations, batch.actions).amin(1)
         weight = self.weights(q - nets.frozen.value(batch.observations))
         weight = weight.clamp(max=self.config.max_weight)
-        mean, log_std = nets.actor(batch.observations, key=noise["dropout"])
+        mean, log_std = nets.actor(batch.observations, key=noise.get("dropout"))
         loss = -(weight * gaussian_log_prob(batch.actions, mean, log_std)).mean(-1)
         return loss, {"actor/loss": loss, "actor/weight": weight.mean(-1)}
 

@@ -206,7 +206,10 @@ def closed_form(
     frozen: Mapping[str, Function] | None = None,
     target: Mapping[str, Function] | None = None,
 ) -> Networks:
-    """Networks that are plain functions of their inputs; all three kinds alike unless given."""
+    """Networks that are plain functions of their inputs, without dropout.
+
+    All three kinds are alike unless given.
+    """
     kinds = [
         {name: {"call": function} for name, function in functions.items()}
         for functions in (trained, {**trained, **(frozen or {})}, {**trained, **(target or {})})
@@ -218,6 +221,6 @@ def closed_form(
 def _call(
     params: Mapping[str, Function],
     *inputs: Tensor,
-    key: Tensor | None = None,  # functions have no dropout
+    key: Tensor | None = None,
 ) -> Tensor:
     return params["call"](*inputs)

@@ -120,7 +120,7 @@ def test_the_actor_loss_by_hand_with_its_weights_bounded() -> None:
         target={"critic": lambda *_: 1 + torch.tensor([[[0.5, 10.0], [9.0, 11.0]]])},
     )
     algorithm = make_algorithm("xql", temperature=2.0, max_weight=50.0)
-    _, metrics = algorithm.actor_loss(nets, batch, {"dropout": None})
+    _, metrics = algorithm.actor_loss(nets, batch, {})
     assert float(metrics["actor/weight"]) == pytest.approx((math.exp(1) + 50) / 2)
     log_prob = 2 * (-0.5 * (0.3 / 0.5) ** 2 - math.log(0.5) - 0.5 * math.log(2 * math.pi))
     expected = -(math.exp(1) + 50) / 2 * log_prob
