@@ -13,7 +13,16 @@ from algorithms.registry import ABLATIONS, resolve_config
 from algorithms.transitions import Transitions
 
 OBS_DIM, ACTION_DIM = 3, 2
-FEW = {"flow_steps": 3, "diffusion_steps": 3, "context": 3, "warmup_steps": 3, "embedding_dim": 16}
+FEW = {
+    "flow_steps": 3,
+    "diffusion_steps": 3,
+    "context": 3,
+    "warmup_steps": 3,
+    "embedding_dim": 16,
+    "bins": 10,
+    "horizon": 2,
+    "beam_width": 4,
+}
 
 
 def make_engine(
