@@ -219,7 +219,7 @@ class Algorithm(ABC, Generic[C]):
             as from one replay buffer that the data were in first (`uniform`).
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
-        cheap: settings under which acting costs little, for trying the code alone.
+        cheap: settings under which a mere try of its losses and of acting costs little.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
         facts: numbers of the data that it may build itself from, its rewards transformed.
     """

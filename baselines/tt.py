@@ -193,7 +193,7 @@ class TT(Algorithm[TTConfig]):
     """max_θ E Σ_t log p_θ(x_t | x_<t) over windows of the data; acts by the best plan it finds."""
 
     Config = TTConfig
-    cheap: ClassVar = {"horizon": 2, "beam_width": 2}
+    cheap: ClassVar = {"context": 3, "horizon": 2, "beam_width": 2}
 
     @classmethod
     def select(cls, config: TTConfig, transitions: Transitions) -> Transitions:
