@@ -135,9 +135,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         assert engine.metrics()["model/loss"][slot] == pytest.approx(loss.item(), rel=1e-4)
         for name, found in params_of(engine, "model", slot).items():
             expected = params[name].detach().clone()
-            if name.startswith(
-                "bias_qkv"
-            ):  # a key's changes no attention: its gradient is rounding
+            if name.startswith("bias_qkv"):  # keys' change no attention: no gradient but rounding
                 expected[..., 16:32] = found[..., 16:32]
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5, msg=name)
         assert torch.equal(params_of(engine, "edges", slot)["values"], edges)
@@ -186,9 +184,10 @@ def test_bins_hold_equal_shares_of_the_data(transitions: Transitions) -> None:
     later = data.returns(0.99, rewards) - rewards
     columns = np.column_stack([normal, data.actions, rewards, later])
     for dim, column in enumerate(columns.T):
-        inside = np.histogram(column, edges[:, dim].numpy().astype(float) - 1e-6)[0]
-        inside[-1] += 1  # the largest number of all
+        limits = edges[:, dim].numpy()
+        inside = np.bincount(np.searchsorted(limits[1:-1] - 1e-6, column, side="right"))
         assert inside.tolist() == [32] * 8, dim
+        np.testing.assert_allclose(limits[[0, -1]], [column.min(), column.max()], atol=1e-5)
 
 
 def test_bins_of_equal_widths_span_the_data(transitions: Transitions) -> None:
@@ -328,11 +327,11 @@ def test_a_search_finds_the_mode_that_pays(beam_width: int, expansions: int) -> 
     )
     engine.train(150)
     good, poor = (share_near(mode, engine, 0.4) for mode in (GOOD, POOR))
-    assert (good + poor).min() > 0.9
     if beam_width > 1:
         assert good.min() > 0.9
     else:
         assert good.max() < 0.7
+        assert poor.min() > 0.15
 
 
 def test_its_noise_is_the_searchs() -> None:
