@@ -5,25 +5,28 @@ arXiv:2106.02039.
 Code: official, JannerM/trajectory-transformer at 8834a6e, `config/offline.py`,
 `trajectory/models/transformers.py` and `trajectory/search/`.
 
-A decision costs: for each of `horizon` transitions the model reads the last `planning_context - 1`
-again for each of `beam_width` plans, and then a token at a time for twice as many. On Hopper (16
-tokens a transition) that is 165,000 tokens and 240 calls in a row, some 0.26 TFLOP an episode and
-step; an evaluation of ten full episodes, 2.6 PFLOP a seed. An episode's keys and values take 84 MB
-(200 KB a token and plan in 128 plans of 80 tokens).
+A decision costs: for each of `horizon` transitions the model reads the `planning_context - 1`
+before it anew in each of `beam_width` plans, then adds a token at a time, at last to `expansions`
+as many.
+On Hopper (16 tokens a transition) that is 150,000 tokens and 229 calls in a row, some 0.27 TFLOP a
+step of an episode, and 2.7 PFLOP for ten full episodes. Keys and values take 84 MB an episode (4 KB
+a token, 80 tokens, 256 plans). Beyond trials, it needs a GPU.
 
 Deviations:
     - Keys and values are cached while a transition is planned, which changes rounding alone
       (official: every token is predicted from the whole sequence anew).
     - The learning rate follows one cosine, down to a tenth over the run, from the first update on
       (official: after warm-up, with a period of 38 passes over the data, so it rises again; paper:
-      to a tenth). Warm-up is the 3906 updates that are a pass over 10⁶ transitions with 256 windows
-      each (official: a pass, whatever it is).
+      to a tenth). Warm-up is 3906 updates, a pass over 10⁶ windows (official: as many tokens as are
+      in a pass over the data).
+    - Windows are drawn with replacement (official: passes over the data), and begin at an episode's
+      last step, too; the data's last row is used, too.
     - Values count what follows a time limit at the data's mean reward (official: 0). They are
       discounted to the present step (official: to the next), which bins and plans do not tell.
     - What lies behind an episode's end is learned to be over, but for what is beyond the length of
       the data's longest episode (official: but for what is beyond 1000 steps).
     - Bins hold equal shares for any number of transitions (official: for multiples of their number,
-      else the last ones fewer), and an episode's last observation begins windows, too.
+      else the last ones fewer).
     - Observations, unlike official ones on Ant and Kitchen, are used with all their dimensions.
     - Uniform bins, the paper's other kind, can be chosen (official: quantiles alone).
     - The budget is the suite's (official: 50 passes over 10⁶ transitions' worth, 80 on Hopper and

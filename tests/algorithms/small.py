@@ -19,6 +19,7 @@ FEW = {
     "context": 3,
     "warmup_steps": 3,
     "embedding_dim": 16,
+    "heads": 2,
     "bins": 10,
     "horizon": 2,
     "beam_width": 4,

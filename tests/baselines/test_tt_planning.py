@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.blocks.transformer import Transformer
+from algorithms.blocks.transformer import Cache, Transformer
 from algorithms.networks import Params
 from baselines.tt import TokenModel
 from baselines.tt_planning import BeamSearch, sample
@@ -93,6 +93,38 @@ def test_with_room_for_all_plans_it_finds_the_best_of_all() -> None:
         assert found[seed, episode].tolist() == [best[0]], (seed, episode)
         best_actions.add(best[0])
     assert len(best_actions) > 1
+
+
+def two_states(tokens: Tensor, *, cache: Cache) -> Tensor:
+    """Action 0 leads to state 0, where it pays 1; action 1 to state 1, which promises bin 1.
+
+    Both actions are as likely, and all else is certain.
+    """
+    before = [cache.blocks[0][0]] if cache.blocks else []
+    seen = torch.cat([*before, tokens], -1)
+    cache.blocks[:] = [seen.unsqueeze(0)]  # is repeated along the batch, as keys are
+    last, one_before = seen[..., -1], seen[..., -2]
+    place = seen.shape[-1] % DIMS
+    if place == 1:  # after a state
+        likely = torch.ones(*last.shape, BINS)
+    else:  # after a transition, an action, a reward: the next state, the reward, the promise
+        action = seen[..., -3]
+        found = {0: action, 2: (one_before + last == 0).long(), 3: action}[place]
+        likely = torch.nn.functional.one_hot(found, BINS).float()
+    logits = torch.cat([50 * likely, torch.full_like(likely[..., :1], -50)], -1)
+    return logits.unsqueeze(2)
+
+
+@pytest.mark.parametrize(("discount", "action"), [(0.2, 0), (0.3, 1)])
+def test_rewards_and_what_is_promised_after_them_are_discounted(
+    discount: float, action: int
+) -> None:
+    """1 + γ for staying, 5 γ for going and the promise of 5: equal at γ = 1/4."""
+    search = BeamSearch(**{**vars(SEARCH), "horizon": 2, "discount": discount})
+    past, present, _, noise = inputs(search, 1, 3)
+    centers = torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 5.0]]).unsqueeze(0)
+    found = search(two_states, past, torch.zeros_like(present), centers, noise)
+    assert found.flatten().tolist() == [action] * 3
 
 
 def test_an_episode_is_planned_the_same_beside_any_others() -> None:
