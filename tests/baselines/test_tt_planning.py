@@ -103,13 +103,12 @@ def two_states(tokens: Tensor, *, cache: Cache) -> Tensor:
     before = [cache.blocks[0][0]] if cache.blocks else []
     seen = torch.cat([*before, tokens], -1)
     cache.blocks[:] = [seen.unsqueeze(0)]  # is repeated along the batch, as keys are
-    last, one_before = seen[..., -1], seen[..., -2]
+    third, second, last = seen[..., -3:].unbind(-1)
     place = seen.shape[-1] % DIMS
     if place == 1:  # after a state
         likely = torch.ones(*last.shape, BINS)
-    else:  # after a transition, an action, a reward: the next state, the reward, the promise
-        action = seen[..., -3]
-        found = {0: action, 2: (one_before + last == 0).long(), 3: action}[place]
+    else:  # the next state is the action, the reward is of both, the promise is the state
+        found = {0: third, 2: (second + last == 0).long(), 3: third}[place]
         likely = torch.nn.functional.one_hot(found, BINS).float()
     logits = torch.cat([50 * likely, torch.full_like(likely[..., :1], -50)], -1)
     return logits.unsqueeze(2)
