@@ -116,9 +116,11 @@ class Adam:
     """Adam for one network (ε = 1e-8)."""
 
     learning_rate: float
-    cosine_decay: bool = False  # anneal to 0 over the network's own updates
+    cosine_decay: bool = False  # anneal over the network's own updates, to 0 or `floor`
+    floor: float = 0.0  # of the annealing, a share of the learning rate
     max_grad_norm: float | None = None  # clip each seed's gradient of this network
     weight_decay: float = 0.0  # decoupled, as in AdamW
+    decayed: str = ""  # only parameters whose names begin so
     warmup: int = 0  # the network's own updates over which the learning rate rises from 0
     betas: tuple[float, float] = (0.9, 0.999)  # β of the moments
 
@@ -219,6 +221,7 @@ class Algorithm(ABC, Generic[C]):
             as from one replay buffer that the data were in first (`uniform`).
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
+        cheap: settings under which a mere try of its losses and of acting costs little.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
         facts: numbers of the data that it may build itself from, its rewards transformed.
     """
@@ -227,6 +230,7 @@ class Algorithm(ABC, Generic[C]):
     action_selection: ClassVar[str] = "noise-1"
     online_sampling: ClassVar[Literal["symmetric", "uniform"]] = "symmetric"
     Pretraining: ClassVar[type[BaseModel] | None] = None
+    cheap: ClassVar[Mapping[str, Any]] = {}
     pretraining_stages: int = 0
     context: int = 0
 
@@ -260,7 +264,7 @@ class Algorithm(ABC, Generic[C]):
 
     @classmethod
     def select(cls, config: C, transitions: Transitions) -> Transitions:  # noqa: ARG003
-        """The part of the data that it learns from: whole episodes, in order."""
+        """The data that it learns from: whole episodes, in order, perhaps with other rewards."""
         return transitions
 
     def online_phases(self) -> tuple[Phase, ...]:

@@ -173,6 +173,9 @@ _BUILT_IN = (
     AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
     ),
+    AlgorithmInfo(
+        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT", False
+    ),
     AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
     _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),

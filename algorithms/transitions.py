@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +12,28 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
+def _uniform_quantiles(parts: int) -> Floats:
+    """Without data: as if every number were uniform on [-1, 1]. [parts + 1, 1]."""
+    return np.linspace(-1, 1, parts + 1, dtype=np.float32)[:, None]
+
+
 @dataclass(frozen=True)
 class Facts:
-    """Numbers of a dataset that methods may be built from. Returns are whole episodes', γ = 1."""
+    """Numbers of a dataset that methods may be built from. Returns are whole episodes', γ = 1.
+
+    Attributes:
+        quantiles: for a number of parts, what splits each number of a transition into as many, of
+            equal shares of the data, from the lowest to the highest: `[parts + 1, obs_dim +
+            action_dim + 2]`. The numbers are observations as networks see them, actions, the
+            reward, and the return to go without it. Sorts the data whenever it is called.
+    """
 
     longest_episode: int = 1000  # steps
     best_return: float = 1.0
     worst_return: float = 0.0
     lowest_reward: float = 0.0
     highest_reward: float = 1.0
+    quantiles: Callable[[int], Floats] = _uniform_quantiles
 
 
 @dataclass(frozen=True)

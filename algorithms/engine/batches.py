@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from algorithms.base import Batch, Column, Config, Networks
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
 from algorithms.engine.rewards import LearnedRewards
-from algorithms.transitions import Transitions
+from algorithms.transitions import Floats, Transitions
 
 _EPSILON = 1e-3  # TD3+BC's, added to the standard deviation
 _ROWS_AT_ONCE = 4096  # of the data, when a column is computed
@@ -38,7 +39,7 @@ class Batches:
         self._transitions = transitions
         self._rows = torch.from_numpy(transitions.rows).to(device)
         self.rewards = LearnedRewards.of(transitions, config)
-        self.facts = self.rewards.facts(transitions)
+        self.facts = replace(self.rewards.facts(transitions), quantiles=self._quantiles)
         returns = transitions.returns(config.discount, self.rewards(transitions.rewards))
         self.mean_return = float(returns.mean(dtype=np.float64))
         self.high_return = float(np.quantile(returns, 0.99))
@@ -54,6 +55,18 @@ class Batches:
     def normalize(self, observations: Tensor) -> Tensor:
         """Observations as networks see them. [..., obs_dim] -> the same."""
         return (observations - self._mean) * self._scale
+
+    def _quantiles(self, parts: int) -> Floats:
+        """As `Facts.quantiles` says: of n sorted numbers those at k n / parts, and the last."""
+        data = self._transitions
+        rewards = self.rewards(data.rewards)
+        later = self._returns.cpu().numpy() - rewards
+        ranks = (np.arange(parts + 1) * len(data) // parts).clip(max=len(data) - 1)
+        columns = (*data.observations.T, *data.actions.T, rewards, later)
+        found = np.stack([np.sort(column)[ranks] for column in columns], 1)
+        raw = torch.from_numpy(found[:, : self._obs_dim]).to(self.device)
+        found[:, : self._obs_dim] = self.normalize(raw).cpu().numpy()
+        return found
 
     def gather(self, indices: Tensor) -> Batch:
         """The batch of these transitions. [S, B] -> fields `[S, B, ...]`, or `[S, B, L, ...]`."""

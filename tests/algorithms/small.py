@@ -20,6 +20,10 @@ FEW = {
     "warmup_steps": 3,
     "embedding_dim": 16,
     "vae_hidden_dims": (16, 16),
+    "heads": 2,
+    "bins": 10,
+    "horizon": 2,
+    "beam_width": 4,
 }
 
 

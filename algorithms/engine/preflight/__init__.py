@@ -53,7 +53,8 @@ def check(
         attempt(cls, in_create, check_declarations, method, online)
         sizes = _sizes(method)
         # A loss may rely on the batch size that its config names.
-        method = create(config.model_copy(update={"batch_size": sizes.transitions}))
+        tried = {**cls.cheap, "batch_size": sizes.transitions}
+        method = create(config.model_copy(update=tried))
         inputs = attempt(cls, in_create, make_inputs, method, sizes, sizes.seeds + 1)
         remarks = []
         for stage in method.stages:
