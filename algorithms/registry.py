@@ -139,6 +139,13 @@ _BUILT_IN = (
     AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
     ),
+    AlgorithmInfo(
+        "qdt",
+        "Q-learning Decision Transformer",
+        "arXiv:2209.03993",
+        "sequence",
+        "baselines.qdt:QDT",
+    ),
     AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
     _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),

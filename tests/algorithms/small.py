@@ -13,7 +13,14 @@ from algorithms.registry import ABLATIONS, resolve_config
 from algorithms.transitions import Transitions
 
 OBS_DIM, ACTION_DIM = 3, 2
-FEW = {"flow_steps": 3, "diffusion_steps": 3, "context": 3, "warmup_steps": 3, "embedding_dim": 16}
+FEW = {
+    "flow_steps": 3,
+    "diffusion_steps": 3,
+    "context": 3,
+    "warmup_steps": 3,
+    "embedding_dim": 16,
+    "block_dims": (16, 16),
+}
 
 
 def make_engine(
@@ -29,7 +36,7 @@ def make_engine(
     **overrides: Any,
 ) -> Engine:
     fields = registry.load(algorithm_id).Config.model_fields
-    few = {name: number for name, number in FEW.items() if name in fields}
+    few = {name: value for name, value in FEW.items() if name in fields}
     small = {"hidden_dims": (16, 16), "batch_size": 32, **few, **overrides}
     if known_q:
         small = {"known_q": True, "normalize_observations": False, **small}

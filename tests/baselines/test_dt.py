@@ -26,8 +26,8 @@ from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
 SMALL: dict[str, Any] = {"context": 5, "embedding_dim": 16, "heads": 2, "hidden_dims": (24, 24)}
 
 
-def actor_of(engine: Engine, slot: int) -> dict[str, Tensor]:
-    prefix = "params/actor/"
+def actor_of(engine: Engine, slot: int, name: str = "actor") -> dict[str, Tensor]:
+    prefix = f"params/{name}/"
     state = {k: v for k, v in engine.state(slot).items() if k.startswith(prefix)}
     return {k.removeprefix(prefix): torch.tensor(v[0]) for k, v in state.items()}
 
