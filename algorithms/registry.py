@@ -146,6 +146,9 @@ _BUILT_IN = (
         "sequence",
         "baselines.qdt:QDT",
     ),
+    AlgorithmInfo(
+        "qt", "Q-value Regularized Transformer", "arXiv:2405.17098", "sequence", "baselines.qt:QT"
+    ),
     AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
     _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -115,7 +115,11 @@ class DecisionTransformer:
         times = torch.randn(1, self.episode_length, width, generator=generator)
         return params | {"times": times}
 
-    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
+    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Any:
+        return self.actions(params, self.read(params, *inputs, key=key))
+
+    def read(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
+        """What the transformer makes of the tokens. -> [S, B, L, 3, D], of R_t, s_t and a_t."""
         to_go, observations, actions, steps = inputs
         seeds, batch, length = steps.shape
         # A product, as the gradient of a look-up sums in no fixed order on GPUs.
@@ -129,9 +133,13 @@ class DecisionTransformer:
         tokens = layer_norm(params, "tokens", tokens, 1e-5)
         tokens = dropout(tokens, key, self.transformer.sites, self.transformer.dropout)
         tokens = tokens.view(seeds, batch, 3 * length, -1)
-        found = self.transformer(params, tokens, key=key)
-        at_states = found[:, :, 1::3].flatten(1, 2)
-        return torch.tanh(linear(params, "head", at_states)).view(actions.shape)
+        return self.transformer(params, tokens, key=key).view(seeds, batch, length, 3, -1)
+
+    def actions(self, params: Params, found: Tensor) -> Tensor:
+        """Of what `read` returned: [S, B, L, action_dim]."""
+        at_states = found[:, :, :, 1].flatten(1, 2)
+        actions = torch.tanh(linear(params, "head", at_states))
+        return actions.view(*found.shape[:3], self.action_dim)
 
 
 class DT(Algorithm[DTConfig]):

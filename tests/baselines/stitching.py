@@ -1,4 +1,4 @@
-"""A task of two steps, of whose data no episode is good in both."""
+"""A task of two halves, of whose data no episode is good in both."""
 
 from __future__ import annotations
 
@@ -9,36 +9,33 @@ from algorithms.engine.engine import Engine
 from algorithms.transitions import Transitions
 from tests.baselines.bandit import GOOD, POOR, STD
 
-BEST = 2.0  # return; every episode of the data has half of it
 
+def half_good(second: int = 1, n: int = 512) -> Transitions:
+    """Episodes of a step at 0 and then `second` at 1, 2, …; either the first or those are good.
 
-def half_good(n: int = 512) -> Transitions:
-    """Episodes of two steps, at 0 and at 1, of which either the first or the second is good.
-
-    A step pays 1 in the good mode and 0 in the other.
+    A step pays 1 in the good mode and 0 in the other, so that 1 + `second` can be had.
     """
-    rng = np.random.default_rng(0)
-    first = rng.integers(2, size=n)
-    good = np.stack([first, 1 - first], 1).reshape(-1)
-    at = np.tile([0.0, 1.0], n)[:, None]
+    rng, steps = np.random.default_rng(0), 1 + second
+    first = rng.integers(2, size=(n, 1))
+    good = np.hstack([first, np.repeat(1 - first, second, 1)]).reshape(-1)
+    at = np.tile(np.arange(steps), n).astype(float)[:, None]
     return Transitions.pack(
         observations=at,
-        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((2 * n, 2)),
+        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((n * steps, 2)),
         rewards=good.astype(float),
         next_observations=at + 1,
-        terminals=at[:, 0] == 1,
-        timeouts=np.zeros(2 * n, bool),
+        terminals=at[:, 0] == second,
+        timeouts=np.zeros(n * steps, bool),
     )
 
 
-def returns(engine: Engine, episodes: int = 100) -> NDArray[np.float64]:
+def returns(engine: Engine, second: int = 1, selection: str | None = None) -> NDArray[np.float64]:
     """The mean return of the policy; a step pays 1 within 0.4 of the good mode. -> [S]."""
-    policy, total = engine.policy("test"), np.zeros((len(engine.seeds), episodes))
+    policy, total = engine.policy("test", selection), np.zeros((len(engine.seeds), 50))
     rewards = None
-    for step in (0, 1):
+    for step in range(1 + second):
         observations = np.full((*total.shape, 1), step, np.float32)
         actions = policy(observations, rewards)
-        near = np.linalg.norm(actions - GOOD, axis=-1) < 0.4
-        rewards = near.astype(np.float32)
+        rewards = (np.linalg.norm(actions - GOOD, axis=-1) < 0.4).astype(np.float32)
         total += rewards
     return np.asarray(total.mean(1))

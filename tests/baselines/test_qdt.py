@@ -58,7 +58,7 @@ def test_relabelled_is_the_recursion_in_every_episode(transitions: Transitions) 
 
 def test_relabelled_returns_show_the_stitched_optimum() -> None:
     """Where V says 1 of the state that both halves share, a good first step is worth 2."""
-    data = stitching.half_good(4)
+    data = stitching.half_good(n=4)
     values = np.where(data.observations[:, 0] == 0, 1.0, 9.0).astype(np.float32)  # 9: past the end
     found = relabel(values[None], data, data.rewards)[0]
     first_good = data.rewards[::2] == 1
@@ -216,7 +216,7 @@ def test_stitches_two_halves_and_decision_transformer_does_not() -> None:
         "context": 1,
         "embedding_dim": 16,
         "return_scale": 1.0,
-        "target_return": stitching.BEST,
+        "target_return": 2.0,
     }
     dt = make_engine("dt", stitching.half_good(), **settings, learning_rate=3e-3, total_steps=100)
     dt.train(100)
