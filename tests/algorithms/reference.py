@@ -23,7 +23,12 @@ from algorithms.engine.engine import Engine
 from algorithms.networks import MLP, Params
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 
-_ACTIVATIONS = {"relu": nn.ReLU(), "silu": nn.SiLU(), "gelu": nn.GELU(approximate="tanh")}
+_ACTIVATIONS = {
+    "relu": nn.ReLU(),
+    "silu": nn.SiLU(),
+    "gelu": nn.GELU(approximate="tanh"),
+    "mish": nn.Mish(),
+}
 
 
 def members(network: MLP, params: Mapping[str, Any]) -> list[nn.Sequential]:
