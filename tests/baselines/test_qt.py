@@ -241,10 +241,10 @@ def test_the_preflight_has_no_remarks() -> None:
 
 def test_stitches_two_halves_and_decision_transformer_does_not() -> None:
     """Asked for a return of 3, of which the data's episodes have 1 or 2, or by the critic for 1."""
-    settings = {"context": 2, "embedding_dim": 16, "return_scale": 1.0, "learning_rate": 1e-2}
+    settings = {"context": 2, "embedding_dim": 16, "return_scale": 1.0, "learning_rate": 5e-3}
     data = stitching.half_good(2)
-    dt = make_engine("dt", data, **settings, target_return=3.0, total_steps=60)
-    dt.train(60)
+    dt = make_engine("dt", data, **settings, target_return=3.0, total_steps=100)
+    dt.train(100)
     qt = make_engine(
         "qt",
         data,
@@ -255,8 +255,8 @@ def test_stitches_two_halves_and_decision_transformer_does_not() -> None:
         tau=0.05,
         ema=0.05,
         dropout=0.0,
-        total_steps=200,
+        total_steps=250,
     )
-    qt.train(200)
+    qt.train(250)
     assert stitching.returns(dt, 2).max() < 2.1
     assert stitching.returns(qt, 2, "noise-0").min() > 2.9
