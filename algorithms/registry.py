@@ -174,6 +174,16 @@ _BUILT_IN = (
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
     ),
     AlgorithmInfo(
+        "qdt",
+        "Q-learning Decision Transformer",
+        "arXiv:2209.03993",
+        "sequence",
+        "baselines.qdt:QDT",
+    ),
+    AlgorithmInfo(
+        "qt", "Q-value Regularized Transformer", "arXiv:2405.17098", "sequence", "baselines.qt:QT"
+    ),
+    AlgorithmInfo(
         "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT", False
     ),
     AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),

@@ -39,6 +39,7 @@ HELD: dict[str, dict[str, float]] = {
     "rebrac": {"actor_penalty": 1.0},
     "plas": {"max_latent": 0.5},
     "tt": {"dropout": 0.0},  # of 16 hidden units a tenth is much
+    "qdt": {"value_share": 0.1},
 }
 PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
 # Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
