@@ -14,8 +14,8 @@ class ActionSelection:
         noise_scale: factor on the policy's noise. 1 samples the policy; 0 is a Gaussian's mean, or
             a flow or diffusion started from zero.
         candidates: N; of so many samples the one with the largest critic value acts.
-        softmax: a candidate drawn with probabilities softmax(value / T) acts instead, where T is the
-            algorithm's `selection_temperature`.
+        softmax: a candidate acts instead that is drawn by softmax(value / T), T the algorithm's
+            `selection_temperature`.
     """
 
     noise_scale: float = 1.0

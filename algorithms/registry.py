@@ -121,6 +121,13 @@ _BUILT_IN = (
         "baselines.awac:AWAC",
     ),
     AlgorithmInfo(
+        "crr",
+        "Critic Regularized Regression",
+        "arXiv:2006.15134",
+        "value-based",
+        "baselines.crr:CRR",
+    ),
+    AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
