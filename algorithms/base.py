@@ -215,6 +215,8 @@ class Algorithm(ABC, Generic[C]):
         online_sampling: where an online batch is from: half of it from the data and half from what
             the learner has seen (`symmetric`: RLPD, arXiv:2302.02948), or from all of both alike,
             as from one replay buffer that the data were in first (`uniform`).
+        online_returns: whether what it has seen itself is to have `returns`: then it learns from
+            that once the episode is over.
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
@@ -225,6 +227,7 @@ class Algorithm(ABC, Generic[C]):
     Config: ClassVar[type[Config]]
     action_selection: ClassVar[str] = "noise-1"
     online_sampling: ClassVar[Literal["symmetric", "uniform"]] = "symmetric"
+    online_returns: ClassVar[bool] = False
     Pretraining: ClassVar[type[BaseModel] | None] = None
     pretraining_stages: int = 0
     context: int = 0

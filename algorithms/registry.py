@@ -134,6 +134,13 @@ _BUILT_IN = (
         "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
     ),
     AlgorithmInfo(
+        "cal-ql",
+        "Calibrated Q-Learning",
+        "arXiv:2303.05479",
+        "value-based",
+        "baselines.cal_ql:CalQL",
+    ),
+    AlgorithmInfo(
         "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"
     ),
     AlgorithmInfo(

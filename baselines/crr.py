@@ -122,7 +122,8 @@ class CRR(Algorithm[CRRConfig]):
         """f of Eq. 3 or 4, element-wise."""
         if self.config.weight == "binary":
             return (advantage > 0).float()
-        return torch.exp(advantage / self.config.temperature).clamp(max=self.config.max_weight)
+        weight = torch.exp(advantage / self.config.temperature)
+        return weight.clamp(max=self.config.max_weight)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         mean, log_std = nets.actor(observations)
