@@ -44,14 +44,14 @@ class CalQLConfig(CQLConfig):
 
 
 class CalQL(CQL):
-    """CQL with max(Q(s, a), V^μ(s)) for the values of the policy's actions (Eq. 5.1).
+    """CQL with max(Q(s, a), V^μ(s)) for the values of the policy's actions.
 
     V^μ(s) is the return to go of the transition that s is from.
     """
 
     Config = CalQLConfig
     config: CalQLConfig
-    online_sampling = "symmetric"
+    online_sampling = "symmetric"  # type: ignore[assignment]  # SAC's is the other one
     online_returns = True
     online_phases = SAC.online_phases
 

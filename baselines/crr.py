@@ -114,7 +114,7 @@ class CRR(Algorithm[CRRConfig]):
         own, _ = squashed_sample(mean, log_std, gaussian)
         observations = batch.observations.repeat_interleave(samples, 1)
         values = frozen.critic(observations, own).amin(1).unflatten(1, (-1, samples))
-        value = values.mean(-1) if self.config.advantage == "mean" else values.amax(-1)
+        value: Tensor = values.mean(-1) if self.config.advantage == "mean" else values.amax(-1)
         q: Tensor = frozen.critic(batch.observations, batch.actions).amin(1)
         return q - value
 

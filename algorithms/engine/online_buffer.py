@@ -71,7 +71,7 @@ class OnlineBuffer:
         self._size += 1
         self._filled.fill_(self._size)
         if self._returns_of is not None:
-            for slot in np.flatnonzero(transitions.terminals + transitions.timeouts):
+            for slot in np.flatnonzero(transitions.terminals + transitions.timeouts).tolist():
                 episode = self.seen(slot, self._finished[slot])
                 returns = torch.from_numpy(self._returns_of(episode))
                 self._returns[slot, self._finished[slot] : self._size] = returns.to(self._rows)
