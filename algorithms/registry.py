@@ -148,6 +148,13 @@ _BUILT_IN = (
         "baselines.awac:AWAC",
     ),
     AlgorithmInfo(
+        "crr",
+        "Critic Regularized Regression",
+        "arXiv:2006.15134",
+        "value-based",
+        "baselines.crr:CRR",
+    ),
+    AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
@@ -159,6 +166,13 @@ _BUILT_IN = (
         "arXiv:2206.04745",
         "value-based",
         "baselines.mcq:MCQ",
+    ),
+    AlgorithmInfo(
+        "cal-ql",
+        "Calibrated Q-Learning",
+        "arXiv:2303.05479",
+        "value-based",
+        "baselines.cal_ql:CalQL",
     ),
     AlgorithmInfo(
         "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"

@@ -120,17 +120,20 @@ class Transitions:
         lengths = np.diff(self.episode_ends(), prepend=0)
         return replace(self, rows=np.ascontiguousarray(self.rows[np.repeat(chosen, lengths)]))
 
-    def returns(self, discount: float, rewards: Floats | None = None) -> Floats:
+    def returns(
+        self, discount: float, rewards: Floats | None = None, mean_reward: float | None = None
+    ) -> Floats:
         """Discounted reward to go, Σ_i γ^i r, to the end of each transition's episode. [N].
 
         rewards: [N], others than its own.
+        mean_reward: what is earned beyond a time limit in each step; None: these rewards' mean.
 
-        What a time limit cuts off is taken to go on at the data's mean reward; nothing follows a
-        terminal.
+        Nothing follows a terminal.
         """
         each = self.rewards if rewards is None else rewards
         reward, terminals = each.tolist(), (self.terminals > 0).tolist()
-        beyond = float(each.mean(dtype=np.float64)) / (1 - discount) if discount < 1 else 0
+        mean = float(each.mean(dtype=np.float64)) if mean_reward is None else mean_reward
+        beyond = mean / (1 - discount) if discount < 1 else 0
         ends = np.zeros(len(self), bool)
         ends[self.episode_ends() - 1] = True
         result, to_go = np.empty(len(self), np.float32), 0.0

@@ -99,7 +99,7 @@ class QDT(CQL):
         generator = torch.Generator().manual_seed(0)
         self.draws = torch.randn(_DRAWS, self.action_dim, generator=generator)
         imitation = Phase(self.transformer_loss, ("transformer",))
-        relabelled = {"to_go": Column(self.next_value, relabel)}
+        relabelled = {"to_go": Column(self.value_after, relabel)}
         self.stages = (
             Stage((replace(cql, loss=self.value_loss),), config.value_share, act=self.act_by_cql),
             Stage((imitation,), 1 - config.value_share, columns=relabelled),
@@ -109,7 +109,7 @@ class QDT(CQL):
         """CQL's, of the first transition of every window."""
         return self.loss(nets, batch.map(lambda field: field[:, :, 0]), noise)
 
-    def next_value(self, nets: Networks, batch: Batch) -> Tensor:
+    def value_after(self, nets: Networks, batch: Batch) -> Tensor:
         """V(s'), of the policy: the mean of both critics and of its actions. -> [S, B]."""
         observations = batch.next_observations
         mean, log_std = nets.actor(observations)

@@ -40,7 +40,9 @@ class Batches:
         self._rows = torch.from_numpy(transitions.rows).to(device)
         self.rewards = LearnedRewards.of(transitions, config)
         self.facts = replace(self.rewards.facts(transitions), quantiles=self._quantiles)
-        returns = transitions.returns(config.discount, self.rewards(transitions.rewards))
+        rewards = self.rewards(transitions.rewards)
+        self._discount, self._mean_reward = config.discount, float(rewards.mean(dtype=np.float64))
+        returns = transitions.returns(config.discount, rewards)
         self.mean_return = float(returns.mean(dtype=np.float64))
         self.high_return = float(np.quantile(returns, 0.99))
         self._returns = torch.from_numpy(returns).to(device)
@@ -68,6 +70,11 @@ class Batches:
         found[:, : self._obs_dim] = self.normalize(raw).cpu().numpy()
         return found
 
+    def returns_of(self, episode: Transitions) -> Floats:
+        """A learner's returns to go, transformed and cut off as the data's. [n]."""
+        rewards = self.rewards(episode.rewards)
+        return episode.returns(self._discount, rewards, self._mean_reward)
+
     def gather(self, indices: Tensor) -> Batch:
         """The batch of these transitions. [S, B] -> fields `[S, B, ...]`, or `[S, B, L, ...]`."""
         if not self.context:
@@ -82,14 +89,14 @@ class Batches:
     def gather_mixed(self, mixture: Mixture, online: OnlineBuffer) -> Batch:
         """The batch of data and learners' own transitions.
 
-        The learners' own have no `returns` and `columns` (NaN), as their episodes may be under way.
+        The learners' own have no `columns` (NaN), and `returns` if the buffer has them (else NaN).
         """
         own = mixture.own.unsqueeze(-1)
         data, lived = self._gather(mixture.data_indices), online.gather(mixture.own_indices)
         unknown = torch.full_like(data.returns, torch.nan)
         found = _Gathered(
             rows=torch.where(own, lived.rows, data.rows),
-            returns=torch.where(mixture.own, unknown, data.returns),
+            returns=torch.where(mixture.own, lived.returns, data.returns),
             previous_actions=torch.where(own, lived.previous_actions, data.previous_actions),
             next_actions=torch.where(own, lived.next_actions, data.next_actions),
             has_next=torch.where(mixture.own, lived.has_next, data.has_next),

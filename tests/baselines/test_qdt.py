@@ -173,7 +173,7 @@ def test_the_value_is_the_mean_of_both_critics_over_draws_of_the_policy() -> Non
     nets = closed_form({"actor": actor, "critic": critic})
     mean = batch.next_observations[..., :ACTION_DIM]
     total = sum(torch.tanh(mean + np.exp(-1) * draw).sum(-1) for draw in algorithm.draws)
-    torch.testing.assert_close(algorithm.next_value(nets, batch), 3 * total / 10)
+    torch.testing.assert_close(algorithm.value_after(nets, batch), 3 * total / 10)
     assert algorithm.draws.shape == (10, ACTION_DIM)
     assert algorithm.draws.std() == pytest.approx(1, abs=0.3)
 

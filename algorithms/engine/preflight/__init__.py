@@ -61,7 +61,8 @@ def check(
             for phase in stage.phases:
                 remarks += PhaseTrial(method, phase, inputs, sizes).check()
         if online:
-            mixed = Inputs(**{**vars(inputs), "batch": online_batch(inputs.batch)})
+            seen = inputs.batch if method.online_returns else online_batch(inputs.batch)
+            mixed = Inputs(**{**vars(inputs), "batch": seen})
             for phase in method.online_stage().phases:
                 remarks += PhaseTrial(method, phase, mixed, sizes).check()
         ways = [method.action_selection, *filter(method.supports, selections)]
