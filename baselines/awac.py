@@ -6,7 +6,11 @@ Code: official, rail-berkeley/rlkit at 1a5644c, `rlkit/torch/sac/awac_trainer.py
 tinkoff-ai/CORL at 6afec90, `algorithms/offline/awac.py`, whose settings these are.
 
 Deviations:
-    - The policy's mean is squashed by tanh, as in the official code (CORL: not).
+    - Activation and norm: the policy's mean is squashed by tanh, as in the official code (CORL:
+      not).
+    - Rewards: as they are unless a suite says otherwise (CORL: 1 is subtracted on AntMaze).
+    - Budget: the suite's (CORL: 10⁶ updates, 10 episodes every 1000; official: 5·10⁴ before it goes
+      on online).
 
 What follows is as in CORL, and the official code differs:
     - Weights are exp(A / λ), at most 100. Official: divided by the batch's mean, and not bounded.
@@ -18,7 +22,6 @@ What follows is as in CORL, and the official code differs:
     - log σ starts at 0, clamped to [-20, 2] (official: at -3, kept in [-6, 0] by a sigmoid).
     - No weight decay (official: 1e-4, of the policy).
     - Observations are normalised (official: not).
-    - The suite's budget (CORL: 10⁶ updates; official: 5·10⁴ before it goes on online).
 """
 
 from __future__ import annotations

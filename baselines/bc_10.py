@@ -5,15 +5,18 @@ arXiv:2106.01345, Section 5.1, its baseline %BC.
 Code: tinkoff-ai/CORL at 6afec90, `algorithms/offline/any_percent_bc.py`.
 
 Deviations:
-    - The best tenth of the episodes, at least one, as in CORL. Paper: the best episodes with a
-      tenth of the timesteps, which are fewer where good episodes are long.
-    - Episodes are ranked by the sum of rewards, as in the paper. CORL: by the discounted one.
-    - An episode ends where the data say so, by a time limit too. CORL: at terminals and after every
-      1000 transitions, counted without the last one of episodes that a time limit cut.
-    - Observations are normalised by the chosen episodes' mean and standard deviation, as in CORL
-      (paper: by all data's).
-    - The network is CORL's: two hidden layers that see one state. Paper's code: three, with dropout
-      0.1, that see the last 20 states.
+    - Data: episodes are ranked by the sum of rewards, as in the paper. CORL: by the discounted one.
+    - Data: an episode ends where the data say so, by a time limit too. CORL: at terminals and after
+      every 1000 transitions, counted without the last one of episodes that a time limit cut.
+    - Budget: the suite's (CORL: 10⁶ updates, 10 episodes every 5000).
+
+What follows is as in CORL, and the paper differs:
+    - The best tenth of the episodes, at least one. Paper: the best episodes with a tenth of the
+      timesteps, which are fewer where good episodes are long.
+    - Observations are normalised by the chosen episodes' mean and standard deviation (paper: by all
+      data's).
+    - Two hidden layers that see one state. Paper's code: three, with dropout 0.1, that see the last
+      20 states.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ arXiv:1812.02900.
 Code: official, sfujim/BCQ at 4876f7e, `continuous_BCQ/BCQ.py`.
 
 Deviations:
-    - Of the paper's and the official code's, the code's where they differ: acts by the best of 100
-      proposals (paper: of 10), and the VAE's loss takes means over dimensions (paper: sums).
-    - The budget, the evaluations and which of them makes the score are the suite's. Official: 10⁶
-      steps, 10 episodes each 5000 steps.
+    - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
+
+What follows is as in the official code, and the paper differs:
+    - Acts by the best of 100 proposals (paper: of 10).
+    - The VAE's loss takes means over dimensions (paper: sums).
 """
 
 from __future__ import annotations

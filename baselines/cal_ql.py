@@ -6,15 +6,22 @@ Code: official, nakamotoo/Cal-QL at ac6eafe, `JaxCQL/conservative_sac.py`, whose
 tinkoff-ai/CORL has another at 6afec90, `algorithms/finetune/cal_ql.py`, without the bound online.
 
 Deviations:
-    - What a time limit cuts off a return goes on at the data's mean reward. Official: at nothing;
-      and a whole episode of the lowest sparse reward r has r / (1 − γ) everywhere.
-    - Online, an update follows every step in the environment, and an episode of the learner's own
-      is learned from once it is over; until its first is, all of a batch are data. Official: as
-      many updates as an episode had steps, after it.
-    - The replay buffer keeps everything that was seen. Official: the last million transitions.
-    - No entropy in the backup, no bounds on the gap, and a temperature of 1 in the log-sum-exp: the
-      official settings. CORL: the gap is at least −200.
-    - The suite's budget (official: 10⁶ updates on AntMaze, 2·10⁴ on Adroit, before it goes online).
+    - Losses: what a time limit cuts off a return, which bounds values, goes on at the data's mean
+      reward. Official: at nothing; and a whole episode of the lowest sparse reward r has
+      r / (1 − γ) everywhere.
+    - Update order: online, an update follows every step in the environment. Official: as many
+      updates as an episode had steps, after it.
+    - Rewards: as they are unless a suite says otherwise (official: 10 r − 5 on AntMaze, 10 r + 5 on
+      Adroit's binary tasks).
+    - Data: actions are not kept 1e-5 inside ±1.
+    - Data: online, an episode of the learner's own is learned from once it is over; until its first
+      is, all of a batch are data. The replay buffer keeps everything that was seen (official: the
+      last million transitions).
+    - Budget: the suite's (official: 10⁶ updates on AntMaze, 2·10⁴ on Adroit, before it goes
+      online).
+
+Official options that the official settings do not use are left out: entropy in the backup, bounds
+on the gap (CORL: at least −200), a temperature of the log-sum-exp other than 1.
 """
 
 from __future__ import annotations

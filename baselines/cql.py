@@ -5,14 +5,14 @@ Code: young-geng/CQL at 934b0e8, as in tinkoff-ai/CORL at 6afec90, `algorithms/o
 whose variant CQL(H) with importance sampling and settings of Gym locomotion are the default here.
 
 Deviations:
-    - The biases of the policy's last layer start within that layer's bound for weights, about
-      0.0015. CORL: at zero.
-    - No cloning at first, no maximum over sampled next actions, no entropy in the backup, no bounds
-      on the gap, and a temperature of 1 in the log-sum-exp: CORL's settings for Gym locomotion,
-      Adroit and PointMaze.
-    - The temperature's target entropy can be set; it is CORL's −action_dim unless it is.
-    - The budget, the evaluations and which of them makes the score are the suite's. CORL: 10⁶
-      steps, 10 episodes each 5000 steps.
+    - Initialisation: the biases of the policy's last layer start within that layer's bound for
+      weights, about 0.0015. CORL: at zero.
+    - Rewards: as they are unless a suite says otherwise (CORL: 10 r − 5 on AntMaze).
+    - Budget: the suite's (CORL: 10⁶ updates, 10 episodes every 5000).
+
+CORL's options that its settings for Gym locomotion, Adroit and PointMaze do not use are left out:
+cloning at first, the maximum over sampled next actions, entropy in the backup, bounds on the gap, a
+temperature of the log-sum-exp other than 1.
 """
 
 from __future__ import annotations

@@ -5,20 +5,23 @@ Code: google-deepmind/acme at 41a13e2, `acme/agents/jax/crr/`; for the critic-we
 it leaves out, takuseno/d3rlpy at 0599a4f, `d3rlpy/algos/qlearning/torch/crr_impl.py`.
 
 Deviations:
-    - Two critics, of which the smaller value counts. Paper and code: one.
-    - The targets are Polyak averages with τ = 0.005, d3rlpy's rate. Code: copies every 100 updates.
-    - log σ is the network's output, clamped to [-20, 2]. Code: σ = softplus(output) + 10⁻³.
-    - Actions of the data are kept 10⁻⁶ inside ±1 for their density. Code: beyond ±0.999 it is the
-      probability of all that lies there.
-    - The critics' loss is the squared error; the code halves it, which Adam does not notice but for
-      its ε.
-    - Weights and biases start as PyTorch's do, U(±1/√fan_in). Code: U(±√(3/fan_in)), and zeros.
-    - The critic-weighted policy draws from 4 candidates by softmax(Q / β), as d3rlpy does at β = 1,
-      with the trained networks. Code: the mode of the target policy acts.
+    - Losses: actions of the data are kept 10⁻⁶ inside ±1 for their density. Code: beyond ±0.999 it
+      is the probability of all that lies there.
+    - Losses: the critics' is the squared error; the code halves it, which Adam does not notice but
+      for its ε.
+    - Targets: Polyak averages with τ = 0.005, d3rlpy's rate. Code: copies every 100 updates.
+    - Networks: two critics, of which the smaller value counts. Paper and code: one.
+    - Initialisation: PyTorch's, U(±1/√fan_in). Code: U(±√(3/fan_in)), and zeros.
+    - Activation and norm: log σ is the network's output, clamped to [-20, 2]. Code:
+      σ = softplus(output) + 10⁻³.
+    - Budget: the suite's (code: its caller's).
+    - Evaluation: the critic-weighted policy draws from 4 candidates by softmax(Q / β), as d3rlpy
+      does at β = 1, with the trained networks. Code: the mode of the target policy acts.
 
-As in the code, and unlike the paper: the critics regress on expected values (paper: on categorical
-distributions of them), the policy is one squashed Gaussian (paper: a mixture of Gaussians), and
-networks are small perceptrons (paper: residual and, on some tasks, recurrent ones).
+What follows is as in the code, and the paper differs:
+    - The critics regress on expected values (paper: on categorical distributions of them).
+    - The policy is one squashed Gaussian (paper: a mixture of Gaussians).
+    - Networks are small perceptrons (paper: residual and, on some tasks, recurrent ones).
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL at d871f5c,
 `agents/bc_diffusion.py`.
 
 Deviations:
-    - Budget: the suite's, as of `baselines/diffusion_ql.py`.
+    - Budget: the suite's (official: 2 · 10⁶ updates on Gym, 10⁶ on pen; 10 and 100 episodes every
+      50 000).
     - Selection: the last policy. Paper: the one picked by its loss, or the best of all evaluations.
     - Evaluation: acts with a Polyak average of the weights, as `flow-bc` does (official: the raw
       weights).

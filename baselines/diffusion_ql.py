@@ -16,9 +16,10 @@ Deviations:
       as suites do).
     - Rewards: as they are unless a suite says otherwise (official: standardised on Adroit, shifted
       and scaled on AntMaze).
-    - Budget: the suite's (official: 2 · 10⁶ updates on Gym, 10⁶ on pen).
-    - Selection: the last policy, as for every method here. Paper: the one picked by its cloning
-      loss, or the best of all evaluations.
+    - Budget: the suite's (official: 2 · 10⁶ updates on Gym, 10⁶ on pen; 10 and 100 episodes every
+      50 000).
+    - Selection: the last policy. Paper: the one picked by its cloning loss, or the best of all
+      evaluations.
 """
 
 from __future__ import annotations

@@ -5,17 +5,18 @@ arXiv:2106.01345.
 Code: official, kzl/decision-transformer at e2d82e6, `gym/experiment.py`.
 
 Deviations:
-    - One target return, the data's best unless a suite gives another. Official: two per
-      environment (3600 and 1800 on Hopper, 12000 and 6000 on HalfCheetah, 5000 and 2500 on
-      Walker2d), both evaluated every 10⁴ updates.
-    - The time embedding has an entry for each step of the data's longest episode (official: 1000),
-      and later steps share the last one.
-    - Observations are divided by their standard deviation + 1e-3 (official: + 1e-6).
-    - Windows that an episode's end cuts short are filled up behind, where no step sees it
+    - Networks: the time embedding has an entry for each step of the data's longest episode
+      (official: 1000), and later steps share the last one.
+    - Networks: no layers that predict states and returns: the official loss trains neither.
+    - Observations: divided by their standard deviation + 1e-3 (official: + 1e-6).
+    - Data: windows that an episode's end cuts short are filled up behind, where no step sees it
       (official: in front, and masked).
-    - No layers that predict states and returns: the official loss trains neither.
-    - The budget is the suite's (official: 10⁵ updates, 100 episodes an evaluation), and the score
-      that of its protocol.
+    - Data: a step at a time limit is left out of D4RL's files, and its reward of the returns to go
+      (official: neither).
+    - Budget: the suite's (official: 10⁵ updates, 100 episodes every 10⁴).
+    - Evaluation: for one target return, the data's best unless a suite gives another. Official: for
+      two per environment in turn (3600 and 1800 on Hopper, 12000 and 6000 on HalfCheetah, 5000 and
+      2500 on Walker2d).
 """
 
 from __future__ import annotations

@@ -6,12 +6,10 @@ Code: snu-mllab/EDAC at 198d570, as in tinkoff-ai/CORL at 6afec90, `algorithms/o
 `algorithms/offline/edac.py`.
 
 Deviations:
-    - The weights of the critics' first layer start as PyTorch's do, U(±1/√fan_in). CORL:
-      U(±1/√fan_out), 1/16.
-    - log π is exact. CORL: 1e-6 is added to 1 − a² in it.
-    - The temperature's target entropy can be set; it is CORL's −action_dim unless it is.
-    - The budget, the evaluations and which of them makes the score are the suite's. CORL: 3 · 10⁶
-      steps, 10 episodes each 5000 steps.
+    - Losses: log π is exact. CORL: 1e-6 is added to 1 − a² in it.
+    - Initialisation: the weights of the critics' first layer start as PyTorch's do, U(±1/√fan_in).
+      CORL: U(±1/√fan_out), 1/16.
+    - Budget: the suite's (CORL: 3 · 10⁶ updates, 10 episodes every 5000).
 """
 
 from __future__ import annotations

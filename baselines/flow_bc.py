@@ -2,11 +2,15 @@
 
 Paper: Lipman et al., Flow Matching for Generative Modeling, arXiv:2210.02747; as a policy it is
 the BC flow of FQL (Park et al., arXiv:2502.02538).
-Code: seohongpark/fql `agents/fql.py`, `actor_bc_flow` alone.
+Code: seohongpark/fql at 719d044, `agents/fql.py`, its `actor_bc_flow` alone.
 
 Deviations:
-    - Acts with a Polyak average of the weights (FQL: the raw weights).
-    - The width is a suite's choice; FQL uses 4 x 512.
+    - Networks: two hidden layers of 256 units unless a suite says otherwise (FQL: four of 512).
+    - Initialisation: PyTorch's, U(±1/√fan_in). FQL: Glorot uniform, biases zero.
+    - Schedule: a learning rate of 1e-3 (FQL: 3e-4), constant in both.
+    - Observations: normalised (FQL: as they are).
+    - Budget: the suite's (FQL, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
+    - Evaluation: acts with a Polyak average of the weights (FQL: the raw weights).
 """
 
 from __future__ import annotations

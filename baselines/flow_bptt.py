@@ -2,12 +2,23 @@
 
 Paper: the flow counterpart of Diffusion-QL (Wang et al., arXiv:2208.06193), as the baseline FBRAC
 of Flow Q-Learning (Park, Li and Levine, arXiv:2502.02538).
-Code: seohongpark/fql, paper's appendix; no file of the released code is followed.
+Code: none: FBRAC is not among the agents of seohongpark/fql at 719d044; the paper's appendix is
+followed.
 
 Deviations:
-    - Critic and behaviour flow are Decision Flow's, trained first and frozen; the value scale, the
-      divergence and the price ρ are Decision Flow's too, so that only the gradient's path differs.
-      FBRAC trains its critic jointly, on the policy's own next actions.
+    - Losses: value scale, divergence from the behaviour flow and its price ρ are Decision Flow's,
+      so that only the gradient's path differs. FBRAC: a flow-matching loss holds the policy to the
+      data, at a weight α.
+    - Update order: Q, V and the behaviour flow are Decision Flow's too, by IQL, trained first and
+      frozen. FBRAC: the critic learns beside the policy, on the policy's own next actions.
+    - Networks: two hidden layers of 256 units unless a suite says otherwise (FBRAC: four of 512).
+    - Initialisation: PyTorch's, U(±1/√fan_in); the policy starts at the behaviour flow.
+    - Schedule: learning rates of 1e-3, the policy's decaying to 0 along a cosine (FBRAC: 3e-4,
+      constant).
+    - Observations: normalised (FBRAC: as they are).
+    - Data: a policy update rolls out 64 of the batch's states (FBRAC: all 256).
+    - Budget: the suite's, a quarter of it for the policy (FBRAC, D4RL: 5 · 10⁵ updates of all).
+    - Evaluation: acts with a Polyak average of the weights (FBRAC: the raw weights).
 """
 
 from __future__ import annotations

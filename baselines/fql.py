@@ -7,6 +7,7 @@ Deviations:
     - Targets: the target critic averages the critic as the update leaves it. Official: as it was
       before it.
     - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
+    - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze).
     - Budget: the suite's (official, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
 """
 

@@ -7,7 +7,10 @@ Deviations:
     - Update order: all three losses use the networks from before the update and are stepped
       together, as in CORL. Official: V, then the policy with the new V, then Q with the new V.
     - Rewards: as they are. Official: on Gym locomotion scaled so that episodes' returns span 1000,
-      which a suite asks for by `reward_transform: return-range`.
+      which a suite asks for by `reward_transform: return-range`; 1 is subtracted on AntMaze.
+    - Data: actions are not kept 1e-5 inside ±1.
+    - Data: online, half of each batch are the data's. Official: all are drawn from one buffer, in
+      which the data were first.
     - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
 """
 

@@ -6,20 +6,19 @@ Code: official, dmksjfl/MCQ at 1f27c77, `offlinerl/algo/modelfree/MCQ.py` and
 `offlinerl/config/algo/MCQ_config.py`.
 
 Deviations:
-    - One objective on all tasks, the paper's. Official: on hopper/medium and on medium-expert and
-      expert data of hopper and halfcheetah, values at the policy's actions are held down only
-      where these are far from the VAE's, and by 5 more; on some mazes only where they are above
-      their target; and a target below 0 is raised to 0.
-    - The twins see the same sampled actions. Official: each samples its own.
-    - The temperature steps with the policy, after the critics. Official: before them.
-    - The VAE's loss is divided by the number of action dimensions, which Adam's step does not
+    - Losses: one objective on all tasks, the paper's. Official: on hopper/medium and on
+      medium-expert and expert data of hopper and halfcheetah, values at the policy's actions are
+      held down only where these are far from the VAE's, and by 5 more; on some mazes only where
+      they are above their target; and a target below 0 is raised to 0.
+    - Losses: the twins see the same sampled actions. Official: each samples its own.
+    - Losses: the VAE's is divided by the number of action dimensions, which Adam's step does not
       notice but for its ε.
-    - log π is exact. Official: 1e-6 is added to 1 − a² in it.
-    - The budget, the evaluations and which of them makes the score are the suite's. Official: 10⁶
-      steps.
+    - Losses: log π is exact. Official: 1e-6 is added to 1 − a² in it.
+    - Update order: the temperature steps with the policy, after the critics. Official: before them.
+    - Budget: the suite's (official: 10⁶ updates).
 
-Three hidden layers of policy and critics, and sampled actions at next states as well as at states,
-are the official code's.
+What follows is as in the official code, and not in the paper: three hidden layers of policy and
+critics, and sampled actions at next states as well as at states.
 """
 
 from __future__ import annotations

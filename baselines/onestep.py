@@ -10,15 +10,15 @@ exponential weights 685). The others are left out: exponential weights, a term o
 best of β's actions.
 
 Deviations:
-    - π's KL divergence from β is exact (official: from ten samples, with the same expectation).
-    - Q and β, which do not see each other, learn side by side, β in every second update (official:
-      β's 5·10⁵ updates come before Q's 2·10⁶).
-    - The budget is the suite's, and the policy gets a share of it: of 10⁶ steps the official 10⁵,
-      whence 9·10⁵ for Q and 4.5·10⁵ for β.
-    - Transitions that a time limit ends teach β and π, but not Q, as no action follows them
-      (official: left out altogether).
-    - The evaluations and which of them makes the score are the suite's (official: 100 episodes of
-      the last policy).
+    - Losses: π's KL divergence from β is exact (official: from ten samples, with the same
+      expectation).
+    - Update order: Q and β, which do not see each other, learn side by side, β in every second
+      update (official: β's 5·10⁵ updates come before Q's 2·10⁶).
+    - Data: an episode's last step, if a time limit cut it there, teaches β and π, but not Q, as no
+      action follows it in the data. Official: the row at the limit, itself left out, gives that
+      action.
+    - Budget: the suite's, and the policy gets a share of it: of 10⁶ updates the official 10⁵,
+      whence 9·10⁵ for Q and 4.5·10⁵ for β (official: 100 episodes of the last policy).
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ arXiv:2011.07213.
 Code: official, Wenxuan-Zhou/PLAS at 9fbc6ff, `algos.py` and `main.py`.
 
 Deviations:
-    - The budget, the evaluations and which of them makes the score are the suite's, and the VAE has
-      half of the budget. Official: 5 · 10⁵ steps of the VAE, as many of the policy, 10 episodes
-      each 1000 of them.
+    - Data: all of them (official: the last row is left out once the VAE is trained).
+    - Budget: the suite's, of which the VAE has half (official: 5 · 10⁵ updates of the VAE, as many
+      of the policy, 10 episodes each 1000 of them).
 """
 
 from __future__ import annotations

@@ -6,24 +6,26 @@ Code: the first author's, takuyamagata/d3rlpy at 19794ff, `reproductions/offline
 finite states takuyamagata/qdt_simple at 5d2f757.
 
 Deviations:
-    - The value function is learned by this package's `cql`: the next action of its backup is
-      sampled (official, d3rlpy: the mean's), layers start as CORL's (official: as PyTorch's), log σ
-      is scaled and shifted by learned numbers (official: not), all losses are stepped together
-      (official: the critics, then the temperature and the policy), and observations are normalised
-      (official: for the transformer alone).
-    - V(s) is the mean of Q over ten actions of the policy, as official, whose noise is the same
-      for all states.
-    - An episode's last reward counts in the returns before it. Official: the recursion begins with
-      0 one step before the last, as if nothing were earned there.
-    - A window begins at a drawn step and is K long but where the episode ends; one that begins with
-      the episode ends at a step drawn uniformly. Official: it ends at a drawn step and begins K − 1
-      before or with the episode, so that the episode's first steps are seen K times as often, and
-      windows of its last K − 1 steps alone are not.
-    - The two parts are shares of the suite's budget. Official: 5 · 10⁵ updates, then 10⁵.
-    - The transformer is this package's `dt`, with the deviations listed there. Official: d3rlpy's.
-    - One target return, the best of the data unless a suite gives another (official: 6000 on
-      HalfCheetah, 3600 on Hopper, 5000 on Walker2d, 250 to 400 on Maze2D), and the score is that of
-      the suite's protocol.
+    - Losses: the value function is learned by this package's `cql`, in whose backup the next action
+      is sampled (official, d3rlpy: the mean's).
+    - Update order: all losses of `cql` are stepped together (official: the critics, then the
+      temperature and the policy).
+    - Networks: the log σ of `cql` is scaled and shifted by learned numbers (official: not); the
+      transformer is this package's `dt`, with the deviations listed there (official: d3rlpy's).
+    - Initialisation: of `cql` as CORL's (official: as PyTorch's).
+    - Observations: normalised (official: for the transformer alone).
+    - Data: V(s), which raises returns, is the mean of Q over ten actions of the policy, as
+      official, but their noise is the same for all states.
+    - Data: an episode's last reward counts in the returns before it. Official: the recursion begins
+      with 0 one step before the last, as if nothing were earned there.
+    - Data: a window begins at a drawn step and is K long but where the episode ends; one that
+      begins with the episode ends at a step drawn uniformly. Official: it ends at a drawn step and
+      begins K − 1 before or with the episode, so that the episode's first steps are seen K times as
+      often, and windows of its last K − 1 steps alone are not.
+    - Data: a step at a time limit is left out of D4RL's files (official: not).
+    - Budget: the suite's, of which the two parts have shares (official: 5 · 10⁵ updates, then 10⁵).
+    - Evaluation: for one target return, the best of the data unless a suite gives another
+      (official: 6000 on HalfCheetah, 3600 on Hopper, 5000 on Walker2d, 250 to 400 on Maze2D).
 """
 
 from __future__ import annotations

@@ -6,25 +6,31 @@ Code: official, charleshsc/QT at cb9e1a4, `decision_transformer/training/ql_trai
 `decision_transformer/models/ql_DT.py` and `run.sh`.
 
 Deviations:
-    - Where a window's last step ends the episode for good, its reward counts in the targets, and Q
-      is learned there. Official: neither.
-    - No last candidate whose return to go is the Q of the step before, less its scaled reward
-      (official: one of 50, in other units than the rest).
-    - Candidates that the targets do not divide evenly go to targets. Official: the rest asks for
-      standard normal returns.
-    - One target, the data's best return, unless a suite gives more (official: two to seven).
-    - The average transformer, which backups use, moves by 0.001 in every update. Official: by 0.005
-      in every fifth, the same in the long run, and not at all during the first 1000.
-    - The actor's Q term is the mean over which twin is climbed and which one scales it. Official: a
-      coin decides in every update.
-    - AdamW. Official: the same weight decay as a term of the gradient, which Adam then scales.
-    - Windows that an episode's end cuts short are filled up behind (official: in front, and
-      masked); on hopper/medium the official code draws none of them.
-    - Observations are divided by their standard deviation + 1e-3 (official: + 1e-6), and the time
-      embedding has an entry for each step of the data's longest episode (official: 1000).
-    - The budget is the suite's, over which learning rates decay in every update, and the score that
-      of its protocol. Official: 5 · 10⁵ updates by the decay, in steps of 1000, of which all tasks
-      but halfcheetah/medium-expert stop after the first 31 000 to 101 000, and the best evaluation.
+    - Losses: where a window's last step ends the episode for good, its reward counts in the
+      targets, and Q is learned there. Official: neither.
+    - Losses: the actor's Q term is the mean over which twin is climbed and which one scales it.
+      Official: a coin decides in every update.
+    - Losses: weight decay is AdamW's. Official: the same decay as a term of the gradient, which
+      Adam then scales.
+    - Targets: the average transformer, which backups use, moves by 0.001 in every update. Official:
+      by 0.005 in every fifth, the same in the long run, and not at all during the first 1000.
+    - Networks: the time embedding has an entry for each step of the data's longest episode
+      (official: 1000).
+    - Schedule: the learning rates decay in every update, over the suite's budget (official: after
+      every 1000, over 5 · 10⁵; on halfcheetah/medium-expert after every 10⁴, over 10⁵).
+    - Observations: divided by their standard deviation + 1e-3 (official: + 1e-6).
+    - Data: windows that an episode's end cuts short are filled up behind (official: in front, and
+      masked; on hopper's medium, medium-replay and medium-expert data it draws none of them).
+    - Data: a step at a time limit is left out of D4RL's files, and its reward of the returns to go
+      (official: neither).
+    - Budget: the suite's. Official: of the 5 · 10⁵ updates of the decay the first 31 000 to 101 000
+      by task, but on halfcheetah/medium-expert all 10⁵; 10 episodes every 1000.
+    - Selection: the last policy (official: the best evaluation).
+    - Evaluation: one target, the data's best return, unless a suite gives more (official: two to
+      seven). Candidates that the targets do not divide evenly go to targets (official: the rest
+      asks for standard normal returns).
+    - Evaluation: no last candidate whose return to go is the Q of the step before, less its scaled
+      reward (official: one of 50, in other units than the rest).
 """
 
 from __future__ import annotations

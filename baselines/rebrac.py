@@ -2,14 +2,19 @@
 
 Paper: Tarasov et al., Revisiting the Minimalist Approach to Offline Reinforcement Learning,
 arXiv:2305.09836.
-Code: official, tinkoff-ai/ReBRAC, of which tinkoff-ai/CORL has a copy at 6afec90,
-`algorithms/offline/rebrac.py`.
+Code: official, tinkoff-ai/ReBRAC at 694385b, `src/algorithms/rebrac.py`, of which tinkoff-ai/CORL
+has a copy at 6afec90, `algorithms/offline/rebrac.py`.
 
 Deviations:
-    - The last transition of an episode that a time limit cut is learned from, without the critic's
-      penalty, since no action follows in the data (official: left out).
-    - The actor's target follows the actor as its step leaves it (official: as it was before it).
-    - The actor learns in every second update from the second on (official: from the first on).
+    - Update order: the actor learns in every second update from the second on (official: from the
+      first on).
+    - Targets: the actor's target follows the actor as its step leaves it (official: as it was
+      before it).
+    - Rewards: as they are unless a suite says otherwise (official: 100 r on AntMaze).
+    - Data: an episode's last step, if a time limit cut it there, has no penalty in the critic, as
+      no action follows it in the data. Official: the row at the limit, itself left out, gives that
+      action.
+    - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
 """
 
 from __future__ import annotations

@@ -5,13 +5,15 @@ arXiv:2112.10751.
 Code: official, scottemmons/rvs at 90c0ffb, `experiments/config/d4rl/gym_rvs_r.cfg`.
 
 Deviations:
-    - One target, the data's best return per step unless a suite gives another. Official: ten, 0.3
-      to 1.2 of the way from D4RL's random to its expert reference score, each evaluated.
-    - Transitions are drawn with replacement (official: passes over the episodes, in an order that
-      is shuffled once).
-    - The budget is the suite's (official: 2000 passes, 200 episodes an evaluation), and the score
-      that of its protocol.
-    - Actions are clipped to [-1, 1] (official: the mean as it is, and the environment clips).
+    - Clipping: actions are clipped to [-1, 1] (official: the mean as it is, and the environment
+      clips).
+    - Data: transitions are drawn with replacement (official: passes over the episodes, in an order
+      that is shuffled once).
+    - Data: a step at a time limit is left out of D4RL's files, and its reward of what followed
+      (official: neither).
+    - Budget: the suite's (official: 2000 passes, 200 episodes an evaluation).
+    - Evaluation: for one target, the data's best return per step unless a suite gives another.
+      Official: for ten, 0.3 to 1.2 of the way from D4RL's random to its expert reference score.
 """
 
 from __future__ import annotations

@@ -6,12 +6,10 @@ Code: official, ryanxhr/IVR at 58edd26, `critic.py`, `actor.py`, `learner.py`; s
 `run_mujoco.sh` and `configs/mujoco_config.py`.
 
 Deviations:
-    - The last transition of an episode that a time limit cut is learned from (official: left out),
-      and the data's actions are not kept 1e-5 inside ±1.
-    - Rewards are as the suite says. Official: episodes' returns span 1000 on Gym locomotion
+    - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze.
-    - The budget, the evaluations and which of them makes the score are the suite's. Official: 10⁶
-      steps, 10 episodes each 5000 steps.
+    - Data: actions are not kept 1e-5 inside ±1.
+    - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
 
 What follows is as in the official code, and the paper differs:
     - SQL's policy weighs actions by max(Q − V, 0) (paper: by max(1 + (Q − V) / 2α, 0), which also

@@ -13,24 +13,27 @@ step of an episode, and 2.7 PFLOP for ten full episodes. Keys and values take 84
 a token, 80 tokens, 256 plans). Beyond trials, it needs a GPU.
 
 Deviations:
-    - Keys and values are cached while a transition is planned, which changes rounding alone
-      (official: every token is predicted from the whole sequence anew).
-    - The learning rate follows one cosine, down to a tenth over the run, from the first update on
-      (official: after warm-up, with a period of 38 passes over the data, so it rises again; paper:
-      to a tenth). Warm-up is 3906 updates, a pass over 10⁶ windows (official: as many tokens as are
-      in a pass over the data).
-    - Windows are drawn with replacement (official: passes over the data), and begin at an episode's
-      last step, too; the data's last row is used, too.
-    - Values count what follows a time limit at the data's mean reward (official: 0). They are
+    - Losses: what lies behind an episode's end is learned to be over, but for what is beyond the
+      length of the data's longest episode (official: but for what is beyond 1000 steps).
+    - Networks: bins, which tokens stand for, hold equal shares for any number of transitions
+      (official: for multiples of their number, else the last ones fewer).
+    - Schedule: the learning rate follows one cosine, down to a tenth over the run, from the first
+      update on (official: after warm-up, with a period of 38 passes over the data, so it rises
+      again; paper: to a tenth).
+    - Schedule: warm-up is 3906 updates, a pass over 10⁶ windows (official: as many tokens as are in
+      a pass over the data).
+    - Observations: used with all their dimensions (official: not on Ant and Kitchen).
+    - Data: windows are drawn with replacement (official: passes over the data), and begin at an
+      episode's last step, too; the data's last row is used, too.
+    - Data: a step at a time limit is left out of D4RL's files (official: not).
+    - Data: values count what follows a time limit at the data's mean reward (official: 0). They are
       discounted to the present step (official: to the next), which bins and plans do not tell.
-    - What lies behind an episode's end is learned to be over, but for what is beyond the length of
-      the data's longest episode (official: but for what is beyond 1000 steps).
-    - Bins hold equal shares for any number of transitions (official: for multiples of their number,
-      else the last ones fewer).
-    - Observations, unlike official ones on Ant and Kitchen, are used with all their dimensions.
-    - Uniform bins, the paper's other kind, can be chosen (official: quantiles alone).
-    - The budget is the suite's (official: 50 passes over 10⁶ transitions' worth, 80 on Hopper and
-      Walker2d medium-replay; 15 episodes), and the score that of its protocol.
+    - Budget: the suite's (official: 50 passes over 10⁶ transitions' worth, 80 on Hopper and
+      Walker2d medium-replay; 15 episodes).
+    - Evaluation: keys and values are cached while a transition is planned, which changes rounding
+      alone (official: every token is predicted from the whole sequence anew).
+
+Uniform bins, the paper's other kind, can be chosen (official: quantiles alone).
 """
 
 from __future__ import annotations

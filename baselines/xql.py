@@ -6,14 +6,13 @@ settings of `offline/configs/mujoco_config.py` and `offline/train_offline.py`. E
 numbered as in its copy of the paper.
 
 Deviations:
-    - The last transition of an episode that a time limit cut is learned from (official: left out),
-      and the data's actions are not kept 1e-5 inside ±1.
-    - One step of V an update, as in the official runs on D4RL's offline tasks; no gradient penalty,
-      and no logarithm of the loss, which they leave out.
-    - Rewards are as the suite says. Official: episodes' returns span 1000 on Gym locomotion
+    - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze.
-    - The budget, the evaluations and which of them makes the score are the suite's. Official: 10⁶
-      steps, 10 episodes each 5000 steps, the last evaluation.
+    - Data: actions are not kept 1e-5 inside ±1.
+    - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
+
+Official options that its runs on D4RL's offline tasks do not use are left out: several steps of V
+an update, a gradient penalty, the logarithm of the loss.
 
 What follows is as in the official code, and the paper differs:
     - The policy's inverse temperature is a setting of its own (paper, Eq. 12: 1 / β).

@@ -6,13 +6,15 @@ Code: none at hand; each class changes one thing in `algorithms/decision_flow/de
 None beats the default on all tasks that it was tried on; docs/algorithms/ablations.md has them with
 their suites. Symbols are those of `decision_flow.py`.
 
-Deviations, beside those of `decision_flow.py` (the paper's choice is unknown):
-    - the KL divergence is between Gaussian velocities that share the behaviour's residual variance
-      σ²(s, x, t): D = |(u_θ − u_v)/σ|² / 2; sampling stays deterministic;
-    - a_{n-1}, the paper's option, enters the flow critic only: a policy that acts has to be Markov
-      here;
-    - distillation into a one-step policy is ours, for the paper's second open question, and paths
-      and couplings are for its first.
+What follows comes on top of the list in `decision_flow.py`; the paper's choice is unknown.
+
+Deviations:
+    - Losses: the KL divergence is between Gaussian velocities that share the behaviour's residual
+      variance σ²(s, x, t): D = |(u_θ − u_v)/σ|² / 2; sampling stays deterministic.
+    - Losses: paths and couplings are ours, for the paper's first open question.
+    - Networks: a_{n-1}, the paper's option, enters the flow critic only: a policy that acts has to
+      be Markov here.
+    - Evaluation: distillation into a one-step policy is ours, for the paper's second open question.
 """
 
 from __future__ import annotations

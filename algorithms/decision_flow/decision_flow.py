@@ -34,16 +34,31 @@ Fidelity.
     intermediate values aligned with the final action's in DF-dir; the normalised velocity; the
     weight ρ on D(u_θ ‖ u_v); T = 10. Its option of a_{n-1} in the flow state is an ablation.
 
-Deviations (the paper's choice is unknown; `ablations.py` holds the other choices that were tried,
-docs/algorithms/ablations.md the suite that tests each):
-    - the flow critic is composed with the ODE step, and the exact A follows the last step: a
-      critic of the velocity itself stayed at cloning in every trial;
-    - the scale κ and the factor T make one ρ mean the same on every task and for every T;
-    - D is the squared distance summed over dimensions, ρ = 1: its mean over them needed ρ from 1
-      to 30, by task;
-    - DF-dir differentiates through û and h: in trials the lemma's g/|g| left the support of narrow
-      modes;
-    - acting with, and cloning from, Polyak averages of the flows; layer norm in every critic.
+The list has the choices of which the paper's is unknown; `ablations.py` holds the others that were
+tried, docs/algorithms/ablations.md the suite that tests each.
+
+Deviations:
+    - Losses: the scale κ and the factor T make one ρ mean the same on every task and for every T.
+    - Losses: D is the squared distance summed over dimensions, ρ = 1: its mean over them needed ρ
+      from 1 to 30, by task.
+    - Losses: DF-dir differentiates through û and h: in trials the lemma's g/|g| left the support of
+      narrow modes.
+    - Update order: the flow critic and the flow policy are stepped together, from the networks
+      before the update.
+    - Targets: acting with, and cloning from, Polyak averages of the flows.
+    - Networks: the flow critic is composed with the ODE step, and the exact A follows the last
+      step: a critic of the velocity itself stayed at cloning in every trial.
+    - Initialisation: PyTorch's, U(±1/√fan_in); u_θ starts at u_v.
+    - Activation and norm: GELU, and layer norm in every critic.
+    - Schedule: the learning rates of flow policy and flow critic decay to 0 along a cosine, the
+      others' are constant.
+    - Clipping: none of gradients; actions are clipped where Q is asked for their value.
+    - Rewards: as they are.
+    - Observations: normalised.
+    - Data: an update of the flow policy rolls out 64 of the batch's states.
+    - Budget: the suite's, three quarters of it for pretraining.
+    - Selection: the last policy.
+    - Evaluation: a sample of the flow acts, from noise.
 """
 
 from __future__ import annotations

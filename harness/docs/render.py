@@ -2,6 +2,7 @@
 
     config METHOD             every field of the method's config
     methods                   the methods of this repository
+    deviations                where each of them deviates from its official code
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.docs.config_tables import config_tables
+from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
 from harness.docs.place import Place
 from harness.docs.results import suite_figure, suite_results
@@ -34,6 +36,7 @@ class _Kind:
 _KINDS = {
     "config": _Kind("config METHOD", (1,), lambda _, method: config_tables(method)),
     "methods": _Kind("methods", (0,), methods_table),
+    "deviations": _Kind("deviations", (0,), deviations_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }
