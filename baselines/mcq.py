@@ -17,8 +17,8 @@ Deviations:
     - Update order: the temperature steps with the policy, after the critics. Official: before them.
     - Budget: the suite's (official: 10⁶ updates).
 
-What follows is as in the official code, and not in the paper: three hidden layers of policy and
-critics, and sampled actions at next states as well as at states.
+Three hidden layers of policy and critics, and sampled actions at next states as well as at states,
+are the official code's.
 """
 
 from __future__ import annotations

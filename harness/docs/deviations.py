@@ -1,4 +1,4 @@
-"""What methods' files list under *Deviations*, by the points of the checklist, and a table of it."""
+"""What methods' files list under *Deviations*, by points of the checklist, and a table of it."""
 
 from __future__ import annotations
 
