@@ -26,6 +26,8 @@ LEARNING_RATE, TAU = 1e-2, 0.05
 Arrays = dict[str, np.ndarray]
 Parts = Mapping[str, Sequence[nn.Module]]
 """The library's modules, one an ensemble member, by what our checkpoints call the network."""
+Layers = Callable[[nn.Module, Callable[[Tensor], Tensor]], Arrays]
+"""Names and reads a module's parameters: (module, what to read of each) -> arrays."""
 Step = Callable[[int, Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, float]]
 """(number of the update, from 1; batch; noise) -> losses by our metrics' names."""
 
@@ -42,8 +44,11 @@ def record(
     config: Mapping[str, Any],
     compared: str,
     version: str,
-    layers: Callable[[nn.Module, Callable[[Tensor], Tensor]], Arrays] | None = None,
+    layers: Layers | None = None,
     context: int = 0,
+    silent: Mapping[str, int] | None = None,
+    equal_noise: Mapping[str, str] | None = None,
+    without: Mapping[str, slice] | None = None,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -54,12 +59,15 @@ def record(
         optimizers: of the networks, for the means of their gradients.
         step: takes one update.
         updates: how many.
-        noise: width of each of our method's normal noises; a name in `uniform...` is on [0, 1).
+        noise: width of each of our method's noises: normal, but `uniform` on [0, 1).
         config: our method's settings.
         compared: what is, and what is not, in words for the table.
         version: of the library.
         layers: makes arrays of a module, if they are not those of a multi-layer perceptron.
         context: length of windows; 0: single transitions.
+        silent: width of noise that is zero.
+        equal_noise: noise that is another's.
+        without: parts, along the last axis, of what it ends at that are not compared: NaN.
     """
     rng = np.random.default_rng(0)
     for modules in parts.values():
@@ -72,6 +80,10 @@ def record(
         ).astype(np.float32)
         for name, width in noise.items()
     }
+    for name, width in (silent or {}).items():
+        drawn[name] = np.zeros((updates, BATCH, width), np.float32)
+    for name, other in (equal_noise or {}).items():
+        drawn[name] = drawn[other]
     of_module = layers or perceptron
     arrays = _named("before", _state(parts, of_module, lambda p: p.data))
     found = [step(k + 1, _of_update(batch, k), _of_update(drawn, k)) for k in range(updates)]
@@ -80,6 +92,8 @@ def record(
     trained = {k: v for k, v in parts.items() if k.startswith("params/")}
     means = _state(trained, of_module, lambda p: moments[p])
     arrays |= _named("after", {k.replace("params", "adam_means", 1): v for k, v in means.items()})
+    for name, part in (without or {}).items():
+        arrays[f"after/{name}"][..., part] = np.nan
     arrays |= _named("batch", batch) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])
@@ -95,16 +109,16 @@ def perceptron(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     for child in module.modules():
         if isinstance(child, nn.Linear):
             weight, bias = read(child.weight), read(child.bias)
-            arrays |= {f"weight_{linears}": _array(weight.T), f"bias_{linears}": _array(bias[None])}
+            arrays |= {f"weight_{linears}": array(weight.T), f"bias_{linears}": array(bias[None])}
             linears += 1
         elif isinstance(child, nn.LayerNorm):
             scale, shift = read(child.weight), read(child.bias)
             arrays |= {
-                f"scale_{linears - 1}": _array(scale[None]),
-                f"shift_{linears - 1}": _array(shift[None]),
+                f"scale_{linears - 1}": array(scale[None]),
+                f"shift_{linears - 1}": array(shift[None]),
             }
     own = module.named_parameters(recurse=False)
-    return arrays | {name: _array(read(p)) for name, p in own if linears}
+    return arrays | {name: array(read(p)) for name, p in own if linears}
 
 
 @contextlib.contextmanager
@@ -127,7 +141,7 @@ def drawing(*given: Tensor) -> Iterator[None]:
     assert not left, f"{len(left)} draws were not asked for"
 
 
-def _array(x: Tensor) -> np.ndarray:
+def array(x: Tensor) -> np.ndarray:
     return x.detach().numpy().copy()
 
 
@@ -136,12 +150,12 @@ def _named(group: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _of_update(arrays: Mapping[str, np.ndarray], k: int) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array[k]) for name, array in arrays.items()}
+    return {name: torch.tensor(array[k]) for name, array in arrays.items()}
 
 
 def _state(
     parts: Parts,
-    layers: Callable[[nn.Module, Callable[[Tensor], Tensor]], Arrays],
+    layers: Layers,
     read: Callable[[Tensor], Tensor],
 ) -> Arrays:
     """What our checkpoints hold of these networks: `params/critic/weight_0`, [E, ...] each."""

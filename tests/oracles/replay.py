@@ -49,8 +49,8 @@ def load(name: str) -> Record:
 def differences(record: Record, transitions: Transitions) -> dict[str, float]:
     """The largest absolute difference after its updates, of losses, gradients and weights.
 
-    Of gradients: of the means that Adam keeps of them. A loss that was recorded as NaN was not
-    taken in that update.
+    Of gradients: of the means that Adam keeps of them. What was recorded as NaN is not compared, as
+    a loss that was not taken in an update.
     """
     losses, after = record.group("losses"), record.group("after")
     updates = len(next(iter(record.group("batch").values())))
@@ -64,16 +64,17 @@ def differences(record: Record, transitions: Transitions) -> dict[str, float]:
         engine.train(1)
         found = engine.metrics()
         for name, expected in losses.items():
-            if not np.isnan(expected[k]):
-                _add(worst, "losses", found[name][0] - expected[k])
+            _add(worst, "losses", found.get(name, np.zeros(1)), expected[k : k + 1])
     state = engine.state(0)
     for name, expected in after.items():
-        _add(worst, _GROUPS[name.partition("/")[0]], state[name] - expected)
+        _add(worst, _GROUPS[name.partition("/")[0]], state[name], expected)
     return worst
 
 
-def _add(worst: dict[str, float], kind: str, difference: NDArray[Any]) -> None:
-    worst[kind] = max(worst.get(kind, 0.0), float(np.abs(difference).max()))
+def _add(worst: dict[str, float], kind: str, found: NDArray[Any], expected: NDArray[Any]) -> None:
+    compared = ~np.isnan(expected)
+    difference = np.abs(found - expected)[compared].max(initial=0.0)
+    worst[kind] = float(np.maximum(worst.get(kind, 0.0), difference))  # NaN if ours is
 
 
 def _feed(engine: Engine, record: Record) -> None:
