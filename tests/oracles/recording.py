@@ -170,8 +170,8 @@ def _draw_weights(module: nn.Module, rng: np.random.Generator) -> None:
     """None of them at a special value; norms near 1 and 0, and what is no matrix near its start."""
     for parameter in module.parameters():
         noise = torch.from_numpy(rng.standard_normal(parameter.shape).astype(np.float32))
-        if parameter.ndim == 2 and parameter.shape[0] > 1:
-            parameter.data = noise / parameter.shape[1] ** 0.5
+        if parameter.ndim > 1 and parameter.shape[-2] > 1:
+            parameter.data = noise / parameter.shape[-1] ** 0.5
         else:
             parameter.data += 0.1 * noise
 
