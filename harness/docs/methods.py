@@ -8,7 +8,7 @@ from algorithms import registry
 from harness.docs.place import Place
 
 _PACKAGES = ("algorithms", "baselines")  # what is installed beside them is not ours to list
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def methods_table(place: Place) -> str:
@@ -18,17 +18,22 @@ def methods_table(place: Place) -> str:
     """
     lines = ["| Method | Title | Paper | File |", "| --- | --- | --- | --- |"]
     for entry in registry.algorithms().values():
-        module = entry.module
-        if module.partition(".")[0] not in _PACKAGES or entry.family == registry.ABLATIONS:
+        if not is_ours(entry) or entry.family == registry.ABLATIONS:
             continue
-        file = f"{module.replace('.', '/')}.py"
+        file = f"{entry.module.replace('.', '/')}.py"
         page = place.page.with_name(f"{entry.id}.md")
         name = f"[`{entry.id}`]({page.name})" if page.is_file() else f"`{entry.id}`"
-        link = f"[`{file}`]({place.link(_ROOT / file)})"
-        lines.append(f"| {name} | {entry.title} | {_paper(entry.paper)} | {link} |")
+        link = f"[`{file}`]({place.link(ROOT / file)})"
+        lines.append(f"| {name} | {entry.title} | {paper_link(entry.paper)} | {link} |")
     return "\n".join(lines)
 
 
-def _paper(paper: str) -> str:
+def is_ours(entry: registry.AlgorithmInfo) -> bool:
+    """Whether a method is part of this repository."""
+    return entry.module.partition(".")[0] in _PACKAGES
+
+
+def paper_link(paper: str) -> str:
+    """The paper, as a link if it is on arXiv."""
     number = paper.removeprefix("arXiv:")
     return paper if number == paper else f"[{paper}](https://arxiv.org/abs/{number})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from algorithms.engine.engine import Engine
 from algorithms.transitions import Transitions
 from tests.algorithms.reference import random_batch, random_noise
 from tests.algorithms.small import make_engine
+from tests.oracles.recording import ACTION_DIM, FOLDER, OBS_DIM
 
-FOLDER = Path(__file__).parent
 RECORDS = sorted(path.stem for path in FOLDER.glob("*.npz"))
 _GROUPS = {"params": "weights", "targets": "weights", "adam_means": "gradients"}
 
@@ -29,9 +28,15 @@ Arrays = Mapping[str, NDArray[Any]]
 class Record:
     """An update of a library's method, as `recording.record` wrote it."""
 
+    recorder: str
     method: str
     about: Mapping[str, Any]
     arrays: Arrays
+
+    def row(self) -> dict[str, Any]:
+        """What the table of docs/methods.md says of it, but for the differences."""
+        shown = {key: self.about[key] for key in ("oracle", "version", "compared")}
+        return {"method": self.method, "file": self.recorder, **shown}
 
     def group(self, name: str) -> Arrays:
         prefix = f"{name}/"
@@ -43,10 +48,11 @@ def load(name: str) -> Record:
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
-    return Record(name.partition("_")[2], about, arrays)
+    library, _, method = name.partition("_")
+    return Record(f"tests/oracles/record_{library}.py", method, about, arrays)
 
 
-def differences(record: Record, transitions: Transitions) -> dict[str, float]:
+def differences(record: Record) -> dict[str, float]:
     """The largest absolute difference after its updates, of losses, gradients and weights.
 
     Of gradients: of the means that Adam keeps of them. What was recorded as NaN is not compared, as
@@ -55,7 +61,7 @@ def differences(record: Record, transitions: Transitions) -> dict[str, float]:
     losses, after = record.group("losses"), record.group("after")
     updates = len(next(iter(record.group("batch").values())))
     engine = make_engine(
-        record.method, transitions, (0,), total_steps=updates, **record.about["config"]
+        record.method, _data(), (0,), total_steps=updates, **record.about["config"]
     )
     engine.load_state([{**engine.state(0), **record.group("before")}], 0)
     _feed(engine, record)
@@ -69,6 +75,19 @@ def differences(record: Record, transitions: Transitions) -> dict[str, float]:
     for name, expected in after.items():
         _add(worst, _GROUPS[name.partition("/")[0]], state[name], expected)
     return worst
+
+
+def _data() -> Transitions:
+    """Nothing is learned from them: two episodes of 32 steps, of the records' dimensions."""
+    ends = np.arange(64) % 32 == 31
+    return Transitions.pack(
+        observations=np.zeros((64, OBS_DIM)),
+        actions=np.zeros((64, ACTION_DIM)),
+        rewards=np.zeros(64),
+        next_observations=np.zeros((64, OBS_DIM)),
+        terminals=ends,
+        timeouts=np.zeros(64, bool),
+    )
 
 
 def _add(worst: dict[str, float], kind: str, found: NDArray[Any], expected: NDArray[Any]) -> None:
