@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import d3rlpy
-import numpy as np
 import torch
 from d3rlpy import algos
 from d3rlpy.models.encoders import VectorEncoderFactory
@@ -36,6 +35,7 @@ from tests.oracles.recording import (
     Arrays,
     array,
     drawing,
+    merge_heads,
     perceptron,
 )
 
@@ -89,12 +89,8 @@ def layers(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
         (log,) = module.parameters()
         return {"log": array(read(log)).reshape(())}
     arrays = perceptron(module, read)
-    if isinstance(module, NormalPolicy | ShiftedGaussian):
-        last = len(HIDDEN)
-        for kind in ("weight", "bias"):
-            log_std = arrays.pop(f"{kind}_{last + 1}")
-            arrays[f"{kind}_{last}"] = np.concatenate([arrays[f"{kind}_{last}"], log_std], -1)
-    return arrays
+    policy = isinstance(module, NormalPolicy | ShiftedGaussian)
+    return merge_heads(arrays, len(HIDDEN)) if policy else arrays
 
 
 class ClampedGaussian(nn.Module):
@@ -365,8 +361,8 @@ def cql() -> None:
             "gaussian": ACTION_DIM,
             "current": several,
             "following": several,
-            "uniform": several,
         },
+        uniform={"uniform": several},
         silent={"next_gaussian": ACTION_DIM},
         config={
             **OURS,

@@ -46,9 +46,11 @@ def record(
     version: str,
     layers: Layers | None = None,
     context: int = 0,
+    uniform: Mapping[str, int] | None = None,
     silent: Mapping[str, int] | None = None,
     equal_noise: Mapping[str, str] | None = None,
     without: Mapping[str, slice] | None = None,
+    oracle: str | None = None,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -59,15 +61,17 @@ def record(
         optimizers: of the networks, for the means of their gradients.
         step: takes one update.
         updates: how many.
-        noise: width of each of our method's noises: normal, but `uniform` on [0, 1).
+        noise: width of each of our method's normal noises.
         config: our method's settings.
         compared: what is, and what is not, in words for the table.
         version: of the library.
         layers: makes arrays of a module, if they are not those of a multi-layer perceptron.
         context: length of windows; 0: single transitions.
+        uniform: width of noise that is uniform on [0, 1).
         silent: width of noise that is zero.
         equal_noise: noise that is another's.
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
+        oracle: the library's name in the table, if it is not that of the file.
     """
     rng = np.random.default_rng(0)
     for modules in parts.values():
@@ -75,10 +79,9 @@ def record(
             _draw_weights(module, rng)
     batch = _batch(rng, updates, context)
     drawn = {
-        name: (rng.random if name == "uniform" else rng.standard_normal)(
-            (updates, BATCH, width)
-        ).astype(np.float32)
-        for name, width in noise.items()
+        name: draw((updates, BATCH, width)).astype(np.float32)
+        for widths, draw in ((noise, rng.standard_normal), (uniform or {}, rng.random))
+        for name, width in widths.items()
     }
     for name, width in (silent or {}).items():
         drawn[name] = np.zeros((updates, BATCH, width), np.float32)
@@ -97,7 +100,12 @@ def record(
     arrays |= _named("batch", batch) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])
-    about = {"oracle": library, "version": version, "compared": compared, "config": config}
+    about = {
+        "oracle": oracle or library,
+        "version": version,
+        "compared": compared,
+        "config": config,
+    }
     file = FOLDER / f"{library}_{method}.npz"
     np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 
@@ -119,6 +127,14 @@ def perceptron(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
             }
     own = module.named_parameters(recurse=False)
     return arrays | {name: array(read(p)) for name, p in own if linears}
+
+
+def merge_heads(arrays: Arrays, last: int) -> Arrays:
+    """A policy's two last layers, of mean and log σ, as one."""
+    for kind in ("weight", "bias"):
+        heads = [arrays.pop(f"{kind}_{i}") for i in (last, last + 1)]
+        arrays[f"{kind}_{last}"] = np.concatenate(heads, -1)
+    return arrays
 
 
 @contextlib.contextmanager
