@@ -108,6 +108,20 @@ _BUILT_IN = (
         "baselines.bc_10:PercentBC",
         trusts_critic=False,
     ),
+    AlgorithmInfo(
+        "bcq",
+        "Batch-Constrained Q-learning",
+        "arXiv:1812.02900",
+        "value-based",
+        "baselines.bcq:BCQ",
+    ),
+    AlgorithmInfo(
+        "plas",
+        "Policy in the Latent Action Space",
+        "arXiv:2011.07213",
+        "value-based",
+        "baselines.plas:PLAS",
+    ),
     AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     AlgorithmInfo("rebrac", "ReBRAC", "arXiv:2305.09836", "value-based", "baselines.rebrac:ReBRAC"),
     AlgorithmInfo(
@@ -125,6 +139,13 @@ _BUILT_IN = (
     ),
     AlgorithmInfo(
         "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
+    ),
+    AlgorithmInfo(
+        "mcq",
+        "Mildly Conservative Q-learning",
+        "arXiv:2206.04745",
+        "value-based",
+        "baselines.mcq:MCQ",
     ),
     AlgorithmInfo(
         "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"

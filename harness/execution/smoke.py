@@ -37,6 +37,10 @@ def shrunk(suite: Suite) -> Suite:
     return suite.model_copy(
         update={
             "name": f"{suite.name}-smoke",
+            "algorithms": {
+                label: entry.model_copy(update={"steps": None})
+                for label, entry in suite.algorithms.items()
+            },
             "seeds": suite.seed_list[:2],
             "training": training,
             "evaluation": evaluation,

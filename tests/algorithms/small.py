@@ -13,7 +13,14 @@ from algorithms.registry import ABLATIONS, resolve_config
 from algorithms.transitions import Transitions
 
 OBS_DIM, ACTION_DIM = 3, 2
-FEW = {"flow_steps": 3, "diffusion_steps": 3, "context": 3, "warmup_steps": 3, "embedding_dim": 16}
+FEW = {
+    "flow_steps": 3,
+    "diffusion_steps": 3,
+    "context": 3,
+    "warmup_steps": 3,
+    "embedding_dim": 16,
+    "vae_hidden_dims": (16, 16),
+}
 
 
 def make_engine(

@@ -35,10 +35,17 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS, SAVED = 80, 70  # saved inside a block of random numbers, and past the last stage's beginning
 ONLINE_ONLY = {"sac"}
 # What holds a method to the data, where its own setting leaves that to a million steps.
-HELD: dict[str, dict[str, float]] = {"rebrac": {"actor_penalty": 1.0}}
-PESSIMISTS = {"sac-n", "edac"}  # their policy sees the data through the critics alone
+HELD: dict[str, dict[str, float]] = {
+    "rebrac": {"actor_penalty": 1.0},
+    "plas": {"max_latent": 0.5},
+}
+PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
 # Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
-TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {}
+TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {
+    "bcq": {("encoder", "decoder")},
+    "plas": {("encoder", "decoder")},
+    "mcq": {("encoder", "decoder")},
+}
 
 algorithms = pytest.mark.parametrize("algorithm_id", every_algorithm())
 
