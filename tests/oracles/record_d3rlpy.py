@@ -14,6 +14,7 @@ from d3rlpy.models.encoders import VectorEncoderFactory
 from d3rlpy.models.torch import (
     ActionOutput,
     NormalPolicy,
+    VAEEncoder,
     build_gaussian_distribution,
     build_squashed_gaussian_distribution,
 )
@@ -84,13 +85,13 @@ def record(method: str, impl: Any, parts: Any, step: recording.Step, **facts: An
 
 
 def layers(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
-    """As `recording.perceptron`, a policy's two last layers as one, and a temperature's log."""
+    """As `recording.perceptron`, two last layers side by side as one, and a temperature's log."""
     if isinstance(module, Parameter):
         (log,) = module.parameters()
         return {"log": array(read(log)).reshape(())}
     arrays = perceptron(module, read)
-    policy = isinstance(module, NormalPolicy | ShiftedGaussian)
-    return merge_heads(arrays, len(HIDDEN)) if policy else arrays
+    two_heads = isinstance(module, NormalPolicy | ShiftedGaussian | VAEEncoder)
+    return merge_heads(arrays, len(HIDDEN)) if two_heads else arrays
 
 
 class ClampedGaussian(nn.Module):
@@ -450,6 +451,107 @@ def iql() -> None:
     )
 
 
+def squash(decoder: Any) -> None:
+    """d3rlpy leaves out the tanh exactly where it is asked for it (`with_squash`)."""
+    decoder._fc = nn.Sequential(decoder._fc, nn.Tanh())
+
+
+VAE = {
+    "vae_hidden_dims": HIDDEN,
+    "hidden_dims": HIDDEN,
+    "discount": SETTINGS["discount"],
+    "tau": TAU,
+}
+
+
+def bcq() -> None:
+    samples = 4
+    impl = create(
+        algos.BCQConfig(
+            **RATES,
+            **ENCODERS,
+            **RULE,
+            imitator_learning_rate=LEARNING_RATE,
+            imitator_encoder_factory=ENCODER,
+            n_action_samples=samples,
+            action_flexibility=0.2,
+        )
+    )
+    modules = impl.modules
+    squash(modules.vae_decoder)
+
+    def step(count: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
+        proposals = noise["next_latent"].reshape(BATCH * samples, -1)
+        with drawing(noise["encoded"], proposals, noise["latent"]):
+            found = impl.inner_update(mini_batch(batch), count)
+        return {
+            "vae/loss": found["vae_loss"],
+            "critic/loss": found["critic_loss"],
+            "actor/loss": found["actor_loss"],
+        }
+
+    latent = 2 * ACTION_DIM
+    record(
+        "bcq",
+        impl,
+        {
+            "params/encoder": [modules.vae_encoder],
+            "params/decoder": [modules.vae_decoder],
+            "params/perturbation": [modules.policy],
+            "params/critic": modules.q_funcs,
+            "targets/perturbation": [modules.targ_policy],
+            "targets/critic": modules.targ_q_funcs,
+        },
+        step,
+        updates=3,
+        noise={"encoded": latent, "next_latent": samples * latent, "latent": latent},
+        config={**VAE, "learning_rate": LEARNING_RATE, "samples": samples, "perturbation": 0.2},
+        seed=1,
+        compared="three updates; its decoder is given the tanh that d3rlpy leaves out",
+    )
+
+
+def plas() -> None:
+    impl = create(
+        algos.PLASConfig(
+            **RATES,
+            **ENCODERS,
+            **RULE,
+            imitator_learning_rate=LEARNING_RATE,
+            imitator_encoder_factory=ENCODER,
+            warmup_steps=3,
+        )
+    )
+    modules = impl.modules
+    squash(modules.vae_decoder)
+
+    def step(count: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
+        if count < 3:
+            with drawing(noise["encoded"]):
+                return {"vae/loss": impl.inner_update(mini_batch(batch), count)["vae_loss"]}
+        found = impl.inner_update(mini_batch(batch), count)
+        return {"critic/loss": found["critic_loss"], "actor/loss": found["actor_loss"]}
+
+    record(
+        "plas",
+        impl,
+        {
+            "params/encoder": [modules.vae_encoder],
+            "params/decoder": [modules.vae_decoder],
+            "params/actor": [modules.policy],
+            "params/critic": modules.q_funcs,
+            "targets/actor": [modules.targ_policy],
+            "targets/critic": modules.targ_q_funcs,
+        },
+        step,
+        updates=4,
+        noise={"encoded": 2 * ACTION_DIM},
+        config={**VAE, **RATES, "vae_learning_rate": LEARNING_RATE},
+        compared="two updates of the VAE and two of the rest; its decoder is given the tanh that "
+        "d3rlpy leaves out",
+    )
+
+
 def transformer_layers(module: Any, read: Callable[[Tensor], Tensor]) -> Arrays:
     """What our Decision Transformer calls the parameters of d3rlpy's."""
     arrays: Arrays = {"times": array(read(module._position_encoding._embed.weight))}
@@ -540,7 +642,19 @@ def dt() -> None:
     )
 
 
-RECORDERS: tuple[Callable[[], None], ...] = (td3_bc, rebrac, bc, sac, sac_n, cql, awac, iql, dt)
+RECORDERS: tuple[Callable[[], None], ...] = (
+    td3_bc,
+    rebrac,
+    bc,
+    sac,
+    sac_n,
+    cql,
+    awac,
+    iql,
+    bcq,
+    plas,
+    dt,
+)
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,33 +26,44 @@ from tests.oracles.recording import (
     OBS_DIM,
     SETTINGS,
     TAU,
+    Arrays,
     drawing,
+    perceptron,
 )
 
 COMMIT = "d871f5c"
 STEPS, EMBEDDING, EMA = 3, 16, 0.1
 
 
-def network(inputs: int, outputs: int) -> nn.Sequential:
-    dims = (inputs, *HIDDEN)
-    hidden = [
-        (nn.Linear(*dims[i : i + 2]), nn.GELU(approximate="tanh")) for i in range(len(HIDDEN))
-    ]
-    return nn.Sequential(
-        *(layer for pair in hidden for layer in pair), nn.Linear(dims[-1], outputs)
+def layers(*inputs: int) -> list[nn.Module]:
+    """In place of layers of 256 units; Mish after each, as in the official networks."""
+    dims = (sum(inputs), *HIDDEN)
+    pairs = ((nn.Linear(*dims[i : i + 2]), nn.Mish()) for i in range(len(HIDDEN)))
+    return [layer for pair in pairs for layer in pair]
+
+
+def narrow_actor(agent: Any) -> None:
+    """Its network of the noise, with fewer units."""
+    agent.model.mid_layer = nn.Sequential(*layers(OBS_DIM, ACTION_DIM, EMBEDDING))
+    agent.model.final_layer = nn.Linear(HIDDEN[-1], ACTION_DIM)
+    agent.actor_optimizer = torch.optim.Adam(agent.actor.parameters(), lr=LEARNING_RATE)
+
+
+def critic() -> nn.Module:
+    return nn.Sequential(*layers(OBS_DIM, ACTION_DIM), nn.Linear(HIDDEN[-1], 1))
+
+
+def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
+    """By our names; the official network is given (x, step, s), ours (s, x, step)."""
+    if not hasattr(module, "model"):
+        return perceptron(module, read)
+    network = module.model
+    embedding, body = (
+        perceptron(nn.ModuleList(parts), read)
+        for parts in ([network.time_mlp], [network.mid_layer, network.final_layer])
     )
-
-
-class Epsilon(nn.Module):
-    """Our network of the noise, with the official embedding of the step: theirs, and one more."""
-
-    def __init__(self, embed: nn.Module) -> None:
-        super().__init__()
-        self.embed = embed
-        self.mlp = network(OBS_DIM + ACTION_DIM + EMBEDDING, ACTION_DIM)
-
-    def forward(self, x: Tensor, time: Tensor, state: Tensor) -> Tensor:
-        return self.mlp(torch.cat([state, x, self.embed(time + 1)], -1))
+    body["weight_0"] = np.roll(body["weight_0"], OBS_DIM, 0)
+    return {**body, **{f"step_{name}": array for name, array in embedding.items()}}
 
 
 class Given:
@@ -101,10 +113,7 @@ def stepper(agent: Any) -> recording.Step:
     return step
 
 
-def main() -> None:
-    sys.path.insert(0, sys.argv[1])
-    sys.modules["utils.logger"] = mock.MagicMock()
-    helpers = importlib.import_module("agents.helpers")
+def diffusion_ql() -> None:
     agent = importlib.import_module("agents.ql_diffusion").Diffusion_QL(
         OBS_DIM,
         ACTION_DIM,
@@ -121,16 +130,11 @@ def main() -> None:
         lr=LEARNING_RATE,
         grad_norm=0,
     )
-    agent.actor.model = agent.model = Epsilon(helpers.SinusoidalPosEmb(EMBEDDING))
-    agent.critic.q1_model, agent.critic.q2_model = (
-        network(OBS_DIM + ACTION_DIM, 1) for _ in range(2)
-    )
+    narrow_actor(agent)
+    agent.critic.q1_model, agent.critic.q2_model = critic(), critic()
+    agent.critic_optimizer = torch.optim.Adam(agent.critic.parameters(), lr=LEARNING_RATE)
     agent.ema_model, agent.critic_target = copy.deepcopy([agent.actor, agent.critic])
-    for name in ("actor", "critic"):
-        parameters = getattr(agent, name).parameters()
-        setattr(agent, f"{name}_optimizer", torch.optim.Adam(parameters, lr=LEARNING_RATE))
-    recording.record(
-        "diffusion",
+    record(
         "diffusion-ql",
         {
             "params/actor": [agent.actor],
@@ -157,15 +161,59 @@ def main() -> None:
             "ema": EMA,
             "max_grad_norm": 1e6,
         },
+        compared="three updates without a bound of gradients, the policy's by the mean of both "
+        "sides of its coin, and with its average moved in every update",
+    )
+
+
+def record(method: str, *arguments: Any, **facts: Any) -> None:
+    recording.record(
+        "diffusion",
+        method,
+        *arguments,
         oracle="official code",
         version=COMMIT,
-        compared="three updates without a bound of gradients, its policy's by the mean of both "
-        "sides of its coin; its networks are given our activation and embedding, and its policy's "
-        "average is moved in every update",
+        layers=arrays_of,
+        **facts,
+    )
+
+
+def diffusion_bc() -> None:
+    agent = importlib.import_module("agents.bc_diffusion").Diffusion_BC(
+        OBS_DIM,
+        ACTION_DIM,
+        1.0,
+        "cpu",
+        discount=SETTINGS["discount"],
+        tau=TAU,
+        beta_schedule="vp",
+        n_timesteps=STEPS,
+    )
+    narrow_actor(agent)
+
+    def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
+        times = (STEPS * noise["step"][:, 0]).long()
+        with drawing(noise["epsilon"]), mock.patch("torch.randint", return_value=times):
+            return {"actor/bc_loss": agent.train(Given(batch), 1, BATCH)["bc_loss"][0]}
+
+    record(
+        "diffusion-bc",
+        {"params/actor": [agent.actor]},
+        [agent.actor_optimizer],
+        step,
+        updates=3,
+        noise={"epsilon": ACTION_DIM},
+        uniform={"step": 1},
+        config={**SETTINGS, "learning_rate": LEARNING_RATE, "diffusion_steps": STEPS},
+        compared="three updates, but for the average of its weights, which the official code of "
+        "cloning has not",
     )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    main()
+    sys.path.insert(0, sys.argv[1])
+    sys.modules["utils.logger"] = mock.MagicMock()
+    for recorder in (diffusion_ql, diffusion_bc):
+        torch.manual_seed(0)
+        recorder()

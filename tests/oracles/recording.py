@@ -51,6 +51,7 @@ def record(
     equal_noise: Mapping[str, str] | None = None,
     without: Mapping[str, slice] | None = None,
     oracle: str | None = None,
+    seed: int = 0,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -72,8 +73,10 @@ def record(
         equal_noise: noise that is another's.
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
         oracle: the library's name in the table, if it is not that of the file.
+        seed: of all that is drawn. Where a gradient is almost zero, Adam makes a step of its
+            rounding: another seed, then.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for modules in parts.values():
         for module in modules:
             _draw_weights(module, rng)
