@@ -176,6 +176,8 @@ class Phase:
     trains: tuple[str, ...]
     every: int = 1  # take this step every so many updates
     updates_targets: tuple[str, ...] = ()  # Polyak averages moved after it
+    assigns: Callable[[Networks, Batch, Noise], Mapping[str, Params]] | None = None
+    """After it: new parameters, by a rule of their own, of networks that no phase trains."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class MLP:
     Called with inputs `[S, B, *]`, which are concatenated along the last axis, it returns
     `[S, E, B, output_dim]`, without the `E` axis when `ensemble` is 1 and without the last axis
     when `output_dim` is 1. Inputs `[S, E, B, *]` are one for each member. Layer norm follows the
-    activation, as in FQL's networks, and dropout, if a `key` is given, the layer norm.
+    activation, as in FQL's networks, unless `norm_first`; dropout, if a `key` is given, comes last.
     """
 
     input_dim: int
@@ -78,6 +78,7 @@ class MLP:
     layer_norm: bool = False
     dropout: float = 0.0  # of hidden units, while a key is given
     initialisation: Initialisation = PYTORCH
+    norm_first: bool = False  # layer norm before the activation, as in jaxrl's networks
 
     def init(self, generator: torch.Generator) -> Params:
         params: Params = {}
@@ -100,8 +101,11 @@ class MLP:
             each = x if x.ndim == 4 else x.unsqueeze(1).expand(seeds, self.ensemble, batch, -1)
             x = each.flatten(0, 1)
         for i in range(len(self.hidden_dims)):
-            x = _ACTIVATIONS[self.activation](linear(params, i, x))
-            if self.layer_norm:
+            x = linear(params, i, x)
+            if self.layer_norm and self.norm_first:
+                x = layer_norm(params, i, x)
+            x = _ACTIVATIONS[self.activation](x)
+            if self.layer_norm and not self.norm_first:
                 x = layer_norm(params, i, x)
             if key is not None:
                 x = self._drop(x, key, i)

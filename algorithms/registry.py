@@ -128,6 +128,19 @@ _BUILT_IN = (
         "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
     ),
     AlgorithmInfo(
+        "xql", "Extreme Q-Learning", "arXiv:2301.02328", "value-based", "baselines.xql:XQL"
+    ),
+    AlgorithmInfo(
+        "sql",
+        "Sparse or Exponential Q-Learning",
+        "arXiv:2303.15810",
+        "value-based",
+        "baselines.sql:SQL",
+    ),
+    AlgorithmInfo(
+        "onestep", "One-step RL", "arXiv:2106.08909", "value-based", "baselines.onestep:OneStep"
+    ),
+    AlgorithmInfo(
         "awac",
         "Advantage-Weighted Actor-Critic",
         "arXiv:2006.09359",

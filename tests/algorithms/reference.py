@@ -45,12 +45,13 @@ def members(network: MLP, params: Mapping[str, Any]) -> list[nn.Sequential]:
             layers.append(linear)
             if i == len(network.hidden_dims):
                 break
-            layers.append(_ACTIVATIONS[network.activation])
+            after: list[nn.Module] = [_ACTIVATIONS[network.activation]]
             if network.layer_norm:
                 norm = nn.LayerNorm(network.hidden_dims[i], eps=1e-6)
                 norm.weight.data = torch.as_tensor(params[f"scale_{i}"][e, 0]).clone()
                 norm.bias.data = torch.as_tensor(params[f"shift_{i}"][e, 0]).clone()
-                layers.append(norm)
+                after.insert(0 if network.norm_first else 1, norm)
+            layers += after
         modules.append(nn.Sequential(*layers))
     return modules
 
