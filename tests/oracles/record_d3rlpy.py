@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from unittest import mock
 
 import d3rlpy
 import torch
@@ -313,19 +315,21 @@ def sac_n() -> None:
     )
 
 
-def cql() -> None:
-    samples = 4
+def conservative(method: str, config: Any, ours: Mapping[str, Any], compared: str) -> None:
+    """CQL or Cal-QL. config: of d3rlpy's class."""
+    samples, weight = 4, 5.0
     impl = create(
-        algos.CQLConfig(
+        config(
             **RATES,
             **ENCODERS,
             **RULE,
             temp_learning_rate=LEARNING_RATE,
             alpha_learning_rate=0.0,
             initial_alpha=1.0,
-            conservative_weight=5.0,
+            conservative_weight=weight,
             alpha_threshold=0.0,
             n_action_samples=samples,
+            max_q_backup=method == "cal-ql",
         )
     )
     use_policy(impl, ShiftedGaussian(impl.modules.policy))
@@ -333,13 +337,13 @@ def cql() -> None:
     def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         given, modules = mini_batch(batch), impl.modules
         actor_loss, log_prob = actor_gradient(impl, given, noise["gaussian"])
-        current, following, uniform = (
-            noise[name].reshape(BATCH, samples, ACTION_DIM)
-            for name in ("current", "following", "uniform")
-        )
-        with drawing(
-            current.transpose(0, 1), following.transpose(0, 1), (2 * uniform - 1).flatten(0, 1)
-        ):
+
+        def each(name: str) -> Tensor:
+            return noise[name].reshape(BATCH, samples, ACTION_DIM).transpose(0, 1)
+
+        uniform = (2 * noise["uniform"] - 1).reshape(BATCH * samples, ACTION_DIM)
+        backup = [each("next_gaussian")] if method == "cal-ql" else []
+        with drawing(*backup, each("current"), each("following"), uniform):
             critic = impl.compute_critic_grad(given)
         modules.actor_optim.step()
         modules.critic_optim.step()
@@ -347,33 +351,81 @@ def cql() -> None:
         impl.update_critic_target()
         return {
             "critic/loss": (critic.critic_loss - critic.conservative_loss).item(),
-            "critic/gap": critic.conservative_loss.item() / 5 / 2,
+            "critic/gap": critic.conservative_loss.item() / weight / 2,
             "actor/loss": actor_loss,
         }
 
     several = samples * ACTION_DIM
+    next_gaussian = {"next_gaussian": several if method == "cal-ql" else ACTION_DIM}
+    drawn = {"gaussian": ACTION_DIM, "current": several, "following": several}
     record(
-        "cql",
+        method,
         impl,
         actor_critic(impl) | {"params/temperature": [impl.modules.log_temp]},
         step,
         updates=1,
-        noise={
-            "gaussian": ACTION_DIM,
-            "current": several,
-            "following": several,
-        },
+        noise={**drawn, **(next_gaussian if method == "cal-ql" else {})},
+        silent={} if method == "cal-ql" else next_gaussian,
         uniform={"uniform": several},
-        silent={"next_gaussian": ACTION_DIM},
         config={
             **OURS,
             "policy_learning_rate": LEARNING_RATE,
-            "alpha": 5.0,
+            "alpha": weight,
             "samples": samples,
+            **ours,
         },
         without={"adam_means/temperature/log": slice(None)},
-        compared="one update, of all networks from before it, at the mean of the next actions, as "
-        "d3rlpy samples none; its policy is given CORL's m and c; " + TEMPERATURE,
+        compared=f"one update, of all networks from before it{compared}; its policy is given "
+        f"CORL's m and c; {TEMPERATURE}",
+    )
+
+
+def cql() -> None:
+    compared = ", at the mean of the next actions, as d3rlpy samples none"
+    conservative("cql", algos.CQLConfig, {}, compared)
+
+
+def cal_ql() -> None:
+    conservative("cal-ql", algos.CalQLConfig, {"max_backup": True}, "")
+
+
+def crr() -> None:
+    samples = 4
+    impl = create(
+        algos.CRRConfig(
+            **RATES, **ENCODERS, **RULE, n_action_samples=samples, n_critics=2, max_weight=1.0
+        )
+    )
+    forwarder = impl._q_func_forwarder
+    forwarder.compute_expected_q = functools.partial(forwarder.compute_expected_q, reduction="min")
+
+    def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
+        given, modules = mini_batch(batch), impl.modules
+        own = noise["gaussian"].reshape(BATCH, samples, ACTION_DIM).transpose(0, 1)
+        with mock.patch(
+            "d3rlpy.algos.qlearning.torch.crr_impl.build_gaussian_distribution",
+            build_squashed_gaussian_distribution,
+        ):
+            with drawing(own):
+                actor = impl.compute_actor_grad(given)
+            with drawing(noise["next_gaussian"]):
+                critic = impl.compute_critic_grad(given)
+        modules.actor_optim.step()
+        modules.critic_optim.step()
+        impl.update_critic_target()
+        impl.update_actor_target()
+        return {"actor/loss": actor.actor_loss.item(), "critic/loss": critic.critic_loss.item()}
+
+    record(
+        "crr",
+        impl,
+        actor_critic(impl, targets=("actor", "critic")),
+        step,
+        updates=3,
+        noise={"next_gaussian": ACTION_DIM, "gaussian": samples * ACTION_DIM},
+        config={**OURS, "samples": samples, "max_weight": 1.0},
+        compared="three updates, of all networks from before each; its policy is squashed as ours, "
+        "and two critics count by their smaller value, where it has their mean",
     )
 
 
@@ -649,6 +701,8 @@ RECORDERS: tuple[Callable[[], None], ...] = (
     sac,
     sac_n,
     cql,
+    cal_ql,
+    crr,
     awac,
     iql,
     bcq,
