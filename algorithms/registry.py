@@ -148,6 +148,13 @@ _BUILT_IN = (
         "baselines.awac:AWAC",
     ),
     AlgorithmInfo(
+        "crr",
+        "Critic Regularized Regression",
+        "arXiv:2006.15134",
+        "value-based",
+        "baselines.crr:CRR",
+    ),
+    AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
@@ -161,6 +168,13 @@ _BUILT_IN = (
         "baselines.mcq:MCQ",
     ),
     AlgorithmInfo(
+        "cal-ql",
+        "Calibrated Q-Learning",
+        "arXiv:2303.05479",
+        "value-based",
+        "baselines.cal_ql:CalQL",
+    ),
+    AlgorithmInfo(
         "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"
     ),
     AlgorithmInfo(
@@ -172,6 +186,19 @@ _BUILT_IN = (
     ),
     AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
+    ),
+    AlgorithmInfo(
+        "qdt",
+        "Q-learning Decision Transformer",
+        "arXiv:2209.03993",
+        "sequence",
+        "baselines.qdt:QDT",
+    ),
+    AlgorithmInfo(
+        "qt", "Q-value Regularized Transformer", "arXiv:2405.17098", "sequence", "baselines.qt:QT"
+    ),
+    AlgorithmInfo(
+        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT", False
     ),
     AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),

@@ -19,9 +19,6 @@ Deviations:
     - Budget: the suite's (official: 2 · 10⁶ updates on Gym, 10⁶ on pen).
     - Selection: the last policy, as for every method here. Paper: the one picked by its cloning
       loss, or the best of all evaluations.
-    - Evaluation: acts by one sample. Official: draws 50 and picks one by the softmax of their
-      target Q; the nearest here is the action selection `best-of-N`, which suites list beside the
-      default.
 """
 
 from __future__ import annotations
@@ -66,6 +63,8 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
     """min_π L_diffusion − η E Q(s, a) / E |Q|, a drawn by the whole chain of π."""
 
     Config = DiffusionQLConfig
+    action_selection = "softmax-of-50"
+    selection_temperature = 1.0
 
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim

@@ -20,6 +20,11 @@ FEW = {
     "warmup_steps": 3,
     "embedding_dim": 16,
     "vae_hidden_dims": (16, 16),
+    "heads": 2,
+    "bins": 10,
+    "horizon": 2,
+    "beam_width": 4,
+    "block_dims": (16, 16),
 }
 
 
@@ -36,7 +41,7 @@ def make_engine(
     **overrides: Any,
 ) -> Engine:
     fields = registry.load(algorithm_id).Config.model_fields
-    few = {name: number for name, number in FEW.items() if name in fields}
+    few = {name: value for name, value in FEW.items() if name in fields}
     small = {"hidden_dims": (16, 16), "batch_size": 32, **few, **overrides}
     if known_q:
         small = {"known_q": True, "normalize_observations": False, **small}

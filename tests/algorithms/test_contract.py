@@ -38,8 +38,12 @@ ONLINE_ONLY = {"sac"}
 HELD: dict[str, dict[str, float]] = {
     "rebrac": {"actor_penalty": 1.0},
     "plas": {"max_latent": 0.5},
+    "tt": {"dropout": 0.0},  # of 16 hidden units a tenth is much
+    "qdt": {"value_share": 0.1},
 }
 PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
+# How to act where the own way draws from a Gaussian that so few updates leave wide.
+BY_THE_MEAN = {"crr": "noise-0"}
 # Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
 TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {
     "bcq": {("encoder", "decoder")},
@@ -194,7 +198,8 @@ def test_learns_a_tiny_dataset(life: Life, transitions: Transitions) -> None:
         pytest.skip("that takes more updates; its own tests say what it learns in them")
     if life.algorithm_id not in compared_methods():
         pytest.skip("an ablation, whose learning is tested where its choice is")
-    actions = life.engine.policy("test")(np.stack([transitions.observations] * 2))
+    policy = life.engine.policy("test", BY_THE_MEAN.get(life.algorithm_id))
+    actions = policy(np.stack([transitions.observations] * 2))
     errors = np.square(actions - transitions.actions).mean((1, 2))
     assert errors.max() < 0.6 * transitions.actions.var(0).mean()
 

@@ -277,6 +277,12 @@ MISTAKES = [
     ),
     # Acting.
     Mistake(
+        "    Config = Settings",
+        '    Config = Settings\n    action_selection = "softmax-of-4"',
+        "'softmax-of-4' needs self.selection_temperature",
+        "action_selection",
+    ),
+    Mistake(
         "        return actions",
         "        return actions[..., 0]",
         "act must return a tensor of floats [S, E, 2], found a tensor [S, E]",
