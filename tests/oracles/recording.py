@@ -81,15 +81,8 @@ def record(
         for module in modules:
             _draw_weights(module, rng)
     batch = _batch(rng, updates, context)
-    drawn = {
-        name: draw((updates, BATCH, width)).astype(np.float32)
-        for widths, draw in ((noise, rng.standard_normal), (uniform or {}, rng.random))
-        for name, width in widths.items()
-    }
-    for name, width in (silent or {}).items():
-        drawn[name] = np.zeros((updates, BATCH, width), np.float32)
-    for name, other in (equal_noise or {}).items():
-        drawn[name] = drawn[other]
+    drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
+    drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
     of_module = layers or perceptron
     arrays = _named("before", _state(parts, of_module, lambda p: p.data))
     found = [step(k + 1, _of_update(batch, k), _of_update(drawn, k)) for k in range(updates)]
@@ -193,6 +186,22 @@ def _draw_weights(module: nn.Module, rng: np.random.Generator) -> None:
             parameter.data = noise / parameter.shape[-1] ** 0.5
         else:
             parameter.data += 0.1 * noise
+
+
+def _noise(
+    rng: np.random.Generator,
+    updates: int,
+    normal: Mapping[str, int],
+    uniform: Mapping[str, int],
+    silent: Mapping[str, int],
+) -> Arrays:
+    """Of every update, given the widths."""
+    kinds = ((normal, rng.standard_normal), (uniform, rng.random), (silent, np.zeros))
+    return {
+        name: draw((updates, BATCH, width)).astype(np.float32)
+        for widths, draw in kinds
+        for name, width in widths.items()
+    }
 
 
 def _batch(rng: np.random.Generator, updates: int, context: int) -> Arrays:
