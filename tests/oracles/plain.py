@@ -18,6 +18,7 @@ from algorithms import registry
 _TRAINING = "test_training_equals_plain_pytorch"
 _FLOW = "tests/algorithms/decision_flow"
 _LOOP = "test_losses_and_gradients_equal_a_loop_over_states_and_decisions"
+_PARTS = "its own parts"  # blocks that have closed forms of their own
 _BLOCKS = "tests/algorithms/blocks/test_flow_pretraining.py"
 
 
@@ -43,9 +44,9 @@ def _loop(method: str) -> Plain:
     )
 
 
-def _by_hand(file: str, *functions: str, compared: str) -> Plain:
+def _by_hand(file: str, *functions: str, compared: str, oracle: str = "closed form") -> Plain:
     tests = tuple(f"{_FLOW}/{file}.py::test_{name}" for name in functions)
-    return Plain(tests, "losses", compared, "closed form")
+    return Plain(tests, "losses", compared, oracle)
 
 
 _OTHERS = {
@@ -65,8 +66,8 @@ _OTHERS = {
     "ifql": Plain(
         (f"{_BLOCKS}::test_pretraining_sums_flow_matching_and_a_critics_losses",),
         "losses",
-        "its parts; all its training is Decision Flow's pretraining, bit for bit",
-        "closed form",
+        "flow matching and IQL; all its training is Decision Flow's pretraining, bit for bit",
+        _PARTS,
     ),
     **{
         method: _loop(method)
@@ -97,16 +98,19 @@ _OTHERS = {
         "test_ablations",
         "what_trains_beside_the_policy_follows_its_own_loss_alone",
         compared="the critics' gradients, which are IQL's; else it is `df-div`",
+        oracle=_PARTS,
     ),
     "df-div-path": _by_hand(
         "test_ablations",
         "the_behaviour_flow_is_matched_along_the_path",
         compared="the behaviour's loss, in which it differs from `df-div`",
+        oracle=_PARTS,
     ),
     "df-div-transport": _by_hand(
         "test_ablations",
         "the_behaviour_flow_is_matched_along_the_coupling",
         compared="the behaviour's loss, in which it differs from `df-div`",
+        oracle=_PARTS,
     ),
     "df-div-distilled": _by_hand(
         "test_distillation",
