@@ -69,12 +69,14 @@ class Evaluation:
     Attributes:
         phase: whose loss it is.
         loss: `[S]`.
+        metrics: `[S]` each, with their graphs.
         leaves: the parameters of all networks, `[S, ...]`, but not frozen ones and averages.
         calls: of networks with these leaves, in order.
     """
 
     phase: Phase
     loss: Tensor
+    metrics: Mapping[str, Tensor]
     leaves: Mapping[str, Params]
     calls: list[Call]
 
@@ -127,8 +129,8 @@ def evaluate(
         calls.append(Call(name, _tensors(given), _tensors(returned), calling_line(subject.method)))
 
     nets = RecordedNetworks(algorithm.networks, leaves, inputs.params, inputs.targets, note)
-    loss, _ = phase.loss(nets, inputs.batch, inputs.noise)
-    return Evaluation(phase, loss, leaves, calls)
+    loss, metrics = phase.loss(nets, inputs.batch, inputs.noise)
+    return Evaluation(phase, loss, metrics, leaves, calls)
 
 
 def trial_inputs(algorithm: Algorithm[Any]) -> Inputs:

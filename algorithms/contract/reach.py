@@ -38,7 +38,9 @@ def gradients_reach(subject: Subject) -> list[Finding]:
 
 def terms_stay_apart(subject: Subject) -> list[Finding]:
     """No term of a loss reaches a network that it does not train."""
-    return [*untrained_are_frozen(subject), *trained_together(subject).values()]
+    found = [*untrained_are_frozen(subject), *trained_together(subject).values()]
+    places = {finding.where for finding in found}
+    return found + [finding for finding in stray_terms(subject) if finding.where not in places]
 
 
 def untrained_are_frozen(subject: Subject) -> list[Finding]:
@@ -92,7 +94,7 @@ def _leak(evaluation: Evaluation, one: str, other: str) -> Finding:
     sources = {one: other, other: one}
     for name, source in sources.items():
         for call in reaching[name]:
-            if any(_depends(x, leaves[source].values()) for x in call.inputs):
+            if any(_depends_on(x, leaves[source].values()) for x in call.inputs):
                 return Finding(
                     f"a term of {loss} trains '{name}' and '{source}' at once, as nets.{name} is "
                     f"given what '{source}' returned: write nets.frozen.{name}, or detach that",
@@ -116,9 +118,32 @@ def _leak(evaluation: Evaluation, one: str, other: str) -> Finding:
     )
 
 
-def _depends(value: Tensor, leaves: Iterable[Tensor]) -> bool:
-    """Whether a tensor depends on some leaves."""
-    return any(g is not None for g in gradients(value.sum(), leaves))
+def _depends_on(value: Tensor, tensors: Iterable[Tensor]) -> bool:
+    """Whether a tensor has a gradient of some others."""
+    return any(g is not None for g in gradients(value.sum(), tensors))
+
+
+def stray_terms(subject: Subject) -> list[Finding]:
+    """In a loss of several networks, each call of one that logs its losses shows in its metrics.
+
+    What does not is another's term, which reaches it by mistake.
+    """
+    found = []
+    for phase in subject.phases:
+        evaluation = evaluate(subject, phase)
+        for name in phase.trains if len(phase.trains) > 1 else ():
+            own = {k: v for k, v in evaluation.metrics.items() if k.startswith(f"{name}/")}
+            if not any(metric.endswith("loss") for metric in own):
+                continue
+            for call in evaluation.reaching(name):
+                if not any(_depends_on(value, call.outputs) for value in own.values()):
+                    sentence = (
+                        f"{name_of(phase.loss)} trains '{name}' by a term that is in no metric "
+                        f"'{name}/…': write nets.frozen.{name} if the term is another network's, "
+                        "or else log it"
+                    )
+                    found.append(Finding(sentence, call.where))
+    return list(dict.fromkeys(found))
 
 
 def bootstraps_are_fixed(subject: Subject) -> list[Finding]:

@@ -11,7 +11,7 @@ import pytest
 
 from algorithms.contract import CHECKS, COMPILED, Check, Subject, run_check
 from algorithms.contract.learning import imitation
-from algorithms.contract.reach import trained_together, untrained_are_frozen
+from algorithms.contract.reach import stray_terms, trained_together, untrained_are_frozen
 from algorithms.engine.learning_state import SeedState
 from algorithms.transitions import Transitions
 from tests.algorithms.small import (
@@ -48,7 +48,7 @@ def test_keeps(subject: Subject, check: Check) -> None:
 
 
 def test_no_term_of_a_loss_reaches_a_network_that_it_does_not_train(subject: Subject) -> None:
-    assert untrained_are_frozen(subject) == []
+    assert untrained_are_frozen(subject) == stray_terms(subject) == []
     assert set(trained_together(subject)) == TRAINED_TOGETHER.get(subject.algorithm_id, set())
 
 

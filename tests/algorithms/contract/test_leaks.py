@@ -48,6 +48,21 @@ LEAKS = [
         "a term of loss trains 'flow' (planted_method.py:90) and 'actor' (planted_method.py:91) at "
         "once: write nets.frozen or nets.target",
     ),
+    # An actor's term that trains the critic alone.
+    Leak(
+        "fql",
+        "q_loss = -q.mean(-1)",
+        "q_loss = -q.mean(-1) - nets.critic(observations, actions.detach()).mean((1, 2))",
+        "leaks",
+        "loss trains 'critic' by a term that is in no metric 'critic/…': write nets.frozen.critic",
+    ),
+    Leak(
+        "iql",
+        "weight = torch.exp(self.config.temperature * advantage)",
+        "weight = torch.exp(self.config.temperature * (advantage - nets.value(batch.observations)))",
+        "leaks",
+        "trains 'value' (planted_method.py:80) and 'actor' (planted_method.py:81) at once",
+    ),
     # A network that the phase does not train at all.
     Leak(
         "td3-bc",
