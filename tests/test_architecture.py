@@ -60,6 +60,7 @@ ROOMS = (
     "harness.report",
     "harness.docs",
     "harness.bench",
+    "harness.check",
     "harness.commands",
 )
 

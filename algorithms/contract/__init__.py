@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from algorithms.contract.findings import Finding
+from algorithms.contract.learning import imitation
 from algorithms.contract.reach import bootstraps_are_fixed, gradients_reach, terms_stay_apart
 from algorithms.contract.subject import Subject
 from algorithms.contract.training import (
@@ -21,9 +22,25 @@ from algorithms.contract.training import (
     targets_move,
 )
 from algorithms.contract.writing import first_try, provenance, settings
-from algorithms.errors import AlgorithmError, author_line, lacks_memory, sentence_of
+from algorithms.errors import (
+    AlgorithmError,
+    DivergedError,
+    author_line,
+    definition,
+    lacks_memory,
+    sentence_of,
+)
 
-__all__ = ["CHECKS", "COMPILED", "Check", "Finding", "Subject", "run_check"]
+__all__ = [
+    "CHECKS",
+    "COMPILED",
+    "Check",
+    "Finding",
+    "Subject",
+    "finding_of",
+    "imitation",
+    "run_check",
+]
 
 
 @dataclass(frozen=True)
@@ -65,10 +82,18 @@ def run_check(check: Check, subject: Subject) -> list[Finding]:
     """What a check finds; an error in the method's own code is a finding too."""
     try:
         return check.findings(subject)
-    except AlgorithmError as error:
-        return [Finding(error.sentence, error.where)]
     except Exception as error:
-        where = author_line(error, subject.method)
-        if lacks_memory(error) or not where:
-            raise
-        return [Finding(sentence_of(error), where)]
+        return [finding_of(error, subject)]
+
+
+def finding_of(error: Exception, subject: Subject) -> Finding:
+    """What to say of an error that came out of the method's own code; raises any other."""
+    if isinstance(error, AlgorithmError):
+        return Finding(error.sentence, error.where)
+    if isinstance(error, DivergedError):
+        sentence = f"it diverges in a short training: {error}"
+        return Finding(sentence, definition(subject.method.create, subject.method))
+    where = author_line(error, subject.method)
+    if lacks_memory(error) or not where:
+        raise error
+    return Finding(sentence_of(error), where)

@@ -105,6 +105,8 @@ def compiled_equals_eager(subject: Subject) -> list[Finding]:
     """The same few steps, compiled and not: parameters differ by a hundredth of their change."""
     steps = 2 * len(subject.algorithm.stages)
     compiled, eager = (subject.engine((0, 1), steps, compile=way) for way in (True, False))
+    if not compiled.compiled:
+        return [Finding("not tried: there is no C++ compiler here (install g++)", advice=True)]
     first = eager.state(0)
     for engine in (compiled, eager):
         engine.train(steps)

@@ -58,8 +58,8 @@ LEAKS = [
     ),
     Leak(
         "iql",
-        "weight = torch.exp(self.config.temperature * advantage)",
-        "weight = torch.exp(self.config.temperature * (advantage - nets.value(batch.observations)))",
+        "torch.exp(self.config.temperature * advantage)",
+        "torch.exp(advantage - nets.value(batch.observations))",
         "leaks",
         "trains 'value' (planted_method.py:80) and 'actor' (planted_method.py:81) at once",
     ),
