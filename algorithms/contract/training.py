@@ -15,7 +15,7 @@ from algorithms.contract.subject import (
 )
 from algorithms.engine.learning_state import SeedState
 from algorithms.engine.preflight.declarations import declared_at
-from algorithms.errors import definition
+from algorithms.errors import DivergedError, definition
 
 _FEW = 8  # steps: bits differ at once or not at all
 _ROUNDING = 0.01  # of the change in training, between compiled and eager code
@@ -51,7 +51,11 @@ def acts_within_bounds(subject: Subject) -> list[Finding]:
     where = definition(subject.method.act, subject.method)
     for count in (1, 5):
         observations = 100 * np.ones((2, count, OBS_DIM), np.float32)
-        actions = engine.policy("contract")(observations)
+        try:
+            actions = engine.policy("contract")(observations)
+        except DivergedError:
+            sentence = "far from the data, at observations of 100, the actions are not finite"
+            return [*found, Finding(sentence, where)]
         if actions.shape != (2, count, ACTION_DIM) or not (np.abs(actions) <= 1).all():
             sentence = f"act gives {list(actions.shape)} for {count} observations, or beyond ±1"
             found.append(Finding(sentence, where))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from rich.console import Console
 from rich.padding import Padding
+from rich.text import Text
 
 from algorithms import registry
 from algorithms.contract import CHECKS, COMPILED, Check, Finding, Subject, run_check
@@ -91,6 +92,7 @@ def _run(check: Check, subject: Subject, console: Console) -> list[Finding]:
 def _show(console: Console, state: str, name: str, words: str, found: Sequence[Finding]) -> None:
     console.print(f"{state:<5} {name:<12} {words}", markup=False, soft_wrap=True)
     for finding in found:
-        console.print(
-            Padding(str(finding), (0, 0, 0, _INDENT), expand=False), markup=False, soft_wrap=True
-        )
+        sentence = Padding(Text(finding.sentence), (0, 0, 0, _INDENT), expand=False)
+        console.print(sentence)
+        if finding.where:  # not wrapped, as it is to be copied whole
+            console.print(f"{'':{_INDENT}}{finding.where}", markup=False, soft_wrap=True)
