@@ -154,6 +154,22 @@ def list_(what: Listable, json: JsonOption = False) -> None:
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The method's id, as my-method.")],
+    into: Annotated[Path, typer.Option(help="Folder in which its own is made.")] = Path(),
+) -> None:
+    """Write a package with a method of your own that works: code, test, suite, entry point."""
+    from harness.new import new_method
+
+    for path in new_method(name, into):
+        print(path)
+    folder = shlex.quote(str(into / name))
+    print(
+        f"Next: pip install -e {folder} && harness check {name} && harness run {folder}/suite.yaml"
+    )
+
+
+@app.command()
 def check(
     name: Annotated[str, typer.Argument(metavar="METHOD", help="A method's id.")],
     compiled: Annotated[
