@@ -20,20 +20,26 @@ Pair = tuple[str, str]
 
 
 def gradients_reach(subject: Subject) -> list[Finding]:
-    """Every parameter of a trained network has a gradient."""
+    """Every parameter of a trained network has a gradient, of every member of an ensemble."""
     found = []
     for phase in subject.phases:
         evaluation = evaluate(subject, phase)
         for name in phase.trains:
-            still = [k for k, g in evaluation.gradients(name).items() if g is None or not g.any()]
+            still = [k for k, g in evaluation.gradients(name).items() if not _all_members(g)]
             if still:
                 sentence = (
                     f"{name_of(phase.loss)} trains '{name}' but has no gradient of its "
-                    f"{' and '.join(still)}: use them, or leave them out of the network"
+                    f"{' and '.join(still)}, or not of every member's: use them, or leave them out "
+                    "of the network"
                 )
                 where = declared_at(subject.method, "trains", name, phase)
                 found.append(Finding(sentence, where))
     return found
+
+
+def _all_members(gradient: Tensor | None) -> bool:
+    """Whether every member has a gradient that is not zero. [S, E, ...]."""
+    return gradient is not None and bool(gradient.transpose(0, 1).flatten(1).any(1).all())
 
 
 def terms_stay_apart(subject: Subject) -> list[Finding]:

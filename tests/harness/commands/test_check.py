@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from algorithms.contract import COMPILED, Subject, run_check
 from harness.commands.check import check_method
 from harness.errors import UserError
 from tests.algorithms.engine.test_preflight import MISTAKES, Mistake
-from tests.algorithms.planted import ID, Package, installed
+from tests.algorithms.planted import ID, MODULE, Package, installed
 
 
 @pytest.fixture
@@ -59,6 +61,18 @@ LATER = [  # found only after the first try, by the check named
         "bootstraps",
     ),
     Mistake(FROZEN, LEAK, "leaks"),
+    Mistake(
+        "error = q - backup.unsqueeze(1)",
+        "error = (q - backup.unsqueeze(1))[:, :1]",
+        "gradients",
+        at='            ("critic",),',
+    ),
+    Mistake(
+        "loss = error.square().mean((1, 2))",
+        "loss = error.square().mean((1, 2)) * (1 + 1e-6 * len(q))",
+        "slots",
+        at="def create",
+    ),
     Mistake('self.targets = {"critic": 0.005}', 'self.targets = {"critic": 0.0}', "targets"),
     Mistake(
         "        return actions",
@@ -91,7 +105,20 @@ def test_what_only_training_shows_is_told_with_its_line(package: Package, mistak
     [place] = [i for i, line in enumerate(lines) if line.startswith("mend ")]
     assert lines[place].split()[1] == mistake.sentence
     assert lines[place + 2].strip() == package.line(mistake.at or mistake.new.strip())
-    assert lines[-1] == "1 to mend. What is meant can be said so: --meant CHECK."
+    assert lines[-1].endswith(" to mend. What is meant can be said so: --meant CHECK.")
+
+
+@pytest.mark.slow
+def test_compiled_code_that_learns_something_else_is_found(package: Package) -> None:
+    assert run_check(COMPILED, Subject(ID)) == []
+    package.write(
+        ("import numpy as np\n", "import numpy as np\nfrom torch.compiler import is_compiling\n"),
+        ("return -q.mean(-1)", "return q.mean(-1) * (1 if is_compiling() else -1)"),
+    )
+    del sys.modules[MODULE]
+    [finding] = run_check(COMPILED, Subject(ID))
+    assert "compiled, 'actor' learns something else" in finding.sentence
+    assert finding.where == package.line('"actor": MLP')
 
 
 def test_what_is_meant_is_shown_and_does_not_count(package: Package) -> None:
