@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from algorithms.contract.findings import Finding
 from algorithms.contract.learning import imitation
 from algorithms.contract.reach import bootstraps_are_fixed, gradients_reach, terms_stay_apart
@@ -21,7 +23,7 @@ from algorithms.contract.training import (
     slots_do_not_matter,
     targets_move,
 )
-from algorithms.contract.writing import first_try, provenance, settings
+from algorithms.contract.writing import first_try, line_of_class, provenance, settings
 from algorithms.errors import (
     AlgorithmError,
     DivergedError,
@@ -93,6 +95,13 @@ def finding_of(error: Exception, subject: Subject) -> Finding:
     if isinstance(error, DivergedError):
         sentence = f"it diverges in a short training: {error}"
         return Finding(sentence, definition(subject.method.create, subject.method))
+    if isinstance(error, ValidationError):
+        name, what = error.errors()[0]["loc"], error.errors()[0]["msg"]
+        sentence = (
+            f"the setting '{'.'.join(map(str, name))}' cannot be what the check gives it, or has "
+            f"no default: {what}"
+        )
+        return Finding(sentence, line_of_class(subject.method.Config, subject.method))
     where = author_line(error, subject.method)
     if lacks_memory(error) or not where:
         raise error

@@ -39,7 +39,10 @@ def settings(subject: Subject) -> list[Finding]:
     own = [c for c in config.__mro__ if issubclass(c, Config) and c is not Config]
     found = []
     for cls in own:
-        lines, first = inspect.getsourcelines(cls)
+        try:
+            lines, first = inspect.getsourcelines(cls)
+        except (OSError, TypeError):  # made by code, which has no comments
+            continue
         [body] = ast.parse(dedent("".join(lines))).body
         assert isinstance(body, ast.ClassDef)
         for node in body.body:
@@ -50,10 +53,17 @@ def settings(subject: Subject) -> list[Finding]:
                 sentence = f"say in a comment behind '{name}' what it is, with its symbol"
                 found.append(Finding(sentence, where, advice=True))
     if config.model_config.get("extra") != "forbid":
-        where = shown(Path(inspect.getfile(config)), inspect.getsourcelines(config)[1], method)
         sentence = 'a misspelt setting would be ignored: its model_config needs extra="forbid"'
-        found.append(Finding(sentence, where))
+        found.append(Finding(sentence, line_of_class(config, method)))
     return found
+
+
+def line_of_class(cls: type, method: type) -> str:
+    """`file:line` of where a class begins, or nothing for one that was made by code."""
+    try:
+        return shown(Path(inspect.getfile(cls)), inspect.getsourcelines(cls)[1], method)
+    except (OSError, TypeError):
+        return ""
 
 
 def first_try(subject: Subject) -> list[Finding]:

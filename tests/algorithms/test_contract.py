@@ -64,6 +64,13 @@ def test_learns_a_tiny_dataset(subject: Subject) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("algorithm_id", ["awac", "fql"])
+def test_compiled_updates_equal_eager_ones(algorithm_id: str) -> None:
+    """One method of each kind of loss: phases of their own, and all networks in one."""
+    assert run_check(COMPILED, Subject(algorithm_id)) == []
+
+
+@pytest.mark.slow
 def test_compiled_same_seed_same_bits_in_a_second_process_and_any_slot(
     transitions: Transitions, tmp_path: Path
 ) -> None:

@@ -129,6 +129,14 @@ def test_what_is_meant_is_shown_and_does_not_count(package: Package) -> None:
     assert package.line(LEAK) in printed
 
 
+def test_settings_without_a_default_are_told(package: Package) -> None:
+    package.write(('"""Nothing of its own."""', '"""One."""\n\n    beta: float  # β'))
+    kept, printed = check()
+    assert not kept
+    assert "the setting 'beta' cannot be what the check gives it, or has no default" in printed
+    assert package.line("class Settings") in printed
+
+
 def test_an_unknown_id_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no algorithm 'td3bc'. Did you mean 'td3-bc'\?"):
         check("td3bc")
