@@ -116,9 +116,11 @@ class Adam:
     """Adam for one network (ε = 1e-8)."""
 
     learning_rate: float
-    cosine_decay: bool = False  # anneal to 0 over the network's own updates
+    cosine_decay: bool = False  # anneal over the network's own updates, to 0 or `floor`
+    floor: float = 0.0  # of the annealing, a share of the learning rate
     max_grad_norm: float | None = None  # clip each seed's gradient of this network
     weight_decay: float = 0.0  # decoupled, as in AdamW
+    decayed: str = ""  # only parameters whose names begin so
     warmup: int = 0  # the network's own updates over which the learning rate rises from 0
     betas: tuple[float, float] = (0.9, 0.999)  # β of the moments
 
@@ -176,6 +178,8 @@ class Phase:
     trains: tuple[str, ...]
     every: int = 1  # take this step every so many updates
     updates_targets: tuple[str, ...] = ()  # Polyak averages moved after it
+    assigns: Callable[[Networks, Batch, Noise], Mapping[str, Params]] | None = None
+    """After it: new parameters, by a rule of their own, of networks that no phase trains."""
 
 
 @dataclass(frozen=True)
@@ -215,18 +219,25 @@ class Algorithm(ABC, Generic[C]):
         online_sampling: where an online batch is from: half of it from the data and half from what
             the learner has seen (`symmetric`: RLPD, arXiv:2302.02948), or from all of both alike,
             as from one replay buffer that the data were in first (`uniform`).
+        online_returns: whether what it has seen itself is to have `returns`: then it learns from
+            that once the episode is over.
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
+        cheap: settings under which a mere try of its losses and of acting costs little.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
         facts: numbers of the data that it may build itself from, its rewards transformed.
+        selection_temperature: T of `softmax-of-N`, in units of `action_value`; 0: it has none.
     """
 
     Config: ClassVar[type[Config]]
     action_selection: ClassVar[str] = "noise-1"
     online_sampling: ClassVar[Literal["symmetric", "uniform"]] = "symmetric"
+    online_returns: ClassVar[bool] = False
     Pretraining: ClassVar[type[BaseModel] | None] = None
+    cheap: ClassVar[Mapping[str, Any]] = {}
     pretraining_stages: int = 0
     context: int = 0
+    selection_temperature: float = 0.0
 
     networks: dict[str, Network]
     optimizers: dict[str, Adam]
@@ -258,7 +269,7 @@ class Algorithm(ABC, Generic[C]):
 
     @classmethod
     def select(cls, config: C, transitions: Transitions) -> Transitions:  # noqa: ARG003
-        """The part of the data that it learns from: whole episodes, in order."""
+        """The data that it learns from: whole episodes, in order, perhaps with other rewards."""
         return transitions
 
     def online_phases(self) -> tuple[Phase, ...]:
@@ -288,16 +299,19 @@ class Algorithm(ABC, Generic[C]):
         """
 
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
-        """What best-of-N ranks by: the smaller twin's value. [S, B, ·] -> [S, B]."""
+        """What best-of-N and softmax-of-N choose by: the smaller twin's. [S, B, ·] -> [S, B]."""
         q: Tensor = nets.critic(observations, actions)
         return q.amin(1)
 
     def supports(self, selection: str) -> bool:
-        """Whether the method can act so: only noise can be scaled, only a critic can rank."""
+        """Whether the method can act so: only noise can be scaled, only a critic can choose."""
         if selection == self.action_selection:
             return True
-        ranks = parse_action_selection(selection).candidates > 1
+        asked = parse_action_selection(selection)
+        ranks = asked.candidates > 1
         if ranks and self.context:
+            return False
+        if asked.softmax and not self.selection_temperature:
             return False
         return bool(self.act_noise) and ("critic" in self.networks or not ranks)
 

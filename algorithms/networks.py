@@ -41,6 +41,13 @@ def gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
 
 
+def mish(x: Tensor) -> Tensor:
+    """x tanh(log(1 + eˣ)) (arXiv:1908.08681), with a single exp because it vectorises better."""
+    e = torch.exp(x.clamp(max=20.0))  # beyond, it is x to the last bit
+    n = e * (e + 2)
+    return x * (n / (n + 2))
+
+
 # Torch gives products of more multiplications to oneDNN where it may, and others to MKL. It counts
 # the whole stack's; counting one seed's keeps a seed's bits the same beside any neighbours.
 _SMALL_PRODUCT = 16**3
@@ -48,7 +55,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": gelu,
     "silu": F.silu,
-    "mish": F.mish,
+    "mish": mish,
     "tanh": torch.tanh,
 }
 
@@ -60,7 +67,7 @@ class MLP:
     Called with inputs `[S, B, *]`, which are concatenated along the last axis, it returns
     `[S, E, B, output_dim]`, without the `E` axis when `ensemble` is 1 and without the last axis
     when `output_dim` is 1. Inputs `[S, E, B, *]` are one for each member. Layer norm follows the
-    activation, as in FQL's networks, and dropout, if a `key` is given, the layer norm.
+    activation, as in FQL's networks, unless `norm_first`; dropout, if a `key` is given, comes last.
     """
 
     input_dim: int
@@ -71,6 +78,7 @@ class MLP:
     layer_norm: bool = False
     dropout: float = 0.0  # of hidden units, while a key is given
     initialisation: Initialisation = PYTORCH
+    norm_first: bool = False  # layer norm before the activation, as in jaxrl's networks
 
     def init(self, generator: torch.Generator) -> Params:
         params: Params = {}
@@ -93,8 +101,11 @@ class MLP:
             each = x if x.ndim == 4 else x.unsqueeze(1).expand(seeds, self.ensemble, batch, -1)
             x = each.flatten(0, 1)
         for i in range(len(self.hidden_dims)):
-            x = _ACTIVATIONS[self.activation](linear(params, i, x))
-            if self.layer_norm:
+            x = linear(params, i, x)
+            if self.layer_norm and self.norm_first:
+                x = layer_norm(params, i, x)
+            x = _ACTIVATIONS[self.activation](x)
+            if self.layer_norm and not self.norm_first:
                 x = layer_norm(params, i, x)
             if key is not None:
                 x = self._drop(x, key, i)

@@ -108,10 +108,37 @@ _BUILT_IN = (
         "baselines.bc_10:PercentBC",
         trusts_critic=False,
     ),
+    AlgorithmInfo(
+        "bcq",
+        "Batch-Constrained Q-learning",
+        "arXiv:1812.02900",
+        "value-based",
+        "baselines.bcq:BCQ",
+    ),
+    AlgorithmInfo(
+        "plas",
+        "Policy in the Latent Action Space",
+        "arXiv:2011.07213",
+        "value-based",
+        "baselines.plas:PLAS",
+    ),
     AlgorithmInfo("td3-bc", "TD3+BC", "arXiv:2106.06860", "value-based", "baselines.td3_bc:TD3BC"),
     AlgorithmInfo("rebrac", "ReBRAC", "arXiv:2305.09836", "value-based", "baselines.rebrac:ReBRAC"),
     AlgorithmInfo(
         "iql", "Implicit Q-Learning", "arXiv:2110.06169", "value-based", "baselines.iql:IQL"
+    ),
+    AlgorithmInfo(
+        "xql", "Extreme Q-Learning", "arXiv:2301.02328", "value-based", "baselines.xql:XQL"
+    ),
+    AlgorithmInfo(
+        "sql",
+        "Sparse or Exponential Q-Learning",
+        "arXiv:2303.15810",
+        "value-based",
+        "baselines.sql:SQL",
+    ),
+    AlgorithmInfo(
+        "onestep", "One-step RL", "arXiv:2106.08909", "value-based", "baselines.onestep:OneStep"
     ),
     AlgorithmInfo(
         "awac",
@@ -121,10 +148,31 @@ _BUILT_IN = (
         "baselines.awac:AWAC",
     ),
     AlgorithmInfo(
+        "crr",
+        "Critic Regularized Regression",
+        "arXiv:2006.15134",
+        "value-based",
+        "baselines.crr:CRR",
+    ),
+    AlgorithmInfo(
         "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
     ),
     AlgorithmInfo(
         "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"
+    ),
+    AlgorithmInfo(
+        "mcq",
+        "Mildly Conservative Q-learning",
+        "arXiv:2206.04745",
+        "value-based",
+        "baselines.mcq:MCQ",
+    ),
+    AlgorithmInfo(
+        "cal-ql",
+        "Calibrated Q-Learning",
+        "arXiv:2303.05479",
+        "value-based",
+        "baselines.cal_ql:CalQL",
     ),
     AlgorithmInfo(
         "sac-n", "SAC with N critics", "arXiv:2110.01548", "value-based", "baselines.edac:SACN"
@@ -138,6 +186,19 @@ _BUILT_IN = (
     ),
     AlgorithmInfo(
         "dt", "Decision Transformer", "arXiv:2106.01345", "sequence", "baselines.dt:DT", False
+    ),
+    AlgorithmInfo(
+        "qdt",
+        "Q-learning Decision Transformer",
+        "arXiv:2209.03993",
+        "sequence",
+        "baselines.qdt:QDT",
+    ),
+    AlgorithmInfo(
+        "qt", "Q-value Regularized Transformer", "arXiv:2405.17098", "sequence", "baselines.qt:QT"
+    ),
+    AlgorithmInfo(
+        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT", False
     ),
     AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),

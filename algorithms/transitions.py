@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,15 +12,28 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
+def _uniform_quantiles(parts: int) -> Floats:
+    """Without data: as if every number were uniform on [-1, 1]. [parts + 1, 1]."""
+    return np.linspace(-1, 1, parts + 1, dtype=np.float32)[:, None]
+
+
 @dataclass(frozen=True)
 class Facts:
-    """Numbers of a dataset that methods may be built from. Returns are whole episodes', γ = 1."""
+    """Numbers of a dataset that methods may be built from. Returns are whole episodes', γ = 1.
+
+    Attributes:
+        quantiles: for a number of parts, what splits each number of a transition into as many, of
+            equal shares of the data, from the lowest to the highest: `[parts + 1, obs_dim +
+            action_dim + 2]`. The numbers are observations as networks see them, actions, the
+            reward, and the return to go without it. Sorts the data whenever it is called.
+    """
 
     longest_episode: int = 1000  # steps
     best_return: float = 1.0
     worst_return: float = 0.0
     lowest_reward: float = 0.0
     highest_reward: float = 1.0
+    quantiles: Callable[[int], Floats] = _uniform_quantiles
 
 
 @dataclass(frozen=True)
@@ -106,17 +120,20 @@ class Transitions:
         lengths = np.diff(self.episode_ends(), prepend=0)
         return replace(self, rows=np.ascontiguousarray(self.rows[np.repeat(chosen, lengths)]))
 
-    def returns(self, discount: float, rewards: Floats | None = None) -> Floats:
+    def returns(
+        self, discount: float, rewards: Floats | None = None, mean_reward: float | None = None
+    ) -> Floats:
         """Discounted reward to go, Σ_i γ^i r, to the end of each transition's episode. [N].
 
         rewards: [N], others than its own.
+        mean_reward: what is earned beyond a time limit in each step; None: these rewards' mean.
 
-        What a time limit cuts off is taken to go on at the data's mean reward; nothing follows a
-        terminal.
+        Nothing follows a terminal.
         """
         each = self.rewards if rewards is None else rewards
         reward, terminals = each.tolist(), (self.terminals > 0).tolist()
-        beyond = float(each.mean(dtype=np.float64)) / (1 - discount) if discount < 1 else 0
+        mean = float(each.mean(dtype=np.float64)) if mean_reward is None else mean_reward
+        beyond = mean / (1 - discount) if discount < 1 else 0
         ends = np.zeros(len(self), bool)
         ends[self.episode_ends() - 1] = True
         result, to_go = np.empty(len(self), np.float32), 0.0

@@ -109,10 +109,8 @@ class CQL(SAC):
     def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Twins regress on r + γ min_i Q̄_i(s', a'), a' from π, and their gaps are held down."""
         config = self.config
-        mean, log_std = nets.frozen.actor(batch.next_observations)
-        next_actions, _ = squashed_sample(mean, log_std, noise["next_gaussian"])
-        next_q = nets.target.critic(batch.next_observations, next_actions).amin(1)
-        backup = batch.rewards + config.discount * batch.masks * next_q
+        next_value = self.next_value(nets, batch, noise)
+        backup = batch.rewards + config.discount * batch.masks * next_value
         q = nets.critic(batch.observations, batch.actions)
         td_loss = mean_squared_error(q, backup)
         gaps = (self.soft_maximum(nets, batch, noise) - q).mean(-1)  # [S, E]
@@ -129,26 +127,45 @@ class CQL(SAC):
         multiplier_loss = -config.alpha * multiplier * excess.detach().mean(1)
         return td_loss + gap_loss + multiplier_loss, {**metrics, "critic/multiplier": multiplier}
 
+    def next_value(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
+        """min_i Q̄_i(s', a'), a' from π. -> [S, B]."""
+        mean, log_std = nets.frozen.actor(batch.next_observations)
+        actions, _ = squashed_sample(mean, log_std, noise["next_gaussian"])
+        value: Tensor = nets.target.critic(batch.next_observations, actions).amin(1)
+        return value
+
     def soft_maximum(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
         """log Σ exp (Q(s, a) − log density of a), a uniform, of π(s) and of π(s'). -> [S, E, B]."""
         samples = self.config.samples
-
-        def each(x: Tensor) -> Tensor:  # [S, B, samples * A] -> [S, B * samples, A]
-            return x.reshape(x.shape[0], -1, self.action_dim)
-
-        def policy(observations: Tensor, gaussian: Tensor) -> tuple[Tensor, Tensor]:
-            mean, log_std = nets.frozen.actor(observations)
-            mean, log_std = (x.repeat_interleave(samples, 1) for x in (mean, log_std))
-            return squashed_sample(mean, log_std, each(gaussian))
-
-        uniform = 2 * each(noise["uniform"]) - 1
-        kinds = (
-            (uniform, torch.full_like(uniform[..., 0], -self.action_dim * math.log(2))),
-            policy(batch.observations, noise["current"]),
-            policy(batch.next_observations, noise["following"]),
-        )
+        uniform = 2 * self._each(noise["uniform"]) - 1
         observations = batch.observations.repeat_interleave(samples, 1)
-        values = [nets.critic(observations, a) - density.unsqueeze(1) for a, density in kinds]
+        values = [nets.critic(observations, uniform) + self.action_dim * math.log(2)]
+        for origin, gaussian in (
+            (batch.observations, noise["current"]),
+            (batch.next_observations, noise["following"]),
+        ):
+            actions, density = self.sample(nets, origin, gaussian)
+            q = self.policy_values(nets.critic(observations, actions), batch)
+            values.append(q - density.unsqueeze(1))
         stacked = torch.stack([value.unflatten(-1, (-1, samples)) for value in values], -1)
         result: Tensor = stacked.logsumexp((-2, -1))  # of [S, E, B, samples, 3]
         return result
+
+    def policy_values(self, q: Tensor, batch: Batch) -> Tensor:
+        """The values of π's actions that the soft maximum sees. [S, E, B * samples]."""
+        return q
+
+    def sample(
+        self, nets: Networks, observations: Tensor, gaussian: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Several actions of π for each observation, and their log densities.
+
+        [S, B, obs_dim], [S, B, samples * A] -> [S, B * samples, A], [S, B * samples].
+        """
+        mean, log_std = nets.frozen.actor(observations)
+        mean, log_std = (x.repeat_interleave(self.config.samples, 1) for x in (mean, log_std))
+        return squashed_sample(mean, log_std, self._each(gaussian))
+
+    def _each(self, x: Tensor) -> Tensor:
+        """[S, B, samples * A] -> [S, B * samples, A]."""
+        return x.reshape(x.shape[0], -1, self.action_dim)

@@ -2,11 +2,14 @@
 
 Paper: Wang et al., Diffusion Policies as an Expressive Policy Class for Offline Reinforcement
 Learning, arXiv:2208.06193, whose BC ablation this is.
-Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL `agents/bc_diffusion.py`.
+Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL at d871f5c,
+`agents/bc_diffusion.py`.
 
 Deviations:
-    - Acts with a Polyak average of the weights, as `flow-bc` does (official: the raw weights).
-    - The network's deviations are those of `baselines/diffusion_ql.py`.
+    - Budget: the suite's, as of `baselines/diffusion_ql.py`.
+    - Selection: the last policy. Paper: the one picked by its loss, or the best of all evaluations.
+    - Evaluation: acts with a Polyak average of the weights, as `flow-bc` does (official: the raw
+      weights).
 """
 
 from __future__ import annotations
@@ -26,13 +29,15 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample, sampling_noise
-from algorithms.fields import Count, LearningRate, PolyakRate
+from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample, sampling_noise
+from algorithms.fields import Count, LearningRate, PolyakRate, Widths
 
 
 class DiffusionBCConfig(Config):
-    """Diffusion behaviour cloning's settings."""
+    """Diffusion behaviour cloning's settings, with the official values for Gym locomotion."""
 
+    hidden_dims: Widths = (256, 256, 256)  # width of every hidden layer
+    normalize_observations: bool = False  # the network sees raw observations
     learning_rate: LearningRate = 3e-4  # Adam
     diffusion_steps: Count = 5  # K, steps from noise to action
     ema: PolyakRate = 1e-3  # Polyak rate of the weights that act
@@ -45,7 +50,7 @@ class DiffusionBC(Algorithm[DiffusionBCConfig]):
 
     def create(self) -> None:
         config, act = self.config, self.action_dim
-        self.networks = {"actor": noise_network(self.obs_dim, act, config.hidden_dims)}
+        self.networks = {"actor": NoiseNetwork(self.obs_dim, act, config.hidden_dims)}
         self.optimizers = {"actor": Adam(config.learning_rate)}
         self.targets = {"actor": config.ema}
         self.noise = {"epsilon": Normal(act), "step": Uniform(1)}

@@ -2,20 +2,23 @@
 
 Paper: Wang et al., Diffusion Policies as an Expressive Policy Class for Offline Reinforcement
 Learning, arXiv:2208.06193.
-Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL `agents/ql_diffusion.py`.
+Code: official, Zhendong-Wang/Diffusion-Policies-for-Offline-RL at d871f5c,
+`agents/ql_diffusion.py` and `main.py`.
 
 Deviations:
-    - Acts by one sample. Official: draws 50 and picks one by the softmax of their target Q; the
-      nearest here is the action selection `best-of-N`, which suites list beside the default.
-    - The average policy, which backups use, moves by 0.001 in every update. Official: by 0.005 in
-      every fifth, the same in the long run, and not at all during the first 1000.
-    - The actor's Q term is the mean over which twin is climbed and which one scales it. Official:
-      a coin decides in every update.
-    - One default bound of the gradient's norm (official: 1 to 10, chosen for each task), and no
-      learning-rate decay (official: `--lr_decay` lowers it by 0.1% in a run).
-    - GELU for Mish, and the step's embedding feeds the first layer without an MLP of its own: for
-      at most 16 steps that gives the layer any offset for each step already.
-    - The width is a suite's choice (paper: 3 x 256) and observations are normalised (paper: no).
+    - Losses: the actor's Q term is the mean over which twin is climbed and which one scales it.
+      Official: a coin decides in every update.
+    - Targets: the average policy, which backups use, moves by 0.001 in every update. Official: by
+      0.005 in every fifth, the same in the long run, and not at all during the first 1000.
+    - Schedule: no decay of the learning rates (official: `--lr_decay` lowers them by 0.1% in a
+      run).
+    - Clipping: one default bound of the gradients' norms (official: 1 to 10, chosen for each task,
+      as suites do).
+    - Rewards: as they are unless a suite says otherwise (official: standardised on Adroit, shifted
+      and scaled on AntMaze).
+    - Budget: the suite's (official: 2 · 10⁶ updates on Gym, 10⁶ on pen).
+    - Selection: the last policy, as for every method here. Paper: the one picked by its cloning
+      loss, or the best of all evaluations.
 """
 
 from __future__ import annotations
@@ -36,14 +39,16 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import mean_squared_error
-from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample, sampling_noise
-from algorithms.fields import Count, LearningRate, PolyakRate, Positive, Weight
+from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample, sampling_noise
+from algorithms.fields import Count, LearningRate, PolyakRate, Positive, Weight, Widths
 from algorithms.networks import MLP
 
 
 class DiffusionQLConfig(Config):
     """Diffusion-QL's settings, with the paper's values for Gym locomotion."""
 
+    hidden_dims: Widths = (256, 256, 256)  # width of every hidden layer
+    normalize_observations: bool = False  # the networks see raw observations
     learning_rate: LearningRate = 3e-4  # Adam, actor; 3e-5 on Adroit
     critic_learning_rate: LearningRate = 3e-4  # Adam, critics
     eta: Weight = 1.0  # η: weight of the normalised Q; 0.1 to 0.15 on Adroit, 0.5 to 4.5 on AntMaze
@@ -58,12 +63,14 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
     """min_π L_diffusion − η E Q(s, a) / E |Q|, a drawn by the whole chain of π."""
 
     Config = DiffusionQLConfig
+    action_selection = "softmax-of-50"
+    selection_temperature = 1.0
 
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim
         self.networks = {
-            "actor": noise_network(obs, act, config.hidden_dims),
-            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2, activation="gelu"),
+            "actor": NoiseNetwork(obs, act, config.hidden_dims),
+            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2, activation="mish"),
         }
         self.optimizers = {
             "actor": Adam(config.learning_rate, max_grad_norm=config.max_grad_norm),
@@ -106,6 +113,10 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
         q_loss = -(q.mean(-1) / scale).mean(1)
         loss = bc_loss + config.eta * q_loss
         return loss, {"actor/bc_loss": bc_loss, "actor/q_loss": q_loss}
+
+    def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+        q: Tensor = nets.target.critic(observations, actions)
+        return q.amin(1)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         return sample(nets.actor, observations, noise["sample"], self.config.diffusion_steps)

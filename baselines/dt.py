@@ -20,8 +20,9 @@ Deviations:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -45,33 +46,44 @@ from algorithms.dropout import dropout
 from algorithms.fields import Count, LearningRate, Number, Positive, Rate, Weight, Widths
 from algorithms.initialisation import PYTORCH
 from algorithms.networks import Params, bank, layer_norm, linear, norm, product
+from algorithms.transitions import Facts
 
 
-class DTConfig(Config):
-    """Decision Transformer's settings, with the official code's values for Gym locomotion."""
+class SequenceConfig(Config):
+    """What methods that learn from windows by a Decision Transformer set."""
 
-    hidden_dims: Widths = (512, 512, 512)  # hidden units of each block's MLP; as many blocks
-    batch_size: Count = 64  # B, windows per update
-    discount: Annotated[float, Field(ge=1, le=1)] = 1.0  # returns to go are undiscounted
     context: Count = 20  # K, steps that it sees
     embedding_dim: Count = 128  # width of a token
     heads: Count = 1  # of attention; they divide the width
     dropout: Rate = 0.1  # of embeddings, attention weights and residuals
-    learning_rate: LearningRate = 1e-4  # AdamW
-    weight_decay: Weight = 1e-4  # of AdamW, on every parameter
-    warmup_steps: Count = 10_000  # updates over which the learning rate rises
-    max_grad_norm: Positive = 0.25  # bound of the gradient
+    weight_decay: Weight = 1e-4  # of AdamW, on every parameter of the transformer
     return_scale: Positive = 1000.0  # what returns to go are divided by
-    target_return: Number | None = None  # of an episode, to act for; null: the best of the data
 
     @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> DTConfig:
+    def _heads_divide_the_width(self) -> Self:
         if self.embedding_dim % self.heads:
             raise ValueError(
                 f"heads must divide embedding_dim, and {self.heads} does not divide "
                 f"{self.embedding_dim}"
             )
         return self
+
+
+class TargetConfig(SequenceConfig):
+    """What methods that act for one return set as well, and how Decision Transformer is trained."""
+
+    warmup_steps: Count = 10_000  # updates over which the learning rate rises
+    max_grad_norm: Positive = 0.25  # bound of the gradient
+    target_return: Number | None = None  # of an episode, to act for; null: the best of the data
+
+
+class DTConfig(TargetConfig):
+    """Decision Transformer's settings, with the official code's values for Gym locomotion."""
+
+    hidden_dims: Widths = (512, 512, 512)  # hidden units of each block's MLP; as many blocks
+    batch_size: Count = 64  # B, windows per update
+    discount: Annotated[float, Field(ge=1, le=1)] = 1.0  # returns to go are undiscounted
+    learning_rate: LearningRate = 1e-4  # AdamW
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,11 @@ class DecisionTransformer:
         times = torch.randn(1, self.episode_length, width, generator=generator)
         return params | {"times": times}
 
-    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
+    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Any:
+        return self.actions(params, self.read(params, *inputs, key=key))
+
+    def read(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
+        """What the transformer makes of the tokens. -> [S, B, L, 3, D], of R_t, s_t and a_t."""
         to_go, observations, actions, steps = inputs
         seeds, batch, length = steps.shape
         # A product, as the gradient of a look-up sums in no fixed order on GPUs.
@@ -117,9 +133,13 @@ class DecisionTransformer:
         tokens = layer_norm(params, "tokens", tokens, 1e-5)
         tokens = dropout(tokens, key, self.transformer.sites, self.transformer.dropout)
         tokens = tokens.view(seeds, batch, 3 * length, -1)
-        found = self.transformer(params, tokens, key=key)
-        at_states = found[:, :, 1::3].flatten(1, 2)
-        return torch.tanh(linear(params, "head", at_states)).view(actions.shape)
+        return self.transformer(params, tokens, key=key).view(seeds, batch, length, 3, -1)
+
+    def actions(self, params: Params, found: Tensor) -> Tensor:
+        """Of what `read` returned: [S, B, L, action_dim]."""
+        at_states = found[:, :, :, 1].flatten(1, 2)
+        actions = torch.tanh(linear(params, "head", at_states))
+        return actions.view(*found.shape[:3], self.action_dim)
 
 
 class DT(Algorithm[DTConfig]):
@@ -138,27 +158,40 @@ class DT(Algorithm[DTConfig]):
                 self.obs_dim, self.action_dim, self.facts.longest_episode, transformer
             )
         }
-        self.optimizers = {
-            "actor": Adam(
-                config.learning_rate,
-                max_grad_norm=config.max_grad_norm,
-                weight_decay=config.weight_decay,
-                warmup=config.warmup_steps,
-            )
-        }
+        self.optimizers = {"actor": transformer_optimizer(config, config.learning_rate)}
         self.noise = {"dropout": Key()}
         self.stages = (Stage((Phase(self.loss, ("actor",)),)),)
 
     def loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         seen = (batch.returns / self.config.return_scale, batch.observations, batch.actions)
         actions = nets.actor(*seen, batch.steps, key=noise["dropout"])
-        error = (actions - batch.actions).square().mean(-1)
-        loss = (error * batch.valid).sum((1, 2)) / batch.valid.sum((1, 2))
+        loss = action_error(actions, batch)
         return loss, {"actor/loss": loss}
 
     def act(self, nets: Networks, history: History, noise: Noise) -> Tensor:
-        target = self.config.target_return
-        to_go = (self.facts.best_return if target is None else target) - history.earned
-        seen = (to_go / self.config.return_scale, history.observations, history.actions)
-        actions: Tensor = nets.actor(*seen, history.steps)
-        return actions[:, :, -1]
+        return act_for_target(nets.actor, history, self.config, self.facts)
+
+
+def transformer_optimizer(config: TargetConfig, learning_rate: float) -> Adam:
+    """Decision Transformer's: AdamW with a warm-up and clipped gradients."""
+    return Adam(
+        learning_rate,
+        max_grad_norm=config.max_grad_norm,
+        weight_decay=config.weight_decay,
+        warmup=config.warmup_steps,
+    )
+
+
+def action_error(actions: Tensor, batch: Batch) -> Tensor:
+    """Mean squared error over the steps that are there. [S, B, L, action_dim] -> [S]."""
+    error = (actions - batch.actions).square().mean(-1)
+    return (error * batch.valid).sum((1, 2)) / batch.valid.sum((1, 2))
+
+
+def act_for_target(
+    actor: Callable[..., Tensor], history: History, config: TargetConfig, facts: Facts
+) -> Tensor:
+    """The action for what is left of the target return. -> [S, E, action_dim]."""
+    target = facts.best_return if config.target_return is None else config.target_return
+    to_go = (target - history.earned) / config.return_scale
+    return actor(to_go, history.observations, history.actions, history.steps)[:, :, -1]

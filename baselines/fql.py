@@ -1,11 +1,13 @@
 """FQL: a behaviour flow, and a one-step policy distilled from it while climbing Q.
 
 Paper: Park, Li and Levine, Flow Q-Learning, arXiv:2502.02538.
-Code: official, seohongpark/fql `agents/fql.py`.
+Code: official, seohongpark/fql at 719d044, `agents/fql.py`.
 
 Deviations:
-    - The width is a suite's choice (paper: 4 x 512) and observations are normalised (paper: no).
-    - Weights start as PyTorch's linear layers do (paper: Flax's variance scaling).
+    - Targets: the target critic averages the critic as the update leaves it. Official: as it was
+      before it.
+    - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
+    - Budget: the suite's (official, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
 """
 
 from __future__ import annotations
@@ -29,13 +31,15 @@ from algorithms.base import (
 )
 from algorithms.blocks.critics import mean_squared_error
 from algorithms.blocks.flow import flow_matching_loss, sample, velocity_network
-from algorithms.fields import Count, LearningRate, PolyakRate, Weight
+from algorithms.fields import Count, LearningRate, PolyakRate, Weight, Widths
 from algorithms.networks import MLP
 
 
 class FQLConfig(Config):
     """FQL's settings, with the paper's values (Table 5)."""
 
+    hidden_dims: Widths = (512, 512, 512, 512)  # width of every hidden layer
+    normalize_observations: bool = False  # the networks see raw observations
     learning_rate: LearningRate = 3e-4  # Adam
     alpha: Weight = 10.0  # α: weight of the distillation, to be tuned for each task
     tau: PolyakRate = 0.005  # Polyak rate of the target critic

@@ -2,12 +2,16 @@
 
 Paper: Park, Li and Levine, Flow Q-Learning, arXiv:2502.02538, baseline IFQL: the flow counterpart
 of IDQL (Hansen-Estruch et al., arXiv:2304.10573).
-Code: seohongpark/fql `agents/ifql.py`.
+Code: official, seohongpark/fql at 719d044, `agents/ifql.py`.
+
+Behaviour flow, Q and V are those that Decision Flow starts from (`flow_pretraining.py`), equal bit
+for bit at equal settings, of which Decision Flow's own are others.
 
 Deviations:
-    - Behaviour flow, Q and V are Decision Flow's (GELU, layer norm, twin minimum, averaged flow);
-      width and learning rate are a suite's choice. At equal settings they are equal bit for bit.
-    - Observations are normalised (paper: no).
+    - Targets: the target critic averages the critic as the update leaves it. Official: as it was
+      before it.
+    - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
+    - Budget: the suite's (official, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
 """
 
 from __future__ import annotations
@@ -18,12 +22,17 @@ from torch import Tensor
 
 from algorithms.base import Networks, Noise
 from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
-from algorithms.fields import Share
+from algorithms.fields import Expectile, LearningRate, PolyakRate, Share, Widths
 
 
 class IFQLConfig(FlowPolicyConfig):
-    """IFQL's settings."""
+    """IFQL's settings, with the official values."""
 
+    hidden_dims: Widths = (512, 512, 512, 512)  # width of every hidden layer
+    normalize_observations: bool = False  # the networks see raw observations
+    expectile: Expectile = 0.9  # IQL's τ; 0.7 for Decision Flow's critic
+    pretrain_learning_rate: LearningRate = 3e-4  # Adam, all networks; constant
+    behavior_ema: PolyakRate = 1.0  # of the flow that acts: the trained one itself
     pretrain_share: Share = 0.75  # of the budget, shared with other methods
 
 

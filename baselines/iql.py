@@ -1,15 +1,19 @@
 """IQL: in-sample expectile values and an advantage-weighted Gaussian policy.
 
 Paper: Kostrikov et al., Offline Reinforcement Learning with Implicit Q-Learning, arXiv:2110.06169.
-Code: official, ikostrikov/implicit_q_learning.
+Code: official, ikostrikov/implicit_q_learning at 09d7002, `learner.py` and `policy.py`.
 
 Deviations:
-    - All three losses use the networks from before the update and are stepped together; the
-      official order is V, then the policy with the new V, then Q with the new V.
-    - Observations are normalised (CORL does, the official code does not).
+    - Update order: all three losses use the networks from before the update and are stepped
+      together, as in CORL. Official: V, then the policy with the new V, then Q with the new V.
+    - Rewards: as they are. Official: on Gym locomotion scaled so that episodes' returns span 1000,
+      which a suite asks for by `reward_transform: return-range`.
+    - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -19,6 +23,7 @@ from algorithms.base import (
     Algorithm,
     Batch,
     Config,
+    Key,
     Loss,
     Networks,
     Noise,
@@ -27,18 +32,21 @@ from algorithms.base import (
     Stage,
 )
 from algorithms.blocks.critics import iql_critic_loss
-from algorithms.fields import Expectile, LearningRate, PolyakRate, Positive
+from algorithms.fields import Expectile, LearningRate, Neutral, PolyakRate, Positive, Rate
+from algorithms.initialisation import ORTHOGONAL
 from algorithms.networks import MLP, GaussianActor, gaussian_log_prob
 
 
 class IQLConfig(Config):
     """IQL's settings, with the paper's values for Gym locomotion."""
 
+    normalize_observations: bool = False  # CORL does
     learning_rate: LearningRate = 3e-4  # Adam; the actor's decays to 0 along a cosine
     expectile: Expectile = 0.7  # τ of Eq. 5; 0.9 on AntMaze
-    temperature: Positive = 3.0  # β of Eq. 7 (an inverse temperature); 10 on AntMaze
+    temperature: Positive = 3.0  # β of Eq. 7 (an inverse temperature); 10 on AntMaze, 0.5 on Adroit
     tau: PolyakRate = 0.005  # α, Polyak rate of the target critic
     max_weight: Positive = 100.0  # bound of exp(β A)
+    dropout: Annotated[Rate, Neutral(0.0)] = 0.0  # of the actor's hidden units; 0.1 on Adroit
 
 
 class IQL(Algorithm[IQLConfig]):
@@ -50,9 +58,11 @@ class IQL(Algorithm[IQLConfig]):
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim
         self.networks = {
-            "actor": GaussianActor(obs, act, config.hidden_dims),
-            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2),
-            "value": MLP(obs, 1, config.hidden_dims),
+            "actor": GaussianActor(
+                obs, act, config.hidden_dims, dropout=config.dropout, initialisation=ORTHOGONAL
+            ),
+            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2, initialisation=ORTHOGONAL),
+            "value": MLP(obs, 1, config.hidden_dims, initialisation=ORTHOGONAL),
         }
         self.optimizers = {
             "actor": Adam(config.learning_rate, cosine_decay=True),
@@ -60,6 +70,7 @@ class IQL(Algorithm[IQLConfig]):
             "value": Adam(config.learning_rate),
         }
         self.targets = {"critic": config.tau}
+        self.noise = {"dropout": Key()} if config.dropout else {}
         self.act_noise = {"gaussian": Normal(act)}
         networks = ("actor", "critic", "value")
         self.stages = (Stage((Phase(self.loss, networks, updates_targets=("critic",)),)),)
@@ -72,13 +83,13 @@ class IQL(Algorithm[IQLConfig]):
         critic_loss, metrics, advantage = iql_critic_loss(
             nets, batch, discount=config.discount, expectile=config.expectile
         )
-        actor_loss = self.actor_loss(nets, batch, advantage)
+        actor_loss = self.actor_loss(nets, batch, noise, advantage)
         return critic_loss + actor_loss, {**metrics, "actor/loss": actor_loss}
 
-    def actor_loss(self, nets: Networks, batch: Batch, advantage: Tensor) -> Tensor:
+    def actor_loss(self, nets: Networks, batch: Batch, noise: Noise, advantage: Tensor) -> Tensor:
         """Eq. 7. advantage: [S, B], of the data's actions."""
         weight = torch.exp(self.config.temperature * advantage).clamp(max=self.config.max_weight)
-        mean, log_std = nets.actor(batch.observations)
+        mean, log_std = nets.actor(batch.observations, key=noise.get("dropout"))
         return -(weight * gaussian_log_prob(batch.actions, mean, log_std)).mean(-1)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:

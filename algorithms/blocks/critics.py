@@ -20,6 +20,11 @@ def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target.unsqueeze(1)).square().mean(-1).sum(1)
 
 
+def soft_minimum(q: Tensor, weight: float) -> Tensor:
+    """λ min_i Q_i + (1 − λ) max_i Q_i, λ = weight (BCQ, arXiv:1812.02900). [S, E, B] -> [S, B]."""
+    return weight * q.amin(1) + (1 - weight) * q.amax(1)
+
+
 class DataValues(NamedTuple):
     """What the critics say of the data: Q_i(s, a) [S, E, B] and V(s) [S, B]."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -39,18 +40,38 @@ def embed_step(step: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-class NoiseNetwork(MLP):
-    """ε(s, x_k, k): an MLP whose last input, the step `[S, B, 1]`, is embedded first."""
+@dataclass(frozen=True)
+class NoiseNetwork:
+    """ε(s, x_k, k) of Diffusion-QL's official code: MLPs with Mish, the step embedded by one.
 
-    def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
-        *others, step = inputs
-        return super().__call__(params, *others, embed_step(step), key=key)
+    Called with observations `[S, B, obs_dim]`, x_k `[S, B, action_dim]` and k `[S, B, 1]`.
+    """
 
+    obs_dim: int
+    action_dim: int
+    hidden_dims: tuple[int, ...]
 
-def noise_network(obs_dim: int, action_dim: int, hidden_dims: tuple[int, ...]) -> NoiseNetwork:
-    """The network of a diffusion policy."""
-    input_dim = obs_dim + action_dim + _EMBEDDING_DIM
-    return NoiseNetwork(input_dim, action_dim, hidden_dims, activation="gelu")
+    body: MLP = field(init=False)
+    embedding: MLP = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Built here, since a compiled update may read objects but not create them.
+        inputs = self.obs_dim + self.action_dim + _EMBEDDING_DIM
+        body = MLP(inputs, self.action_dim, self.hidden_dims, activation="mish")
+        hidden = (2 * _EMBEDDING_DIM,)
+        embedding = MLP(_EMBEDDING_DIM, _EMBEDDING_DIM, hidden, activation="mish")
+        object.__setattr__(self, "body", body)
+        object.__setattr__(self, "embedding", embedding)
+
+    def init(self, generator: torch.Generator) -> Params:
+        own = self.embedding.init(generator).items()
+        return {**self.body.init(generator), **{f"step_{key}": value for key, value in own}}
+
+    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
+        observations, x, step = inputs
+        own = {k.removeprefix("step_"): v for k, v in params.items() if k.startswith("step_")}
+        embedded = self.embedding(own, embed_step(step - 1))  # the official code counts from 0
+        return self.body(params, observations, x, embedded)
 
 
 def diffusion_loss(

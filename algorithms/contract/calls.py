@@ -134,14 +134,26 @@ def evaluate(
 
 
 def trial_inputs(algorithm: Algorithm[Any]) -> Inputs:
-    """Inputs of a trial, with averages of their own."""
+    """Inputs of a trial, with averages of their own, and with windows that end in it."""
     sizes = trial_sizes(algorithm)
     inputs = make_inputs(algorithm, sizes, sizes.seeds)
     return replace(
         inputs,
+        batch=_with_ends(inputs.batch, algorithm.context) if algorithm.context else inputs.batch,
         params=_spread(inputs.params, "params"),
         targets=_spread(inputs.targets, "targets"),
     )
+
+
+def _with_ends(batch: Batch, context: int) -> Batch:
+    """Windows of one to `context` transitions; what is past their end is zero but for `steps`."""
+    rows = torch.arange(batch.valid.shape[1]).unsqueeze(-1)
+    valid = (torch.arange(context) <= rows % context).float().expand_as(batch.valid)
+
+    def cut(x: Tensor) -> Tensor:
+        return x * valid.view(*valid.shape, *[1] * (x.ndim - valid.ndim)).to(x.dtype)
+
+    return batch.map(cut)._replace(steps=batch.steps)
 
 
 def _spread(networks: Mapping[str, Params], stream: str) -> dict[str, Params]:

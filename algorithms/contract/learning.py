@@ -11,10 +11,13 @@ from algorithms.errors import definition
 _ERROR = 0.6  # of a constant action's squared error
 
 
-def imitation(subject: Subject) -> list[Finding]:
-    """On data of one good action for each state it acts as they do, far better than a constant."""
+def imitation(subject: Subject, selection: str | None = None) -> list[Finding]:
+    """On data of one good action for each state it acts as they do, far better than a constant.
+
+    selection: how it acts, if not its own way.
+    """
     data = subject.transitions
-    actions = subject.life.engine.policy("contract")(np.stack([data.observations] * 2))
+    actions = subject.life.engine.policy("contract", selection)(np.stack([data.observations] * 2))
     errors = np.square(actions - data.actions).mean((1, 2))
     error = errors.max() / data.actions.var(0).mean()
     if error < _ERROR:

@@ -18,7 +18,19 @@ from algorithms.transitions import Transitions
 OBS_DIM, ACTION_DIM = 3, 2
 STEPS, SAVED = 80, 70  # saved inside a block of random numbers, and past the last stage's beginning
 # Settings that make a method cheap, of those it has.
-FEW = {"flow_steps": 3, "diffusion_steps": 3, "context": 3, "warmup_steps": 3, "embedding_dim": 16}
+FEW = {
+    "flow_steps": 3,
+    "diffusion_steps": 3,
+    "context": 3,
+    "warmup_steps": 3,
+    "embedding_dim": 16,
+    "vae_hidden_dims": (16, 16),
+    "heads": 2,
+    "bins": 10,
+    "horizon": 2,
+    "beam_width": 4,
+    "block_dims": (16, 16),
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class Subject:
     def config(self, **settings: Any) -> Config:
         """Its config, small but for `settings`."""
         fields = self.method.Config.model_fields
-        few = {name: number for name, number in FEW.items() if name in fields}
+        few = {name: value for name, value in FEW.items() if name in fields}
         small = {"hidden_dims": (16, 16), "batch_size": 32, **few, **self.settings, **settings}
         return registry.resolve_config(self.algorithm_id, small)
 

@@ -1,4 +1,4 @@
-"""Acting with a learned policy: normalise, draw noise, sample, and choose the best if asked to."""
+"""Acting with a learned policy: normalise, draw noise, sample, and choose a sample if asked to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms.action_selection import ActionSelection
-from algorithms.base import Algorithm, History, Networks, Noise
+from algorithms.base import Algorithm, History, Networks, Noise, Uniform
 from algorithms.engine.batches import Batches
 from algorithms.engine.streams import draw
 from algorithms.errors import DivergedError
@@ -45,7 +45,7 @@ def make_policy(
         algorithm: whose noise is drawn, and whose critic ranks candidates.
         nets: of the S seeds.
         choose: gives the actions of normalised observations, as `Algorithm.act` does.
-        selection: how much noise, and how many candidates.
+        selection: how much noise, how many candidates, and how one of them is chosen.
         batches: normalises observations and transforms rewards.
         generators: of the noise, one per seed, on the networks' device.
 
@@ -75,6 +75,12 @@ def make_policy(
             _refuse_non_finite(actions, "its policy's actions were not finite")
             if selection.candidates > 1:
                 values = algorithm.action_value(nets, x, actions)
+                _refuse_non_finite(
+                    values, "its critic's values were not finite, so no action was the best"
+                )
+                if selection.softmax:
+                    gumbel = _gumbel(generators, x.shape[1])
+                    values = values + algorithm.selection_temperature * gumbel
                 actions = _best(actions, values, selection.candidates)
         return np.asarray(actions.cpu().numpy(), np.float32)
 
@@ -143,8 +149,13 @@ class _Step(NamedTuple):
 
 def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
     """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
-    _refuse_non_finite(values, "its critic's values were not finite, so no action was the best")
     seeds, _, action_dim = actions.shape
     choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
     options = actions.view(seeds, -1, candidates, action_dim)
     return options.gather(2, choices.expand(-1, -1, 1, action_dim)).squeeze(2)
+
+
+def _gumbel(generators: Sequence[torch.Generator], count: int) -> Tensor:
+    """Standard Gumbel noise: the largest of v / T + noise is a draw from softmax(v / T). [S, n]."""
+    uniform = draw({"uniform": Uniform(1)}, generators, (count,))["uniform"].squeeze(-1)
+    return -torch.log(-torch.log(uniform))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from algorithms.base import Batch, Column, Config, Networks
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
 from algorithms.engine.rewards import LearnedRewards
-from algorithms.transitions import Transitions
+from algorithms.transitions import Floats, Transitions
 
 _EPSILON = 1e-3  # TD3+BC's, added to the standard deviation
 _ROWS_AT_ONCE = 4096  # of the data, when a column is computed
@@ -38,8 +39,10 @@ class Batches:
         self._transitions = transitions
         self._rows = torch.from_numpy(transitions.rows).to(device)
         self.rewards = LearnedRewards.of(transitions, config)
-        self.facts = self.rewards.facts(transitions)
-        returns = transitions.returns(config.discount, self.rewards(transitions.rewards))
+        self.facts = replace(self.rewards.facts(transitions), quantiles=self._quantiles)
+        rewards = self.rewards(transitions.rewards)
+        self._discount, self._mean_reward = config.discount, float(rewards.mean(dtype=np.float64))
+        returns = transitions.returns(config.discount, rewards)
         self.mean_return = float(returns.mean(dtype=np.float64))
         self.high_return = float(np.quantile(returns, 0.99))
         self._returns = torch.from_numpy(returns).to(device)
@@ -55,6 +58,23 @@ class Batches:
         """Observations as networks see them. [..., obs_dim] -> the same."""
         return (observations - self._mean) * self._scale
 
+    def _quantiles(self, parts: int) -> Floats:
+        """As `Facts.quantiles` says: of n sorted numbers those at k n / parts, and the last."""
+        data = self._transitions
+        rewards = self.rewards(data.rewards)
+        later = self._returns.cpu().numpy() - rewards
+        ranks = (np.arange(parts + 1) * len(data) // parts).clip(max=len(data) - 1)
+        columns = (*data.observations.T, *data.actions.T, rewards, later)
+        found = np.stack([np.sort(column)[ranks] for column in columns], 1)
+        raw = torch.from_numpy(found[:, : self._obs_dim]).to(self.device)
+        found[:, : self._obs_dim] = self.normalize(raw).cpu().numpy()
+        return found
+
+    def returns_of(self, episode: Transitions) -> Floats:
+        """A learner's returns to go, transformed and cut off as the data's. [n]."""
+        rewards = self.rewards(episode.rewards)
+        return episode.returns(self._discount, rewards, self._mean_reward)
+
     def gather(self, indices: Tensor) -> Batch:
         """The batch of these transitions. [S, B] -> fields `[S, B, ...]`, or `[S, B, L, ...]`."""
         if not self.context:
@@ -69,14 +89,14 @@ class Batches:
     def gather_mixed(self, mixture: Mixture, online: OnlineBuffer) -> Batch:
         """The batch of data and learners' own transitions.
 
-        The learners' own have no `returns` and `columns` (NaN), as their episodes may be under way.
+        The learners' own have no `columns` (NaN), and `returns` if the buffer has them (else NaN).
         """
         own = mixture.own.unsqueeze(-1)
         data, lived = self._gather(mixture.data_indices), online.gather(mixture.own_indices)
         unknown = torch.full_like(data.returns, torch.nan)
         found = _Gathered(
             rows=torch.where(own, lived.rows, data.rows),
-            returns=torch.where(mixture.own, unknown, data.returns),
+            returns=torch.where(mixture.own, lived.returns, data.returns),
             previous_actions=torch.where(own, lived.previous_actions, data.previous_actions),
             next_actions=torch.where(own, lived.next_actions, data.next_actions),
             has_next=torch.where(mixture.own, lived.has_next, data.has_next),

@@ -102,7 +102,8 @@ class Engine:
         self._network_updates = {
             name: self._schedule.updates(name) for name in self.algorithm.optimizers
         }
-        self._online = OnlineBuffer(*dims, len(self._slots), online_steps, self._device)
+        returns = self._batches.returns_of if self.algorithm.online_returns else None
+        self._online = OnlineBuffer(*dims, len(self._slots), online_steps, self._device, returns)
         self._constant_adams = {
             name: replace(adam, cosine_decay=False)
             for name, adam in self.algorithm.optimizers.items()
@@ -351,7 +352,7 @@ class Engine:
         self._noise = draw(self.algorithm.noise, generators, shape)
 
     def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:
-        """Of the data at `indices` [S, B] and each seed's own `size` transitions."""
+        """Of the data at `indices` [S, B] and of each seed's own `size` transitions."""
         if len(self._online) != size:
             raise ValueError(
                 f"online update {size} needs {size} transitions per seed, found {len(self._online)}"
@@ -359,9 +360,10 @@ class Engine:
         generators = [
             generator("online", seed, self.step, device=self._device) for seed in self._slots
         ]
+        sizes = self._online.sizes()
         if self.algorithm.online_sampling == "uniform":
-            return draw_uniform(len(self._batches), size, indices, generators)
-        return draw_symmetric(size, indices, generators)
+            return draw_uniform(len(self._batches), sizes, indices, generators)
+        return draw_symmetric(sizes, indices, generators)
 
 
 def _due(stage: Stage, local: int) -> tuple[bool, ...]:

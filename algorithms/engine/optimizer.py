@@ -32,7 +32,7 @@ def adam_step(
         mean, square = means[key], squares[key]
         mean.lerp_(gradient, 1 - beta1)
         square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        if adam.weight_decay:
+        if adam.weight_decay and key.startswith(adam.decayed):
             params[key].mul_(1 - decay)
         params[key].sub_(step_size * mean / ((square * square_correction).sqrt() + _EPSILON))
 
@@ -52,7 +52,8 @@ def adam_coefficients(
         if adam.warmup:
             rate *= min(1.0, t / adam.warmup)
         if adam.cosine_decay:
-            rate *= 0.5 * (1 + math.cos(math.pi * (t - 1) / totals[name]))
+            annealed = 0.5 * (1 + math.cos(math.pi * (t - 1) / totals[name]))
+            rate *= max(adam.floor, annealed)
         rows.append((rate / (1 - beta1**t), 1 / (1 - beta2**t), rate * adam.weight_decay))
     return rows
 

@@ -149,6 +149,11 @@ class Updates:
                     state.squares[name],
                     coefficients[self._order[name]],
                 )
+            if phase.assigns is not None:
+                nets = Networks(algorithm.networks, state.params, state.params, state.targets)
+                for name, params in phase.assigns(nets, batch, noise).items():
+                    for key, value in params.items():
+                        state.params[name][key].copy_(value)
             for name in phase.updates_targets:
                 tau = algorithm.targets[name]
                 for key, value in state.params[name].items():

@@ -125,8 +125,8 @@ def _delete_selected(plan: Plan, console: Console) -> None:
 
 
 def _announcement(plan: Plan, left: int) -> str:
-    count, training = len(plan.selected), plan.suite.training
-    steps = training.steps + training.online_steps
+    count, budgets = len(plan.selected), sorted({spec.total_steps for spec in plan.selected})
+    steps = " to ".join(map(str, {budgets[0]: None, budgets[-1]: None}))
     label = "SMOKE TEST, its scores mean nothing: " if plan.smoke else ""
     return (
         f"{label}{plan.suite.title}: {count} runs of {steps} steps, "

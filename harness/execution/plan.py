@@ -181,6 +181,7 @@ class Plan:
             trusts_critic=algorithm.trusts_critic,
             tasks=tasks,
             config=self.configs[tasks[0], row.label],
+            steps=row.entry.steps,
         )
 
 
@@ -275,7 +276,7 @@ def _run_spec(
         code=code,
         label=row.label,
         config=configs[task.id, row.label],
-        steps=suite.training.steps,
+        steps=suite.steps_of(row.entry),
         online_steps=suite.training.online_steps,
         evaluation=EvaluationSpec(
             every=evaluation.every,

@@ -12,7 +12,13 @@ from harness.tasks.stand_in import with_stand_in
 _STEPS = 60
 _ONLINE_STEPS = 120  # longer than pen's episodes
 _TRANSITIONS = 3000
-SMOKE_CONFIG = {"hidden_dims": [32, 32], "batch_size": 32}
+SMOKE_CONFIG = {
+    "hidden_dims": [32, 32],
+    "batch_size": 32,
+    "context": 3,
+    "horizon": 1,
+    "beam_width": 2,
+}
 
 
 def smoke_tasks(suite: Suite) -> Iterator[TaskSpec]:
@@ -37,6 +43,10 @@ def shrunk(suite: Suite) -> Suite:
     return suite.model_copy(
         update={
             "name": f"{suite.name}-smoke",
+            "algorithms": {
+                label: entry.model_copy(update={"steps": None})
+                for label, entry in suite.algorithms.items()
+            },
             "seeds": suite.seed_list[:2],
             "training": training,
             "evaluation": evaluation,

@@ -27,6 +27,8 @@ def describe(selection: str) -> str:
     kind, _, number = selection.rpartition("-")
     if kind == "best-of":
         return f"of {number} samples the one with the largest critic value"
+    if kind == "softmax-of":
+        return f"of {number} samples one drawn by the softmax of their critic values"
     if number == "0":
         return "without noise: a Gaussian's mean, a flow started from zero"
     if number == "1":
@@ -35,10 +37,10 @@ def describe(selection: str) -> str:
 
 
 def selections_in_order(selections: Iterable[str]) -> list[str]:
-    """Distinct action selections: less noise first, more candidates last."""
+    """Distinct action selections: less noise first, then softmax-of-N, best-of-N last."""
 
-    def position(selection: str) -> tuple[bool, float]:
+    def position(selection: str) -> tuple[int, float]:
         kind, _, number = selection.rpartition("-")
-        return kind == "best-of", float(number or 1)
+        return {"softmax-of": 1, "best-of": 2}.get(kind, 0), float(number or 1)
 
     return sorted(set(selections), key=position)

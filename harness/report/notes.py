@@ -89,11 +89,13 @@ def _semantics(suite: SuiteFile) -> list[str]:
 def _protocol(suite: SuiteFile) -> str:
     plan = suite.evaluation
     online = f", then {suite.online_steps:,} online" if suite.online_steps else ""
+    own = [f"{row.label} {row.steps:,}" for row in suite.rows if row.steps]
+    seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
+    others = f" (but {', '.join(own)})" if own else ""
     return (
         f"Protocol '{plan.protocol}': a run's score is {PROTOCOLS[plan.protocol]}. "
-        f"{suite.steps:,} gradient steps a run{online}; {plan.episodes} evaluation episodes every "
-        f"{plan.every:,} steps; {len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''} "
-        f"({', '.join(map(str, suite.seeds))})."
+        f"{suite.steps:,} gradient steps a run{others}{online}; {plan.episodes} evaluation "
+        f"episodes every {plan.every:,} steps; {seeds} ({', '.join(map(str, suite.seeds))})."
     )
 
 

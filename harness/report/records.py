@@ -181,11 +181,9 @@ def _read_run(
     counts = episodes["action_selection"] == own
     _check_episodes(episodes, next(task for task in suite.tasks if task.id == run.task))
     if status.state == "done":
-        if status.total_steps != suite.steps + suite.online_steps:
-            raise ValueError(
-                f"it has {status.total_steps:,} steps, and the suite "
-                f"{suite.steps + suite.online_steps:,}"
-            )
+        planned = suite.steps_of(run.label) + suite.online_steps
+        if status.total_steps != planned:
+            raise ValueError(f"it has {status.total_steps:,} steps, and the suite {planned:,}")
         at_the_end = episodes[counts & (episodes["step"] == status.total_steps)]
         if len(at_the_end) != suite.evaluation.episodes:
             raise ValueError(

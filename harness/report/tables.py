@@ -98,9 +98,10 @@ def latex(title: str, grids: list[Grid], notes: Notes) -> str:
 def with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     """`table` with columns that say by which protocol and budget its numbers were made."""
     suite = comparison.suite
+    labels = table["label" if "label" in table else "algorithm"]
     return table.assign(
         protocol=suite.evaluation.protocol,
-        steps=suite.steps,
+        steps=labels.map(suite.steps_of).astype("int64"),
         episodes=suite.evaluation.episodes,
         note=SMOKE if suite.smoke else "",
     )

@@ -2,10 +2,11 @@
 
 Every seed has an environment of its own. A step of training is one step in each of them, by one
 sample of the seed's current policy, followed by one gradient step on a batch of data and of what
-the seed has seen itself, mixed as its method has it (`online_sampling`). A seed's numbers depend on
-nothing but the seed, as its resets and its actions come from streams of its own. No checkpoint is
-written on the way, since the environments' states cannot be saved: a run that is interrupted here
-goes back to its last offline step and lives through the same episodes again.
+the seed has seen itself, mixed as its method has it (`online_sampling`; of finished episodes alone
+with `online_returns`). A seed's numbers depend on nothing but the seed, as its resets and its
+actions come from streams of its own. No checkpoint is written on the way, since the environments'
+states cannot be saved: a run that is interrupted here goes back to its last offline step and lives
+through the same episodes again.
 """
 
 from __future__ import annotations

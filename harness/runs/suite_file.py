@@ -35,6 +35,7 @@ class RowInfo(BaseModel, frozen=True):
         action_selection: how it acts where nothing else is said; empty if not recorded.
         trusts_critic: whether a bad critic spoils it.
         tasks: ids of the tasks it runs on; None for all.
+        steps: gradient steps on the data; None: the suite's.
     """
 
     label: str
@@ -48,6 +49,7 @@ class RowInfo(BaseModel, frozen=True):
     trusts_critic: bool = True
     tasks: list[str] | None = None
     config: dict[str, Any]
+    steps: Count | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +123,10 @@ class SuiteFile(BaseModel, frozen=True):
         for name in [*(row.action_selection for row in self.rows if row.action_selection)]:
             parse_action_selection(name)
         return self
+
+    def steps_of(self, label: str) -> int:
+        """Gradient steps of a row's runs on the data."""
+        return next(row.steps or self.steps for row in self.rows if row.label == label)
 
     @property
     def requested_figures(self) -> list[Figure]:

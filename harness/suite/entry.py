@@ -20,6 +20,7 @@ class AlgorithmEntry(Section):
 
     algorithm: str | None = None  # id in the registry; the label itself when left out
     config: Overrides = {}
+    steps: int | None = Field(None, ge=1, le=10**9)  # gradient steps, if not training.steps
     # Field -> values.
     sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field({}, max_length=10)
     per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win

@@ -111,6 +111,10 @@ class Suite(Section):
         """The rows of the comparison, in the file's order."""
         return [row for label, entry in self.algorithms.items() for row in expand(label, entry)]
 
+    def steps_of(self, entry: AlgorithmEntry) -> int:
+        """Gradient steps on the data."""
+        return entry.steps or self.training.steps
+
 
 def load_suite(path: Path) -> tuple[Suite, Document]:
     """Read and check a suite file. Raises UserError that lists every problem found."""
@@ -122,7 +126,7 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
     if too_many := [*_row_count_problems(suite)]:
         raise document.error(too_many)
     problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
-    problems += _interval_problems(suite)
+    problems += [*_interval_problems(suite), *_budget_problems(suite)]
     problems += parse_figures(suite.figures)[1]
     if problems:
         raise document.error(problems)
@@ -143,21 +147,34 @@ def _row_count_problems(suite: Suite) -> Iterator[Problem]:
 
 def _interval_problems(suite: Suite) -> Iterator[Problem]:
     """An interval of evaluations that does not end with the run, or with its offline part."""
-    every = suite.evaluation.every
-    budget = {"steps": suite.training.steps, "online_steps": suite.training.online_steps}
-    if (count := sum(budget.values()) // every) > _MOST_EVALUATIONS:
+    every, training = suite.evaluation.every, suite.training
+    own = {f"algorithms.{k}.steps": e.steps for k, e in suite.algorithms.items() if e.steps}
+    longest = max([training.steps, *own.values()])
+    if (count := (longest + training.online_steps) // every) > _MOST_EVALUATIONS:
         message = f"{every} makes {count:,} evaluations a run, at most {_MOST_EVALUATIONS:,} can be"
         yield Problem(("evaluation", "every"), message)
         return
-    for name, steps in budget.items():
+    budgets = {"training.steps": training.steps, "training.online_steps": training.online_steps}
+    for name, steps in (budgets | own).items():
         if steps % every == 0:
             continue
         fault = "exceeds" if every > steps else "does not divide"
         fitting = " or ".join(map(str, _divisors_near(every, steps)))
         yield Problem(
             ("evaluation", "every"),
-            f"{every} {fault} training.{name}, which is {steps}: make it {fitting}",
+            f"{every} {fault} {name}, which is {steps}: make it {fitting}",
         )
+
+
+def _budget_problems(suite: Suite) -> Iterator[Problem]:
+    """Entries with a budget of their own, in a suite that goes on online after a common one."""
+    for label, entry in suite.algorithms.items():
+        if entry.steps and suite.training.online_steps:
+            yield Problem(
+                ("algorithms", label, "steps"),
+                "all entries go online after training.steps: leave it out, or set "
+                "training.online_steps to 0",
+            )
 
 
 def _divisors_near(number: int, of: int) -> list[int]:

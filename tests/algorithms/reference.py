@@ -23,7 +23,12 @@ from algorithms.engine.engine import Engine
 from algorithms.networks import MLP, Params
 from tests.algorithms.small import ACTION_DIM, OBS_DIM
 
-_ACTIVATIONS = {"relu": nn.ReLU(), "silu": nn.SiLU(), "gelu": nn.GELU(approximate="tanh")}
+_ACTIVATIONS = {
+    "relu": nn.ReLU(),
+    "silu": nn.SiLU(),
+    "gelu": nn.GELU(approximate="tanh"),
+    "mish": nn.Mish(),
+}
 
 
 def members(network: MLP, params: Mapping[str, Any]) -> list[nn.Sequential]:
@@ -40,12 +45,13 @@ def members(network: MLP, params: Mapping[str, Any]) -> list[nn.Sequential]:
             layers.append(linear)
             if i == len(network.hidden_dims):
                 break
-            layers.append(_ACTIVATIONS[network.activation])
+            after: list[nn.Module] = [_ACTIVATIONS[network.activation]]
             if network.layer_norm:
                 norm = nn.LayerNorm(network.hidden_dims[i], eps=1e-6)
                 norm.weight.data = torch.as_tensor(params[f"scale_{i}"][e, 0]).clone()
                 norm.bias.data = torch.as_tensor(params[f"shift_{i}"][e, 0]).clone()
-                layers.append(norm)
+                after.insert(0 if network.norm_first else 1, norm)
+            layers += after
         modules.append(nn.Sequential(*layers))
     return modules
 
@@ -205,7 +211,10 @@ def closed_form(
     frozen: Mapping[str, Function] | None = None,
     target: Mapping[str, Function] | None = None,
 ) -> Networks:
-    """Networks that are plain functions of their inputs; all three kinds alike unless given."""
+    """Networks that are plain functions of their inputs, without dropout.
+
+    All three kinds are alike unless given.
+    """
     kinds = [
         {name: {"call": function} for name, function in functions.items()}
         for functions in (trained, {**trained, **(frozen or {})}, {**trained, **(target or {})})
@@ -214,5 +223,9 @@ def closed_form(
     return Networks(specs, *kinds)  # type: ignore[arg-type]
 
 
-def _call(params: Mapping[str, Function], *inputs: Tensor) -> Tensor:
+def _call(
+    params: Mapping[str, Function],
+    *inputs: Tensor,
+    key: Tensor | None = None,
+) -> Tensor:
     return params["call"](*inputs)

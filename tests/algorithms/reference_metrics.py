@@ -21,7 +21,14 @@ SEEDS = (3, 11)
 STEPS = (4, 64)
 OBS_DIM, ACTION_DIM = 5, 3
 DIGITS = 8
-SMALL = {"hidden_dims": (48, 48), "batch_size": 40, "context": 4, "embedding_dim": 32}
+SMALL = {
+    "hidden_dims": (48, 48),
+    "batch_size": 40,
+    "context": 4,
+    "embedding_dim": 32,
+    "horizon": 2,
+    "beam_width": 8,
+}
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
 

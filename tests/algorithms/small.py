@@ -34,7 +34,7 @@ def make_engine(
     **overrides: Any,
 ) -> Engine:
     fields = registry.load(algorithm_id).Config.model_fields
-    few = {name: number for name, number in FEW.items() if name in fields}
+    few = {name: value for name, value in FEW.items() if name in fields}
     small = {"hidden_dims": (16, 16), "batch_size": 32, **few, **overrides}
     if known_q:
         small = {"known_q": True, "normalize_observations": False, **small}

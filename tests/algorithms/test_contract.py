@@ -26,10 +26,23 @@ from tests.algorithms.small import (
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONLINE_ONLY = {"sac"}
 # What holds a method to the data, where its own setting leaves that to a million steps.
-HELD: dict[str, dict[str, float]] = {"rebrac": {"actor_penalty": 1.0}}
-PESSIMISTS = {"sac-n", "edac"}  # their policy sees the data through the critics alone
+HELD: dict[str, dict[str, float]] = {
+    "rebrac": {"actor_penalty": 1.0},
+    "plas": {"max_latent": 0.5},
+    "tt": {"dropout": 0.0},  # of 16 hidden units a tenth is much
+    "qdt": {"value_share": 0.1},
+}
+PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
+# How to act where the own way draws from a Gaussian that so few updates leave wide.
+BY_THE_MEAN = {"crr": "noise-0"}
 # Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
-TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {}
+TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {
+    "bcq": {("encoder", "decoder")},
+    "plas": {("encoder", "decoder")},
+    "mcq": {("encoder", "decoder")},
+}
+# Trained at next observations too, on purpose.
+TRAINED_AT_NEXT = {"mcq"}
 
 LEAKS = next(check for check in CHECKS if check.id == "leaks")
 
@@ -44,7 +57,12 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     "check", [c for c in CHECKS if c not in (LEAKS, COMPILED)], ids=lambda check: check.id
 )
 def test_keeps(subject: Subject, check: Check) -> None:
-    assert run_check(check, subject) == []
+    if check.id == "bootstraps" and subject.algorithm_id in TRAINED_AT_NEXT:
+        assert run_check(check, subject) != []
+        return
+    found = run_check(check, subject)
+    # What the first try only remarks on may be meant; test_preflight.py knows of what.
+    assert [f for f in found if not (f.advice and check.id == "first-try")] == []
 
 
 def test_no_term_of_a_loss_reaches_a_network_that_it_does_not_train(subject: Subject) -> None:
@@ -60,7 +78,7 @@ def test_learns_a_tiny_dataset(subject: Subject) -> None:
         pytest.skip("that takes more updates; its own tests say what it learns in them")
     if subject.algorithm_id not in compared_methods():
         pytest.skip("an ablation, whose learning is tested where its choice is")
-    assert imitation(subject) == []
+    assert imitation(subject, BY_THE_MEAN.get(subject.algorithm_id)) == []
 
 
 @pytest.mark.slow

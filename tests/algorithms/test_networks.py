@@ -47,14 +47,17 @@ def test_a_bank_equals_its_members_applied_one_by_one(
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_layer_norm_follows_the_activation() -> None:
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_layer_norm_follows_the_activation_unless_it_is_first(norm_first: bool) -> None:
     """Recomputed layer by layer, so that the order does not rest on a shared helper."""
-    network = MLP(3, 2, (7,), activation="relu", layer_norm=True)
+    network = MLP(3, 2, (7,), activation="relu", layer_norm=True, norm_first=norm_first)
     params = random_params({"mlp": network}, SEEDS)["mlp"]
     (x,) = _inputs(3)
     p = {key: value[1, 0] for key, value in params.items()}
-    hidden = F.relu(x[1] @ p["weight_0"] + p["bias_0"])
+    hidden = x[1] @ p["weight_0"] + p["bias_0"]
+    hidden = hidden if norm_first else F.relu(hidden)
     hidden = F.layer_norm(hidden, (7,), p["scale_0"][0], p["shift_0"][0], eps=1e-6)
+    hidden = F.relu(hidden) if norm_first else hidden
     expected = hidden @ p["weight_1"] + p["bias_1"]
     torch.testing.assert_close(network(params, x)[1], expected, rtol=1e-4, atol=1e-6)
 

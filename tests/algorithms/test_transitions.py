@@ -88,6 +88,12 @@ def test_returns_equal_a_sum_over_each_episodes_rest(
         assert returns[start] == pytest.approx(expected, rel=1e-4, abs=1e-5), start
 
 
+def test_what_a_time_limit_cuts_off_goes_on_at_the_given_mean_reward() -> None:
+    packed = Transitions.pack(**_columns(3, terminals=[0], timeouts=[2]))
+    returns = packed.returns(0.5, np.ones(3, np.float32), mean_reward=4.0)
+    assert returns.tolist() == [1.0, 1 + 0.5 * (1 + 0.5 * 8), 1 + 0.5 * 8]
+
+
 @pytest.mark.parametrize(
     "rows",
     [np.zeros((5, 10), np.float32), np.zeros((5, 11), np.float64), np.zeros(11, np.float32)],

@@ -8,11 +8,10 @@ import math
 import torch
 
 from algorithms.transitions import Transitions
-from tests.algorithms.blocks.test_diffusion import embedding, marginals
+from tests.algorithms.blocks.test_diffusion import learned_noise_model, marginals
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
-    learned,
     make_algorithm,
     of_seed,
     polyak,
@@ -26,24 +25,23 @@ from tests.baselines.bandit import GOOD, POOR, STD, share_near, two_modes
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine("diffusion-bc", transitions, ema=0.1, diffusion_steps=4)
-    actors = [learned(engine, "actor", slot)[0] for slot in (0, 1)]
+    actors = [learned_noise_model(engine, slot) for slot in (0, 1)]
     seen = record(engine)
     engine.train(8)
     mean, variance = torch.tensor(marginals(4))
-    embeddings = torch.stack([embedding(k) for k in range(5)])
     for slot, actor in enumerate(actors):
         average = copy.deepcopy(actor)
         adam = torch.optim.Adam(actor.parameters(), lr=3e-4)
         for batch, noise in of_seed(seen, slot):
             k = 1 + (4 * noise["step"][:, 0]).long()
             x = mean[k, None] * batch.actions + variance[k, None].sqrt() * noise["epsilon"]
-            predicted = actor(torch.cat([batch.observations, x, embeddings[k]], 1))
+            predicted = actor(batch.observations, x, k)
             adam.zero_grad()
             torch.nn.functional.mse_loss(predicted, noise["epsilon"]).backward()
             adam.step()
             polyak(average, actor, 0.1)
-        assert_same_weights(learned(engine, "actor", slot)[0], actor)
-        assert_same_weights(learned(engine, "actor", slot, "targets")[0], average)
+        assert_same_weights(learned_noise_model(engine, slot), actor)
+        assert_same_weights(learned_noise_model(engine, slot, "targets"), average)
 
 
 def test_acts_by_sampling_the_average() -> None:
@@ -65,14 +63,14 @@ def test_clones_both_modes_of_a_bandit() -> None:
     engine = make_engine(
         "diffusion-bc",
         two_modes(),
-        total_steps=1000,
+        total_steps=1500,
         hidden_dims=(64, 64),
         batch_size=128,
         learning_rate=3e-3,
         diffusion_steps=20,
         ema=0.02,
     )
-    engine.train(1000)
+    engine.train(1500)
     poor, good = (share_near(mode, engine, 4 * STD) for mode in (POOR, GOOD))
     assert (abs(poor - good) < 0.2).all()
     assert (poor + good > 0.95).all()

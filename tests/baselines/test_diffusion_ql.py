@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.transitions import Transitions
-from tests.algorithms.blocks.test_diffusion import betas, embedding, marginals
+from tests.algorithms.blocks.test_diffusion import betas, learned_noise_model, marginals
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
@@ -39,7 +39,7 @@ def _sample(actor: nn.Module, s: Tensor, noise: Tensor) -> Tensor:
     for b in range(len(s)):
         x = draws[b, 0]
         for i in reversed(range(K)):
-            predicted = actor(torch.cat([s[b], x, embedding(i + 1)]))
+            (predicted,) = actor(s[b, None], x[None], torch.tensor([i + 1]))
             start = math.sqrt(1 / bar[i]) * x - math.sqrt(1 / bar[i] - 1) * predicted
             mean = beta[i] * math.sqrt(before[i]) / (1 - bar[i]) * start.clip(-1, 1)
             mean = mean + (1 - before[i]) * math.sqrt(1 - beta[i]) / (1 - bar[i]) * x
@@ -77,11 +77,10 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
         max_grad_norm=0.5,
         max_q_backup=max_q_backup,
     )
-    starts = [(learned(engine, "actor", i)[0], learned(engine, "critic", i)) for i in (0, 1)]
+    starts = [(learned_noise_model(engine, i), learned(engine, "critic", i)) for i in (0, 1)]
     seen = record(engine)
     engine.train(4)
     mean, variance = torch.tensor(marginals(K))
-    embeddings = torch.stack([embedding(k) for k in range(K + 1)])
     norms = []
     for slot, (actor, critic) in enumerate(starts):
         old_actor, old_critic = copy.deepcopy((actor, critic))
@@ -103,7 +102,7 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
 
             k = 1 + (K * noise["step"][:, 0]).long()
             x = mean[k, None] * a + variance[k, None].sqrt() * noise["epsilon"]
-            predicted = actor(torch.cat([s, x, embeddings[k]], 1))
+            predicted = actor(s, x, k)
             loss = ((predicted - noise["epsilon"]) ** 2).mean()
             first, second = _twins(critic, s, _sample(actor, s, noise["sample"]))
             climb_first = -first.mean() / second.abs().mean().detach()
@@ -112,9 +111,9 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
             norms.append(_step(actor_adam, loss, list(actor.parameters())))
             polyak(old_actor, actor, 0.1)
             polyak(old_critic, critic, 0.05)
-        assert_same_weights(learned(engine, "actor", slot)[0], actor)
+        assert_same_weights(learned_noise_model(engine, slot), actor)
         assert_same_weights(learned(engine, "critic", slot), critic)
-        assert_same_weights(learned(engine, "actor", slot, "targets")[0], old_actor)
+        assert_same_weights(learned_noise_model(engine, slot, "targets"), old_actor)
         assert_same_weights(learned(engine, "critic", slot, "targets"), old_critic)
     assert min(norms) < 0.5 < max(norms)  # the bound was met and was not
 
@@ -199,3 +198,11 @@ def test_leaves_the_mode_that_pays_less() -> None:
     engine.train(200)
     assert (share_near(POOR, engine, 1.0) < 0.05).all()
     assert (share_near(GOOD, engine, 1.0) > 0.9).all()
+
+
+def test_best_of_n_ranks_by_the_smaller_target_critic() -> None:
+    twins = torch.tensor([[[3.0, -1.0], [8.0, -2.0]]])
+    nets = closed_form({"critic": lambda *_: -twins}, target={"critic": lambda *_: twins})
+    batch = random_batch(1, 2)
+    values = make_algorithm("diffusion-ql").action_value(nets, batch.observations, batch.actions)
+    assert values.tolist() == [[3.0, -2.0]]

@@ -26,14 +26,14 @@ from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
 SMALL: dict[str, Any] = {"context": 5, "embedding_dim": 16, "heads": 2, "hidden_dims": (24, 24)}
 
 
-def actor_of(engine: Engine, slot: int) -> dict[str, Tensor]:
-    prefix = "params/actor/"
+def actor_of(engine: Engine, slot: int, name: str = "actor") -> dict[str, Tensor]:
+    prefix = f"params/{name}/"
     state = {k: v for k, v in engine.state(slot).items() if k.startswith(prefix)}
     return {k.removeprefix(prefix): torch.tensor(v[0]) for k, v in state.items()}
 
 
-def predict(p: dict[str, Tensor], seen: Batch, to_go: Tensor, key: Tensor, rate: float) -> Tensor:
-    """One seed's actions [B, L, ·], with GPT-2's dropout from the same masks."""
+def read(p: dict[str, Tensor], seen: Batch, to_go: Tensor, key: Tensor, rate: float) -> Tensor:
+    """One seed's tokens [B, 3L, D], with GPT-2's dropout from the same masks."""
 
     def drop(x: Tensor, site: int) -> Tensor:
         return dropout(x[None], key[None], site, rate)[0]
@@ -63,7 +63,13 @@ def predict(p: dict[str, Tensor], seen: Batch, to_go: Tensor, key: Tensor, rate:
         x = x + drop(linear(f"mixed_{i}", torch.cat(mixed, -1)), 3 * i + 1)
         up = torch.relu(linear(f"up_{i}", norm(f"mlp_{i}", x)))
         x = x + drop(linear(f"down_{i}", up), 3 * i + 2)
-    return torch.tanh(linear("head", norm("last", x)[:, 1::3]))
+    return norm("last", x)
+
+
+def predict(p: dict[str, Tensor], seen: Batch, to_go: Tensor, key: Tensor, rate: float) -> Tensor:
+    """One seed's actions [B, L, ·]."""
+    at_states = read(p, seen, to_go, key, rate)[:, 1::3]
+    return torch.tanh(F.linear(at_states, p["weight_head"].T, p["bias_head"][0]))
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:

@@ -18,13 +18,20 @@ from tests.algorithms.reference import (
 from tests.algorithms.small import OBS_DIM, make_engine, states_equal
 from tests.baselines.bandit import GOOD, POOR, STD, share_near, two_modes
 
+DECISION_FLOWS = {
+    "normalize_observations": True,
+    "expectile": 0.7,
+    "pretrain_learning_rate": 1e-3,
+    "behavior_ema": 0.1,
+}
+
 
 @pytest.mark.parametrize("warm_start_share", [0.0, 0.2])
 def test_training_is_decision_flows_pretraining_to_the_end(
     warm_start_share: float, transitions: Transitions
 ) -> None:
     """40 steps of it, where DF has its first 40 of 80."""
-    settings = {"tau": 0.05, "behavior_ema": 0.1, "warm_start_share": warm_start_share}
+    settings = {**DECISION_FLOWS, "tau": 0.05, "warm_start_share": warm_start_share}
     ifql = make_engine("ifql", transitions, total_steps=40, pretrain_share=0.5, **settings)
     settings["warm_start_share"] = warm_start_share / 2
     df = make_engine("df-dir", transitions, total_steps=80, pretrain_share=0.5, **settings)
@@ -43,7 +50,7 @@ def test_a_sample_is_what_decision_flow_acts_by_before_it_improves(
     observations = np.ones((2, 5, OBS_DIM), np.float32)
     actions = []
     for algorithm_id in ("ifql", "df-div"):
-        engine = make_engine(algorithm_id, transitions, pretrain_share=0.5, behavior_ema=0.1)
+        engine = make_engine(algorithm_id, transitions, pretrain_share=0.5, **DECISION_FLOWS)
         engine.train(20)
         actions.append(engine.policy("test", "noise-1")(observations))
     assert np.array_equal(*actions)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from algorithms.base import Networks
 from algorithms.engine.engine import Engine
 from algorithms.networks import MLP
 from algorithms.transitions import Transitions
+from baselines.iql import IQLConfig
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
@@ -21,6 +24,7 @@ from tests.algorithms.reference import (
     of_seed,
     polyak,
     random_batch,
+    random_params,
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
@@ -93,7 +97,7 @@ def test_the_actor_loss_by_hand_with_its_weights_bounded() -> None:
     batch = random_batch(1, 2)
     mean, log_std = batch.actions - 0.3, torch.full((1, 2, 2), math.log(0.5))
     nets = closed_form({"actor": lambda _: (mean, log_std)})
-    loss = make_algorithm("iql").actor_loss(nets, batch, torch.tensor([[0.5, 10.0]]))
+    loss = make_algorithm("iql").actor_loss(nets, batch, {}, torch.tensor([[0.5, 10.0]]))
     log_prob = 2 * (-0.5 * (0.3 / 0.5) ** 2 - math.log(0.5) - 0.5 * math.log(2 * math.pi))
     assert float(loss) == pytest.approx(-(math.exp(1.5) + 100) / 2 * log_prob, rel=1e-5)
 
@@ -105,3 +109,26 @@ def test_acts_with_the_gaussian_whose_mean_is_left_without_noise() -> None:
     assert torch.equal(algorithm.act(nets, observations, {"gaussian": 0 * noise}), mean)
     actions = algorithm.act(nets, observations, {"gaussian": noise})
     torch.testing.assert_close(actions, mean + 0.5 * noise)
+
+
+def test_dropout_acts_on_the_actor_s_hidden_units_in_training_alone(
+    transitions: Transitions,
+) -> None:
+    """With half of them dropped, the loss is another for another key; acting has no key."""
+    algorithm = make_algorithm("iql", dropout=0.5)
+    networks = {name: random_params(algorithm.networks, 1)[name] for name in algorithm.networks}
+    nets = Networks(algorithm.networks, networks, networks, networks)
+    batch, advantage = random_batch(1, 64), torch.zeros(1, 64)
+    losses = [
+        float(algorithm.actor_loss(nets, batch, {"dropout": torch.tensor([key])}, advantage))
+        for key in (1, 1, 2)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+    engine = make_engine("iql", transitions, dropout=0.5)
+    engine.train(4)
+    assert np.isfinite(engine.metrics()["actor/loss"]).all()
+
+
+def test_no_dropout_leaves_no_trace_in_what_is_hashed() -> None:
+    assert "dropout" not in IQLConfig().model_dump()
+    assert IQLConfig(dropout=0.1).model_dump()["dropout"] == 0.1

@@ -53,14 +53,16 @@ def check(
         attempt(cls, in_create, check_declarations, method, online)
         sizes = trial_sizes(method)
         # A loss may rely on the batch size that its config names.
-        method = create(config.model_copy(update={"batch_size": sizes.transitions}))
+        tried = {**cls.cheap, "batch_size": sizes.transitions}
+        method = create(config.model_copy(update=tried))
         inputs = attempt(cls, in_create, make_inputs, method, sizes, sizes.seeds + 1)
         remarks = []
         for stage in method.stages:
             for phase in stage.phases:
                 remarks += PhaseTrial(method, phase, inputs, sizes).check()
         if online:
-            mixed = Inputs(**{**vars(inputs), "batch": online_batch(inputs.batch)})
+            seen = inputs.batch if method.online_returns else online_batch(inputs.batch)
+            mixed = Inputs(**{**vars(inputs), "batch": seen})
             for phase in method.online_stage().phases:
                 remarks += PhaseTrial(method, phase, mixed, sizes).check()
         ways = [method.action_selection, *filter(method.supports, selections)]

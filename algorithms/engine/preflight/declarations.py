@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Phase, Stage
 from algorithms.errors import AlgorithmError, definition, name_of, nearest, shown
 
@@ -33,6 +34,7 @@ def check_declarations(method: Algorithm[Any], online: bool) -> None:
     _trained_networks_have_optimizers(method, phases)
     _optimizers_have_work(method, phases)
     _averages_move(method, phases)
+    _softmax_has_a_temperature(method)
 
 
 def _everything_is_set(method: Algorithm[Any]) -> None:
@@ -123,6 +125,13 @@ def _averages_move(method: Algorithm[Any], phases: Sequence[Phase]) -> None:
                 "updates_targets",
                 declared_at(type(method), "targets", name),
             )
+
+
+def _softmax_has_a_temperature(method: Algorithm[Any]) -> None:
+    """Catches a method that acts by `softmax-of-N` and does not say how soft."""
+    if parse_action_selection(method.action_selection).softmax and not method.selection_temperature:
+        sentence = f"'{method.action_selection}' needs self.selection_temperature"
+        raise AlgorithmError(sentence, declared_at(type(method), "", method.action_selection))
 
 
 def _sequence_of(found: Any, kind: type) -> bool:

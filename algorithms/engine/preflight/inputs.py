@@ -116,7 +116,7 @@ def make_inputs(method: Algorithm[Any], sizes: Sizes, seeds: int) -> Inputs:
 
 
 def online_batch(batch: Batch) -> Batch:
-    """As it is while a method interacts: a learner's own transitions have no returns (NaN)."""
+    """As it is while a method without `online_returns` interacts: its own have none (NaN)."""
     own = torch.arange(batch.returns.shape[1]) % 2 == 1
     return batch._replace(returns=batch.returns.masked_fill(own, torch.nan))
 

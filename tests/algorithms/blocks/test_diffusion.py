@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from algorithms.blocks.diffusion import diffusion_loss, noise_network, sample
+from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample
+from algorithms.engine.engine import Engine
 from tests.algorithms.reference import members, random_params
 
 SEEDS, BATCH, OBS, ACT = 2, 64, 3, 2
@@ -31,9 +34,30 @@ def marginals(steps: int) -> tuple[list[float], list[float]]:
     return means, variances
 
 
-def embedding(k: float) -> Tensor:
-    angles = [k * 10_000 ** (-i / 7) for i in range(8)]
+def embedding(step: float) -> Tensor:
+    angles = [step * 10_000 ** (-i / 7) for i in range(8)]
     return torch.tensor([*map(math.sin, angles), *map(math.cos, angles)])
+
+
+class NoiseModel(nn.Module):
+    """The network of a diffusion policy as modules. params: one seed's `[1, ...]`."""
+
+    def __init__(self, network: NoiseNetwork, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        own = {k.removeprefix("step_"): v for k, v in params.items() if k.startswith("step_")}
+        (self.body,), (self.step,) = members(network.body, params), members(network.embedding, own)
+
+    def forward(self, observations: Tensor, x: Tensor, k: Tensor) -> Tensor:
+        """x_k `[B, action_dim]`, k `[B]` from 1 on."""
+        step = self.step(torch.stack([embedding(int(i) - 1) for i in k]))
+        return self.body(torch.cat([observations, x, step], 1))
+
+
+def learned_noise_model(engine: Engine, slot: int, group: str = "params") -> NoiseModel:
+    prefix = f"{group}/actor/"
+    state = engine.state(slot).items()
+    params = {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+    return NoiseModel(engine.algorithm.networks["actor"], params)
 
 
 def _draw(*shape: int, stream: int = 0) -> Tensor:
@@ -69,7 +93,7 @@ def test_the_extremes_of_the_uniform_draw_pick_the_first_and_the_last_step(steps
 
 
 def test_the_loss_equals_a_loop_over_transitions() -> None:
-    network = noise_network(OBS, ACT, (8,))
+    network = NoiseNetwork(OBS, ACT, (8,))
     params = random_params({"actor": network}, SEEDS)["actor"]
     observations, actions = _draw(SEEDS, BATCH, OBS), _draw(SEEDS, BATCH, ACT, stream=1)
     noise = _draw(SEEDS, BATCH, ACT, stream=2)
@@ -77,13 +101,13 @@ def test_the_loss_equals_a_loop_over_transitions() -> None:
     loss = diffusion_loss(lambda *i: network(params, *i), observations, actions, noise, uniform, 5)
     means, variances = marginals(5)
     for s in range(SEEDS):
-        (epsilon,) = members(network, {key: v[s] for key, v in params.items()})
+        epsilon = NoiseModel(network, {key: v[s] for key, v in params.items()})
         errors = []
         for b in range(BATCH):
             k = 1 + int(5 * uniform[s, b])
             x = means[k] * actions[s, b] + math.sqrt(variances[k]) * noise[s, b]
-            predicted = epsilon(torch.cat([observations[s, b], x, embedding(k)]).float())
-            errors.append((predicted - noise[s, b]).square().mean().item())
+            predicted = epsilon(observations[s, b : b + 1], x[None], torch.tensor([k]))
+            errors.append((predicted[0] - noise[s, b]).square().mean().item())
         assert float(loss[s]) == pytest.approx(np.mean(errors), rel=1e-4)
 
 

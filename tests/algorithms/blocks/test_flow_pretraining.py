@@ -19,13 +19,25 @@ from tests.algorithms.small import make_engine, states_equal
 
 SEEDS, BATCH = 2, 4
 SHARERS = ("df-dir", "df-div", "ifql", "flow-bptt")
+# Decision Flow's, of which the defaults of ifql are others.
+COMMON = {
+    "normalize_observations": True,
+    "expectile": 0.7,
+    "pretrain_learning_rate": 1e-3,
+    "behavior_ema": 1e-3,
+}
 
 pretrainings = pytest.mark.parametrize(
     "settings",
     [
-        {},
-        {"warm_start_share": 0.2, "tau": 0.02},
-        {"reward_transform": "mean-return", "expectile": 0.9, "pretrain_learning_rate": 3e-3},
+        COMMON,
+        {**COMMON, "warm_start_share": 0.2, "tau": 0.02},
+        {
+            **COMMON,
+            "reward_transform": "mean-return",
+            "expectile": 0.9,
+            "pretrain_learning_rate": 3e-3,
+        },
     ],
     ids=["default", "warm start", "rewards and critic"],
 )
@@ -157,7 +169,8 @@ def test_while_pretraining_the_averaged_behaviour_flow_acts(
     observations = np.ones((2, 4, transitions.obs_dim), np.float32)
     actions = []
     for name in (algorithm_id, "df-div"):
-        engine = make_engine(name, transitions, pretrain_share=0.5, behavior_ema=0.1)
+        settings = {**COMMON, "behavior_ema": 0.1}
+        engine = make_engine(name, transitions, pretrain_share=0.5, **settings)
         engine.train(20)
         actions.append(engine.policy("test", "noise-1")(observations))
     assert np.array_equal(*actions)

@@ -1,4 +1,4 @@
-"""How actions are chosen: scaled noise, the best of N, and what a method cannot do."""
+"""How actions are chosen: scaled noise, the best of N or a softmax, and what a method cannot."""
 
 from __future__ import annotations
 
@@ -89,6 +89,61 @@ def test_the_best_of_n_is_the_sample_that_the_critic_values_most(
     np.testing.assert_allclose(best, expected, rtol=0, atol=1e-6)
 
 
+def _soft(transitions: Transitions, temperature: float) -> Engine:
+    engine = make_engine("ifql", transitions, known_q=QuadraticQ(GOAL))
+    engine.algorithm.selection_temperature = temperature
+    return engine
+
+
+def test_softmax_of_n_chooses_as_often_as_the_softmax_of_the_values_says(
+    transitions: Transitions,
+) -> None:
+    """By rank: how often the worst to the best of 4 is taken, beside their mean probabilities."""
+    engine, count = _soft(transitions, 0.5), 4000
+    observations = np.zeros((2, count, OBS_DIM), np.float32)
+    actions = engine.policy("test", "softmax-of-4")(observations)
+    samples = engine.policy("test", "noise-1")(observations.repeat(4, 1)).reshape(2, count, 4, -1)
+    values = -np.square(samples - np.array(GOAL)).sum(-1)
+    weights = np.exp(np.sort(values) / 0.5)
+    expected = (weights / weights.sum(-1, keepdims=True)).mean(1)
+    distances = np.abs(samples - actions[:, :, None]).sum(-1)
+    assert distances.min(-1).max() < 1e-5
+    chosen = np.take_along_axis(values, distances.argmin(-1)[..., None], 2)
+    ranks = (values < chosen).sum(-1)
+    found = np.stack([(ranks == rank).mean(1) for rank in range(4)], -1)
+    assert expected[:, 3].min() > 2 * expected[:, 0].max()
+    np.testing.assert_allclose(found, expected, atol=4 * 0.5 / np.sqrt(count))
+
+
+def test_softmax_of_n_without_heat_is_the_best_of_n_and_with_much_a_uniform_draw(
+    transitions: Transitions,
+) -> None:
+    observations = np.zeros((2, 2000, OBS_DIM), np.float32)
+    cold, hot = _soft(transitions, 1e-9), _soft(transitions, 1e9)
+    best = cold.policy("test", "best-of-2")(observations)
+    assert np.array_equal(cold.policy("test", "softmax-of-2")(observations), best)
+    same = (hot.policy("test", "softmax-of-2")(observations) == best).all(-1)
+    np.testing.assert_allclose(same.mean(1), 0.5, atol=4 * 0.5 / np.sqrt(2000))
+
+
+def test_softmax_of_n_draws_anew_for_every_action_and_the_same_from_the_same_stream(
+    transitions: Transitions,
+) -> None:
+    engine, observations = _soft(transitions, 1e9), _observations(episodes=40)
+    first, again = (engine.policy("test", "softmax-of-8") for _ in range(2))
+    taken = [first(observations) for _ in range(2)]
+    assert all(np.array_equal(actions, again(observations)) for actions in taken)
+    assert not np.array_equal(*taken)
+
+
+def test_softmax_of_n_needs_a_temperature(transitions: Transitions) -> None:
+    engine = make_engine("ifql", transitions)
+    assert not engine.algorithm.supports("softmax-of-4")
+    with pytest.raises(ValueError, match="cannot act by 'softmax-of-4'"):
+        engine.policy("test", "softmax-of-4")
+    assert _soft(transitions, 1.0).algorithm.supports("softmax-of-4")
+
+
 def test_twins_rank_by_the_smaller() -> None:
     algorithm: Any = make_algorithm("ifql")
     twins = torch.tensor([[[1.0, 5.0, 0.0], [3.0, 2.0, 4.0]]])
@@ -103,13 +158,14 @@ def test_the_best_of_one_is_a_sample(transitions: Transitions) -> None:
     assert np.array_equal(one, sample)
 
 
-@pytest.mark.parametrize("selection", ["best-of-4", "noise-0.5"])
+@pytest.mark.parametrize("selection", ["best-of-4", "softmax-of-4", "noise-0.5"])
 def test_a_seed_acts_the_same_beside_any_neighbours(
     selection: str, transitions: Transitions
 ) -> None:
     x = _observations(1)
-    alone = make_engine("ifql", transitions, (5,)).policy("test", selection)(x)
-    stacked = make_engine("ifql", transitions, (8, 5, 2))
+    single, stacked = (make_engine("ifql", transitions, seeds) for seeds in ((5,), (8, 5, 2)))
+    single.algorithm.selection_temperature = stacked.algorithm.selection_temperature = 1.0
+    alone = single.policy("test", selection)(x)
     actions = stacked.policy("test", selection)(np.repeat(x, 3, 0))
     assert np.array_equal(actions[1], alone[0])
     assert not np.array_equal(actions[0], alone[0])

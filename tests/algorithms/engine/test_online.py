@@ -150,6 +150,50 @@ def test_without_offline_steps_the_data_are_what_the_buffer_starts_with(
         make_engine("sac", few, total_steps=0)
 
 
+@pytest.mark.parametrize("sampling", ["symmetric", "uniform"])
+def test_a_method_that_asks_for_returns_learns_from_its_finished_episodes_alone(
+    sampling: str, transitions: Transitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps 0 to 3 end in a terminal, 4 to 7 are cut and go on at the data's mean reward."""
+    monkeypatch.setattr("baselines.cal_ql.CalQL.online_sampling", sampling)
+    settings = {"discount": 0.5, "batch_size": 512, "reward_scale": 2.0, "samples": 2}
+    engine = make("cal-ql", transitions, (0, 4), **settings)
+    batches = record_online(engine)
+    beyond = 2 * transitions.rewards.mean(dtype=np.float64) / (1 - 0.5)
+    for slot, seed in enumerate(engine.seeds):
+        expected: dict[float, float] = {}
+        for last, to_go in ((3, 0.0), (7, beyond)):
+            for step in range(last, last - 4, -1):
+                reward = 2 * (1000 * (seed + 1) + step)
+                expected[reward] = to_go = reward + 0.5 * to_go
+        for number, (batch, _) in enumerate(batches):
+            rewards, returns = batch.rewards[slot].numpy(), batch.returns[slot].numpy()
+            own = rewards > 500
+            known = set(sorted(expected)[: 8 if number >= 7 else 4 if number >= 3 else 0])
+            assert set(rewards[own].tolist()) <= known
+            assert own.any() == bool(known)
+            assert np.isfinite(returns).all()
+            assert returns[own] == pytest.approx([expected[r] for r in rewards[own].tolist()])
+            if known and sampling == "symmetric":
+                assert set(rewards[own].tolist()) == known
+                assert np.array_equal(own, np.arange(512) % 2 == 1)
+
+
+def test_a_learner_whose_first_episode_goes_on_sees_the_data_while_another_sees_its_own(
+    transitions: Transitions,
+) -> None:
+    engine = make("cal-ql", transitions, (0, 4), samples=2)
+    engine.train(OFFLINE)
+    batches = record(engine)
+    seen = seen_at(0, engine.seeds)
+    seen.rows[0, -1] = 1  # the first learner's episode is cut after a step
+    engine.add(seen)
+    engine.train(1)
+    [(batch, _)] = batches
+    assert (batch.rewards > 500).sum(1).tolist() == [16, 0]
+    assert batch.returns.isfinite().all()
+
+
 def told(start: int, end: int, seed: int) -> np.ndarray:
     return np.concatenate([seen_at(step, (seed,)).rows for step in range(start, end)])
 

@@ -277,6 +277,12 @@ MISTAKES = [
     ),
     # Acting.
     Mistake(
+        "    Config = Settings",
+        '    Config = Settings\n    action_selection = "softmax-of-4"',
+        "'softmax-of-4' needs self.selection_temperature",
+        "action_selection",
+    ),
+    Mistake(
         "        return actions",
         "        return actions[..., 0]",
         "act must return a tensor of floats [S, E, 2], found a tensor [S, E]",
@@ -385,6 +391,10 @@ def global_streams() -> tuple[object, ...]:
     return torch.get_rng_state().tolist(), random.getstate(), str(numpys)
 
 
+# Remarks on what is meant: a sparse policy heeds actions better than V, and at first none may be.
+RIGHT = {"sql": {"actor_loss: the gradient of 'actor' is zero at the start"}}
+
+
 @pytest.mark.parametrize("algorithm_id", every_algorithm())
 def test_changes_no_bit_of_the_run_that_follows(
     algorithm_id: str, transitions: Transitions
@@ -394,7 +404,8 @@ def test_changes_no_bit_of_the_run_that_follows(
     before = global_streams()
     cls = registry.load(algorithm_id)
     config = registry.resolve_config(algorithm_id, {"hidden_dims": (16, 16)})
-    assert check(cls, config, OBS_DIM, ACTION_DIM, online=cls.learns_online()) == []
+    remarks = check(cls, config, OBS_DIM, ACTION_DIM, online=cls.learns_online())
+    assert set(remarks) <= RIGHT.get(algorithm_id, set())
     assert global_streams() == before
     after = make_engine(algorithm_id, transitions)
     after.train(10)

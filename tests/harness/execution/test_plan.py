@@ -209,3 +209,13 @@ def test_suite_json_names_every_run_and_its_folder(plan_of: PlanOf) -> None:
     assert len(content["runs"]) == 8
     by_folder = {run["path"]: run["hash"] for run in content["runs"]}
     assert by_folder == {str(run.folder): run.hash for run in plan.runs}
+
+
+def test_an_entry_s_own_steps_are_those_of_its_runs_and_of_no_smoke_test(plan_of: PlanOf) -> None:
+    algorithms = {"bc": {}, "long": {"algorithm": "bc", "steps": 80}}
+    plan = plan_of(algorithms=algorithms)
+    assert {(run.label, run.steps) for run in plan.runs} == {("bc", 40), ("long", 80)}
+    file = plan.suite_file("python -m harness run tiny.yaml")
+    assert (file.steps_of("bc"), file.steps_of("long")) == (40, 80)
+    smoke = plan_of({"smoke": True}, algorithms=algorithms)
+    assert len({run.steps for run in smoke.runs}) == 1

@@ -24,6 +24,13 @@ from baselines.ifql import IFQL
 
 class Theirs(IFQL):
 """
+# Decision Flow's, of which the defaults of ifql are others.
+COMMON = {
+    "normalize_observations": True,
+    "expectile": 0.7,
+    "pretrain_learning_rate": 1e-3,
+    "behavior_ema": 1e-3,
+}
 SAME = {
     "nothing": "    pass",
     "how it acts": """
@@ -83,7 +90,8 @@ def folders_of(plan_of: PlanOf, tmp_path: Path) -> FoldersOf:
 
     def folders(*algorithms: str) -> list[str]:
         found = []
-        for spec in plan_of(algorithms={name: {} for name in algorithms}, seeds=1).runs:
+        entries = {name: {"config": COMMON} for name in algorithms}
+        for spec in plan_of(algorithms=entries, seeds=1).runs:
             engine = make_engine(spec, [0], ensure(spec.task).transitions)
             [folder] = SharedPretraining(tmp_path, spec, [0], engine).folders
             found.append(str(folder.path))

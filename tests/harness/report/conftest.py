@@ -158,7 +158,7 @@ class SuiteBuilder:
             "algorithm": label,
             "label": label,
             "config": self.config(label),
-            "steps": self.steps,
+            "steps": self._steps(label),
             "evaluation": {"every": self.every, "episodes": self.episodes},
             "seed": seed,
             "precision": "fp32",
@@ -168,11 +168,12 @@ class SuiteBuilder:
             "hash": f"hash of {task} {label} {seed}",
             "cell": f"cell of {task} {label}",
         }
+        steps = self._steps(label)
         status = {
             "state": state,
-            "step": self.steps if done else self.steps // 2,
-            "total_steps": self.steps,
-            "evaluated_step": self.steps if done else self.steps // 2,
+            "step": steps if done else steps // 2,
+            "total_steps": steps,
+            "evaluated_step": steps if done else steps // 2,
             "invocation": "made by hand",
             "error": self.errors.get((task, label, seed), ""),
             "started": "2026-11-22T14:00:00+00:00",
@@ -197,6 +198,7 @@ class SuiteBuilder:
     def _write_csvs(
         self, path: Path, task: str, label: str, seed: int, index: int, until: int
     ) -> None:
+        steps = self._steps(label)
         rng = np.random.default_rng([index, self.labels.index(label), self.tasks.index(task)])
         level = 95 - 9 * (self.labels.index(label) % 9)
         scores = self.final.get((task, label))
@@ -208,14 +210,14 @@ class SuiteBuilder:
         latency = self.latencies.get((task, label), [0.4 + 0.01 * i for i in range(index + 1)])
         metrics = ["seed,step,name,value"]
         for step in range(self.every, until + 1, self.every):
-            mean = final * (1 - np.exp(-6 * step / self.steps)) / (1 - np.exp(-6))
-            if step < self.steps:
+            mean = final * (1 - np.exp(-6 * step / steps)) / (1 - np.exp(-6))
+            if step < steps:
                 mean += rng.normal(0, 3)
             noise = rng.normal(0, 8, self.episodes)
             rows += self._episodes(task, f"{seed},{step},{acting}", mean + noise - noise.mean())
             times.append(f"{step},{acting}18.0,1.5,{latency[index]!r}")
             for name, values in self.metrics.get((task, label), {}).items():
-                value = values[index] * (2 - step / self.steps)
+                value = values[index] * (2 - step / steps)
                 metrics.append(f"{seed},{step},{name},{value!r}")
         for selection, values in self.selections.get((task, label), {}).items():
             rows += self._episodes(task, f"{seed},{until},{selection},", np.full(2, values[index]))
@@ -227,6 +229,9 @@ class SuiteBuilder:
             found = [f"{seed},{until},{acting}0,{k},{v[index]!r}" for k, v in measures.items()]
             text = "\n".join([f"seed,step,{header}episode,name,value", *found])
             (path / "measures.csv").write_text(text + "\n")
+
+    def _steps(self, label: str) -> int:
+        return int(self.entries.get(label, {}).get("steps", self.steps))
 
     def _episodes(self, task: str, prefix: str, scores: Any) -> list[str]:
         rows, reference = [], self.task(task).reference

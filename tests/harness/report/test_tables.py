@@ -201,3 +201,14 @@ def test_terminal_table_fits_80_characters(make_suite: Callable[..., Any]) -> No
     console.print(render_terminal(report))
     lines = console.export_text().splitlines()
     assert any(re.match(r"df-dir +\d+\.\d ± \d+\.\d +\[", line) for line in lines)
+
+
+def test_a_row_of_another_budget_has_it_in_the_notes_and_beside_its_numbers(
+    make_suite: Callable[..., Any],
+) -> None:
+    suite = make_suite(labels=["bc", "td3-bc"], entries={"td3-bc": {"steps": 40_000}})
+    report = build_report(suite.write())
+    assert "20,000 gradient steps a run (but td3-bc 40,000)" in report.paths.markdown.read_text()
+    rows = list(csv.DictReader(io.StringIO(report.paths.scores.read_text())))
+    assert {(row["label"], row["steps"]) for row in rows} == {("bc", "20000"), ("td3-bc", "40000")}
+    assert {row["state"] for row in rows} == {"done"}

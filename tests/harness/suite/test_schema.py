@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         (
             {"algorithms": {"bc": {"cofnig": {}}}},
             "algorithms.bc.cofnig: unknown key 'cofnig'. Did you mean 'config'? "
-            "Allowed: algorithm, config, sweep, per_task, tasks.",
+            "Allowed: algorithm, config, steps, sweep, per_task, tasks.",
         ),
         (
             {"training": {"steps": "10"}},
@@ -160,7 +161,7 @@ tasks:
   - pointmaze/nowhere
 algorithms:
   bc: {}
-  cql: {}
+  cqll: {}
 seeds: 1
 training: {steps: 10}
 evaluation: {every: 5, episodes: 1}
@@ -169,7 +170,7 @@ evaluation: {every: 5, episodes: 1}
         load_suite(write_suite(text))
     assert "has 2 problems" in str(error.value)
     assert "line 6, tasks[1]: There is no task 'pointmaze/nowhere'" in str(error.value)
-    assert "line 9, algorithms.cql: unknown algorithm 'cql'" in str(error.value)
+    assert "line 9, algorithms.cqll: unknown algorithm 'cqll'" in str(error.value)
 
 
 def test_seeds_are_a_count_or_a_list(write_suite: WriteSuite) -> None:
@@ -208,3 +209,29 @@ def test_a_name_means_the_suite_that_lies_highest(
     names = suite_names()
     assert {"mine", "a/mine"} <= set(names)
     assert len(names) == len(set(names))
+
+
+def test_an_entry_may_train_for_steps_of_its_own(write_suite: WriteSuite) -> None:
+    algorithms = {"bc": {}, "long": {"algorithm": "bc", "steps": 40}}
+    suite, _ = load_suite(write_suite(algorithms=algorithms))
+    assert [suite.steps_of(row.entry) for row in suite.rows] == [suite.training.steps, 40]
+
+
+@pytest.mark.parametrize(
+    ("training", "steps", "message"),
+    [
+        (
+            {"steps": 20},
+            25,
+            "evaluation.every: 10 does not divide algorithms.bc.steps, which is 25",
+        ),
+        ({"steps": 20, "online_steps": 10}, 40, "algorithms.bc.steps: all entries go online after"),
+    ],
+)
+def test_steps_that_an_entry_cannot_have(
+    write_suite: WriteSuite, training: dict[str, int], steps: int, message: str
+) -> None:
+    evaluation = {"every": 10, "episodes": 1}
+    algorithms = {"bc": {"steps": steps}}
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_suite(write_suite(algorithms=algorithms, training=training, evaluation=evaluation))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from harness.report import build_report
+from harness.report.action_selections import describe, selections_in_order
 from harness.report.comparison import compare
 from harness.report.curves import read_curves
 from harness.report.gate import MARK
@@ -50,6 +51,15 @@ def test_the_grid_shows_every_selection_and_which_is_a_methods_own(
     assert rows["ifql"] == ["–", "42.0 ± 1.6", "31.0† ± 0.8", "30.0† ± 0.0 (its own)"]
     assert rows["bc"][1].endswith("(its own)")
     assert MARK not in rows["bc"][1]  # neither cloning nor the probe's own cloning trusts a critic
+
+
+def test_selections_stand_in_order_of_how_much_they_choose() -> None:
+    found = selections_in_order(
+        ["best-of-4", "softmax-of-32", "noise-1", "softmax-of-4", "noise-0"]
+    )
+    assert found == ["noise-0", "noise-1", "softmax-of-4", "softmax-of-32", "best-of-4"]
+    words = "of 32 samples one drawn by the softmax of their critic values"
+    assert describe("softmax-of-32") == words
 
 
 def test_without_other_selections_there_is_no_grid(make_suite: Callable[..., Any]) -> None:
