@@ -119,6 +119,16 @@ def innermost_line(error: BaseException, roots: Iterable[Path]) -> str:
     return ""
 
 
+def calling_line(method: type) -> str:
+    """`file:line` of the innermost frame, of those that are running, in the method's own code."""
+    roots = list(_roots(method))
+    for frame, line in traceback.walk_stack(None):
+        path = Path(frame.f_code.co_filename)
+        if any(_holds(root, path) for root in roots) and not _is_ours(path):
+            return _shown(path, line, roots)
+    return ""
+
+
 def definition(function: Callable[..., Any], method: type) -> str:
     """`file:line` of where a function begins, or nothing for one without Python code."""
     while isinstance(function, functools.partial):
@@ -160,7 +170,8 @@ def _holds(root: Path, path: Path) -> bool:
 
 
 _HERE = Path(__file__).parent
-_OURS = [_HERE / name for name in ("base.py", "errors.py", "networks.py", "engine", "blocks")]
+_NAMES = ("base.py", "errors.py", "networks.py", "engine", "blocks", "contract")
+_OURS = [_HERE / name for name in _NAMES]
 
 
 def _is_ours(path: Path) -> bool:

@@ -154,6 +154,44 @@ def list_(what: Listable, json: JsonOption = False) -> None:
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The method's id, as my-method.")],
+    into: Annotated[Path, typer.Option(help="Folder in which its own is made.")] = Path(),
+) -> None:
+    """Write a package with a method of your own that works: code, test, suite, entry point."""
+    from harness.new import new_method
+
+    for path in new_method(name, into):
+        print(path)
+    folder = shlex.quote(str(into / name))
+    print(
+        f"Next: pip install -e {folder} && harness check {name} && harness run {folder}/suite.yaml"
+    )
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(metavar="METHOD", help="A method's id.")],
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Compile it too (a minute).")
+    ] = True,
+    ladder: Annotated[
+        bool, typer.Option("--ladder/--no-ladder", help="Also see what it learns (a minute).")
+    ] = True,
+    meant: Annotated[
+        list[str] | None, typer.Option(help="A check whose findings are meant.", metavar="CHECK")
+    ] = None,
+) -> None:
+    """Check a method, yours too: what every method promises, then what it learns."""
+    from harness.commands.check import check_method
+
+    kept = check_method(
+        name, compiled=compiled, ladder=ladder, meant=meant or [], console=Console()
+    )
+    raise typer.Exit(0 if kept else 1)
+
+
+@app.command()
 def doctor(context: typer.Context) -> None:
     """Show versions and hardware, and what is missing."""
     from harness.commands.doctor import examine

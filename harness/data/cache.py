@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -17,7 +18,7 @@ from typing_extensions import TypedDict
 
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress, check_arrays, mismatch, read_checked, unreadable
-from harness.data.minari_format import Digests
+from harness.data.minari_format import Digests, EpisodeArrays
 from harness.data.recipe import recipe_of
 from harness.data.store import (
     MANIFEST,
@@ -162,23 +163,38 @@ def drop_rows(dataset_id: str) -> None:
 
 def pack_rows(task: TaskSpec, progress: Progress) -> Transitions:
     """The rows of the task's dataset, in memory. Raises UserError as `build_rows` does."""
-    recipe = recipe_of(task)
     path, manifest = DatasetFolder.of(task).data, DatasetFolder.of(task).manifest()
     digests = Digests()
-    columns: dict[str, list[NDArray[Any]]] = {}
-    done, total = 0, manifest["steps"]
-    try:
-        for index, episode in enumerate(read_checked(task, recipe.inputs, digests)):
+
+    def read() -> Iterator[EpisodeArrays]:
+        done, total = 0, manifest["steps"]
+        for index, episode in enumerate(read_checked(task, recipe_of(task).inputs, digests)):
             done += len(episode["actions"])
-            episode = recipe.seen(task, episode)
-            for name, piece in recipe.columns(episode).items():
-                columns.setdefault(name, []).append(piece)
+            yield episode
             if index % 500 == 0 or done == total:
                 progress(f"packing {task.id}", done, total)
+
+    try:
+        transitions = pack(task, read())
     except (OSError, KeyError) as error:
         raise UserError(unreadable(path, error, make_command(task, force=True))) from error
     if problems := check_arrays(task, manifest, digests):
         raise UserError(problems[0])
+    return transitions
+
+
+def pack(task: TaskSpec, episodes: Iterable[EpisodeArrays]) -> Transitions:
+    """The rows of a task's episodes, as its recipe made them."""
+    recipe = recipe_of(task)
+    columns: dict[str, list[NDArray[Any]]] = {}
+    for episode in episodes:
+        for name, piece in recipe.columns(recipe.seen(task, episode)).items():
+            columns.setdefault(name, []).append(piece)
     joined = {name: np.concatenate(pieces) for name, pieces in columns.items()}
     joined["rewards"] = recipe.rewards(task, joined)
     return Transitions.pack(**joined)
+
+
+def made_in_memory(task: TaskSpec) -> Transitions:
+    """The rows of a task whose data its recipe makes in seconds, leaving nothing on the disk."""
+    return pack(task, recipe_of(task).episodes(task, 1, lambda _: None))

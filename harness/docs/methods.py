@@ -18,8 +18,7 @@ def methods() -> Iterator[tuple[registry.AlgorithmInfo, Path]]:
     Ablations are left out: they have a page of their own.
     """
     for entry in registry.algorithms().values():
-        ours = entry.module.partition(".")[0] in _PACKAGES
-        if ours and entry.family != registry.ABLATIONS:
+        if is_ours(entry) and entry.family != registry.ABLATIONS:
             yield entry, Path(f"{entry.module.replace('.', '/')}.py")
 
 
@@ -30,10 +29,16 @@ def methods_table(place: Place) -> str:
         page = place.page.with_name(f"{entry.id}.md")
         name = f"[`{entry.id}`]({page.name})" if page.is_file() else f"`{entry.id}`"
         link = f"[`{file.as_posix()}`]({place.link(ROOT / file)})"
-        lines.append(f"| {name} | {entry.title} | {_paper(entry.paper)} | {link} |")
+        lines.append(f"| {name} | {entry.title} | {paper_link(entry.paper)} | {link} |")
     return "\n".join(lines)
 
 
-def _paper(paper: str) -> str:
+def is_ours(entry: registry.AlgorithmInfo) -> bool:
+    """Whether a method is part of this repository."""
+    return entry.module.partition(".")[0] in _PACKAGES
+
+
+def paper_link(paper: str) -> str:
+    """The paper, as a link if it is on arXiv."""
     number = paper.removeprefix("arXiv:")
     return paper if number == paper else f"[{paper}](https://arxiv.org/abs/{number})"

@@ -3,12 +3,13 @@
     config METHOD             every field of the method's config
     methods                   the methods of this repository
     deviations                where each of them deviates from its official code
+    oracles FILE              what each of them was compared with; FILE: JSON, beside the page
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
-SUITE and FILE are paths under the results folder; FILE may have `*` in its name.
+SUITE and a figure's FILE are paths under the results folder; FILE may have `*` in its name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from harness.docs.config_tables import config_tables
 from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
+from harness.docs.oracles import oracles_table
 from harness.docs.place import Place
 from harness.docs.results import suite_figure, suite_results
 from harness.errors import UserError
@@ -37,6 +39,7 @@ _KINDS = {
     "config": _Kind("config METHOD", (1,), lambda _, method: config_tables(method)),
     "methods": _Kind("methods", (0,), methods_table),
     "deviations": _Kind("deviations", (0,), deviations_table),
+    "oracles": _Kind("oracles FILE", (1,), oracles_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }

@@ -89,9 +89,9 @@ class Package:
         text = f"[harness.algorithms]\n{ID} = {target}\n"
         (self._info / "entry_points.txt").write_text(text)
 
-    def write(self, *changes: tuple[str, str]) -> str:
-        """Write the method with some of its text changed; returns all of it."""
-        text = SOURCE
+    def write(self, *changes: tuple[str, str], source: str = SOURCE) -> str:
+        """Write the method, or another, with some of its text changed; returns all of it."""
+        text = source
         for old, new in changes:
             assert text.count(old) == 1, old
             text = text.replace(old, new)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from algorithms import registry
+from algorithms.contract.subject import ACTION_DIM, FEW, OBS_DIM, states_equal
 from algorithms.engine.engine import Engine
 from algorithms.networks import Network
 from algorithms.registry import ABLATIONS, resolve_config
 from algorithms.transitions import Transitions
 
-OBS_DIM, ACTION_DIM = 3, 2
-FEW = {
-    "flow_steps": 3,
-    "diffusion_steps": 3,
-    "context": 3,
-    "warmup_steps": 3,
-    "embedding_dim": 16,
-    "vae_hidden_dims": (16, 16),
-    "heads": 2,
-    "bins": 10,
-    "horizon": 2,
-    "beam_width": 4,
-    "block_dims": (16, 16),
-}
+__all__ = [
+    "ACTION_DIM",
+    "OBS_DIM",
+    "compared_methods",
+    "every_algorithm",
+    "make_engine",
+    "states_equal",
+]
 
 
 def make_engine(
@@ -66,7 +59,3 @@ def every_algorithm() -> list[str]:
 def compared_methods() -> list[str]:
     """Without ablations: their learning is tested where their choices are."""
     return [name for name, entry in registry.algorithms().items() if entry.family != ABLATIONS]
-
-
-def states_equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)

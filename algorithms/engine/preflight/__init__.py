@@ -51,7 +51,7 @@ def check(
         in_create = functools.partial(definition, cls.create, cls)
         method = attempt(cls, in_create, create, config)
         attempt(cls, in_create, check_declarations, method, online)
-        sizes = _sizes(method)
+        sizes = trial_sizes(method)
         # A loss may rely on the batch size that its config names.
         tried = {**cls.cheap, "batch_size": sizes.transitions}
         method = create(config.model_copy(update=tried))
@@ -73,7 +73,7 @@ def check(
     return remarks
 
 
-def _sizes(method: Algorithm[Any]) -> Sizes:
+def trial_sizes(method: Algorithm[Any]) -> Sizes:
     """Of the trial, unlike any size that the method's networks and settings have."""
     taken = {method.obs_dim, method.action_dim}
     for settings in (method.config, *method.networks.values()):

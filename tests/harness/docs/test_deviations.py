@@ -11,15 +11,12 @@ import pytest
 from algorithms import registry
 from harness.docs import deviations
 from harness.docs.deviations import CHECKLIST, deviations_table, parse_deviations
+from harness.docs.methods import is_ours
 from harness.docs.place import Place
 from harness.errors import UserError
 from tests.harness.conftest import REPOSITORY
 
-MODULES = sorted(
-    module
-    for module in {entry.module for entry in registry.algorithms().values()}
-    if module.partition(".")[0] in {"algorithms", "baselines"}
-)
+MODULES = sorted({entry.module for entry in registry.algorithms().values() if is_ours(entry)})
 
 
 def docstring(module: str) -> str:

@@ -146,6 +146,38 @@ def test_the_methods_are_those_of_this_repository(
     assert (page.parent / target).resolve() == REPOSITORY / "baselines" / "iql.py"
 
 
+def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
+    write_page: WritePage, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = registry.algorithms()
+    monkeypatch.setattr(registry, "algorithms", lambda: {"iql": known["iql"]})
+    page = write_page(*block("oracles oracles.json"))
+    oracle = {"method": "iql", "version": "", "file": "baselines/iql.py", "compared": "all of it"}
+    libraries = [
+        {
+            **oracle,
+            "oracle": "one",
+            "version": "1.2",
+            "differences": {"losses": 3e-7, "weights": 0},
+        },
+        {**oracle, "oracle": "two", "differences": {"weights": 1.26e-6}},
+    ]
+    page.with_name("oracles.json").write_text(json.dumps(libraries))
+    generate()
+    first, second = rows(page.read_text())
+    assert (first[0], first[4:]) == ("`iql`", ["1.2", "all of it", "losses 3e-07, weights 0"])
+    assert (second[0], second[4:]) == ("`iql`", ["–", "all of it", "weights 1e-06"])
+    target = re.findall(r"\[two\]\((.*)\)", second[3])[0]
+    assert (page.parent / target).resolve() == REPOSITORY / "baselines" / "iql.py"
+
+    page.with_name("oracles.json").write_text("[]")
+    with pytest.raises(UserError, match="has no oracle of 'iql'"):
+        generate()
+    page.with_name("oracles.json").unlink()
+    with pytest.raises(UserError, match=r"oracles.json cannot be read"):
+        generate()
+
+
 # --- results --------------------------------------------------------------------------------
 
 

@@ -1,0 +1,81 @@
+"""How a method is written: its head, its settings, and the first try that every run begins with."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+from algorithms.base import Config
+from algorithms.contract.findings import Finding
+from algorithms.contract.subject import ACTION_DIM, OBS_DIM, Subject
+from algorithms.engine.preflight import check
+from algorithms.errors import shown
+
+_HEAD = {
+    "Paper:": "which paper it is from",
+    "Code:": "which code it follows, at which commit, or none",
+    "Deviations": "what differs from either, with why",
+}
+
+
+def provenance(subject: Subject) -> list[Finding]:
+    """The module's docstring says where the method is from."""
+    method = subject.method
+    text = sys.modules[method.__module__].__doc__ or ""
+    where = shown(Path(inspect.getfile(method)), 1, method)
+    return [
+        Finding(f"the file's docstring has no '{word}': say {what}", where, advice=True)
+        for word, what in _HEAD.items()
+        if word not in text
+    ]
+
+
+def settings(subject: Subject) -> list[Finding]:
+    """Every field of its config has a comment, and what is no field is refused."""
+    method, config = subject.method, subject.method.Config
+    own = [c for c in config.__mro__ if issubclass(c, Config) and c is not Config]
+    found = []
+    for cls in own:
+        try:
+            lines, first = inspect.getsourcelines(cls)
+        except (OSError, TypeError):  # made by code, which has no comments
+            continue
+        [body] = ast.parse(dedent("".join(lines))).body
+        assert isinstance(body, ast.ClassDef)
+        for node in body.body:
+            end = node.end_lineno or 0
+            if isinstance(node, ast.AnnAssign) and "  # " not in lines[end - 1]:
+                name = ast.unparse(node.target)
+                where = shown(Path(inspect.getfile(cls)), first + end - 1, method)
+                sentence = f"say in a comment behind '{name}' what it is, with its symbol"
+                found.append(Finding(sentence, where, advice=True))
+    if config.model_config.get("extra") != "forbid":
+        sentence = 'a misspelt setting would be ignored: its model_config needs extra="forbid"'
+        found.append(Finding(sentence, line_of_class(config, method)))
+    return found
+
+
+def line_of_class(cls: type, method: type) -> str:
+    """`file:line` of where a class begins, or nothing for one that was made by code."""
+    try:
+        return shown(Path(inspect.getfile(cls)), inspect.getsourcelines(cls)[1], method)
+    except (OSError, TypeError):
+        return ""
+
+
+def first_try(subject: Subject) -> list[Finding]:
+    """What every run tries before its first step, also as it would go on online and rank."""
+    method = subject.method
+    ranks = method.supports(subject.algorithm, "best-of-4")
+    remarks = check(
+        method,
+        subject.config(),
+        OBS_DIM,
+        ACTION_DIM,
+        online=method.learns_online(),
+        selections=("best-of-4",) if ranks else (),
+    )
+    return [Finding(remark, advice=True) for remark in remarks]

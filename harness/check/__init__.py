@@ -1,0 +1,1 @@
+"""Whether a method is right, beyond the contract (`algorithms/contract`): short trainings."""

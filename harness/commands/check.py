@@ -1,0 +1,98 @@
+"""`harness check`: a method under the contract and on the ladder, one line for each promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from algorithms import registry
+from algorithms.contract import CHECKS, COMPILED, Check, Finding, Subject, run_check
+from algorithms.errors import AlgorithmError
+from harness.check.ladder import LADDER, climb
+from harness.errors import UserError, nearest
+from harness.execution.machine import settle_compiled_code
+
+_FIRST = "first-try"  # what comes after it relies on it
+_OK, _LOOK, _MEND = "ok", "look", "mend"
+_INDENT = 19
+
+
+def check_method(
+    algorithm_id: str, *, compiled: bool, ladder: bool, meant: Sequence[str], console: Console
+) -> bool:
+    """Print what is found; returns whether the method keeps the contract.
+
+    Args:
+        algorithm_id: of a registered method.
+        compiled: also compile it, which takes a minute.
+        ladder: also see what it learns in short trainings.
+        meant: checks whose findings the author means.
+        console: where to print.
+
+    Raises UserError for a method or a check that does not exist, or a method that does not import.
+    """
+    torch.set_num_threads(1)  # as runs have
+    _known("check", meant, [check.id for check in CHECKS])
+    subject = Subject(algorithm_id)
+    _load(subject)
+    checks = [check for check in CHECKS if compiled or check is not COMPILED]
+    to_mend = 0
+    for check in checks:
+        found = _run(check, subject, console)
+        broken = [f for f in found if not f.advice and check.id not in meant]
+        to_mend += len(broken)
+        state = _MEND if broken else _LOOK if found else _OK
+        _show(console, state, check.id, check.promise, found)
+        if broken and check.id == _FIRST:
+            console.print("The other checks need this one: mend it, then check again.")
+            return False
+    if to_mend:
+        console.print(f"{to_mend} to mend. What is meant can be said so: --meant CHECK.")
+        return False
+    for rung in LADDER if ladder else ():
+        words, found = climb(rung, subject)
+        _show(console, _LOOK if found else _OK, rung.id, f"{rung.question} {words}", found)
+    console.print(f"{algorithm_id} keeps the contract.", markup=False)
+    return True
+
+
+def _known(what: str, found: Sequence[str], known: Sequence[str]) -> None:
+    for name in found:
+        if name not in known:
+            raise UserError(
+                f"There is no {what} '{name}'.{nearest(name, known)} There are: {', '.join(known)}."
+            )
+
+
+def _load(subject: Subject) -> None:
+    known = registry.algorithms()
+    if subject.algorithm_id not in known:
+        raise UserError(
+            f"There is no algorithm '{subject.algorithm_id}'."
+            f"{nearest(subject.algorithm_id, known)} List them with: python -m harness list "
+            "algorithms; one of a package of your own is known once that is installed."
+        )
+    try:
+        _ = subject.method
+    except AlgorithmError as error:
+        raise UserError(f"{error}") from error
+
+
+def _run(check: Check, subject: Subject, console: Console) -> list[Finding]:
+    if check is COMPILED:
+        console.print("compiling takes about a minute (--no-compile leaves it out) …")
+        settle_compiled_code()
+    return run_check(check, subject)
+
+
+def _show(console: Console, state: str, name: str, words: str, found: Sequence[Finding]) -> None:
+    console.print(f"{state:<5} {name:<12} {words}", markup=False, soft_wrap=True)
+    for finding in found:
+        sentence = Padding(Text(finding.sentence), (0, 0, 0, _INDENT), expand=False)
+        console.print(sentence)
+        if finding.where:  # not wrapped, as it is to be copied whole
+            console.print(f"{'':{_INDENT}}{finding.where}", markup=False, soft_wrap=True)

@@ -1,0 +1,111 @@
+"""Leaks planted in our own methods: the contract finds each, at its line."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from algorithms import registry
+from algorithms.contract import CHECKS, Finding, Subject, run_check
+from tests.algorithms.planted import ID, MODULE, Package
+
+RUN = {check.id: check for check in CHECKS}
+
+
+class Leak(NamedTuple):
+    """A copy of a method with `old` changed to `new`, found by a check at the line with `at`."""
+
+    method: str
+    old: str
+    new: str
+    check: str
+    sentence: str
+    at: str = ""  # the new text
+
+    @property
+    def id(self) -> str:
+        return f"{self.method}: {self.new}"
+
+
+LEAKS = [
+    # An actor's term that trains the critic as well: what the review planted in FQL.
+    Leak(
+        "fql",
+        "nets.frozen.critic(observations",
+        "nets.critic(observations",
+        "leaks",
+        "trains 'critic' and 'actor' at once, as nets.critic is given what 'actor' returned: "
+        "write nets.frozen.critic",
+    ),
+    Leak(
+        "fql",
+        "sample(nets.frozen.flow",
+        "sample(nets.flow",
+        "leaks",
+        "a term of loss trains 'flow' (planted_method.py:",
+    ),
+    # An actor's term that trains the critic alone.
+    Leak(
+        "fql",
+        "q_loss = -q.mean(-1)",
+        "q_loss = -q.mean(-1) - nets.critic(observations, actions.detach()).mean((1, 2))",
+        "leaks",
+        "loss trains 'critic' by a term that is in no metric 'critic/…': write nets.frozen.critic",
+    ),
+    Leak(
+        "iql",
+        "torch.exp(self.config.temperature * advantage)",
+        "torch.exp(advantage - nets.value(batch.observations))",
+        "leaks",
+        "a term of loss trains 'value' (planted_method.py:",
+    ),
+    # A network that the phase does not train at all.
+    Leak(
+        "td3-bc",
+        "nets.frozen.critic(batch.observations, actions)",
+        "nets.critic(batch.observations, actions)",
+        "leaks",
+        "actor_loss reaches 'critic', which it does not train: write nets.frozen.critic",
+    ),
+    Leak(
+        "sac",
+        "alpha = nets.frozen.temperature().exp().unsqueeze",
+        "alpha = nets.temperature().exp().unsqueeze",
+        "leaks",
+        "critic_loss reaches 'temperature', which it does not train: write nets.frozen.temperature",
+    ),
+    # A critic that trains on its own bootstrap.
+    *(
+        Leak(
+            method,
+            "nets.target.critic(batch.next_observations",
+            "nets.critic(batch.next_observations",
+            "bootstraps",
+            "trains 'critic' through what it says of the next observation: write "
+            "nets.target.critic or nets.frozen.critic",
+        )
+        for method in ("fql", "td3-bc", "awac", "sac")
+    ),
+    Leak(
+        "awac",
+        "nets.frozen.actor(batch.next",
+        "nets.actor(batch.next",
+        "leaks",
+        "critic_loss reaches 'actor', which it does not train: write nets.frozen.actor",
+    ),
+]
+
+
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.id)
+def test_a_leak_is_found_at_its_line(package: Package, leak: Leak) -> None:
+    cls = registry.load(leak.method)
+    source = inspect.getsource(sys.modules[cls.__module__])
+    package.point_to(f"{MODULE}:{cls.__name__}")
+    package.write((leak.old, leak.new), source=source)
+    found = run_check(RUN[leak.check], Subject(ID))
+    assert [leak.sentence in finding.sentence for finding in found] == [True], found
+    assert [finding.where for finding in found] == [package.line(leak.at or leak.new)]
+    assert all(finding == Finding(finding.sentence, finding.where) for finding in found)
