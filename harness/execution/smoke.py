@@ -14,8 +14,9 @@ _ONLINE_STEPS = 120  # longer than pen's episodes
 _TRANSITIONS = 3000
 SMOKE_CONFIG = {
     "hidden_dims": [32, 32],
-    "batch_size": 32,
-    "context": 3,
+    "batch_size": 16,
+    "context": 2,
+    "embedding_dim": 32,
     "horizon": 1,
     "beam_width": 2,
 }
