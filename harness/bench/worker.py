@@ -46,7 +46,7 @@ def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple
 
     part: all, pretraining or improvement.
     """
-    config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
+    config = resolve_config(algorithm, {})
     budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
     if part != "all":
         share = 0.5 if part == "pretraining" else 1e-9

@@ -53,7 +53,7 @@ def main() -> None:
         for folder in given.results:
             print(f"{folder}: {add_scores(scores_of_suite(folder))} new scores")
     else:
-        PAGE.write_text(page(read_scores()))
+        PAGE.write_text(page(PAGE.read_text("utf-8"), read_scores()), "utf-8")
 
 
 def runs_of(suite_path: Path) -> Iterator[tuple[TaskSpec, str, int, int, int]]:
