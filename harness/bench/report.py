@@ -91,7 +91,7 @@ def _rates_table(rates: list[Rate]) -> Table:
         "min - max",
         "compared",
         "peak MB",
-        title="Training: 2 x 256 (cql, edac: 3 x 256), batch 256, obs 17, act 6, 1M rows, one thread",
+        title="Training: 2 x 256 (cql, edac: 3 x 256), batch 256, obs 17, act 6, 1M rows, one core",
     )
     for rate in rates:
         spread = f"{rate.low:.3g} - {rate.high:.3g}"

@@ -14,6 +14,7 @@ from harness.report.stats import Interval, difference_interval
 from tests.parity.scores import CORL, HARNESS, Score
 
 PAGE = Path("docs/parity.md")
+_COLUMNS = ("dataset", "method", "steps", "here", "CORL", "difference", "95% interval", "")
 _BEGIN, _END = "<!-- scores -->\n", "<!-- end of scores -->\n"
 
 
@@ -63,17 +64,13 @@ def comparisons(scores: Sequence[Score]) -> list[Comparison]:
 
 def table(scores: Sequence[Score]) -> str:
     """The comparison as Markdown, with the commits it was made at."""
-    lines = [
-        "| dataset | method | steps | seeds x episodes | here | CORL | difference | 95% interval | |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
     for each in comparisons(scores):
         low, high = each.interval
         cells = [
             f"`{each.dataset}`",
             f"`{each.method}`",
             f"{each.steps:,}",
-            f"{len(each.here)} x {each.episodes}",
             _mean_and_sd(each.here),
             _mean_and_sd(each.there),
             f"{each.here.mean() - each.there.mean():+.1f}",
