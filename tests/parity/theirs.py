@@ -166,12 +166,16 @@ def _iql_changed(steps: int) -> Overrides:
     return {"iql_deterministic": False}
 
 
+def _rebrac_changed(steps: int) -> Overrides:
+    return {"batch_size": 256, "actor_bc_coef": 1.0, "critic_bc_coef": 1.0}
+
+
 METHODS = {
     "bc": Method("any_percent_bc", "bc", _actor, _steps),
     "td3-bc": Method("td3_bc", "td3_bc", _actor, _steps),
     "iql": Method("iql", "iql", _actor, _steps, _iql_changed),
     "cql": Method("cql", "cql", _actor, _steps, _cql_changed),
-    "rebrac": Method("rebrac", "rebrac", _jax, _jax_steps, lambda _: {"batch_size": 256}),
+    "rebrac": Method("rebrac", "rebrac", _jax, _jax_steps, _rebrac_changed),
     "dt": Method("dt", "dt", _transformer, _dt_steps, _dt_changed),
 }
 # By task: the name of CORL's configs for D4RL's dataset of that environment and level.
