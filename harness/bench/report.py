@@ -24,7 +24,8 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
 
     Args:
         json_path: where the numbers go as JSON.
-        corl: a checkout of CORL, whose IQL then takes part and is what ratios refer to.
+        corl: a checkout of CORL, whose IQL, CQL and EDAC then take part; ratios refer to the same
+            method there, of other methods to its IQL.
     """
     console = Console()
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
@@ -37,9 +38,15 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         _contender("df-dir", "improvement"),
         _contender("df-div-joint", "improvement"),
     ]
+    bases: dict[str, str] = {}
     if corl is not None:
-        workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))
-    rates = measure(workers, core=last_core())
+        theirs = {name: f"CORL {name}, 1 seed" for name in ("iql", "cql", "edac")}
+        workers += [_contender("cql"), _contender("edac")]
+        bases = {ours: theirs[args[1]] for ours, args in workers if args[1] in theirs}
+        bases |= {name: name for name in theirs.values()}
+        folder = str(corl.absolute())
+        workers = [(name, ["corl", script, folder]) for script, name in theirs.items()] + workers
+    rates = measure(workers, last_core(), bases)
     console.print(_rates_table(rates))
     if corl is None:
         console.print("For the ratio to CORL: harness bench --corl FOLDER (a checkout of CORL)")
@@ -82,12 +89,12 @@ def _rates_table(rates: list[Rate]) -> Table:
         "contender",
         "updates a CPU-second, all seeds",
         "min - max",
-        f"x {rates[0].name}",
+        "compared",
         "peak MB",
-        title="Training: 2 x 256, batch 256, obs 17, act 6, 1M rows, one core, one thread",
+        title="Training: 2 x 256 (cql, edac: 3 x 256), batch 256, obs 17, act 6, 1M rows, one core",
     )
     for rate in rates:
-        spread = f"{rate.low:.0f} - {rate.high:.0f}"
-        row = [rate.name, f"{rate.median:.0f}", spread, f"{rate.ratio:.2f}"]
+        spread = f"{rate.low:.3g} - {rate.high:.3g}"
+        row = [rate.name, f"{rate.median:.3g}", spread, f"{rate.ratio:.2f} x {rate.base}"]
         table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
     return table

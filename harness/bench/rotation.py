@@ -7,7 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,13 +38,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Rate:
-    """Updates a CPU-second over the rounds, and the ratio to the first contender's."""
+    """Updates a CPU-second over the rounds, and the ratio to those of the contender `base`."""
 
     name: str
     median: float
     low: float
     high: float
     ratio: float
+    base: str
     peak_memory_mb: float
 
 
@@ -59,8 +60,13 @@ def pin_to(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def measure(workers: Sequence[tuple[str, Sequence[str]]], core: int) -> list[Rate]:
-    """Rate of every `(name, worker arguments)`, in rotation. Raises UserError if one dies."""
+def measure(
+    workers: Sequence[tuple[str, Sequence[str]]], core: int, bases: Mapping[str, str]
+) -> list[Rate]:
+    """Rate of every `(name, worker arguments)`, in rotation. Raises UserError if one dies.
+
+    bases: by name, whose rate a contender's is compared with; the first one's where not said.
+    """
     contenders: list[Contender] = []
     try:
         for name, arguments in workers:
@@ -72,18 +78,14 @@ def measure(workers: Sequence[tuple[str, Sequence[str]]], core: int) -> list[Rat
         for contender in contenders:
             contender.process.kill()
             contender.process.wait()
-    base = contenders[0].rates
-    return [
-        Rate(
-            c.name,
-            statistics.median(c.rates),
-            min(c.rates),
-            max(c.rates),
-            statistics.median(mine / theirs for mine, theirs in zip(c.rates, base, strict=True)),
-            c.peak_memory_mb,
-        )
-        for c in contenders
-    ]
+    rates = {c.name: c.rates for c in contenders}
+    found = []
+    for c in contenders:
+        base = bases.get(c.name, contenders[0].name)
+        ratios = [mine / other for mine, other in zip(c.rates, rates[base], strict=True)]
+        spread = (statistics.median(c.rates), min(c.rates), max(c.rates))
+        found.append(Rate(c.name, *spread, statistics.median(ratios), base, c.peak_memory_mb))
+    return found
 
 
 def _start(name: str, arguments: Sequence[str], core: int) -> Contender:

@@ -1,6 +1,6 @@
 """One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
 
-Kinds: `engine ALGORITHM SEEDS STAGE PRECISION` and `corl-iql FOLDER`.
+Kinds: `engine ALGORITHM SEEDS STAGE PRECISION` and `corl SCRIPT FOLDER`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -45,7 +46,7 @@ def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple
 
     part: all, pretraining or improvement.
     """
-    config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
+    config = resolve_config(algorithm, {})
     budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
     if part != "all":
         share = 0.5 if part == "pretraining" else 1e-9
@@ -70,9 +71,10 @@ def main() -> None:
         algorithm, seeds, part, precision = arguments
         run, learners = engine(algorithm, seeds, part, cast(Precision, precision))
     else:
-        from harness.bench.corl import corl_iql
+        from harness.bench.corl import corl_updates
 
-        run, learners = corl_iql(arguments[0], synthetic_transitions()), 1
+        script, folder = arguments
+        run, learners = corl_updates(Path(folder), script, synthetic_transitions()), 1
     run(64)
     before = time.process_time()
     run(16)

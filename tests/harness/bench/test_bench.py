@@ -16,7 +16,7 @@ def test_a_contender_that_dies_ends_the_benchmark_with_its_name(
 ) -> None:
     core = last_core()
     with pytest.raises(UserError, match="worker for 'CORL iql' ended early"):
-        measure([("CORL iql", ["corl-iql", str(tmp_path)])], core)
+        measure([("CORL iql", ["corl", "iql", str(tmp_path)])], core, {})
     assert "give the folder of a checkout of CORL" in capfd.readouterr().err
 
 
