@@ -1,9 +1,8 @@
-"""`harness bench`: what is measured, and the table it ends in."""
+"""`harness bench`: what is measured, and the tables it ends in."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from algorithms.engine.precision import Precision
+from harness.bench.contenders import SEEDS, engine_worker, groups, matching
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, last_core, measure
+from harness.errors import UserError
+from harness.files import write_json
 from harness.runs.provenance import core_count, cpu_model, package_versions
-
-_SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 
 
 def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
@@ -30,24 +29,24 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
     console = Console()
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
     workers = [
-        _contender("iql"),
-        _contender("iql", precision="mixed"),
-        _contender("td3-bc"),
-        _contender("df-div", "pretraining"),
-        _contender("df-div", "improvement"),
-        _contender("df-dir", "improvement"),
-        _contender("df-div-joint", "improvement"),
+        engine_worker("iql"),
+        engine_worker("iql", precision="mixed"),
+        engine_worker("td3-bc"),
+        engine_worker("df-div", 0, ", pretraining"),
+        engine_worker("df-div", 1, ", improvement"),
+        engine_worker("df-dir", 1, ", improvement"),
+        engine_worker("df-div-joint", 1, ", improvement"),
     ]
     bases: dict[str, str] = {}
     if corl is not None:
         theirs = {name: f"CORL {name}, 1 seed" for name in ("iql", "cql", "edac")}
-        workers += [_contender("cql"), _contender("edac")]
+        workers += [engine_worker("cql"), engine_worker("edac")]
         bases = {ours: theirs[args[1]] for ours, args in workers if args[1] in theirs}
         bases |= {name: name for name in theirs.values()}
         folder = str(corl.absolute())
         workers = [(name, ["corl", script, folder]) for script, name in theirs.items()] + workers
-    rates = measure(workers, last_core(), bases)
-    console.print(_rates_table(rates))
+    rates = measure(workers, last_core(), bases, starting=_announce(console))
+    console.print(rates_table(rates, f"{SEEDS} seeds, 2 x 256 (cql, edac: 3 x 256), batch 256"))
     if corl is None:
         console.print("For the ratio to CORL: harness bench --corl FOLDER (a checkout of CORL)")
 
@@ -66,35 +65,69 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         table.add_row(name, f"{value:.3g}")
     console.print(table)
     if json_path is not None:
-        content: dict[str, Any] = {
-            "training": [asdict(rate) for rate in rates],
-            "parts": parts,
-            "cpu": cpu_model(),
-            "cores": core_count(),
-            "packages": package_versions(),
-        }
-        json_path.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(json_path, {**_content(rates), "parts": parts})
 
 
-def _contender(
-    algorithm: str, part: str = "all", precision: Precision = "fp32"
-) -> tuple[str, Sequence[str]]:
-    training = "" if part == "all" else f" {part}"
-    name = f"{algorithm}{training}, {_SEEDS} seeds, {precision}"
-    return name, ["engine", algorithm, str(_SEEDS), part, precision]
+def run_methods_bench(pattern: str, json_path: Path | None) -> None:
+    """Measure every stage of the methods whose ids match, a few at a time beside a common one.
+
+    A stage that fails is a line with the reason. `json_path` is rewritten after every group.
+    Raises UserError for a pattern that no id matches.
+    """
+    ids = matching(pattern)
+    if not ids:
+        raise UserError(f"no method matches '{pattern}'; `harness list algorithms` shows them all.")
+    console = Console()
+    failed: dict[str, str] = {}
+    rates: list[Rate] = []
+    parts = groups(ids, failed)
+    for number, workers in enumerate(parts, 1):
+        console.print(f"Group {number} of {len(parts)}")
+        found = measure(workers, last_core(), {}, _announce(console), failed)
+        known = {rate.name for rate in rates}  # the common one has been in other groups before
+        rates += [rate for rate in found if rate.name not in known]
+        if json_path is not None:
+            write_json(json_path, {**_content(rates), "failed": failed})
+    title = f"{SEEDS} seeds, 2 x 256, batch 256; sequence models: their own widths, 16 windows"
+    console.print(rates_table(rates, title))
+    for name, reason in failed.items():
+        console.print(f"{name}: {reason}", markup=False)
 
 
-def _rates_table(rates: list[Rate]) -> Table:
+def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
+    """Rates, what they are compared with, and how much of the time products alone would take."""
     table = Table(
         "contender",
         "updates a CPU-second, all seeds",
         "min - max",
         "compared",
+        "MFLOP an update, a seed",
+        "bound",
+        "share of it",
         "peak MB",
-        title="Training: 2 x 256 (cql, edac: 3 x 256), batch 256, obs 17, act 6, 1M rows, one core",
+        title=f"Training: {shapes}, obs 17, act 6, 1M rows, one core",
+        caption="bound: if an update were its matrix products alone, at the rate at which this "
+        "core does those of the shapes that most of its FLOP are in",
     )
     for rate in rates:
-        spread = f"{rate.low:.3g} - {rate.high:.3g}"
-        row = [rate.name, f"{rate.median:.3g}", spread, f"{rate.ratio:.2f} x {rate.base}"]
+        ratio = "" if rate.ratio is None else f"{rate.ratio:.2f} x {rate.base}"
+        row = [rate.name, f"{rate.median:.3g}", f"{rate.low:.3g} - {rate.high:.3g}", ratio]
+        if rate.flop is None or rate.bound is None or rate.share is None:
+            row += ["", "", ""]
+        else:
+            row += [f"{rate.flop / 1e6:.0f}", f"{rate.bound:.3g}", f"{rate.share:.0%}"]
         table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
     return table
+
+
+def _announce(console: Console) -> Callable[[str], None]:
+    return lambda name: console.print(f"  compiling and warming up {name} …", markup=False)
+
+
+def _content(rates: Sequence[Rate]) -> Mapping[str, Any]:
+    return {
+        "training": [asdict(rate) for rate in rates],
+        "cpu": cpu_model(),
+        "cores": core_count(),
+        "packages": package_versions(),
+    }
