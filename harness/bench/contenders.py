@@ -11,8 +11,8 @@ from algorithms.engine.precision import Precision
 from algorithms.errors import sentence_of
 from algorithms.registry import ABLATIONS, algorithms, load
 from harness.bench.rotation import Worker
-from harness.bench.worker import ACTION_DIM, OBS_DIM
 
+ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
 SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 COMMON = "td3-bc"  # in every group, so that ratios to it compare across groups
 _GROUP = 4  # stages measured together, beside it: a worker takes 0.6 to 1 GB

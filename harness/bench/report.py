@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         corl: a checkout of CORL, whose IQL, CQL and EDAC then take part; ratios refer to the same
             method there, of other methods to its IQL.
     """
-    console = Console()
+    console = _console()
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
     workers = [
         engine_worker("iql"),
@@ -77,7 +78,7 @@ def run_methods_bench(pattern: str, json_path: Path | None) -> None:
     ids = matching(pattern)
     if not ids:
         raise UserError(f"no method matches '{pattern}'; `harness list algorithms` shows them all.")
-    console = Console()
+    console = _console()
     failed: dict[str, str] = {}
     rates: list[Rate] = []
     parts = groups(ids, failed)
@@ -98,16 +99,16 @@ def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
     """Rates, what they are compared with, and how much of the time products alone would take."""
     table = Table(
         "contender",
-        "updates a CPU-second, all seeds",
+        "updates",
         "min - max",
         "compared",
-        "MFLOP an update, a seed",
+        "MFLOP",
         "bound",
-        "share of it",
+        "share",
         "peak MB",
-        title=f"Training: {shapes}, obs 17, act 6, 1M rows, one core",
-        caption="bound: if an update were its matrix products alone, at the rate at which this "
-        "core does those of the shapes that most of its FLOP are in",
+        title=f"Updates a CPU-second, all seeds together: {shapes}, obs 17, act 6, 1M rows",
+        caption="MFLOP: of the matrix products of an update, a seed; bound: updates a CPU-second "
+        "if there were nothing else, at this core's rate for the most of them; share: of the bound",
     )
     for rate in rates:
         ratio = "" if rate.ratio is None else f"{rate.ratio:.2f} x {rate.base}"
@@ -118,6 +119,10 @@ def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
             row += [f"{rate.flop / 1e6:.0f}", f"{rate.bound:.3g}", f"{rate.share:.0%}"]
         table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
     return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 120)  # a pipe has no width to wrap to
 
 
 def _announce(console: Console) -> Callable[[str], None]:

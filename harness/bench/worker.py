@@ -23,14 +23,15 @@ from algorithms.engine.precision import Precision
 from algorithms.errors import sentence_of
 from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
+from harness.bench.contenders import ACTION_DIM, OBS_DIM, ROWS
 from harness.bench.products import ProductTimer, count_products, dominant, enter_stage, total_flop
 from harness.bench.rotation import CHUNK_SECONDS, PRODUCT_SECONDS, pin_to
 from harness.errors import UserError
 
-ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
 LONGEST_EPISODE = 1000
 _ROWS_TO_COUNT = 4096
 _BUDGET = 10**9  # steps, never reached
+_FEW = 8  # updates in which everything is compiled
 
 
 class Measured(NamedTuple):
@@ -98,6 +99,16 @@ def engine(
     return Measured(timed.train, seeds, total_flop(counted), products)
 
 
+def chunk_of(updates: float) -> int:
+    """How many updates to take at once, near a number of them.
+
+    Whole blocks, since the noise of a block is drawn at once and every chunk is to bear its part;
+    where updates are so slow that a block is too long, drawing does not matter. At least a few, so
+    that phases of every other update have their part.
+    """
+    return BLOCK * round(updates / BLOCK) if updates >= BLOCK else max(4, int(updates / 4) * 4)
+
+
 def main() -> None:
     """Warm up, say so, then run one chunk for every line on standard input."""
     try:
@@ -122,11 +133,10 @@ def _serve(core: str, kind: str, *arguments: str) -> None:
         script, folder = arguments
         transitions = synthetic_transitions(ROWS)
         measured = Measured(corl_updates(Path(folder), script, transitions), 1)
-    measured.run(BLOCK)
+    measured.run(_FEW)
     before = time.process_time()
-    measured.run(BLOCK)
-    # Whole blocks: noise is drawn for a block at a time, and every chunk is to bear its part.
-    chunk = BLOCK * max(1, round(CHUNK_SECONDS / (time.process_time() - before)))
+    measured.run(_FEW)
+    chunk = chunk_of(CHUNK_SECONDS * _FEW / (time.process_time() - before))
     _say(learners=measured.learners, flop=measured.flop)
     for _ in sys.stdin:
         before = time.process_time()

@@ -23,7 +23,7 @@ from harness.bench.parts import acting_milliseconds
 from harness.bench.products import Product, ProductTimer, count_products, dominant, total_flop
 from harness.bench.report import rates_table, run_methods_bench
 from harness.bench.rotation import Contender, Rate, last_core, measure
-from harness.bench.worker import engine, synthetic_transitions
+from harness.bench.worker import chunk_of, engine, synthetic_transitions
 from harness.errors import UserError
 
 OBS, ACT, BATCH = 17, 6, 256
@@ -88,6 +88,13 @@ def test_a_later_stage_is_timed_without_training_those_before_it(few: Transition
     assert measured.learners == 2
     assert measured.products is not None
     assert measured.products.rate(1e-3) > 0
+
+
+@pytest.mark.parametrize(
+    ("updates", "chunk"), [(0.3, 4), (4.1, 4), (11.9, 8), (31.9, 28), (33, 32), (100, 96)]
+)
+def test_a_chunk_is_whole_blocks_or_a_few_updates(updates: float, chunk: int) -> None:
+    assert chunk_of(updates) == chunk
 
 
 def test_the_timer_counts_what_it_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
