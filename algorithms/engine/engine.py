@@ -34,7 +34,7 @@ from algorithms.transitions import Transitions
 
 # Of a state's names: the latest training metrics, and the columns of the stage.
 _METRICS, _COLUMNS = "metrics/", "columns/"
-_BLOCK = 32  # updates whose indices and noise are drawn together
+BLOCK = 32  # updates whose indices and noise are drawn together
 
 
 class Engine:
@@ -146,7 +146,7 @@ class Engine:
             index, stage, local, online = self._schedule.position(self.step)
             if local == 1:
                 self._begin(stage)
-            k = self.step % _BLOCK
+            k = self.step % BLOCK
             drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
             due = _due(stage, local)
             for phase, is_due in zip(stage.phases, due, strict=True):
@@ -183,7 +183,7 @@ class Engine:
         """
         if not self.compiled:
             return False
-        for done in range(self.step, self.step + min(steps, _BLOCK)):
+        for done in range(self.step, self.step + min(steps, BLOCK)):
             index, stage, local, _ = self._schedule.position(done)
             if not self._updates.is_made(index, _due(stage, local)):
                 return True
@@ -340,13 +340,13 @@ class Engine:
 
     def _draw_block(self) -> None:
         """Draw indices `[K, S, B]` and noise `[K, S, B, dim]` for the block `step` lies in."""
-        block = self.step // _BLOCK
+        block = self.step // BLOCK
         if block == self._block:
             return
         self._block = block
         device = self._device
         generators = [generator("train", seed, block, device=device) for seed in self._slots]
-        shape, rows = (_BLOCK, self.algorithm.config.batch_size), len(self._batches)
+        shape, rows = (BLOCK, self.algorithm.config.batch_size), len(self._batches)
         drawn = [torch.randint(rows, shape, generator=g, device=device) for g in generators]
         self._indices = torch.stack(drawn, 1)
         self._noise = draw(self.algorithm.noise, generators, shape)

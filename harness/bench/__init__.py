@@ -3,10 +3,12 @@
 Every contender is its own warm process on one core with one thread. They take turns, a chunk of
 updates each, so that a slow minute is slow for all; rates are updates a CPU-second, and ratios are
 medians of per-round ratios. Absolute numbers of different runs do not compare.
+After every chunk the same process times the matrix products of which it did most: what its updates
+could reach at best, in the same moment.
 """
 
 from __future__ import annotations
 
-from harness.bench.report import run_bench
+from harness.bench.report import run_bench, run_methods_bench
 
-__all__ = ["run_bench"]
+__all__ = ["run_bench", "run_methods_bench"]

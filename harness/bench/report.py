@@ -1,9 +1,9 @@
-"""`harness bench`: what is measured, and the table it ends in."""
+"""`harness bench`: what is measured, and the tables it ends in."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from algorithms.engine.precision import Precision
+from harness.bench.contenders import SEEDS, engine_worker, groups, matching
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, last_core, measure
+from harness.errors import UserError
+from harness.files import write_json
 from harness.runs.provenance import core_count, cpu_model, package_versions
-
-_SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 
 
 def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
@@ -24,23 +24,30 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
 
     Args:
         json_path: where the numbers go as JSON.
-        corl: a checkout of CORL, whose IQL then takes part and is what ratios refer to.
+        corl: a checkout of CORL, whose IQL, CQL and EDAC then take part; ratios refer to the same
+            method there, of other methods to its IQL.
     """
-    console = Console()
+    console = _console()
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
     workers = [
-        _contender("iql"),
-        _contender("iql", precision="mixed"),
-        _contender("td3-bc"),
-        _contender("df-div", "pretraining"),
-        _contender("df-div", "improvement"),
-        _contender("df-dir", "improvement"),
-        _contender("df-div-joint", "improvement"),
+        engine_worker("iql"),
+        engine_worker("iql", precision="mixed"),
+        engine_worker("td3-bc"),
+        engine_worker("df-div", 0, ", pretraining"),
+        engine_worker("df-div", 1, ", improvement"),
+        engine_worker("df-dir", 1, ", improvement"),
+        engine_worker("df-div-joint", 1, ", improvement"),
     ]
+    bases: dict[str, str] = {}
     if corl is not None:
-        workers.insert(0, ("CORL iql, 1 seed", ["corl-iql", str(corl.absolute())]))
-    rates = measure(workers, core=last_core())
-    console.print(_rates_table(rates))
+        theirs = {name: f"CORL {name}, 1 seed" for name in ("iql", "cql", "edac")}
+        workers += [engine_worker("cql"), engine_worker("edac")]
+        bases = {ours: theirs[args[1]] for ours, args in workers if args[1] in theirs}
+        bases |= {name: name for name in theirs.values()}
+        folder = str(corl.absolute())
+        workers = [(name, ["corl", script, folder]) for script, name in theirs.items()] + workers
+    rates = measure(workers, last_core(), bases, starting=_announce(console))
+    console.print(rates_table(rates, f"{SEEDS} seeds, 2 x 256 (cql, edac: 3 x 256), batch 256"))
     if corl is None:
         console.print("For the ratio to CORL: harness bench --corl FOLDER (a checkout of CORL)")
 
@@ -59,35 +66,73 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         table.add_row(name, f"{value:.3g}")
     console.print(table)
     if json_path is not None:
-        content: dict[str, Any] = {
-            "training": [asdict(rate) for rate in rates],
-            "parts": parts,
-            "cpu": cpu_model(),
-            "cores": core_count(),
-            "packages": package_versions(),
-        }
-        json_path.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(json_path, {**_content(rates), "parts": parts})
 
 
-def _contender(
-    algorithm: str, part: str = "all", precision: Precision = "fp32"
-) -> tuple[str, Sequence[str]]:
-    training = "" if part == "all" else f" {part}"
-    name = f"{algorithm}{training}, {_SEEDS} seeds, {precision}"
-    return name, ["engine", algorithm, str(_SEEDS), part, precision]
+def run_methods_bench(pattern: str, json_path: Path | None) -> None:
+    """Measure every stage of the methods whose ids match, a few at a time beside a common one.
+
+    A stage that fails is a line with the reason. `json_path` is rewritten after every group.
+    Raises UserError for a pattern that no id matches.
+    """
+    ids = matching(pattern)
+    if not ids:
+        raise UserError(f"no method matches '{pattern}'; `harness list algorithms` shows them all.")
+    console = _console()
+    failed: dict[str, str] = {}
+    rates: list[Rate] = []
+    parts = groups(ids, failed)
+    for number, workers in enumerate(parts, 1):
+        console.print(f"Group {number} of {len(parts)}")
+        found = measure(workers, last_core(), {}, _announce(console), failed)
+        known = {rate.name for rate in rates}  # the common one has been in other groups before
+        rates += [rate for rate in found if rate.name not in known]
+        if json_path is not None:
+            write_json(json_path, {**_content(rates), "failed": failed})
+    title = f"{SEEDS} seeds, 2 x 256, batch 256; sequence models: their own widths, 16 windows"
+    console.print(rates_table(rates, title))
+    for name, reason in failed.items():
+        console.print(f"{name}: {reason}", markup=False)
 
 
-def _rates_table(rates: list[Rate]) -> Table:
+def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
+    """Rates, what they are compared with, and how much of the time products alone would take."""
     table = Table(
         "contender",
-        "updates a CPU-second, all seeds",
+        "updates",
         "min - max",
-        f"x {rates[0].name}",
+        "compared",
+        "MFLOP",
+        "bound",
+        "share",
         "peak MB",
-        title="Training: 2 x 256, batch 256, obs 17, act 6, 1M rows, one core, one thread",
+        title=f"Updates a CPU-second, all seeds together: {shapes}, obs 17, act 6, 1M rows",
+        caption="MFLOP: of the matrix products of an update, a seed; bound: updates a CPU-second "
+        "if there were nothing else, at this core's rate for the most of them; share: of the bound",
     )
     for rate in rates:
-        spread = f"{rate.low:.0f} - {rate.high:.0f}"
-        row = [rate.name, f"{rate.median:.0f}", spread, f"{rate.ratio:.2f}"]
+        ratio = "" if rate.ratio is None else f"{rate.ratio:.2f} x {rate.base}"
+        row = [rate.name, f"{rate.median:.3g}", f"{rate.low:.3g} - {rate.high:.3g}", ratio]
+        if rate.flop is None or rate.bound is None or rate.share is None:
+            row += ["", "", ""]
+        else:
+            row += [f"{rate.flop / 1e6:.0f}", f"{rate.bound:.3g}", f"{rate.share:.0%}"]
         table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
     return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 120)  # a pipe has no width to wrap to
+
+
+def _announce(console: Console) -> Callable[[str], None]:
+    return lambda name: console.print(f"  compiling and warming up {name} …", markup=False)
+
+
+def _content(rates: Sequence[Rate]) -> Mapping[str, Any]:
+    return {
+        "training": [asdict(rate) for rate in rates],
+        "cpu": cpu_model(),
+        "cores": core_count(),
+        "packages": package_versions(),
+    }

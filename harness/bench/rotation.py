@@ -7,7 +7,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,11 @@ from harness.errors import UserError
 
 ROUNDS = 9
 CHUNK_SECONDS = 0.4
+PRODUCT_SECONDS = 0.1
+ANSWER_SECONDS = 900.0  # the longest wait for a worker; compiling takes 20 to 100 s, undisturbed
+
+Worker = tuple[str, Sequence[str]]
+"""A contender's name, and the arguments of its process (`worker.py`)."""
 
 
 @dataclass
@@ -23,9 +29,15 @@ class Contender:
 
     name: str
     process: subprocess.Popen[str]
-    learners: int  # seeds trained by one update
+    learners: int = 1  # seeds trained by one update
+    flop: float | None = None  # of the matrix products of an update, a seed
     peak_memory_mb: float = 0.0
     rates: list[float] = field(default_factory=list)  # updates a CPU-second, all learners together
+    bounds: list[float] = field(default_factory=list)  # what they were if products took all of it
+
+    def warm_up(self) -> None:
+        answer = _read(self.process, self.name)
+        self.learners, self.flop = answer["learners"], answer["flop"]
 
     def run_chunk(self) -> None:
         assert self.process.stdin is not None
@@ -33,18 +45,31 @@ class Contender:
         self.process.stdin.flush()
         answer = _read(self.process, self.name)
         self.rates.append(self.learners * answer["updates"] / answer["cpu_seconds"])
+        if self.flop is not None:
+            self.bounds.append(answer["flop_per_cpu_second"] / self.flop)
         self.peak_memory_mb = answer["peak_memory_mb"]
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Updates a CPU-second over the rounds, and the ratio to the first contender's."""
+    """Updates a CPU-second over the rounds, and the medians of what each round compares them with.
+
+    Attributes:
+        ratio: to those of the contender `base`; None: that one failed.
+        flop: of the matrix products of an update, a seed; None: not known.
+        bound: updates a CPU-second if these products took all the time.
+        share: of the bound that is reached.
+    """
 
     name: str
     median: float
     low: float
     high: float
-    ratio: float
+    ratio: float | None
+    base: str
+    flop: float | None
+    bound: float | None
+    share: float | None
     peak_memory_mb: float
 
 
@@ -59,51 +84,112 @@ def pin_to(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def measure(workers: Sequence[tuple[str, Sequence[str]]], core: int) -> list[Rate]:
-    """Rate of every `(name, worker arguments)`, in rotation. Raises UserError if one dies."""
+def measure(
+    workers: Sequence[Worker],
+    core: int,
+    bases: Mapping[str, str],
+    starting: Callable[[str], None],
+    failed: dict[str, str] | None = None,
+) -> list[Rate]:
+    """Rate of every worker, in rotation.
+
+    Args:
+        workers: what takes part.
+        core: where.
+        bases: by name, whose rate a contender's is compared with; the first one's where not said.
+        starting: is told the name of the worker that compiles and warms up next.
+        failed: where the reasons go of those that die or keep the others waiting, by name.
+
+    Without `failed`, the first that fails raises UserError.
+    """
     contenders: list[Contender] = []
+    alive: list[Contender] = []
+
+    def attempt(contender: Contender, act: Callable[[Contender], None]) -> bool:
+        try:
+            act(contender)
+        except UserError as error:
+            if failed is None:
+                raise
+            failed[contender.name] = str(error)
+            return False
+        return True
+
     try:
         for name, arguments in workers:
-            contenders.append(_start(name, arguments, core))
+            starting(name)
+            contenders.append(Contender(name, _start(arguments, core)))
+            if attempt(contenders[-1], Contender.warm_up):
+                alive.append(contenders[-1])
         for _ in range(ROUNDS):
-            for contender in contenders:
-                contender.run_chunk()
+            alive = [contender for contender in alive if attempt(contender, Contender.run_chunk)]
     finally:
         for contender in contenders:
             contender.process.kill()
             contender.process.wait()
-    base = contenders[0].rates
-    return [
-        Rate(
-            c.name,
-            statistics.median(c.rates),
-            min(c.rates),
-            max(c.rates),
-            statistics.median(mine / theirs for mine, theirs in zip(c.rates, base, strict=True)),
-            c.peak_memory_mb,
-        )
-        for c in contenders
-    ]
+    rates = {contender.name: contender.rates for contender in alive}
+    first = workers[0][0]
+    return [_rate(contender, bases.get(contender.name, first), rates) for contender in alive]
 
 
-def _start(name: str, arguments: Sequence[str], core: int) -> Contender:
+def _rate(contender: Contender, base: str, rates: Mapping[str, Sequence[float]]) -> Rate:
+    mine, bounds = contender.rates, contender.bounds
+    known = contender.flop is not None
+    return Rate(
+        name=contender.name,
+        median=statistics.median(mine),
+        low=min(mine),
+        high=max(mine),
+        ratio=_median_ratio(mine, rates[base]) if base in rates else None,
+        base=base,
+        flop=contender.flop,
+        bound=statistics.median(bounds) if known else None,
+        share=_median_ratio(mine, bounds) if known else None,
+        peak_memory_mb=contender.peak_memory_mb,
+    )
+
+
+def _median_ratio(mine: Sequence[float], theirs: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+
+
+def _start(arguments: Sequence[str], core: int) -> subprocess.Popen[str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    command = [sys.executable, "-m", "harness.bench.worker", str(core), *arguments]
-    process = subprocess.Popen(
-        command,
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.bench.worker", str(core), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | threads,
     )
-    return Contender(name, process, _read(process, name)["learners"])
 
 
 def _read(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
-    """The next answer; a worker may print other lines, which are passed over."""
+    """The next answer; a worker may print other lines, which are passed over.
+
+    Raises UserError if the worker fails, dies, or says nothing for too long; then it is killed.
+    """
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("@"):
-            answer: dict[str, Any] = json.loads(line[1:])
-            return answer
-    raise UserError(f"bench: the worker for '{name}' ended early; its message is above.")
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(ANSWER_SECONDS, give_up)
+    timer.start()
+    try:
+        line = next((line for line in process.stdout if line.startswith("@")), None)
+    finally:
+        timer.cancel()
+    if line is None and late.is_set():
+        raise UserError(f"bench: '{name}' took more than {ANSWER_SECONDS:.0f} s and was ended.")
+    if line is None:
+        raise UserError(
+            f"bench: the worker for '{name}' ended early (exit code {process.wait()}); "
+            "its message, if it left one, is above."
+        )
+    answer: dict[str, Any] = json.loads(line[1:])
+    if "failure" in answer:
+        raise UserError(f"bench: '{name}' failed: {answer['failure']}")
+    return answer

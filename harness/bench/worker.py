@@ -1,6 +1,7 @@
 """One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
 
-Kinds: `engine ALGORITHM SEEDS STAGE PRECISION` and `corl-iql FOLDER`.
+Kinds: `engine ALGORITHM SEEDS STAGE PRECISION SETTINGS`, with the stage's number from 0 and the
+settings as JSON, and `corl SCRIPT FOLDER`.
 """
 
 from __future__ import annotations
@@ -9,86 +10,148 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
-from typing import cast
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 
-from algorithms.engine.engine import Engine
+from algorithms.engine.engine import BLOCK, Engine
 from algorithms.engine.precision import Precision
+from algorithms.errors import sentence_of
 from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
-from harness.bench.rotation import CHUNK_SECONDS, pin_to
+from harness.bench.contenders import ACTION_DIM, OBS_DIM, ROWS
+from harness.bench.products import ProductTimer, count_products, dominant, enter_stage, total_flop
+from harness.bench.rotation import CHUNK_SECONDS, PRODUCT_SECONDS, pin_to
+from harness.errors import UserError
 
-ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
-Run = Callable[[int], None]
+LONGEST_EPISODE = 1000
+_ROWS_TO_COUNT = 4096
+_BUDGET = 10**9  # steps, never reached
+_FEW = 8  # updates in which everything is compiled
 
 
-def synthetic_transitions() -> Transitions:
+class Measured(NamedTuple):
+    """What a worker runs.
+
+    Attributes:
+        run: takes so many updates.
+        learners: seeds trained by one.
+        flop: of the matrix products of an update, a seed; None: not counted.
+        products: most of them; None: not counted.
+    """
+
+    run: Callable[[int], None]
+    learners: int
+    flop: float | None = None
+    products: ProductTimer | None = None
+
+
+def synthetic_transitions(rows: int) -> Transitions:
     """Random transitions of HalfCheetah's size; only their shapes matter to speed."""
     rng = np.random.default_rng(0)
-    observations = rng.standard_normal((ROWS, OBS_DIM), dtype=np.float32)
-    actions = np.tanh(rng.standard_normal((ROWS, ACTION_DIM), dtype=np.float32))
+    observations = rng.standard_normal((rows, OBS_DIM), dtype=np.float32)
+    actions = np.tanh(rng.standard_normal((rows, ACTION_DIM), dtype=np.float32))
     return Transitions.pack(
         observations=observations,
         actions=actions,
         rewards=0.1 * observations[:, :3].sum(1) + 0.05 * actions.sum(1),
         next_observations=observations + 0.1,
-        terminals=rng.random(ROWS) < 0.002,
-        timeouts=np.zeros(ROWS),
+        terminals=rng.random(rows) < 0.002,
+        timeouts=np.arange(rows) % LONGEST_EPISODE == LONGEST_EPISODE - 1,
     )
 
 
-def engine(algorithm: str, seeds: str, part: str, precision: Precision) -> tuple[Run, int]:
-    """Our engine in a part of training.
+def engine(
+    algorithm: str,
+    seeds: int,
+    stage: int,
+    precision: Precision,
+    settings: Mapping[str, Any],
+    *,
+    rows: int = ROWS,
+    compile: bool = True,  # noqa: A002
+) -> Measured:
+    """Our engine in a stage of training, numbered from 0."""
+    config = resolve_config(algorithm, settings)
 
-    part: all, pretraining or improvement.
+    def learner(rows: int, seeds: int, *, compile: bool) -> Engine:  # noqa: A002
+        return Engine(
+            algorithm,
+            config,
+            synthetic_transitions(rows),
+            range(seeds),
+            total_steps=_BUDGET,
+            precision=precision,
+            compile=compile,
+        )
+
+    counted = count_products(learner(_ROWS_TO_COUNT, 1, compile=False), stage)
+    timed = learner(rows, seeds, compile=compile)
+    enter_stage(timed, stage)
+    if not counted:
+        return Measured(timed.train, seeds)
+    most = dominant(counted)
+    products = ProductTimer(most._replace(matrices=seeds * most.matrices))
+    return Measured(timed.train, seeds, total_flop(counted), products)
+
+
+def chunk_of(updates: float) -> int:
+    """How many updates to take at once, near a number of them.
+
+    Whole blocks, since the noise of a block is drawn at once and every chunk is to bear its part;
+    where updates are so slow that a block is too long, drawing does not matter. At least a few, so
+    that phases of every other update have their part.
     """
-    config = resolve_config(algorithm, {"hidden_dims": (256, 256)})
-    budget = 10**9  # never reached; a share of 1e-9 leaves one step for the first stage
-    if part != "all":
-        share = 0.5 if part == "pretraining" else 1e-9
-        config = config.model_copy(update={"pretrain_share": share})
-    learner = Engine(
-        algorithm,
-        config,
-        synthetic_transitions(),
-        range(int(seeds)),
-        total_steps=budget,
-        precision=precision,
-    )
-    return learner.train, int(seeds)
+    return BLOCK * round(updates / BLOCK) if updates >= BLOCK else max(4, int(updates / 4) * 4)
 
 
 def main() -> None:
     """Warm up, say so, then run one chunk for every line on standard input."""
-    core, kind, *arguments = sys.argv[1:]
+    try:
+        _serve(*sys.argv[1:])
+    except Exception as error:
+        traceback.print_exc()
+        _say(failure=str(error) if isinstance(error, UserError) else sentence_of(error))
+        sys.exit(1)
+
+
+def _serve(core: str, kind: str, *arguments: str) -> None:
     pin_to(int(core))
     torch.set_num_threads(1)
     if kind == "engine":
-        algorithm, seeds, part, precision = arguments
-        run, learners = engine(algorithm, seeds, part, cast(Precision, precision))
+        algorithm, seeds, stage, precision, settings = arguments
+        measured = engine(
+            algorithm, int(seeds), int(stage), cast(Precision, precision), json.loads(settings)
+        )
     else:
-        from harness.bench.corl import corl_iql
+        from harness.bench.corl import corl_updates
 
-        run, learners = corl_iql(arguments[0], synthetic_transitions()), 1
-    run(64)
+        script, folder = arguments
+        transitions = synthetic_transitions(ROWS)
+        measured = Measured(corl_updates(Path(folder), script, transitions), 1)
+    measured.run(_FEW)
     before = time.process_time()
-    run(16)
-    chunk = max(8, int(CHUNK_SECONDS * 16 / (time.process_time() - before)))
-    _say(learners=learners)
+    measured.run(_FEW)
+    chunk = chunk_of(CHUNK_SECONDS * _FEW / (time.process_time() - before))
+    _say(learners=measured.learners, flop=measured.flop)
     for _ in sys.stdin:
         before = time.process_time()
-        run(chunk)
+        measured.run(chunk)
+        taken = time.process_time() - before
+        timer = measured.products
         _say(
             updates=chunk,
-            cpu_seconds=time.process_time() - before,
+            cpu_seconds=taken,
+            flop_per_cpu_second=None if timer is None else timer.rate(PRODUCT_SECONDS),
             peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
 
 
-def _say(**answer: float) -> None:
+def _say(**answer: float | str | None) -> None:
     print("@" + json.dumps(answer), flush=True)
 
 

@@ -203,11 +203,23 @@ def doctor(context: typer.Context) -> None:
 def bench(
     json: Annotated[Path | None, typer.Option(help="Also write the numbers to a file.")] = None,
     corl: Annotated[Path | None, typer.Option(help="A checkout of CORL to compare with.")] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Instead time every stage of the methods whose ids match, such as '*' or 'df-*'.",
+        ),
+    ] = None,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_bench
+    from harness.bench import run_bench, run_methods_bench
 
-    run_bench(json, corl)
+    if methods is None:
+        run_bench(json, corl)
+    elif corl is not None:
+        raise UserError("--corl is for the comparison without --methods; leave one of them out.")
+    else:
+        run_methods_bench(methods, json)
 
 
 @app.command()

@@ -89,11 +89,18 @@ def separated(x: Sequence[Scores], y: Sequence[Scores]) -> bool:
     tasks as fixed. A task with a single seed has no spread to test with: only equal averages
     then count as the same.
     """
-    difference = abs(float(average(x)) - float(average(y)))
     if any(len(scores) < 2 for scores in (*x, *y)):
-        return difference > 0.0
+        return float(average(x)) != float(average(y))
+    low, high = difference_interval(x, y)
+    return not low <= 0.0 <= high
+
+
+def difference_interval(x: Sequence[Scores], y: Sequence[Scores]) -> Interval:
+    """Welch's interval of the average of `x` minus that of `y`; two seeds a task at least."""
     error, dof = _standard_error([x, y])
-    return difference > t_quantile(dof) * error
+    half = t_quantile(dof) * error
+    centre = float(average(x)) - float(average(y))
+    return Interval(centre - half, centre + half)
 
 
 def _standard_error(sides: Sequence[Sequence[Scores]]) -> tuple[float, float]:

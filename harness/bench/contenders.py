@@ -1,0 +1,70 @@
+"""What takes part: the workers' arguments, and every method in groups."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from algorithms.engine.precision import Precision
+from algorithms.errors import sentence_of
+from algorithms.registry import ABLATIONS, algorithms, load
+from harness.bench.rotation import Worker
+
+ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
+SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
+COMMON = "td3-bc"  # in every group, so that ratios to it compare across groups
+_GROUP = 4  # stages measured together, beside it: a worker takes 0.6 to 1 GB
+_WIDTHS = {"hidden_dims": [256, 256], "batch_size": 256}
+_WINDOWS = 16  # of a sequence model, whose windows are 20 transitions of several tokens
+
+
+def engine_worker(
+    algorithm: str,
+    stage: int = 0,
+    words: str = "",
+    precision: Precision = "fp32",
+    settings: Mapping[str, Any] | None = None,
+) -> Worker:
+    """Our engine in a stage, numbered from 0, which `words` name."""
+    name = f"{algorithm}{words}" + (f", {precision}" if precision != "fp32" else "")
+    given = json.dumps(settings or {})
+    return name, ["engine", algorithm, str(SEEDS), str(stage), precision, given]
+
+
+def matching(pattern: str) -> list[str]:
+    """Ids of methods, ablations left out, that match a pattern such as `*` or `df-*`."""
+    known = [info.id for info in algorithms().values() if info.family != ABLATIONS]
+    return fnmatch.filter(known, pattern)
+
+
+def groups(ids: Sequence[str], failed: dict[str, str]) -> list[list[Worker]]:
+    """Every stage of these methods, a few at a time, each group beginning with the common one.
+
+    failed: where the reasons go of methods that cannot be made.
+    """
+    (common,) = _stages(COMMON)
+    workers: list[Worker] = []
+    for algorithm in ids:
+        try:
+            workers += _stages(algorithm)
+        except Exception as error:  # anyone's code
+            failed[algorithm] = sentence_of(error)
+    workers = [worker for worker in workers if worker != common]
+    starts = range(0, max(1, len(workers)), _GROUP)
+    return [[common, *workers[start : start + _GROUP]] for start in starts]
+
+
+def _stages(algorithm: str) -> list[Worker]:
+    """A worker for every stage, at common widths; of sequence models, at their own."""
+    cls = load(algorithm)
+    settings: dict[str, Any] = _WIDTHS
+    made = cls(cls.Config.model_validate(settings), OBS_DIM, ACTION_DIM)
+    if made.context:
+        size = "transformer_batch_size"
+        known = cls.Config.model_fields
+        settings = {size if size in known else "batch_size": _WINDOWS}
+    count = len(made.stages)
+    words = [f", stage {i + 1} of {count}" if count > 1 else "" for i in range(count)]
+    return [engine_worker(algorithm, i, words[i], settings=settings) for i in range(count)]

@@ -1,0 +1,96 @@
+"""The file of scores: a line for each run of either side, appended as soon as it is there."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.report.records import read_records
+
+SCORES = Path("results/local/parity/scores.csv")
+CORL, HARNESS = "corl", "harness"
+# The commits that runs are of: CORL's is what `train --corl` has to be given.
+CORL_COMMIT = "6afec90"
+
+
+class Key(NamedTuple):
+    """What there is one score of."""
+
+    dataset: str
+    method: str
+    implementation: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """A run's mean normalised score after its last step, and the commit of the code that ran."""
+
+    dataset: str
+    method: str
+    implementation: str
+    seed: int
+    steps: int
+    episodes: int
+    score: float
+    commit: str
+
+    @property
+    def key(self) -> Key:
+        return Key(self.dataset, self.method, self.implementation, self.seed)
+
+
+def read_scores(path: Path = SCORES) -> list[Score]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            Score(
+                line["dataset"],
+                line["method"],
+                line["implementation"],
+                int(line["seed"]),
+                int(line["steps"]),
+                int(line["episodes"]),
+                float(line["score"]),
+                line["commit"],
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
+def add_scores(new: Iterable[Score], path: Path = SCORES) -> int:
+    """Append those whose key has no line yet; returns how many."""
+    known = {score.key for score in read_scores(path)}
+    added = [score for score in new if score.key not in known]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if not known:
+            writer.writerow(field.name for field in fields(Score))
+        writer.writerows(astuple(score) for score in added)
+    return len(added)
+
+
+def scores_of_suite(folder: Path) -> list[Score]:
+    """The finished runs of a suite's results folder, as the report reads them."""
+    records = read_records(folder)
+    last = records.evaluations[records.evaluations["step"] == records.suite.steps]
+    means = last.groupby(["task", "label", "seed"])["normalized_score"].mean()
+    done = records.runs[records.runs["state"] == "done"]
+    return [
+        Score(
+            run.task,
+            run.label,
+            HARNESS,
+            run.seed,
+            records.suite.steps,
+            records.suite.evaluation.episodes,
+            float(means[run.task, run.label, run.seed]),
+            records.provenance[run.path]["git"]["commit"][:7],
+        )
+        for run in done.itertuples()
+    ]
