@@ -51,7 +51,7 @@ def mish(x: Tensor) -> Tensor:
 # Torch gives products of more multiplications to oneDNN where it may, and others to MKL. It counts
 # the whole stack's; counting one seed's keeps a seed's bits the same beside any neighbours.
 _SMALL_PRODUCT = 16**3
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": gelu,
     "silu": F.silu,
@@ -104,7 +104,7 @@ class MLP:
             x = linear(params, i, x)
             if self.layer_norm and self.norm_first:
                 x = layer_norm(params, i, x)
-            x = _ACTIVATIONS[self.activation](x)
+            x = ACTIVATIONS[self.activation](x)
             if self.layer_norm and not self.norm_first:
                 x = layer_norm(params, i, x)
             if key is not None:
