@@ -245,4 +245,6 @@ def test_the_page_has_the_table_of_the_committed_scores() -> None:
     text = PAGE.read_text("utf-8")
     scores = read_scores()
     assert page(text, scores) == text
-    assert all(f"`{each.method}` | {each.steps:,}" in text for each in comparisons(scores))
+    found = comparisons(scores)
+    assert {each.method for each in found} == theirs.METHODS.keys()
+    assert all(f"`{each.method}` | `{each.dataset}` | {each.steps:,} |" in text for each in found)
