@@ -78,12 +78,12 @@ def table(scores: Sequence[Score]) -> str:
             each.verdict,
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    commits = {
-        side: {s.commit for s in scores if s.implementation == side} for side in (HARNESS, CORL)
-    }
-    made = " and ".join(f"`{commit}`" for commit in sorted(commits[HARNESS]))
-    theirs = " and ".join(f"`{commit}`" for commit in sorted(commits[CORL]))
-    return "\n".join([*lines, "", f"Here at {made}; tinkoff-ai/CORL at {theirs}.", ""])
+    here, there = (_commits(scores, side) for side in (HARNESS, CORL))
+    return "\n".join([*lines, "", f"Commits: here {here}; tinkoff-ai/CORL {there}.", ""])
+
+
+def _commits(scores: Sequence[Score], side: str) -> str:
+    return ", ".join(sorted({f"`{s.commit}`" for s in scores if s.implementation == side}))
 
 
 def page(text: str, scores: Sequence[Score]) -> str:

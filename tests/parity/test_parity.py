@@ -26,6 +26,7 @@ from tests.parity.scores import (
     HARNESS,
     Score,
     add_scores,
+    commit_of,
     read_scores,
     scores_of_suite,
 )
@@ -239,6 +240,13 @@ def test_the_harness_runs_are_read_as_its_report_reads_them() -> None:
         }
     found = {(each.dataset, each.method, each.seed): each.score for each in scores_of_suite(folder)}
     assert found == pytest.approx(reported)
+
+
+@pytest.mark.parametrize("git", [{"commit": "0" * 40, "dirty": True}, {"unknown": "no git"}])
+def test_runs_of_code_that_no_commit_has_are_refused(git: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="runs/a/seed-0 was not made from a clean commit"):
+        commit_of("runs/a/seed-0", {"git": git})
+    assert commit_of("runs/a/seed-0", {"git": {"commit": "1" * 40, "dirty": False}}) == "1" * 7
 
 
 def test_the_page_has_the_table_of_the_committed_scores() -> None:
