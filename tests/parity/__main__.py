@@ -62,6 +62,8 @@ def runs_of(suite_path: Path) -> Iterator[tuple[TaskSpec, str, int, int, int]]:
     for seed in suite.seed_list:
         for row in suite.rows:
             for task in suite_tasks(suite):
+                if not row.runs_on(task.id):
+                    continue
                 yield task, row.label, seed, suite.training.steps, suite.evaluation.episodes
 
 

@@ -14,7 +14,7 @@ from harness.report.stats import Interval, difference_interval
 from tests.parity.scores import CORL, HARNESS, Score
 
 PAGE = Path("docs/parity.md")
-_COLUMNS = ("dataset", "method", "steps", "here", "CORL", "difference", "95% interval", "")
+_COLUMNS = ("method", "dataset", "steps", "here", "CORL", "difference", "95% interval", "")
 _BEGIN, _END = "<!-- scores -->\n", "<!-- end of scores -->\n"
 
 
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def comparisons(scores: Sequence[Score]) -> list[Comparison]:
-    """Of what both sides have at the same budget and seeds, in the file's order."""
+    """Of what both sides have at the same budget and seeds, method by method."""
     sides: dict[tuple[str, str, int, int], dict[str, dict[int, float]]] = {}
     for score in scores:
         cell = (score.dataset, score.method, score.steps, score.episodes)
@@ -57,7 +57,7 @@ def comparisons(scores: Sequence[Score]) -> list[Comparison]:
                 for side in (HARNESS, CORL)
             ),
         )
-        for cell, found in sides.items()
+        for cell, found in sorted(sides.items(), key=lambda item: (item[0][1], item[0][0]))
         if found[CORL].keys() == found[HARNESS].keys()
     ]
 
@@ -68,8 +68,8 @@ def table(scores: Sequence[Score]) -> str:
     for each in comparisons(scores):
         low, high = each.interval
         cells = [
-            f"`{each.dataset}`",
             f"`{each.method}`",
+            f"`{each.dataset}`",
             f"{each.steps:,}",
             _mean_and_sd(each.here),
             _mean_and_sd(each.there),
@@ -78,12 +78,12 @@ def table(scores: Sequence[Score]) -> str:
             each.verdict,
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    commits = {
-        side: {s.commit for s in scores if s.implementation == side} for side in (HARNESS, CORL)
-    }
-    made = " and ".join(f"`{commit}`" for commit in sorted(commits[HARNESS]))
-    theirs = " and ".join(f"`{commit}`" for commit in sorted(commits[CORL]))
-    return "\n".join([*lines, "", f"Here at {made}; tinkoff-ai/CORL at {theirs}.", ""])
+    here, there = (_commits(scores, side) for side in (HARNESS, CORL))
+    return "\n".join([*lines, "", f"Commits: here {here}; tinkoff-ai/CORL {there}.", ""])
+
+
+def _commits(scores: Sequence[Score], side: str) -> str:
+    return ", ".join(sorted({f"`{s.commit}`" for s in scores if s.implementation == side}))
 
 
 def page(text: str, scores: Sequence[Score]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from harness.errors import UserError
 from harness.report.records import read_records
 
 SCORES = Path("results/local/parity/scores.csv")
@@ -90,7 +91,15 @@ def scores_of_suite(folder: Path) -> list[Score]:
             records.suite.steps,
             records.suite.evaluation.episodes,
             float(means[run.task, run.label, run.seed]),
-            records.provenance[run.path]["git"]["commit"][:7],
+            commit_of(run.path, records.provenance[run.path]),
         )
         for run in done.itertuples()
     ]
+
+
+def commit_of(run: str, provenance: Mapping[str, Any]) -> str:
+    """What a run's code was. Raises UserError if no commit says it."""
+    git = provenance.get("git", {})
+    if git.get("dirty", True):
+        raise UserError(f"{run} was not made from a clean commit: commit, then `run --fresh`.")
+    return str(git["commit"][:7])

@@ -26,6 +26,7 @@ from tests.parity.scores import (
     HARNESS,
     Score,
     add_scores,
+    commit_of,
     read_scores,
     scores_of_suite,
 )
@@ -241,8 +242,17 @@ def test_the_harness_runs_are_read_as_its_report_reads_them() -> None:
     assert found == pytest.approx(reported)
 
 
+@pytest.mark.parametrize("git", [{"commit": "0" * 40, "dirty": True}, {"unknown": "no git"}])
+def test_runs_of_code_that_no_commit_has_are_refused(git: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="runs/a/seed-0 was not made from a clean commit"):
+        commit_of("runs/a/seed-0", {"git": git})
+    assert commit_of("runs/a/seed-0", {"git": {"commit": "1" * 40, "dirty": False}}) == "1" * 7
+
+
 def test_the_page_has_the_table_of_the_committed_scores() -> None:
     text = PAGE.read_text("utf-8")
     scores = read_scores()
     assert page(text, scores) == text
-    assert all(f"`{each.method}` | {each.steps:,}" in text for each in comparisons(scores))
+    found = comparisons(scores)
+    assert {each.method for each in found} == theirs.METHODS.keys()
+    assert all(f"`{each.method}` | `{each.dataset}` | {each.steps:,} |" in text for each in found)

@@ -179,4 +179,8 @@ METHODS = {
     "dt": Method("dt", "dt", _transformer, _dt_steps, _dt_changed),
 }
 # By task: the name of CORL's configs for D4RL's dataset of that environment and level.
-CONFIGS = {"local/hopper/medium": "hopper/medium_v2", "local/pen/expert": "pen/expert_v1"}
+CONFIGS = {
+    "local/halfcheetah/medium": "halfcheetah/medium_v2",
+    "local/hopper/medium": "hopper/medium_v2",
+    "local/pen/expert": "pen/expert_v1",
+}
