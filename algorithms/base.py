@@ -117,12 +117,12 @@ class Adam:
 
     learning_rate: float
     cosine_decay: bool = False  # anneal over the network's own updates, to 0 or `floor`
-    floor: float = 0.0  # of the annealing, a share of the learning rate
     max_grad_norm: float | None = None  # clip each seed's gradient of this network
     weight_decay: float = 0.0  # decoupled, as in AdamW
-    decayed: str = ""  # only parameters whose names begin so
     warmup: int = 0  # the network's own updates over which the learning rate rises from 0
     betas: tuple[float, float] = (0.9, 0.999)  # β of the moments
+    floor: float = 0.0  # of the annealing, a share of the learning rate
+    decayed: str = ""  # only parameters whose names begin so
 
 
 class Networks:

@@ -26,6 +26,8 @@ from algorithms.engine.optimizer import adam_step
 from algorithms.engine.schedule import Schedule
 from algorithms.networks import Params
 
+_MOST_UPDATES = 10_000  # that a process may compile
+
 Update = Callable[..., dict[str, Tensor]]
 """(indices or mixture, noise, Adam's coefficients) -> metrics; changes the state in place."""
 
@@ -74,6 +76,9 @@ class Updates:
         if key not in self._made:
             update: Update = functools.partial(self._update, index, due)
             if self._compiled:
+                # Its default, 8, is of all updates of a process together, as they share their code.
+                torch._dynamo.config.recompile_limit = _MOST_UPDATES
+                torch._dynamo.config.accumulated_recompile_limit = _MOST_UPDATES
                 compiled = torch.compile(update, fullgraph=True, dynamic=False)
                 update = functools.partial(self._explained, compiled, index, due)
             offline = index < len(self._algorithm.stages)

@@ -199,7 +199,8 @@ def told(start: int, end: int, seed: int) -> np.ndarray:
 
 
 def test_the_data_give_the_scales_of_what_is_seen(transitions: Transitions) -> None:
-    engine = make("iql", transitions, reward_transform="mean-return")
+    settings = {"reward_transform": "mean-return", "normalize_observations": True}
+    engine = make("iql", transitions, **settings)
     batches = record_online(engine, 1)
     [(batch, _)] = batches
     scale = 1 / np.abs(transitions.returns(0.99)).mean()

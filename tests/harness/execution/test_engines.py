@@ -9,17 +9,27 @@ from pathlib import Path
 import pytest
 
 from algorithms import registry
+from algorithms.contract.subject import FEW
 from algorithms.engine.preflight import check
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.suite.configs import resolve_configs
 from harness.suite.schema import load_suite, suite_files, suite_tasks
 from harness.tasks import known_q
+from tests.algorithms.engine.test_preflight import RIGHT
 from tests.algorithms.planted import ID, Package, installed
 from tests.harness.conftest import CommandLine, trials_of
 
 PlanOf = Callable[..., Plan]
 ALGORITHMS = {"algorithms": {ID: {}}}
+FEWER = {
+    "batch_size": 16,
+    "samples": 2,
+    "candidates": 3,
+    "critics": 3,
+    "critic_hidden_dims": [16, 16],
+    "transformer_batch_size": 8,
+}
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def test_no_row_of_a_suite_of_ours_raises_an_alarm() -> None:
             suite, document, list(tasks.values()), {}
         ).items():
             algorithm, small = rows[label].algorithm, fields | {"hidden_dims": [16, 16]}
-            small |= {k: min(v, 3) for k, v in fields.items() if k == "flow_steps"}
+            small |= {k: v for k, v in (FEW | FEWER).items() if k in fields}
             # Rates and weights change no shape and no gradient's path, unless they are nought.
             kinds = {k: bool(v) if isinstance(v, float) else v for k, v in small.items()}
             known = task_id if small["known_q"] else ""
@@ -61,7 +71,7 @@ def test_no_row_of_a_suite_of_ours_raises_an_alarm() -> None:
             q = known_q(tasks[task_id]) if known else None
             dims = (2, q.constants["centres"].shape[-1]) if q else (11, 4)
             remarks = check(cls, config, *dims, known_q=q, online=online, selections=selections)
-            assert remarks == [], (path, task_id, label)
+            assert {*map(str, remarks)} <= RIGHT.get(algorithm, set()), (path, task_id, label)
     assert {"df-dir", "df-div", "fql", "iql"} <= {algorithm for algorithm, *_ in tried}
     assert any(known for _, _, known, *_ in tried)
     assert any(online for _, _, _, online, *_ in tried)

@@ -221,6 +221,6 @@ def test_a_closed_form_critic_needs_raw_data(
 ) -> None:
     tasks = [{"multimodal/modes-2-dim-2": {"transitions": 100}}]
     text = failure(
-        write_suite, tmp_path, tasks=tasks, algorithms={"iql": {"config": {"known_q": True}}}
+        write_suite, tmp_path, tasks=tasks, algorithms={"td3-bc": {"config": {"known_q": True}}}
     )
     assert "config.known_q: the closed-form Q sees raw data: set normalize_observations" in text
