@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from algorithms.engine.engine import Engine
 from algorithms.transitions import Transitions
 
+BEST = np.array([0.5, -0.5])  # of the hill
 POOR, GOOD = np.array([[-0.7, 0.7], [0.7, -0.7]])  # they pay 0 and 1
 STD = 0.1
 
@@ -35,6 +36,20 @@ def rising(n: int = 1024) -> Transitions:
         observations=nothing,
         actions=actions,
         rewards=4 * actions.sum(1),
+        next_observations=nothing,
+        terminals=np.ones(n, bool),
+        timeouts=np.zeros(n, bool),
+    )
+
+
+def hill(n: int = 1024) -> Transitions:
+    """Episodes of one step: uniform actions that pay 1 − |a − BEST|²."""
+    rng = np.random.default_rng(0)
+    actions, nothing = rng.uniform(-1, 1, (n, 2)), np.zeros((n, 1))
+    return Transitions.pack(
+        observations=nothing,
+        actions=actions,
+        rewards=1 - np.square(actions - BEST).sum(1),
         next_observations=nothing,
         terminals=np.ones(n, bool),
         timeouts=np.zeros(n, bool),

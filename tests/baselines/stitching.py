@@ -10,30 +10,30 @@ from algorithms.transitions import Transitions
 from tests.baselines.bandit import GOOD, POOR, STD
 
 
-def half_good(second: int = 1, n: int = 512) -> Transitions:
-    """Episodes of a step at 0 and then `second` at 1, 2, …; either the first or those are good.
+def half_good(n: int = 512) -> Transitions:
+    """Episodes of a step at 0 and one at 1, of which one is good.
 
-    A step pays 1 in the good mode and 0 in the other, so that 1 + `second` can be had.
+    A step pays 1 in the good mode and 0 in the other, so that 2 can be had.
     """
-    rng, steps = np.random.default_rng(0), 1 + second
+    rng = np.random.default_rng(0)
     first = rng.integers(2, size=(n, 1))
-    good = np.hstack([first, np.repeat(1 - first, second, 1)]).reshape(-1)
-    at = np.tile(np.arange(steps), n).astype(float)[:, None]
+    good = np.hstack([first, 1 - first]).reshape(-1)
+    at = np.tile([0.0, 1.0], n)[:, None]
     return Transitions.pack(
         observations=at,
-        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((n * steps, 2)),
+        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((2 * n, 2)),
         rewards=good.astype(float),
         next_observations=at + 1,
-        terminals=at[:, 0] == second,
-        timeouts=np.zeros(n * steps, bool),
+        terminals=at[:, 0] == 1,
+        timeouts=np.zeros(2 * n, bool),
     )
 
 
-def returns(engine: Engine, second: int = 1, selection: str | None = None) -> NDArray[np.float64]:
+def returns(engine: Engine) -> NDArray[np.float64]:
     """The mean return of the policy; a step pays 1 within 0.4 of the good mode. -> [S]."""
-    policy, total = engine.policy("test", selection), np.zeros((len(engine.seeds), 50))
+    policy, total = engine.policy("test"), np.zeros((len(engine.seeds), 50))
     rewards = None
-    for step in range(1 + second):
+    for step in range(2):
         observations = np.full((*total.shape, 1), step, np.float32)
         actions = policy(observations, rewards)
         rewards = (np.linalg.norm(actions - GOOD, axis=-1) < 0.4).astype(np.float32)

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -24,6 +25,7 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.baselines.bandit import BEST, hill
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
@@ -155,30 +157,13 @@ def test_starts_with_small_outputs_and_hidden_units_that_are_active(
     assert ("scale_2" in params) == (name == "critic")
 
 
-BEST = torch.tensor([0.5, -0.5])
-
-
-def _hill(n: int = 1024) -> Transitions:
-    """Episodes of one step: uniform actions that pay 1 − |a − BEST|²."""
-    rng = np.random.default_rng(0)
-    actions, observations = rng.uniform(-1, 1, (n, 2)), np.zeros((n, 1))
-    return Transitions.pack(
-        observations=observations,
-        actions=actions,
-        rewards=1 - np.square(actions - BEST.numpy()).sum(1),
-        next_observations=observations,
-        terminals=np.ones(n, bool),
-        timeouts=np.zeros(n, bool),
-    )
-
-
-@pytest.mark.parametrize(("penalty", "action"), [(0.01, BEST), (10.0, torch.zeros(2))])
+@pytest.mark.parametrize(("penalty", "action"), [(0.01, BEST), (10.0, np.zeros(2))])
 def test_acts_better_than_the_data_or_as_they_do_by_the_weight_of_cloning(
-    penalty: float, action: torch.Tensor
+    penalty: float, action: NDArray[np.float64]
 ) -> None:
     engine = make_engine(
         "rebrac",
-        _hill(),
+        hill(),
         total_steps=300,
         actor_learning_rate=1e-2,
         critic_learning_rate=1e-2,
@@ -186,7 +171,7 @@ def test_acts_better_than_the_data_or_as_they_do_by_the_weight_of_cloning(
     )
     engine.train(300)
     actions = engine.policy("test")(np.zeros((2, 1, 1), np.float32))
-    assert np.linalg.norm(actions - action.numpy(), axis=-1).max() < 0.2
+    assert np.linalg.norm(actions - action, axis=-1).max() < 0.2
 
 
 def test_the_preflight_has_no_remarks() -> None:
