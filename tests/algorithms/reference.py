@@ -56,11 +56,16 @@ def members(network: MLP, params: Mapping[str, Any]) -> list[nn.Sequential]:
     return modules
 
 
-def learned(engine: Engine, name: str, slot: int, group: str = "params") -> nn.ModuleList:
-    """A network of the seed in `slot` as modules, one an ensemble member."""
+def params_of(engine: Engine, name: str, slot: int, group: str = "params") -> dict[str, Any]:
+    """A network's parameters, of the seed in `slot`, each `[E, ...]`."""
     prefix = f"{group}/{name}/"
     state = engine.state(slot).items()
-    params = {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+    return {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+
+
+def learned(engine: Engine, name: str, slot: int, group: str = "params") -> nn.ModuleList:
+    """A network of the seed in `slot` as modules, one an ensemble member."""
+    params = params_of(engine, name, slot, group)
     return nn.ModuleList(members(engine.algorithm.networks[name], params))
 
 

@@ -8,12 +8,9 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
 from torch.nn import functional as F  # noqa: N812
 
-from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
-from algorithms.networks import MLP
 from algorithms.transitions import Transitions
 from baselines.awac import AWAC, AWACConfig
 from tests.algorithms.reference import (
@@ -21,28 +18,17 @@ from tests.algorithms.reference import (
     closed_form,
     learned,
     make_algorithm,
-    members,
     of_seed,
     polyak,
     random_batch,
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.baselines.actors import Gaussian
 from tests.baselines.bandit import GOOD, share_near, two_modes
 
 
-class Actor(nn.Module):
-    def __init__(self, engine: Engine, slot: int) -> None:
-        super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        (self.mean,) = members(MLP(OBS_DIM, ACTION_DIM, (16, 16)), params)
-        self.log_std = nn.Parameter(torch.tensor(params["log_std"][0, 0]))
-
-    def forward(self, observations: Tensor) -> Independent:
-        deviation = self.log_std.clip(-20, 2).exp().expand(len(observations), -1)
-        return Independent(Normal(torch.tanh(self.mean(observations)), deviation), 1)
-
+class Actor(Gaussian):
     @torch.no_grad()
     def sample(self, observations: Tensor, noise: Tensor) -> Tensor:
         normal = self(observations)
@@ -53,7 +39,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     """Critics and their targets, then the policy with the critics' new weights."""
     settings = {"learning_rate": 1e-2, "tau": 0.05, "discount": 0.9, "temperature": 0.5}
     engine = make_engine("awac", transitions, **settings)
-    starts = [(Actor(engine, slot), learned(engine, "critic", slot)) for slot in (0, 1)]
+    starts = [(Actor(engine, slot, -20.0), learned(engine, "critic", slot)) for slot in (0, 1)]
     seen = record(engine)
     engine.train(6)
     for slot, (actor, critics) in enumerate(starts):
@@ -84,7 +70,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             polyak(targets, critics, 0.05)
         assert_same_weights(learned(engine, "critic", slot), critics)
         assert_same_weights(learned(engine, "critic", slot, "targets"), targets)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Actor(engine, slot, -20.0), actor)
 
 
 def test_the_backup_asks_the_smaller_target_of_a_clipped_sample_and_stops_at_terminals() -> None:

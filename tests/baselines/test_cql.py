@@ -24,6 +24,7 @@ from tests.algorithms.reference import (
     make_algorithm,
     members,
     of_seed,
+    params_of,
     polyak,
     random_batch,
     record,
@@ -37,8 +38,7 @@ SAMPLES = 3
 class Actor(nn.Module):
     def __init__(self, engine: Engine, slot: int) -> None:
         super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        params = params_of(engine, "actor", slot)
         (self.mlp,) = members(MLP(OBS_DIM, 2 * ACTION_DIM, (16, 16)), params)
         self.scale = nn.Parameter(torch.tensor(params["scale"]))
         self.shift = nn.Parameter(torch.tensor(params["shift"]))

@@ -25,6 +25,7 @@ from tests.algorithms.reference import (
     make_algorithm,
     members,
     of_seed,
+    params_of,
     polyak,
     random_batch,
     record,
@@ -38,8 +39,7 @@ SAMPLES = 3
 class Actor(nn.Module):
     def __init__(self, engine: Engine, slot: int) -> None:
         super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        params = params_of(engine, "actor", slot)
         (self.mlp,) = members(engine.algorithm.networks["actor"].mlp, params)
 
     def forward(self, observation: Tensor) -> Independent:

@@ -10,42 +10,24 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F  # noqa: N812
 
-from algorithms.engine.engine import Engine
-from algorithms.networks import MLP
 from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
-    members,
     of_seed,
     polyak,
     random_batch,
     record,
 )
-from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.algorithms.small import ACTION_DIM, make_engine
+from tests.baselines.actors import Squashed
 from tests.baselines.bandit import rising
 
 N = 3
-
-
-class Actor(nn.Module):
-    def __init__(self, engine: Engine, slot: int) -> None:
-        super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        (self.mlp,) = members(MLP(OBS_DIM, 2 * ACTION_DIM, (16, 16)), params)
-
-    def forward(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.mlp(observations).split(ACTION_DIM, 1)
-        normal = Normal(mean, log_std.clip(-5, 2).exp())
-        squashed = TransformedDistribution(normal, TanhTransform(cache_size=1))
-        action = squashed.transforms[0](mean + normal.scale * noise)
-        return action, Independent(squashed, 1).log_prob(action)
 
 
 def smallest(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
@@ -71,7 +53,7 @@ def test_training_equals_plain_pytorch(
     own = {"eta": eta} if eta else {}
     settings = {"learning_rate": 1e-2, "tau": 0.05, "discount": 0.9, "critics": N, **own}
     engine = make_engine(algorithm_id, transitions, **settings)
-    starts = [(Actor(engine, slot), learned(engine, "critic", slot)) for slot in (0, 1)]
+    starts = [(Squashed(engine, slot), learned(engine, "critic", slot)) for slot in (0, 1)]
     seen = record(engine)
     engine.train(6)
     for slot, (actor, critic) in enumerate(starts):
@@ -104,7 +86,7 @@ def test_training_equals_plain_pytorch(
             polyak(target, critic, 0.05)
         assert_same_weights(learned(engine, "critic", slot), critic)
         assert_same_weights(learned(engine, "critic", slot, "targets"), target)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Squashed(engine, slot), actor)
         found = engine.state(slot)["params/temperature/log"]
         assert found == pytest.approx(log_alpha.item(), abs=2e-6)
 
@@ -136,7 +118,10 @@ def test_likeness_is_the_sum_of_cosines_between_gradients(
 def test_networks_start_as_corl_s(transitions: Transitions) -> None:
     """Biases 0.1 but for the last layers, which are within 0.003 and, of the policy, 0.001."""
     engine = make_engine("edac", transitions, critics=N)
-    for network, bound in ([Actor(engine, 0).mlp], 1e-3), (learned(engine, "critic", 0), 3e-3):
+    for network, bound in (
+        ([Squashed(engine, 0).mlp], 1e-3),
+        (learned(engine, "critic", 0), 3e-3),
+    ):
         for member in network:
             *hidden, last = (layer for layer in member if isinstance(layer, nn.Linear))
             assert all((layer.bias == 0.1).all() for layer in hidden)

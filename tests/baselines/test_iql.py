@@ -11,8 +11,6 @@ import torch
 from torch import nn
 
 from algorithms.base import Networks
-from algorithms.engine.engine import Engine
-from algorithms.networks import MLP
 from algorithms.transitions import Transitions
 from baselines.iql import IQLConfig
 from tests.algorithms.reference import (
@@ -20,7 +18,6 @@ from tests.algorithms.reference import (
     closed_form,
     learned,
     make_algorithm,
-    members,
     of_seed,
     polyak,
     random_batch,
@@ -28,20 +25,7 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
-
-
-class Actor(nn.Module):
-    def __init__(self, engine: Engine, slot: int) -> None:
-        super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        (self.mean,) = members(MLP(OBS_DIM, ACTION_DIM, (16, 16)), params)
-        self.log_std = nn.Parameter(torch.tensor(params["log_std"][0, 0]))
-
-    def forward(self, observations: torch.Tensor) -> torch.distributions.Distribution:
-        deviation = self.log_std.exp().expand(len(observations), -1)
-        normal = torch.distributions.Normal(torch.tanh(self.mean(observations)), deviation)
-        return torch.distributions.Independent(normal, 1)
+from tests.baselines.actors import Gaussian
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
@@ -58,7 +42,11 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         temperature=2.0,
     )
     starts = [
-        (Actor(engine, slot), learned(engine, "critic", slot), learned(engine, "value", slot))
+        (
+            Gaussian(engine, slot),
+            learned(engine, "critic", slot),
+            learned(engine, "value", slot),
+        )
         for slot in (0, 1)
     ]
     seen = record(engine)
@@ -89,7 +77,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         assert_same_weights(learned(engine, "critic", slot), critic)
         assert_same_weights(learned(engine, "critic", slot, "targets"), target_critic)
         assert_same_weights(learned(engine, "value", slot), value)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Gaussian(engine, slot), actor)
 
 
 def test_the_actor_loss_by_hand_with_its_weights_bounded() -> None:

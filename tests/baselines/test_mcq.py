@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F  # noqa: N812
 
-from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
-from algorithms.networks import MLP
 from algorithms.transitions import Transitions
 from baselines.mcq import MCQ, MCQConfig
 from tests.algorithms.reference import (
@@ -21,7 +18,6 @@ from tests.algorithms.reference import (
     closed_form,
     learned,
     make_algorithm,
-    members,
     of_seed,
     polyak,
     random_batch,
@@ -29,24 +25,10 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.baselines.actors import Squashed
 from tests.baselines.bandit import rising
 
 N, LATENTS = 3, 2 * ACTION_DIM
-
-
-class Actor(nn.Module):
-    def __init__(self, engine: Engine, slot: int) -> None:
-        super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        (self.mlp,) = members(MLP(OBS_DIM, 2 * ACTION_DIM, (16, 16)), params)
-
-    def forward(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.mlp(observations).split(ACTION_DIM, 1)
-        normal = Normal(mean, log_std.clip(-5, 2).exp())
-        squashed = TransformedDistribution(normal, TanhTransform(cache_size=1))
-        action = squashed.transforms[0](mean + normal.scale * noise)
-        return action, Independent(squashed, 1).log_prob(action)
 
 
 def value(member: nn.Module, s: Tensor, a: Tensor) -> Tensor:
@@ -74,7 +56,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         tau=0.05,
     )
     names = ("encoder", "decoder", "critic")
-    starts = [(Actor(engine, i), *(learned(engine, name, i) for name in names)) for i in (0, 1)]
+    starts = [(Squashed(engine, i), *(learned(engine, name, i) for name in names)) for i in (0, 1)]
     seen = record(engine)
     engine.train(4)
     for slot, (actor, (encoder,), (decoder,), critic) in enumerate(starts):
@@ -127,7 +109,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         for name, modules in zip(names, ([encoder], [decoder], critic), strict=True):
             assert_same_weights(learned(engine, name, slot), nn.ModuleList(modules))
         assert_same_weights(learned(engine, "critic", slot, "targets"), target)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Squashed(engine, slot), actor)
         found = engine.state(slot)["params/temperature/log"]
         assert found == pytest.approx(log_alpha.item(), abs=2e-6)
 

@@ -23,6 +23,7 @@ from tests.algorithms.reference import (
     make_algorithm,
     members,
     of_seed,
+    params_of,
     polyak,
     random_batch,
     record,
@@ -34,8 +35,7 @@ from tests.baselines.bandit import GOOD, POOR, rising, share_near, two_modes
 class Policy(nn.Module):
     def __init__(self, engine: Engine, name: str, slot: int) -> None:
         super().__init__()
-        state, prefix = engine.state(slot), f"params/{name}/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        params = params_of(engine, name, slot)
         (self.mlp,) = members(MLP(OBS_DIM, 2 * ACTION_DIM, (16, 16)), params)
 
     def forward(self, observations: Tensor) -> Independent:

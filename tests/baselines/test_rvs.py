@@ -19,6 +19,7 @@ from tests.algorithms.reference import (
     closed_form,
     members,
     of_seed,
+    params_of,
     random_batch,
     record,
 )
@@ -29,8 +30,7 @@ from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
 class Actor(nn.Module):
     def __init__(self, engine: Engine, slot: int) -> None:
         super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        params = params_of(engine, "actor", slot)
         (self.mean,) = members(MLP(OBS_DIM + 1, ACTION_DIM, (16, 16)), params)
         self.log_std = nn.Parameter(torch.tensor(params["log_std"][0, 0]))
 

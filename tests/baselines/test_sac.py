@@ -8,48 +8,29 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn import functional as F  # noqa: N812
 
 from algorithms.blocks.squashed_gaussian import squashed_sample
-from algorithms.engine.engine import Engine
-from algorithms.networks import MLP
 from algorithms.transitions import Transitions
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
-    members,
     of_seed,
     polyak,
     random_batch,
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
-
-
-class Actor(nn.Module):
-    def __init__(self, engine: Engine, slot: int) -> None:
-        super().__init__()
-        state, prefix = engine.state(slot), "params/actor/"
-        params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        (self.mlp,) = members(MLP(OBS_DIM, 2 * ACTION_DIM, (16, 16)), params)
-
-    def forward(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.mlp(observations).split(ACTION_DIM, 1)
-        normal = Normal(mean, log_std.clip(-20, 2).exp())
-        squashed = TransformedDistribution(normal, TanhTransform(cache_size=1))
-        action = torch.tanh(mean + normal.scale * noise)
-        return action, Independent(squashed, 1).log_prob(action)
+from tests.baselines.actors import Squashed
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     """Critics, then policy and temperature; densities are torch.distributions'."""
     settings = {"learning_rate": 1e-2, "tau": 0.05, "discount": 0.9}
     engine = make_engine("sac", transitions, **settings)
-    starts = [(Actor(engine, slot), learned(engine, "critic", slot)) for slot in (0, 1)]
+    starts = [(Squashed(engine, slot, -20.0), learned(engine, "critic", slot)) for slot in (0, 1)]
     seen = record(engine)
     engine.train(6)
     for slot, (actor, critic) in enumerate(starts):
@@ -79,7 +60,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             alpha_adam.step()
         assert_same_weights(learned(engine, "critic", slot), critic)
         assert_same_weights(learned(engine, "critic", slot, "targets"), target)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Squashed(engine, slot, -20.0), actor)
         found = engine.state(slot)["params/temperature/log"]
         assert found == pytest.approx(log_alpha.item(), abs=2e-6)
 

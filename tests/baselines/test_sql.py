@@ -22,8 +22,8 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.baselines.actors import Gaussian
 from tests.baselines.bandit import GOOD, share_near, two_modes
-from tests.baselines.in_sample import Actor
 
 ALPHA, BOUND = 0.3, 0.5
 
@@ -65,7 +65,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, regularizer: st
         max_weight=BOUND,
     )
     names = ("value", "critic")
-    starts = [(Actor(engine, s), *(learned(engine, n, s) for n in names)) for s in (0, 1)]
+    starts = [(Gaussian(engine, s), *(learned(engine, n, s) for n in names)) for s in (0, 1)]
     seen = record(engine)
     engine.train(updates)
     steep, bounded = 0, 0
@@ -101,7 +101,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, regularizer: st
         assert_same_weights(learned(engine, "value", slot), value)
         assert_same_weights(learned(engine, "critic", slot), critic)
         assert_same_weights(learned(engine, "critic", slot, "targets"), target)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Gaussian(engine, slot), actor)
     assert steep
     assert bounded
 

@@ -25,8 +25,8 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.baselines.actors import Gaussian
 from tests.baselines.bandit import GOOD, share_near, two_modes
-from tests.baselines.in_sample import Actor
 
 
 @pytest.mark.parametrize("more", [False, True])
@@ -48,7 +48,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, more: bool) -> 
         value_noise=0.3 if more else 0.0,
     )
     names = ("value", "critic")
-    starts = [(Actor(engine, s), *(learned(engine, n, s) for n in names)) for s in (0, 1)]
+    starts = [(Gaussian(engine, s), *(learned(engine, n, s) for n in names)) for s in (0, 1)]
     seen = record(engine)
     engine.train(updates)
     clipped, far = 0, 0
@@ -93,7 +93,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, more: bool) -> 
         assert_same_weights(learned(engine, "value", slot), value)
         assert_same_weights(learned(engine, "critic", slot), critic)
         assert_same_weights(learned(engine, "critic", slot, "targets"), target)
-        assert_same_weights(Actor(engine, slot), actor)
+        assert_same_weights(Gaussian(engine, slot), actor)
     assert clipped
     assert far
 

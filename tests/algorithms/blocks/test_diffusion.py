@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample
 from algorithms.engine.engine import Engine
-from tests.algorithms.reference import members, random_params
+from tests.algorithms.reference import members, params_of, random_params
 
 SEEDS, BATCH, OBS, ACT = 2, 64, 3, 2
 
@@ -54,9 +54,7 @@ class NoiseModel(nn.Module):
 
 
 def learned_noise_model(engine: Engine, slot: int, group: str = "params") -> NoiseModel:
-    prefix = f"{group}/actor/"
-    state = engine.state(slot).items()
-    params = {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+    params = params_of(engine, "actor", slot, group)
     return NoiseModel(engine.algorithm.networks["actor"], params)
 
 
