@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from harness.report import build_report
@@ -98,6 +99,25 @@ def test_panels_continue_on_further_pages(make_suite: Callable[..., Any], tmp_pa
     records = read_records(suite.write())
     files = learning_curves(records, compare(records), tmp_path)
     assert [path.name for path in files if path.suffix == ".png"] == ["curves.png", "curves-2.png"]
+
+
+def test_curves_of_later_tasks_are_in_view_where_the_first_has_none(
+    make_suite: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = ["gym/nothing", "gym/something"]
+    states = {(tasks[0], "bc", seed): "missing" for seed in range(3)}
+    records = read_records(make_suite(tasks=tasks, labels=["bc"], states=states).write())
+    figures: list[Figure] = []
+    monkeypatch.setattr(
+        "harness.report.sections.scores.curves.save",
+        lambda figure, path: (figures.append(figure), [path])[1],
+    )
+    learning_curves(records, compare(records), tmp_path)
+    _, panel = figures[0].axes
+    [line] = panel.get_lines()
+    left, right = panel.get_xlim()
+    assert left == 0
+    assert max(line.get_xdata()) == 20_000 <= right
 
 
 def test_a_suite_without_any_result_still_gets_its_report(make_suite: Callable[..., Any]) -> None:

@@ -58,6 +58,7 @@ def _page(
         if index + columns >= len(tasks):
             axes.set_xlabel("Gradient steps")
             axes.tick_params(labelbottom=True)
+    panels[0].set_xlim(left=0)  # of all, after the last: it fixes the right end as well
     for axes in panels[len(tasks) :]:
         axes.remove()
     _legend(figure, comparison, shown, beside=single)
@@ -98,7 +99,6 @@ def _panel(axes: Axes, curves: Curves, task: str, shown: dict[str, Line]) -> Non
     margin = 0.05 * (highest - lowest)
     axes.set_ylim(lowest - margin, highest + margin)
     axes.grid(True, axis="y")
-    axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(thousands))
     axes.yaxis.set_major_locator(MaxNLocator(5))
