@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -41,8 +42,9 @@ class Contender:
 
     def run_chunk(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: its last words say why
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
         answer = _read(self.process, self.name)
         self.rates.append(self.learners * answer["updates"] / answer["cpu_seconds"])
         if self.flop is not None:

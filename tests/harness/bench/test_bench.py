@@ -236,6 +236,16 @@ def test_numbers_of_finished_groups_are_on_file_when_a_later_one_is_interrupted(
     assert [rate["name"] for rate in json.loads(path.read_text())["training"]] == ["first"]
 
 
+def test_a_worker_that_ended_before_it_is_told_to_go_on_fails_with_its_own_words() -> None:
+    command = [sys.executable, "-c", """print('@{"failure": "out of memory"}', flush=True)"""]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=0
+    ) as process:
+        process.wait()
+        with pytest.raises(UserError, match="bench: 'it' failed: out of memory"):
+            rotation.Contender("it", process).run_chunk()
+
+
 def test_without_the_common_one_there_is_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rotation, "_start", start_scripted)
     workers = [("common", ["20", "2"]), ("other", ["10", "9"])]
