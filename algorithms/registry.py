@@ -90,6 +90,13 @@ _BUILT_IN = (
         "baselines.fbrac:FBRAC",
     ),
     AlgorithmInfo(
+        "dfql",
+        "Direct Flow Q-Learning (from its abstract)",
+        "ICML 2026",
+        "flow",
+        "baselines.dfql:DFQL",
+    ),
+    AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",
         "arXiv:2208.06193",

@@ -6,7 +6,6 @@ import copy
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -115,16 +114,14 @@ def test_clones_the_mode_that_pays_at_a_low_temperature_and_both_at_none(
     engine = make_engine(
         "fawac",
         two_modes(),
-        total_steps=300,
+        total_steps=150,
         hidden_dims=(32, 32),
         batch_size=64,
-        learning_rate=5e-3,
+        learning_rate=1e-2,
         alpha=alpha,
-        flow_steps=10,
     )
-    engine.train(300)
+    engine.train(150)
     good, poor = (share_near(mode, engine, 0.9) for mode in (GOOD, POOR))
     share = good / (good + poor)
     assert ((shares[0] <= share) & (share <= shares[1])).all()
     assert (good + poor > 0.9).all()
-    assert np.isfinite(share).all()
