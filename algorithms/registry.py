@@ -76,6 +76,27 @@ _BUILT_IN = (
         "baselines.ifql:IFQL",
     ),
     AlgorithmInfo(
+        "fawac",
+        "Flow Advantage-Weighted Actor-Critic",
+        "arXiv:2502.02538",
+        "flow",
+        "baselines.fawac:FAWAC",
+    ),
+    AlgorithmInfo(
+        "fbrac",
+        "Flow Behaviour-Regularised Actor-Critic",
+        "arXiv:2502.02538",
+        "flow",
+        "baselines.fbrac:FBRAC",
+    ),
+    AlgorithmInfo(
+        "dfql",
+        "Direct Flow Q-Learning (from its abstract)",
+        "ICML 2026",
+        "flow",
+        "baselines.dfql:DFQL",
+    ),
+    AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",
         "arXiv:2208.06193",
