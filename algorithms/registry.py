@@ -98,6 +98,13 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "idql",
+        "Implicit Diffusion Q-Learning",
+        "arXiv:2304.10573",
+        "diffusion",
+        "baselines.idql:IDQL",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

@@ -30,6 +30,8 @@ FEW = {
     "horizon": 2,
     "beam_width": 4,
     "block_dims": (16, 16),
+    "actor_dim": 16,
+    "actor_blocks": 2,
 }
 
 

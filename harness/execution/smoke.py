@@ -19,6 +19,7 @@ SMOKE_CONFIG = {
     "embedding_dim": 32,
     "horizon": 1,
     "beam_width": 2,
+    "actor_dim": 32,
 }
 
 
