@@ -186,6 +186,9 @@ class Phase:
 class Column:
     """A number for every transition of the data, of each seed's own, that a stage learns from.
 
+    A stage's columns are computed in order. What is evaluated sees in `batch.columns` those before
+    it, and the others as the stage before had them.
+
     Attributes:
         evaluate: what the networks say of transitions, `[S, B, ...]` -> `[S, B]`.
         combine: makes the column of all that, float32 `[S, N]`, of the data's N transitions in time

@@ -105,6 +105,13 @@ _BUILT_IN = (
         "baselines.idql:IDQL",
     ),
     AlgorithmInfo(
+        "sfbc",
+        "Selecting from Behaviour Candidates",
+        "arXiv:2209.14548",
+        "diffusion",
+        "baselines.sfbc:SfBC",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(
