@@ -186,6 +186,9 @@ class Phase:
 class Column:
     """A number for every transition of the data, of each seed's own, that a stage learns from.
 
+    A stage's columns are computed in order. What is evaluated sees in `batch.columns` those before
+    it, and the others as the stage before had them.
+
     Attributes:
         evaluate: what the networks say of transitions, `[S, B, ...]` -> `[S, B]`.
         combine: makes the column of all that, float32 `[S, N]`, of the data's N transitions in time
@@ -226,7 +229,7 @@ class Algorithm(ABC, Generic[C]):
         cheap: settings under which a mere try of its losses and of acting costs little.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
         facts: numbers of the data that it may build itself from, its rewards transformed.
-        selection_temperature: T of `softmax-of-N`, in units of `action_value`; 0: it has none.
+        selection_temperature: T of `softmax-of-N`, in units of `softmax_value`; 0: it has none.
     """
 
     Config: ClassVar[type[Config]]
@@ -299,9 +302,13 @@ class Algorithm(ABC, Generic[C]):
         """
 
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
-        """What best-of-N and softmax-of-N choose by: the smaller twin's. [S, B, ·] -> [S, B]."""
+        """What best-of-N chooses by: the smaller twin's. [S, B, ·] -> [S, B]."""
         q: Tensor = nets.critic(observations, actions)
         return q.amin(1)
+
+    def softmax_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+        """What softmax-of-N draws by, if not by the action's value. [S, B, ·] -> [S, B]."""
+        return self.action_value(nets, observations, actions)
 
     def supports(self, selection: str) -> bool:
         """Whether the method can act so: only noise can be scaled, only a critic can choose."""

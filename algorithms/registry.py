@@ -119,6 +119,20 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "idql",
+        "Implicit Diffusion Q-Learning",
+        "arXiv:2304.10573",
+        "diffusion",
+        "baselines.idql:IDQL",
+    ),
+    AlgorithmInfo(
+        "sfbc",
+        "Selecting from Behaviour Candidates",
+        "arXiv:2209.14548",
+        "diffusion",
+        "baselines.sfbc:SfBC",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

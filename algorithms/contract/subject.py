@@ -30,6 +30,11 @@ FEW = {
     "horizon": 2,
     "beam_width": 4,
     "block_dims": (16, 16),
+    "behavior_dims": (16, 16),
+    "behavior_share": 0.5,
+    "planning_candidates": 4,
+    "actor_dim": 16,
+    "actor_blocks": 2,
 }
 
 

@@ -19,6 +19,9 @@ SMOKE_CONFIG = {
     "embedding_dim": 32,
     "horizon": 1,
     "beam_width": 2,
+    "behavior_dims": [32, 32],
+    "planning_candidates": 2,
+    "actor_dim": 32,
 }
 
 

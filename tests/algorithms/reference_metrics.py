@@ -28,6 +28,9 @@ SMALL = {
     "embedding_dim": 32,
     "horizon": 2,
     "beam_width": 8,
+    "behavior_dims": (48, 48),
+    "planning_candidates": 4,
+    "actor_dim": 32,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
