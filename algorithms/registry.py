@@ -98,6 +98,13 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "qgpo",
+        "Q-Guided Policy Optimization",
+        "arXiv:2304.12824",
+        "diffusion",
+        "baselines.qgpo:QGPO",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

@@ -30,6 +30,9 @@ FEW = {
     "horizon": 2,
     "beam_width": 4,
     "block_dims": (16, 16),
+    "behavior_dims": (16, 16),
+    "guidance_dims": (16, 16),
+    "support_actions": 3,
 }
 
 

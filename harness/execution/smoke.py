@@ -19,6 +19,9 @@ SMOKE_CONFIG = {
     "embedding_dim": 32,
     "horizon": 1,
     "beam_width": 2,
+    "behavior_dims": [32, 32],
+    "guidance_dims": [32, 32],
+    "support_actions": 2,
 }
 
 

@@ -28,6 +28,9 @@ SMALL = {
     "embedding_dim": 32,
     "horizon": 2,
     "beam_width": 8,
+    "behavior_dims": (48, 48),
+    "guidance_dims": (48, 48),
+    "support_actions": 4,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
