@@ -98,6 +98,13 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "edp",
+        "Efficient Diffusion Policies",
+        "arXiv:2305.20081",
+        "diffusion",
+        "baselines.edp:EDP",
+    ),
+    AlgorithmInfo(
         "qgpo",
         "Q-Guided Policy Optimization",
         "arXiv:2304.12824",

@@ -53,30 +53,43 @@ def denoising_loss(
     return (epsilon(observations, x, time) - noise).square().sum(-1).mean(-1)
 
 
-def sample(epsilon: Epsilon, observations: Tensor, noise: Tensor, evaluations: int) -> Tensor:
-    """Actions at the end of the ODE, unclipped. noise: [S, B, action_dim] -> the same.
+def predicted_action(x: Tensor, predicted: Tensor, time: Tensor) -> Tensor:
+    """The action of which x_t is left by the predicted noise, unclipped. -> [S, B, action_dim]."""
+    return (x - noise_level(time) * predicted) / log_alpha(time).exp()
+
+
+def sample(
+    epsilon: Epsilon,
+    observations: Tensor,
+    noise: Tensor,
+    evaluations: int,
+    *,
+    bounded: bool = False,
+) -> Tensor:
+    """Actions at the end of the ODE. noise: [S, B, action_dim] -> the same.
 
     DPM-Solver-2 on predicted actions (Lu et al., arXiv:2211.01095, Eq. 3.7, whose two evaluations
     are a step of uniform time apart), and DPM-Solver-1 for the last one or two of the evaluations.
+    bounded: keep each predicted action in [-1, 1], and with them nearly the result.
     """
     times = [1 - (1 - FIRST_TIME) * i / evaluations for i in range(evaluations + 1)]
 
-    def predicted_action(x: Tensor, time: float) -> Tensor:
-        predicted = epsilon(observations, x, torch.full_like(x[..., :1], time))
-        alpha, sigma = _marginal(time)
-        return (x - sigma * predicted) / alpha
+    def predict(x: Tensor, moment: float) -> Tensor:
+        time = torch.full_like(x[..., :1], moment)
+        action = predicted_action(x, epsilon(observations, x, time), time)
+        return action.clamp(-1, 1) if bounded else action
 
     x, pairs = noise, (evaluations - 1) // 2
     for i in range(0, 2 * pairs, 2):
         begin, middle, end = times[i : i + 3]
-        action = predicted_action(x, begin)
-        later = predicted_action(_step(x, action, begin, middle), middle)
+        action = predict(x, begin)
+        later = predict(_step(x, action, begin, middle), middle)
         part = (_half_log_snr(middle) - _half_log_snr(begin)) / (
             _half_log_snr(end) - _half_log_snr(begin)
         )
         x = _step(x, action + (later - action) / (2 * part), begin, end)
     for begin, end in zip(times[2 * pairs : -1], times[2 * pairs + 1 :], strict=True):
-        x = _step(x, predicted_action(x, begin), begin, end)
+        x = _step(x, predict(x, begin), begin, end)
     return x
 
 

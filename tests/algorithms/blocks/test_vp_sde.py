@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.blocks.vp_sde import denoising_loss, log_alpha, noise_level, perturb, sample
+from algorithms.blocks.vp_sde import (
+    denoising_loss,
+    log_alpha,
+    noise_level,
+    perturb,
+    predicted_action,
+    sample,
+)
 
 ACT = 2
 
@@ -28,7 +35,7 @@ def solved(predict: Callable[[Tensor, float], Tensor], x: Tensor, evaluations: i
 
     predict: the action from x and t.
     """
-    times = torch.linspace(1, 1e-3, evaluations + 1).tolist()
+    times = np.linspace(1, 1e-3, evaluations + 1).tolist()
     alphas, sigmas = zip(*map(marginal, times), strict=True)
     snr = [math.log(alpha / sigma) for alpha, sigma in zip(alphas, sigmas, strict=True)]
     orders = [2] * ((evaluations - 1) // 2)
@@ -92,6 +99,25 @@ def test_sampling_takes_dpm_solvers_steps(evaluations: int) -> None:
     assert asked == pytest.approx(torch.linspace(1, 1e-3, evaluations + 1)[:-1].tolist())
     expected = solved(action, noise.double(), evaluations)
     torch.testing.assert_close(actions.double(), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_bounded_predictions_end_within_the_box() -> None:
+    """Of ε = −1000 x each predicted action is beyond the box, at the end on the side of x."""
+    noise = torch.randn(1, 50, ACT, generator=torch.Generator().manual_seed(0))
+
+    def epsilon(_s: Tensor, x: Tensor, _t: Tensor) -> Tensor:
+        return -1000 * x
+
+    actions = sample(epsilon, noise, noise, 5, bounded=True)
+    torch.testing.assert_close(actions, noise.sign(), rtol=0, atol=0.02)
+    assert float(sample(epsilon, noise, noise, 5).abs().max()) > 1000
+
+
+def test_the_true_noise_predicts_the_action() -> None:
+    generator = torch.Generator().manual_seed(0)
+    actions, noise = torch.randn(2, 1, 20, ACT, generator=generator)
+    x, time = perturb(actions, noise, torch.rand(1, 20, 1, generator=generator))
+    torch.testing.assert_close(predicted_action(x, noise, time), actions, rtol=1e-3, atol=1e-3)
 
 
 def _error(evaluations: int) -> float:
