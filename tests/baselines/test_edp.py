@@ -231,19 +231,21 @@ def test_acts_by_one_sample_of_the_trained_policy() -> None:
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_single_samples_leave_the_mode_that_pays_less(learner: str) -> None:
+    """Half of the data are in either, and the cloning term alone would keep it so."""
     engine = make_engine(
         "edp",
         two_modes(),
-        total_steps=300,
+        total_steps=200,
         batch_size=64,
         learner=learner,
-        learning_rate=3e-3,
-        diffusion_steps=7,
-        tau=0.05,
+        learning_rate=5e-3,
+        crr_temperature=0.2,
+        diffusion_steps=5,
+        tau=0.1,
     )
-    engine.train(300)
+    engine.train(200)
     actions = engine.policy("test", "noise-1")(np.zeros((2, 500, 1), np.float32))
-    assert (np.linalg.norm(actions - GOOD, axis=-1) < 1.0).mean(1).min() > 0.8
+    assert (np.linalg.norm(actions - GOOD, axis=-1) < 1.0).mean(1).min() > 0.65
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

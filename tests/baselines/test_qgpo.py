@@ -71,8 +71,8 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         behavior_dims=(12, 8, 6),
         behavior_share=0.4,
         critic_share=2 / 3,
-        behavior_learning_rate=5e-3,
-        learning_rate=1e-2,
+        behavior_learning_rate=1e-3,
+        learning_rate=1e-3,
         support_actions=K,
         beta=2.0,
         backup_beta=0.7,
@@ -95,9 +95,9 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     for slot, (behavior, guidance, critic) in enumerate(starts):
         old = copy.deepcopy(critic)
         adams = {
-            "behavior": torch.optim.Adam(behavior.parameters(), lr=5e-3),
-            "critic": torch.optim.Adam(critic.parameters(), lr=1e-2),
-            "guidance": torch.optim.Adam(guidance.parameters(), lr=1e-2),
+            "behavior": torch.optim.Adam(behavior.parameters(), lr=1e-3),
+            "critic": torch.optim.Adam(critic.parameters(), lr=1e-3),
+            "guidance": torch.optim.Adam(guidance.parameters(), lr=1e-3),
         }
         for kind, (batch, noise) in zip(kinds, of_seed(seen, slot), strict=True):
             time = 1e-3 + (1 - 1e-3) * noise["time"]
@@ -196,40 +196,33 @@ def test_exact_guidance_samples_the_tilted_gaussian(scale: float) -> None:
     nets = closed_form(
         {"behavior": epsilon, "guidance": lambda _s, x, t: (1.5 * gain(t) * x).sum(-1)}
     )
-    algorithm = make_algorithm("qgpo", guidance_scale=scale, diffusion_steps=60)
+    algorithm = make_algorithm("qgpo", guidance_scale=scale, diffusion_steps=241)
     start = torch.linspace(-2, 2, 5).view(1, 5, 1).expand(1, 5, ACTION_DIM)
     actions = algorithm.act(nets, torch.zeros(1, 5, OBS_DIM), {"start": start})
     expected = 0.1 + 1.5 * scale * 0.09 + 0.3 * start
     torch.testing.assert_close(actions, expected, rtol=0, atol=0.01)
 
 
-FAST = {
-    "total_steps": 900,
-    "batch_size": 128,
-    "critic_batch_size": 64,
-    "behavior_learning_rate": 5e-3,
-    "learning_rate": 3e-3,
-    "behavior_dims": (32, 32),
-    "guidance_dims": (32, 32),
-    "hidden_dims": (32, 32),
-    "support_actions": 8,
-    "diffusion_steps": 7,
-    "tau": 0.05,
-}
-
-
-def test_modes_are_taken_in_proportion_to_the_exponential_of_what_they_pay() -> None:
-    """They pay 0 and 1: the better one's share is e^β / (1 + e^β), and a half without guidance."""
-    engine = make_engine("qgpo", two_modes(), beta=1.5, **FAST)
-    engine.train(900)
-    found = share_near(GOOD, engine, 1.0)
-    np.testing.assert_allclose(found, 1 / (1 + math.exp(-1.5)), atol=0.1)
-
-
-def test_acts_as_the_behavior_until_the_guidance_has_learned() -> None:
-    engine = make_engine("qgpo", two_modes(), guidance_scale=1000.0, **FAST)
-    engine.train(337)
-    np.testing.assert_allclose(share_near(GOOD, engine, 1.0), 0.5, atol=0.15)
+def test_acts_as_the_data_until_guidance_takes_it_from_the_mode_that_pays_less() -> None:
+    """As often in one mode as in the other, then e^8 times as often in the better one."""
+    engine = make_engine(
+        "qgpo",
+        two_modes(),
+        total_steps=320,
+        batch_size=64,
+        critic_batch_size=16,
+        behavior_learning_rate=1e-2,
+        learning_rate=1e-2,
+        behavior_share=0.5,
+        support_actions=4,
+        diffusion_steps=5,
+        beta=8.0,
+        tau=0.1,
+    )
+    engine.train(160)
+    np.testing.assert_allclose(share_near(GOOD, engine, 1.0), 0.5, atol=0.2)
+    engine.train(160)
+    assert share_near(GOOD, engine, 1.0).min() > 0.8
 
 
 def test_the_preflight_has_no_remarks() -> None:
