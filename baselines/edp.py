@@ -98,6 +98,7 @@ class EDP(Algorithm[EDPConfig]):
         }
         self.noise = {"epsilon": Normal(act), "time": Uniform(1)}
         self.act_noise = {"start": Normal(act)}
+        phases: tuple[Phase, ...]
         if config.learner == "iql":
             self.networks["value"] = MLP(obs, 1, hidden, activation="mish")
             self.targets = {"critic": config.tau}
@@ -163,14 +164,14 @@ class EDP(Algorithm[EDPConfig]):
 
     def climb(self, nets: Networks, observations: Tensor, guess: Tensor) -> Tensor:
         """TD3: −α E Q_i(s, â) / E |Q_i(s, â)|, the mean over both critics. -> [S]."""
-        q = nets.frozen.critic(observations, guess)
+        q: Tensor = nets.frozen.critic(observations, guess)
         return -self.config.alpha * (q.mean(-1) / q.abs().mean(-1).detach()).mean(1)
 
     def weight(self, nets: Networks, batch: Batch, guess: Tensor, noise: Noise) -> Tensor:
         """CRR and IQL: how much of a data action the guess is to take on. -> [S, B]."""
         config, observations = self.config, batch.observations
         if config.learner == "iql":
-            q = nets.target.critic(observations, batch.actions).amin(1)
+            q: Tensor = nets.target.critic(observations, batch.actions).amin(1)
             advantage = q - nets.frozen.value(observations)
             return (config.iql_temperature * advantage).exp().clamp(max=config.iql_max_weight)
         q = nets.frozen.critic(observations, batch.actions).amin(1)

@@ -146,8 +146,8 @@ class QGPO(Algorithm[QGPOConfig]):
         states = observations.repeat_interleave(count, 1)
         start = self._spread(noise["support"])
         actions = sample(nets.frozen.behavior, states, start, self.config.diffusion_steps)
-        q: Tensor = nets.target.critic(states, actions).amin(1)
-        return actions, q.unflatten(1, (-1, count))
+        q = nets.target.critic(states, actions).amin(1).unflatten(1, (-1, count))
+        return actions, q
 
     def _few(self, batch: Batch) -> Batch:
         """What the critics and the guidance see of it."""
