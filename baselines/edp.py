@@ -172,7 +172,7 @@ class EDP(Algorithm[EDPConfig]):
         config, observations = self.config, batch.observations
         if config.learner == "iql":
             q: Tensor = nets.target.critic(observations, batch.actions).amin(1)
-            advantage = q - nets.frozen.value(observations)
+            advantage: Tensor = q - nets.frozen.value(observations)
             return (config.iql_temperature * advantage).exp().clamp(max=config.iql_max_weight)
         q = nets.frozen.critic(observations, batch.actions).amin(1)
         count = config.crr_samples
