@@ -22,7 +22,10 @@ Deviations:
       and scaled on AntMaze, scaled by the range of returns for IQL on Gym.
     - Data: actions are not kept 10⁻³ inside ±1.
     - Budget: the suite's (official: 2 · 10⁶ updates, 10 episodes every 10 000).
-    - Evaluation: actions are drawn as next actions are.
+    - Evaluation: candidates are drawn as next actions are.
+
+What follows is as in the official code, and the paper differs:
+    - The action is one of 50 candidates, by the softmax of their values (paper: of 10).
 """
 
 from __future__ import annotations
