@@ -133,6 +133,20 @@ _BUILT_IN = (
         "baselines.sfbc:SfBC",
     ),
     AlgorithmInfo(
+        "edp",
+        "Efficient Diffusion Policies",
+        "arXiv:2305.20081",
+        "diffusion",
+        "baselines.edp:EDP",
+    ),
+    AlgorithmInfo(
+        "qgpo",
+        "Q-Guided Policy Optimization",
+        "arXiv:2304.12824",
+        "diffusion",
+        "baselines.qgpo:QGPO",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

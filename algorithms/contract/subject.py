@@ -35,6 +35,8 @@ FEW = {
     "planning_candidates": 4,
     "actor_dim": 16,
     "actor_blocks": 2,
+    "guidance_dims": (16, 16),
+    "support_actions": 3,
 }
 
 

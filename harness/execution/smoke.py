@@ -22,6 +22,8 @@ SMOKE_CONFIG = {
     "behavior_dims": [32, 32],
     "planning_candidates": 2,
     "actor_dim": 32,
+    "guidance_dims": [32, 32],
+    "support_actions": 2,
 }
 
 

@@ -31,6 +31,8 @@ SMALL = {
     "behavior_dims": (48, 48),
     "planning_candidates": 4,
     "actor_dim": 32,
+    "guidance_dims": (48, 48),
+    "support_actions": 4,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 

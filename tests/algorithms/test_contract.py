@@ -32,6 +32,9 @@ HELD: dict[str, dict[str, float]] = {
     "tt": {"dropout": 0.0},  # of 16 hidden units a tenth is much
     "qdt": {"value_share": 0.1},
     "diffusion-ql": {"eta": 0.3},
+    "edp": {"alpha": 0.1, "batch_size": 128, "diffusion_steps": 7},
+    # Of 80 updates the behaviour, which alone holds it, is to have most, and of more transitions.
+    "qgpo": {"behavior_share": 0.9, "batch_size": 128, "diffusion_steps": 7},
 }
 PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
 # How to act where the own way draws from a Gaussian that so few updates leave wide.
