@@ -98,6 +98,13 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "srpo",
+        "Score Regularized Policy Optimization",
+        "arXiv:2310.07297",
+        "diffusion",
+        "baselines.srpo:SRPO",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

@@ -30,6 +30,9 @@ FEW = {
     "horizon": 2,
     "beam_width": 4,
     "block_dims": (16, 16),
+    "actor_hidden_dims": (16, 16),
+    "behavior_dim": 16,
+    "behavior_blocks": 2,
 }
 
 

@@ -19,6 +19,8 @@ SMOKE_CONFIG = {
     "embedding_dim": 32,
     "horizon": 1,
     "beam_width": 2,
+    "actor_hidden_dims": [32, 32],
+    "behavior_dim": 32,
 }
 
 

@@ -28,6 +28,8 @@ SMALL = {
     "embedding_dim": 32,
     "horizon": 2,
     "beam_width": 8,
+    "actor_hidden_dims": (48, 48),
+    "behavior_dim": 32,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
