@@ -105,6 +105,13 @@ _BUILT_IN = (
         "baselines.srpo:SRPO",
     ),
     AlgorithmInfo(
+        "dtql",
+        "Diffusion Trusted Q-Learning",
+        "arXiv:2405.19690",
+        "diffusion",
+        "baselines.dtql:DTQL",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(
