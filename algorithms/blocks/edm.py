@@ -15,7 +15,7 @@ from torch import Tensor
 Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _SIGMA_DATA = 0.5  # standard deviation of the data, as it is taken to be
-_SIGMA_MIN, _SIGMA_MAX = 0.002, 80.0
+_LOWEST, _HIGHEST = (s**2 / (s**2 + _SIGMA_DATA**2) for s in (0.002, 80.0))  # of σ, as quantiles
 
 
 def noise_level(uniform: Tensor) -> Tensor:
@@ -23,8 +23,7 @@ def noise_level(uniform: Tensor) -> Tensor:
 
     Its cumulative distribution function is σ² / (σ² + 0.5²).
     """
-    low, high = (s**2 / (s**2 + _SIGMA_DATA**2) for s in (_SIGMA_MIN, _SIGMA_MAX))
-    u = low + (high - low) * uniform
+    u = _LOWEST + (_HIGHEST - _LOWEST) * uniform
     return _SIGMA_DATA * (u / (1 - u)).sqrt()
 
 
