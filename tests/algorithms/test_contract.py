@@ -32,6 +32,7 @@ HELD: dict[str, dict[str, float]] = {
     "tt": {"dropout": 0.0},  # of 16 hidden units a tenth is much
     "qdt": {"value_share": 0.1},
     "diffusion-ql": {"eta": 0.3},
+    "srpo": {"pretrain_share": 0.4, "dropout": 0.0},
 }
 PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
 # How to act where the own way draws from a Gaussian that so few updates leave wide.
