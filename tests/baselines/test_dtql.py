@@ -233,12 +233,12 @@ def test_acts_by_a_sample_and_ranks_by_the_smaller_target_critic() -> None:
 
 
 FAST: dict[str, Any] = {
-    "total_steps": 400,
+    "total_steps": 200,
     "batch_size": 64,
     "hidden_dims": (32, 32),
-    "learning_rate": 5e-3,
+    "learning_rate": 1e-2,
     "critic_learning_rate": 5e-3,
-    "pretrain_share": 0.3,
+    "pretrain_share": 0.2,
     "tau": 0.05,
 }
 
@@ -246,7 +246,7 @@ FAST: dict[str, Any] = {
 def test_settles_in_the_mode_that_pays_and_stays_within_it() -> None:
     """Its own samples, without a critic that ranks them."""
     engine = make_engine("dtql", two_modes(), alpha=1.0, **FAST)
-    engine.train(400)
+    engine.train(200)
     actions = engine.policy("test", "noise-1")(np.zeros((2, 500, 1), np.float32))
     assert ((np.linalg.norm(actions - GOOD, axis=-1) < 0.4).mean(1) > 0.95).all()
 

@@ -40,7 +40,7 @@ def test_the_loss_equals_a_loop_over_transitions() -> None:
     uniform = torch.rand(seeds, batch, 1, generator=generator)
 
     def model(s: Tensor, x: Tensor, step: Tensor) -> Tensor:
-        return torch.sin(3 * x) * s[..., :2] + step
+        return 3 * torch.sin(3 * x) * s[..., :2] + step
 
     loss = denoising_loss(model, observations, actions, noise, uniform)
     clipped = 0
