@@ -31,7 +31,7 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
-from tests.baselines.bandit import GOOD, two_modes
+from tests.baselines.bandit import GOOD, rising, two_modes
 
 DATA = 0.5
 
@@ -249,6 +249,17 @@ def test_settles_in_the_mode_that_pays_and_stays_within_it() -> None:
     engine.train(200)
     actions = engine.policy("test", "noise-1")(np.zeros((2, 500, 1), np.float32))
     assert ((np.linalg.norm(actions - GOOD, axis=-1) < 0.4).mean(1) > 0.95).all()
+
+
+@pytest.mark.parametrize(("alpha", "low", "high"), [(0.0, 0.6, 1.0), (20.0, -0.3, 0.3)])
+def test_the_trust_region_keeps_it_where_the_data_are(
+    alpha: float, low: float, high: float
+) -> None:
+    """Data are uniform on ±0.5 and pay the better, the larger: Q alone leads beyond them."""
+    engine = make_engine("dtql", rising(), alpha=alpha, **{**FAST, "total_steps": 150})
+    engine.train(150)
+    mean = engine.policy("test", "noise-1")(np.zeros((2, 500, 1), np.float32)).mean((1, 2))
+    assert low < mean.min() < mean.max() < high
 
 
 def test_the_preflight_has_no_remarks() -> None:
