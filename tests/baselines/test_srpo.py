@@ -137,9 +137,9 @@ def test_training_equals_plain_pytorch(transitions: Transitions, normalize: bool
         assert_same_weights(learned(engine, "critic", slot, "targets"), old_critic)
 
 
-def _at_rest(beta: float, **settings: Any) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """The policy's gradient at a = 0 where ε = (0.5, −2) + 10 x and Q_i = 3 a_1 + 4 a_2 ± a_1."""
-    knob = torch.zeros(ACTION_DIM, requires_grad=True)
+def _slope_of_the_policy(beta: float, **settings: Any) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    """The policy's gradient at a = 0.3 where ε = (0.5, −2) + 10 x and Q_i = 3 a_1 + 4 a_2 ± a_1."""
+    knob = torch.full((ACTION_DIM,), math.atanh(0.3), requires_grad=True)
     nets = closed_form(
         {
             "actor": lambda s: knob.expand(*s.shape[:2], ACTION_DIM),
@@ -164,21 +164,22 @@ def _at_rest(beta: float, **settings: Any) -> tuple[Tensor, dict[str, Tensor], T
 def test_the_policy_s_gradient_is_the_score_s_less_the_critic_s_and_neither_is_differentiated() -> (
     None
 ):
-    """At a = 0 the tanh has slope 1; x_t is σ_t z; were ε differentiated, 10 α_t would show."""
+    """The tanh has slope 1 − 0.3²; were ε differentiated, 10 α_t · 0.3 would show."""
     beta = 0.7
-    gradient, metrics, noise = _at_rest(beta)
-    _, std = _scales(0.02 + 0.96 * noise["time"])
-    predicted = torch.tensor([0.5, -2.0]) + 10 * std * noise["epsilon"]
+    gradient, metrics, noise = _slope_of_the_policy(beta)
+    alpha, std = _scales(0.02 + 0.96 * noise["time"])
+    predicted = torch.tensor([0.5, -2.0]) + 10 * (alpha * 0.3 + std * noise["epsilon"])
     expected = (std**2 * predicted)[0].mean(0) - beta * torch.tensor([3.0, 4.0])
+    expected = expected * (1 - 0.3**2)
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
-    assert float(metrics["actor/q"]) == 0.0
+    assert float(metrics["actor/q"]) == pytest.approx(2.1)
 
 
 def test_a_normalised_slope_has_a_root_mean_square_of_one() -> None:
     """(3, 4) over √12.5."""
-    plain, _, _ = _at_rest(0.0)
-    normalised, _, _ = _at_rest(1.0, normalize_q_gradient=True)
-    expected = torch.tensor([3.0, 4.0]) / 12.5**0.5
+    plain, _, _ = _slope_of_the_policy(0.0)
+    normalised, _, _ = _slope_of_the_policy(1.0, normalize_q_gradient=True)
+    expected = (1 - 0.3**2) * torch.tensor([3.0, 4.0]) / 12.5**0.5
     torch.testing.assert_close(plain - normalised, expected, rtol=1e-4, atol=1e-5)
 
 
