@@ -147,6 +147,20 @@ _BUILT_IN = (
         "baselines.qgpo:QGPO",
     ),
     AlgorithmInfo(
+        "srpo",
+        "Score Regularized Policy Optimization",
+        "arXiv:2310.07297",
+        "diffusion",
+        "baselines.srpo:SRPO",
+    ),
+    AlgorithmInfo(
+        "dtql",
+        "Diffusion Trusted Q-Learning",
+        "arXiv:2405.19690",
+        "diffusion",
+        "baselines.dtql:DTQL",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

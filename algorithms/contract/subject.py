@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +38,9 @@ FEW = {
     "actor_blocks": 2,
     "guidance_dims": (16, 16),
     "support_actions": 3,
+    "actor_hidden_dims": (16, 16),
+    "behavior_dim": 16,
+    "behavior_blocks": 2,
 }
 
 
@@ -115,6 +119,10 @@ class Subject:
             total_steps=steps,
             compile=compile,
         )
+
+    def steps(self, at_least: int) -> int:
+        """So many, or as many as give each stage one."""
+        return max(at_least, *(math.ceil(1 / stage.share) for stage in self.algorithm.stages))
 
     def learner(self) -> Engine:
         """An untrained engine of two seeds that learns fast."""

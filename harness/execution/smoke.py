@@ -24,6 +24,8 @@ SMOKE_CONFIG = {
     "actor_dim": 32,
     "guidance_dims": [32, 32],
     "support_actions": 2,
+    "actor_hidden_dims": [32, 32],
+    "behavior_dim": 32,
 }
 
 

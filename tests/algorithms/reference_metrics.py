@@ -33,6 +33,8 @@ SMALL = {
     "actor_dim": 32,
     "guidance_dims": (48, 48),
     "support_actions": 4,
+    "actor_hidden_dims": (48, 48),
+    "behavior_dim": 32,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 

@@ -35,6 +35,7 @@ HELD: dict[str, dict[str, float]] = {
     "edp": {"alpha": 0.1, "batch_size": 128, "diffusion_steps": 7},
     # Of 80 updates the behaviour, which alone holds it, is to have most, and of more transitions.
     "qgpo": {"behavior_share": 0.9, "batch_size": 128, "diffusion_steps": 7},
+    "srpo": {"pretrain_share": 0.4, "dropout": 0.0},
 }
 PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
 # How to act where the own way draws from a Gaussian that so few updates leave wide.
