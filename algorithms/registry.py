@@ -161,6 +161,16 @@ _BUILT_IN = (
         "baselines.dtql:DTQL",
     ),
     AlgorithmInfo(
+        "dac", "Diffusion Actor-Critic", "arXiv:2405.20555", "diffusion", "baselines.dac:DAC"
+    ),
+    AlgorithmInfo(
+        "bdpo",
+        "Behaviour-Regularised Diffusion Policy Optimisation",
+        "arXiv:2502.04778",
+        "diffusion",
+        "baselines.bdpo:BDPO",
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

@@ -26,6 +26,8 @@ FEW = {
     "warmup_steps": 3,
     "embedding_dim": 16,
     "vae_hidden_dims": (16, 16),
+    "policy_hidden_dims": (16, 16),
+    "warmup_share": 0.1,  # a step at least
     "heads": 2,
     "bins": 10,
     "horizon": 2,

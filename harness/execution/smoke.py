@@ -17,6 +17,7 @@ SMOKE_CONFIG = {
     "batch_size": 16,
     "context": 2,
     "embedding_dim": 32,
+    "policy_hidden_dims": [32, 32],
     "horizon": 1,
     "beam_width": 2,
     "behavior_dims": [32, 32],

@@ -26,6 +26,7 @@ SMALL = {
     "batch_size": 40,
     "context": 4,
     "embedding_dim": 32,
+    "policy_hidden_dims": (48, 48),
     "horizon": 2,
     "beam_width": 8,
     "behavior_dims": (48, 48),
