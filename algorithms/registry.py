@@ -98,6 +98,9 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "diffuser", "Diffuser", "arXiv:2205.09991", "diffusion", "baselines.diffuser:Diffuser"
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

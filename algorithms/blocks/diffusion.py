@@ -32,9 +32,9 @@ def log_signal(time: Time) -> Time:
     return -time * (_BETA_MIN + 0.5 * (_BETA_MAX - _BETA_MIN) * time)
 
 
-def embed_step(step: Tensor) -> Tensor:
-    """Sines and cosines of the step at frequencies from 1 down to 1e-4. [S, B, 1] -> [S, B, 16]."""
-    half = _EMBEDDING_DIM // 2
+def embed_step(step: Tensor, dim: int = _EMBEDDING_DIM) -> Tensor:
+    """Sines and cosines of the step, frequencies from 1 down to 1e-4. [S, B, 1] -> [S, B, dim]."""
+    half = dim // 2
     exponents = torch.arange(half, device=step.device) / (half - 1)
     angles = step * torch.exp(-math.log(10_000) * exponents)
     return torch.cat([angles.sin(), angles.cos()], -1)

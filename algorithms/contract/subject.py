@@ -30,6 +30,7 @@ FEW = {
     "horizon": 2,
     "beam_width": 4,
     "block_dims": (16, 16),
+    "plans": 4,
 }
 
 

@@ -17,8 +17,10 @@ SMOKE_CONFIG = {
     "batch_size": 16,
     "context": 2,
     "embedding_dim": 32,
-    "horizon": 1,
+    "horizon": 2,
     "beam_width": 2,
+    "plans": 2,
+    "diffusion_steps": 3,
 }
 
 

@@ -28,6 +28,7 @@ SMALL = {
     "embedding_dim": 32,
     "horizon": 2,
     "beam_width": 8,
+    "plans": 8,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
