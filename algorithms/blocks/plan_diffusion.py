@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _OFFSET = 0.008  # s, so that the first steps add some noise
-_LEAST_KEPT = 0.001  # of the signal in a step: the last step would keep none
+_MOST_LOST = 0.999  # of the signal in a step: the last one would lose all
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CosineSchedule:
         def cosine(share: Tensor) -> Tensor:
             return ((share + _OFFSET) / (1 + _OFFSET) * (math.pi / 2)).cos().square()
 
-        of_last = torch.where(step < self.steps, 1.0, _LEAST_KEPT)
+        of_last = 1 - _MOST_LOST * (step == self.steps).to(step.dtype)
         kept = cosine(step.clamp(max=self.steps - 1) / self.steps)
         return of_last * kept / math.cos(_OFFSET / (1 + _OFFSET) * (math.pi / 2)) ** 2
 

@@ -21,6 +21,7 @@ from baselines.diffuser import Diffuser, DiffuserConfig
 from tests.algorithms import temporal_reference
 from tests.algorithms.reference import closed_form, of_seed, random_batch, record
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
+from tests.algorithms.temporal_reference import assert_same_change
 from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
 
 SMALL: dict[str, Any] = {"hidden_dims": (32, 128), "horizon": 8, "diffusion_steps": 5}
@@ -80,10 +81,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
                     average[key].lerp_(value.data, 0.1)
             assert engine.metrics()[f"{name}/loss"][slot] == pytest.approx(loss.item(), rel=1e-3)
             for group, expected in (("params", params), ("targets", average)):
-                for key, found in weights(engine, name, slot, group).items():
-                    torch.testing.assert_close(
-                        found, expected[key].data, rtol=1e-3, atol=3e-5, msg=f"{name} {key}"
-                    )
+                assert_same_change(weights(engine, name, slot, group), expected, start[name])
 
 
 def algorithm_of(**overrides: Any) -> Diffuser:
@@ -175,28 +173,28 @@ def test_terminal_steps_are_penalised(transitions: Transitions) -> None:
     assert Diffuser.select(DiffuserConfig(), endless) is endless
 
 
-@pytest.mark.parametrize(("scale", "plans", "least"), [(0.0, 16, 0.9), (2.0, 1, 0.9)])
-def test_either_the_choice_or_the_guide_finds_what_pays(
-    scale: float, plans: int, least: float
-) -> None:
+@pytest.mark.parametrize(("scale", "plans"), [(0.0, 8), (30.0, 1)])
+def test_either_the_choice_or_the_guide_finds_what_pays(scale: float, plans: int) -> None:
     """In a bandit with two modes, where plans without either are of both."""
     engine = make_engine(
         "diffuser",
         two_modes(),
-        total_steps=300,
-        hidden_dims=(16, 16),
-        horizon=2,
-        diffusion_steps=10,
-        learning_rate=3e-3,
-        ema=0.05,
+        total_steps=60,
+        hidden_dims=(16,),
+        horizon=1,
+        diffusion_steps=5,
+        unguided_steps=1,
+        learning_rate=5e-3,
+        ema=0.1,
         value_every=1,
         termination_penalty=0.0,
         plans=plans,
         guide_scale=scale,
     )
-    engine.train(300)
-    assert share_near(GOOD, engine, 0.4).min() > least
-    assert share_near(POOR, engine, 0.4).max() < 0.1
+    engine.train(60)
+    good, poor = (share_near(mode, engine, 0.5) for mode in (GOOD, POOR))
+    assert good.min() > 0.7
+    assert poor.max() < 0.2
 
 
 def test_channels_come_in_eights() -> None:
