@@ -124,7 +124,7 @@ class DD(Algorithm[DDConfig]):
     def model_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Half the error of the noise in the states after the first, which is known."""
         config = self.config
-        states = uniform(batch.observations, nets.edges())
+        states = uniform(batch.observations, nets.frozen.edges())
         step, fresh = self.schedule.pick(noise["step"]), noise["epsilon"].view(states.shape)
         x = begin_with(self.schedule.add_noise(states, fresh, step), states[:, :, 0])
         known = noise["return"] >= config.return_dropout
@@ -136,7 +136,7 @@ class DD(Algorithm[DDConfig]):
 
     def inverse_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Half the error of the action between each two states of a window."""
-        states = uniform(batch.observations, nets.edges())
+        states = uniform(batch.observations, nets.frozen.edges())
         pairs = torch.cat([states[:, :, :-1], states[:, :, 1:]], -1).flatten(1, 2)
         actions = batch.actions[:, :, :-1].flatten(1, 2)
         loss = 0.5 * (nets.inverse(pairs) - actions).square().mean((1, 2))

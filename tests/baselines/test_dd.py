@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -122,8 +121,8 @@ def test_a_window_is_learned_with_its_return_or_without() -> None:
         return torch.zeros_like(x)
 
     edges = torch.linspace(-1, 1, 3).view(1, 3, 1).expand(1, 3, OBS_DIM)
-    nets: Any = SimpleNamespace(
-        model=model, returns=lambda returns: returns + 1, edges=lambda: edges
+    nets = closed_form(
+        {"model": model, "returns": lambda returns: returns + 1, "edges": lambda: edges}
     )
     noise = {
         "epsilon": torch.ones(1, 2, 2 * OBS_DIM),
