@@ -5,7 +5,7 @@ Code: official, jannerm/diffuser at 7ea4228, `config/locomotion.py`, `diffuser/m
 `diffuser/sampling/`.
 
 A decision costs: `plans` plans go `diffusion_steps` times in a row through the U-Net, and before
-all but the last `unguided_steps` of these `guide_steps` times through the value network and back.
+all but the last `unguided` of these `guide_steps` times through the value network and back.
 On Hopper that is 57 passes in a row, 36 of them with a gradient, some 0.15 TFLOP a step of an
 episode, and 1.5 PFLOP for ten full episodes. Beyond trials, it needs a GPU.
 
@@ -69,7 +69,7 @@ class DiffuserConfig(Config):
     plans: Count = 64  # of a decision; the most valuable one's first action is taken
     guide_scale: Weight = 0.1  # α, steps up the value, in units of the posterior's variance
     guide_steps: Count = 2  # such steps in each diffusion step
-    unguided_steps: Annotated[int, Field(ge=0)] = 2  # last diffusion steps without them
+    unguided: Annotated[int, Field(ge=0)] = 2  # last diffusion steps without them
 
 
 class Diffuser(Algorithm[DiffuserConfig]):
@@ -136,7 +136,7 @@ class Diffuser(Algorithm[DiffuserConfig]):
         start, *added = noise["plans"].reshape(shape).unbind(2)
         x = begin_with(start, observations)
         for k, fresh in zip(range(config.diffusion_steps, 1, -1), added, strict=True):
-            for _ in range(config.guide_steps if k > config.unguided_steps else 0):
+            for _ in range(config.guide_steps if k > config.unguided else 0):
                 x = begin_with(x + self._climb(nets, x, k), observations)
             plans = nets.target.model(x, torch.full_like(x[:, :, 0, :1], k))
             x = begin_with(self.schedule.previous(x, plans, fresh, k), observations)

@@ -147,7 +147,7 @@ def planned(noise: Tensor, observation: Tensor, scale: float, unguided: int) -> 
 @pytest.mark.parametrize(("scale", "unguided"), [(0.3, 2), (0.3, 0), (0.0, 2)])
 def test_acts_by_the_best_of_plans_that_are_steered_upwards(scale: float, unguided: int) -> None:
     algorithm = algorithm_of(
-        horizon=3, plans=5, diffusion_steps=4, guide_scale=scale, unguided_steps=unguided
+        horizon=3, plans=5, diffusion_steps=4, guide_scale=scale, unguided=unguided
     )
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(5, 4, 3, DIM, generator=generator)
@@ -183,7 +183,7 @@ def test_either_the_choice_or_the_guide_finds_what_pays(scale: float, plans: int
         hidden_dims=(16,),
         horizon=1,
         diffusion_steps=5,
-        unguided_steps=1,
+        unguided=1,
         learning_rate=5e-3,
         ema=0.1,
         value_every=1,
