@@ -171,6 +171,17 @@ _BUILT_IN = (
         "baselines.bdpo:BDPO",
     ),
     AlgorithmInfo(
+        "diffuser",
+        "Diffuser",
+        "arXiv:2205.09991",
+        "diffusion",
+        "baselines.diffuser:Diffuser",
+        trusts_critic=False,
+    ),
+    AlgorithmInfo(
+        "dd", "Decision Diffuser", "arXiv:2211.15657", "diffusion", "baselines.dd:DD", False
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

@@ -43,6 +43,7 @@ FEW = {
     "actor_hidden_dims": (16, 16),
     "behavior_dim": 16,
     "behavior_blocks": 2,
+    "plans": 4,
 }
 
 

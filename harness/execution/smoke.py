@@ -18,8 +18,6 @@ SMOKE_CONFIG = {
     "context": 2,
     "embedding_dim": 32,
     "policy_hidden_dims": [32, 32],
-    "horizon": 1,
-    "beam_width": 2,
     "behavior_dims": [32, 32],
     "planning_candidates": 2,
     "actor_dim": 32,
@@ -27,6 +25,10 @@ SMOKE_CONFIG = {
     "support_actions": 2,
     "actor_hidden_dims": [32, 32],
     "behavior_dim": 32,
+    "horizon": 2,
+    "beam_width": 2,
+    "plans": 2,
+    "diffusion_steps": 3,
 }
 
 

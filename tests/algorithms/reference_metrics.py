@@ -36,6 +36,7 @@ SMALL = {
     "support_actions": 4,
     "actor_hidden_dims": (48, 48),
     "behavior_dim": 32,
+    "plans": 8,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 

@@ -55,6 +55,7 @@ TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {
     "bcq": {("encoder", "decoder")},
     "plas": {("encoder", "decoder")},
     "mcq": {("encoder", "decoder")},
+    "dd": {("model", "returns")},  # the model is given the embedded return
 }
 # Trained at next observations too, on purpose.
 TRAINED_AT_NEXT = {"mcq"}
