@@ -43,15 +43,16 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import lower_confidence_bound
-from algorithms.blocks.denoising import (
-    StepMLP,
+from algorithms.blocks.denoising import step_deviation, step_divergence, step_mean
+from algorithms.blocks.diffusion import (
+    Decision,
+    Epsilon,
     add_noise,
-    step_deviation,
-    step_divergence,
-    step_mean,
+    diffusion_loss,
+    sampling_noise,
     walk_back,
 )
-from algorithms.blocks.diffusion import diffusion_loss, sampling_noise
+from algorithms.blocks.noise_networks import StepMLP
 from algorithms.fields import (
     Count,
     LearningRate,
@@ -222,7 +223,7 @@ class BDPO(Algorithm[BDPOConfig]):
         config, steps = self.config, self.config.diffusion_steps
         observations = batch.next_observations.repeat_interleave(config.samples, 1)
         draws = noise["next_sample"].reshape(*observations.shape[:2], -1)
-        actions, decisions = walk_back(nets.target.policy, observations, draws, steps)
+        actions, decisions = self.walk(nets.target.policy, observations, draws)
         next_q = self.pessimistic(nets.target.critic(observations, actions))
         divergences = [
             step_divergence(predicted, nets.target.behavior(observations, x, step), step, steps)
@@ -261,6 +262,13 @@ class BDPO(Algorithm[BDPOConfig]):
         means = values.reshape(*values.shape[:2], -1, self.config.samples).mean(-1)
         return lower_confidence_bound(means, self.config.rho)
 
+    def walk(
+        self, epsilon: Epsilon, observations: Tensor, noise: Tensor
+    ) -> tuple[Tensor, list[Decision]]:
+        """An action from noise, and the decisions that led there. -> [S, B, action_dim]."""
+        steps = self.config.diffusion_steps
+        return walk_back(epsilon, observations, noise, steps, variance="added")
+
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
         """The target critics' mean. [S, B, ·] -> [S, B]."""
         q: Tensor = nets.target.critic(observations, actions)
@@ -268,9 +276,7 @@ class BDPO(Algorithm[BDPOConfig]):
 
     def act_as_behavior(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         """A sample of the behaviour. [S, E, obs_dim] -> [S, E, action_dim]."""
-        steps = self.config.diffusion_steps
-        return walk_back(nets.target.behavior, observations, noise["sample"], steps)[0]
+        return self.walk(nets.target.behavior, observations, noise["sample"])[0]
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        steps = self.config.diffusion_steps
-        return walk_back(nets.target.policy, observations, noise["sample"], steps)[0]
+        return self.walk(nets.target.policy, observations, noise["sample"])[0]

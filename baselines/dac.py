@@ -37,8 +37,14 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import lower_confidence_bound
-from algorithms.blocks.denoising import StepMLP, add_noise, noise_level, walk_back
-from algorithms.blocks.diffusion import sampling_noise
+from algorithms.blocks.diffusion import (
+    Epsilon,
+    add_noise,
+    noise_level,
+    sampling_noise,
+    walk_back,
+)
+from algorithms.blocks.noise_networks import StepMLP
 from algorithms.blocks.squashed_gaussian import LogScalar
 from algorithms.fields import Count, LearningRate, PolyakRate, Positive, ShareOrNone, Weight, Widths
 from algorithms.initialisation import GLOROT
@@ -113,7 +119,7 @@ class DAC(Algorithm[DACConfig]):
         config, count = self.config, self.config.samples
         observations = batch.next_observations.repeat_interleave(count, 1)
         draws = noise["next_sample"].reshape(*observations.shape[:2], -1)
-        actions, _ = walk_back(nets.target.actor, observations, draws, config.diffusion_steps)
+        actions = self.draw(nets.target.actor, observations, draws)
         next_qs = nets.target.critic(observations, actions).unflatten(-1, (-1, count))
         next_qs = next_qs.amax(-1) if config.max_q_backup else next_qs.mean(-1)
         next_q = lower_confidence_bound(next_qs, config.rho)
@@ -160,5 +166,9 @@ class DAC(Algorithm[DACConfig]):
         return q.mean(1)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        return self.draw(nets.actor, observations, noise["sample"])
+
+    def draw(self, epsilon: Epsilon, observations: Tensor, noise: Tensor) -> Tensor:
+        """Actions of that policy. [S, B, obs_dim] -> [S, B, action_dim]."""
         steps = self.config.diffusion_steps
-        return walk_back(nets.actor, observations, noise["sample"], steps)[0]
+        return walk_back(epsilon, observations, noise, steps, variance="added")[0]

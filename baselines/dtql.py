@@ -37,8 +37,8 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import data_values, expectile_loss, mean_squared_error
-from algorithms.blocks.diffusion import NoiseNetwork
 from algorithms.blocks.edm import Model, denoising_loss
+from algorithms.blocks.noise_networks import noise_network
 from algorithms.blocks.squashed_gaussian import SquashedGaussian
 from algorithms.fields import Expectile, LearningRate, PolyakRate, Share, Weight, Widths
 from algorithms.initialisation import Initialisation
@@ -77,7 +77,7 @@ class DTQL(Algorithm[DTQLConfig]):
                 obs + act, 1, hidden, 2, activation="mish", layer_norm=True, norm_first=True
             ),
             "value": MLP(obs, 1, hidden, activation="mish"),
-            "behavior": NoiseNetwork(obs, act, hidden),
+            "behavior": noise_network(obs, act, hidden),
             "actor": SquashedGaussian(
                 obs,
                 act,

@@ -49,7 +49,7 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import expectile_loss, mean_squared_error
-from algorithms.blocks.diffusion import NoiseNetwork
+from algorithms.blocks.noise_networks import noise_network
 from algorithms.blocks.vp_sde import Epsilon, perturb, predicted_action, sample
 from algorithms.fields import (
     Count,
@@ -96,7 +96,7 @@ class EDP(Algorithm[EDPConfig]):
         config, obs, act = self.config, self.obs_dim, self.action_dim
         hidden = config.hidden_dims
         self.networks = {
-            "actor": NoiseNetwork(obs, act, hidden),
+            "actor": noise_network(obs, act, hidden),
             "critic": MLP(obs + act, 1, hidden, ensemble=2, activation="mish"),
         }
         self.noise = {"epsilon": Normal(act), "time": Uniform(1)}

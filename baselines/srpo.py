@@ -6,6 +6,8 @@ Code: official, thu-ml/SRPO at b3b916a, `SRPO.py`, `model.py`, `train_*.py` and 
 
 Deviations:
     - Losses: the twins' errors are summed (official: averaged; Adam hardly tells them apart).
+    - Networks: the frequencies of the time's features are the quantiles of |N(0, 30²)| (official:
+      drawn once).
     - Activation and norm: layer norms add 1e-6 to the variance (official: 1e-5).
     - Rewards: as they are. Official: on all but AntMaze scaled so that episodes' returns span 1000,
       which a suite asks for by `reward_transform: return-range`; 1 is subtracted on AntMaze.
@@ -39,12 +41,10 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.blocks.continuous_diffusion import (
-    FourierFeatures,
-    ResidualNoiseModel,
-    signal_and_noise,
-)
 from algorithms.blocks.critics import iql_critic_loss
+from algorithms.blocks.noise_networks import ResidualNoiseNetwork
+from algorithms.blocks.score_networks import fourier_features
+from algorithms.blocks.vp_sde import Epsilon, denoising_loss, log_alpha, noise_level
 from algorithms.fields import (
     Count,
     Expectile,
@@ -56,6 +56,8 @@ from algorithms.fields import (
     Widths,
 )
 from algorithms.networks import MLP
+
+_WAVES = 64  # sines and cosines of the time
 
 
 class SRPOConfig(Config):
@@ -83,10 +85,16 @@ class SRPO(Algorithm[SRPOConfig]):
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim
         self.networks = {
-            "behavior": ResidualNoiseModel(
-                obs, act, config.behavior_dim, config.behavior_blocks, config.dropout
+            "behavior": ResidualNoiseNetwork(
+                obs,
+                act,
+                config.behavior_dim,
+                config.behavior_blocks,
+                config.dropout,
+                waves=_WAVES,
+                embedding_dim=2 * _WAVES,
+                activation="mish",
             ),
-            "time_features": FourierFeatures(),
             "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2),
             "value": MLP(obs, 1, config.hidden_dims),
             "actor": MLP(obs, act, config.actor_hidden_dims),
@@ -113,12 +121,13 @@ class SRPO(Algorithm[SRPOConfig]):
 
     def behavior_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """E |ε(s, x_t, t) − ε|² over times from 0.001 to 1, summed over dimensions."""
-        time = 1e-3 + (1 - 1e-3) * noise["time"]
-        alpha, sigma = signal_and_noise(time)
-        x = alpha * batch.actions + sigma * noise["epsilon"]
-        features, key = nets.frozen.time_features(time), noise.get("dropout")
-        predicted = nets.behavior(batch.observations, x, features, key=key)
-        loss = (predicted - noise["epsilon"]).square().sum(-1).mean(-1)
+        loss = denoising_loss(
+            _epsilon(nets, noise.get("dropout")),
+            batch.observations,
+            batch.actions,
+            noise["epsilon"],
+            noise["time"],
+        )
         return loss, {"behavior/loss": loss}
 
     def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
@@ -137,9 +146,9 @@ class SRPO(Algorithm[SRPOConfig]):
         actions = torch.tanh(nets.actor(observations))
         fixed = actions.detach()
         time = 0.02 + 0.96 * noise["time"]
-        alpha, sigma = signal_and_noise(time)
-        x = alpha * fixed + sigma * noise["epsilon"]
-        predicted = nets.frozen.behavior(observations, x, nets.frozen.time_features(time))
+        sigma = noise_level(time)
+        x = log_alpha(time).exp() * fixed + sigma * noise["epsilon"]
+        predicted = _epsilon(nets.frozen)(observations, x, time)
         q, slope = self.q_and_slope(nets, observations, fixed)
         score_loss = (sigma.square() * predicted * actions).sum(-1).mean(-1)
         q_loss = -(slope * actions).sum(-1).mean(-1)
@@ -163,3 +172,10 @@ class SRPO(Algorithm[SRPOConfig]):
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         return torch.tanh(nets.actor(observations))
+
+
+def _epsilon(nets: Networks, key: Tensor | None = None) -> Epsilon:
+    """ε(s, x, t) of the diffusion model, which sees the time's features."""
+    return lambda observations, x, time: nets.behavior(
+        observations, x, fourier_features(time, _WAVES), key=key
+    )

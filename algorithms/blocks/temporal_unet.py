@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from algorithms.blocks.diffusion import embed_step
+from algorithms.blocks.noise_networks import embed_step
 from algorithms.initialisation import PYTORCH
 from algorithms.networks import MLP, Params, bank, linear, mish, norm, product
 
