@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,14 @@ from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
 from algorithms.transitions import Transitions
 from baselines.srpo import SRPO, SRPOConfig
-from tests.algorithms.blocks.test_continuous_diffusion import NoiseModel
+from tests.algorithms.blocks.test_noise_networks import ResidualNoiseModel
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
     of_seed,
+    params_of,
     polyak,
     random_batch,
     random_noise,
@@ -34,12 +36,30 @@ from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine, states_equa
 from tests.baselines.bandit import GOOD, share_near, two_modes
 
 
-def _diffusion_model(engine: Engine, slot: int) -> NoiseModel:
-    state, prefix = engine.state(slot), "params/behavior/"
-    params = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    frequencies = state["params/time_features/frequencies"]
+def _diffusion_model(engine: Engine, slot: int) -> ResidualNoiseModel:
     network: Any = engine.algorithm.networks["behavior"]
-    return NoiseModel(network, params, frequencies)
+    return ResidualNoiseModel(network, params_of(engine, "behavior", slot))
+
+
+def _waves(time: Tensor) -> Tensor:
+    """Of times `[B, 1]`, at the quantiles of |N(0, 30²)|."""
+    ranks = [(i + 0.5) / 32 for i in range(32)]
+    frequencies = torch.tensor([30 * NormalDist().inv_cdf(0.5 + rank / 2) for rank in ranks])
+    angles = 2 * math.pi * frequencies * time
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+@pytest.fixture
+def seen_times(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Times that were asked for; the model sees them as they are."""
+    times: list[Tensor] = []
+
+    def keep(time: Tensor, _count: int) -> Tensor:
+        times.append(time)
+        return time
+
+    monkeypatch.setattr("baselines.srpo.fourier_features", keep)
+    return times
 
 
 def _scales(time: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +124,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, normalize: bool
             if i < 6:
                 t = noise["time"] * (1 - 1e-3) + 1e-3
                 alpha, std = _scales(t)
-                error = model(s, alpha * a + std * z, t) - z
+                error = model(s, alpha * a + std * z, _waves(t)) - z
                 _step(model_adam, (error**2).sum(1).mean())
                 with torch.no_grad():
                     target_q = _twins(old_critic, s, a).min(0).values
@@ -121,7 +141,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, normalize: bool
             t = noise["time"] * 0.96 + 0.02
             alpha, std = _scales(t)
             with torch.no_grad():
-                predicted = model(s, alpha * action + std * z, t)
+                predicted = model(s, alpha * action + std * z, _waves(t))
             leaf = action.detach().requires_grad_()
             (slope,) = torch.autograd.grad(_twins(old_critic, s, leaf).mean(0).sum(), leaf)
             if normalize:
@@ -144,7 +164,6 @@ def _slope_of_the_policy(beta: float, **settings: Any) -> tuple[Tensor, dict[str
         {
             "actor": lambda s: knob.expand(*s.shape[:2], ACTION_DIM),
             "behavior": lambda _s, x, _t: torch.tensor([0.5, -2.0]) + 10 * x,
-            "time_features": lambda t: t,
             "critic": lambda *_: torch.full((1, 2, 16), torch.nan),
         },
         target={
@@ -187,21 +206,19 @@ def test_a_normalised_slope_has_a_root_mean_square_of_one() -> None:
     ("loss", "first", "last"), [("behavior_loss", 0.001, 1.0), ("actor_loss", 0.02, 0.98)]
 )
 def test_the_times_at_which_the_model_is_trained_and_asked(
-    loss: str, first: float, last: float
+    loss: str, first: float, last: float, seen_times: list[Tensor]
 ) -> None:
-    seen: list[Tensor] = []
     nets = closed_form(
         {
             "actor": lambda s: s[..., :ACTION_DIM],
             "behavior": lambda _s, x, _t: x,
-            "time_features": lambda t: (seen.append(t), t)[1],
             "critic": lambda _s, a: a.sum(-1).unsqueeze(1).expand(-1, 2, -1),
         }
     )
     algorithm: Any = make_algorithm("srpo")
     noise = random_noise(algorithm.noise, 1, 2) | {"time": torch.tensor([[[0.0], [1.0]]])}
     getattr(algorithm, loss)(nets, random_batch(1, 2), noise)
-    assert seen[0].flatten().tolist() == pytest.approx([first, last])
+    assert seen_times[0].flatten().tolist() == pytest.approx([first, last])
 
 
 def test_dropout_acts_as_the_model_learns_and_not_as_it_is_asked() -> None:
@@ -228,7 +245,7 @@ def test_the_policy_leaves_the_model_and_the_critics_as_they_were_trained(
     before = engine.state(0)
     engine.train(4)
     after = engine.state(0)
-    names = ("behavior", "time_features", "critic", "value")
+    names = ("behavior", "critic", "value")
     kept = [k for k in after if k.startswith(tuple(f"params/{name}/" for name in names))]
     assert states_equal({k: before[k] for k in kept}, {k: after[k] for k in kept})
     moved = [k for k in after if k.startswith("params/actor/")]
@@ -264,7 +281,9 @@ def test_leaves_the_middle_for_the_mode_that_pays() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.5, -0.8])
-def test_without_the_critic_it_is_drawn_to_the_mode_of_the_data(offset: float) -> None:
+def test_without_the_critic_it_is_drawn_to_the_mode_of_the_data(
+    offset: float, seen_times: list[Tensor]
+) -> None:
     """Actions N(m, c²) have ε(x_t) = σ_t (x_t − α_t m) / (α_t² c² + σ_t²), whose noise cancels.
 
     At a = m + δ the mean slope is E σ_t³ α_t δ / (α_t² c² + σ_t²) times that of the tanh.
@@ -272,18 +291,15 @@ def test_without_the_critic_it_is_drawn_to_the_mode_of_the_data(offset: float) -
     mode, spread, count = 0.2, 0.3, 20_000
     action = mode + offset
     knob = torch.full((1,), math.atanh(action), requires_grad=True)
-    times: list[Tensor] = []
 
-    def exact(_s: Tensor, x: Tensor, features: Tensor) -> Tensor:
-        times.append(features)
-        alpha, std = _scales(features)
+    def exact(_s: Tensor, x: Tensor, time: Tensor) -> Tensor:
+        alpha, std = _scales(time)
         return std * (x - alpha * mode) / (alpha**2 * spread**2 + std**2)
 
     nets = closed_form(
         {
             "actor": lambda s: knob.expand(*s.shape[:2], ACTION_DIM),
             "behavior": exact,
-            "time_features": lambda t: t,
             "critic": lambda _s, a: a.sum(-1).unsqueeze(1).expand(-1, 2, -1),
         }
     )
@@ -291,7 +307,7 @@ def test_without_the_critic_it_is_drawn_to_the_mode_of_the_data(offset: float) -
     noise = random_noise(algorithm.noise, 1, count)
     loss, _ = algorithm.actor_loss(nets, random_batch(1, count), noise)
     loss.sum().backward()
-    alpha, std = _scales(times[0])
+    alpha, std = _scales(seen_times[0])
     pull = (std**3 * alpha / (alpha**2 * spread**2 + std**2)).mean()
     assert knob.grad is not None
     expected = ACTION_DIM * float(pull) * offset * (1 - action**2)

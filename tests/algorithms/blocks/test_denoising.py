@@ -12,15 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from algorithms.blocks.denoising import (
-    StepMLP,
-    add_noise,
-    noise_level,
-    step_deviation,
-    step_divergence,
-    step_mean,
-    walk_back,
-)
+from algorithms.blocks.denoising import step_deviation, step_divergence, step_mean
+from algorithms.blocks.diffusion import Decision, Epsilon, add_noise, noise_level, walk_back
+from algorithms.blocks.noise_networks import StepMLP
 from algorithms.engine.engine import Engine
 from algorithms.initialisation import ORTHOGONAL
 from tests.algorithms.blocks.test_diffusion import betas, marginals
@@ -88,6 +82,13 @@ def walk(
         if i > 1:
             x = x + math.sqrt(betas(steps)[i - 1]) * added[steps - i]
     return x, visited
+
+
+def draw(
+    epsilon: Epsilon, observations: Tensor, noise: Tensor, steps: int
+) -> tuple[Tensor, list[Decision]]:
+    """Actions, and the decisions that led to them."""
+    return walk_back(epsilon, observations, noise, steps, variance="added")
 
 
 def _draw(*shape: int, stream: int = 0) -> Tensor:
@@ -159,7 +160,7 @@ def test_the_exact_noise_of_gaussian_actions_samples_them() -> None:
 
     noise = torch.zeros(1, steps + 1, steps, ACT)
     noise[0, 1:] = torch.eye(steps).unsqueeze(-1)
-    actions, _ = walk_back(exact, torch.zeros(1, steps + 1, OBS), noise.flatten(2), steps)
+    actions, _ = draw(exact, torch.zeros(1, steps + 1, OBS), noise.flatten(2), steps)
     torch.testing.assert_close(actions[0, 0], mean, rtol=0, atol=2e-3)
     found = (actions[0, 1:] - actions[0, 0]).square().sum(0).sqrt()
     torch.testing.assert_close(found, std, rtol=0, atol=4 / steps)
@@ -169,7 +170,7 @@ def test_a_walk_visits_what_the_official_sampler_visits() -> None:
     network = StepMLP(OBS, ACT, ACT, (8,))
     params = random_params({"actor": network}, SEEDS)["actor"]
     observations, noise = _draw(SEEDS, BATCH, OBS), 2 * _draw(SEEDS, BATCH, 4 * ACT, stream=1)
-    actions, decisions = walk_back(lambda *i: network(params, *i), observations, noise, 4)
+    actions, decisions = draw(lambda *i: network(params, *i), observations, noise, 4)
     assert float(actions.abs().max()) <= 1 + 1e-6
     for s in range(SEEDS):
         model = StepModel(network, {key: v[s] for key, v in params.items()})
@@ -185,7 +186,7 @@ def test_a_walk_visits_what_the_official_sampler_visits() -> None:
     "network",
     [
         StepMLP(OBS, ACT, ACT, (8, 8)),
-        StepMLP(OBS, ACT, 1, (8, 8), 12, (10, 6), True, 3, True, ORTHOGONAL),
+        StepMLP(OBS, ACT, 1, (8, 8), 12, (10, 6), 1, True, 3, True, ORTHOGONAL),
     ],
     ids=["policy", "values"],
 )
