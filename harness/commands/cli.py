@@ -145,12 +145,24 @@ def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None
 
 
 @app.command("list")
-def list_(what: Listable, json: JsonOption = False) -> None:
-    """List what there is to run."""
-    from harness.commands.listing import show_list
+def list_(
+    what: Listable,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A method, to see all of its settings.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List what there is to run, or show what one method can be set to."""
+    from harness.commands.listing import show_list, show_method
 
     wide = None if sys.stdout.isatty() else 200  # a pipe has no width to wrap to
-    show_list(what.value, Console(width=wide), as_json=json)
+    console = Console(width=wide)
+    if name is None:
+        show_list(what.value, console, as_json=json)
+    elif what is Listable.algorithms:
+        show_method(name, console, as_json=json)
+    else:
+        raise UserError(f"Only algorithms can be looked at one by one: leave {name!r} out.")
 
 
 @app.command()

@@ -39,7 +39,7 @@ _KINDS = {
     "config": _Kind("config METHOD", (1,), lambda _, method: config_tables(method)),
     "methods": _Kind("methods", (0,), methods_table),
     "deviations": _Kind("deviations", (0,), deviations_table),
-    "oracles": _Kind("oracles FILE", (1,), oracles_table),
+    "oracles": _Kind("oracles", (0,), oracles_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }

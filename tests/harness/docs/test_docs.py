@@ -151,7 +151,9 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
 ) -> None:
     known = registry.algorithms()
     monkeypatch.setattr(registry, "algorithms", lambda: {"iql": known["iql"]})
-    page = write_page(*block("oracles oracles.json"))
+    page = write_page(*block("oracles"))
+    file = page.with_name("oracles.json")
+    monkeypatch.setattr("harness.docs.oracles._FILE", file)
     oracle = {"method": "iql", "version": "", "file": "baselines/iql.py", "compared": "all of it"}
     libraries = [
         {
@@ -162,7 +164,7 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
         },
         {**oracle, "oracle": "two", "differences": {"weights": 1.26e-6}},
     ]
-    page.with_name("oracles.json").write_text(json.dumps(libraries))
+    file.write_text(json.dumps(libraries))
     generate()
     first, second = rows(page.read_text())
     assert (first[0], first[4:]) == ("`iql`", ["1.2", "all of it", "losses 3e-07, weights 0"])
@@ -170,10 +172,10 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
     target = re.findall(r"\[two\]\((.*)\)", second[3])[0]
     assert (page.parent / target).resolve() == REPOSITORY / "baselines" / "iql.py"
 
-    page.with_name("oracles.json").write_text("[]")
+    file.write_text("[]")
     with pytest.raises(UserError, match="has no oracle of 'iql'"):
         generate()
-    page.with_name("oracles.json").unlink()
+    file.unlink()
     with pytest.raises(UserError, match=r"oracles.json cannot be read"):
         generate()
 
