@@ -69,6 +69,9 @@ _BUILT_IN = (
     ),
     AlgorithmInfo("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
     AlgorithmInfo(
+        "floq", "FQL with a flow-matching critic", "arXiv:2509.06863", "flow", "baselines.floq:Floq"
+    ),
+    AlgorithmInfo(
         "ifql",
         "Best of N behaviour flow samples under IQL's critic",
         "arXiv:2502.02538",
