@@ -220,19 +220,18 @@ def test_its_critic_tells_the_modes_apart_and_its_policy_finds_the_better_one() 
     engine = make_engine(
         "floq",
         two_modes(),
-        total_steps=250,
+        total_steps=120,
         hidden_dims=(32, 32),
         batch_size=64,
-        learning_rate=3e-3,
+        learning_rate=1e-2,
         discount=0.0,
         alpha=0.3,
-        critic_flow_steps=4,
-        noise_samples=4,
         bins=50,
     )
-    engine.train(250)
-    assert (share_near(GOOD, engine, 0.4) > 0.9).all()
+    engine.train(120)
+    half_way = 0.5 * float(np.linalg.norm(GOOD - POOR))
+    assert (share_near(GOOD, engine, half_way) > 0.9).all()
     for slot in (0, 1):
         pairs = torch.tensor(np.hstack([np.zeros((2, 1)), [POOR, GOOD]]), dtype=torch.float32)
         for member in learned(engine, "critic", slot):
-            assert member(pairs).flatten().tolist() == pytest.approx([0.0, 1.0], abs=0.15)
+            assert member(pairs).flatten().tolist() == pytest.approx([0.0, 1.0], abs=0.1)
