@@ -21,6 +21,9 @@ class Neutral:
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of hidden layers
+Channels = Annotated[
+    tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], Field(min_length=1)
+]  # at each resolution
 LearningRate = Annotated[float, Field(gt=0, lt=1)]
 PolyakRate = Annotated[float, Field(gt=0, le=1)]  # 1: no average, the network itself
 Fraction = Annotated[float, Field(ge=0, le=1)]

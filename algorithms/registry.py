@@ -136,6 +136,55 @@ _BUILT_IN = (
         "baselines.sfbc:SfBC",
     ),
     AlgorithmInfo(
+        "edp",
+        "Efficient Diffusion Policies",
+        "arXiv:2305.20081",
+        "diffusion",
+        "baselines.edp:EDP",
+    ),
+    AlgorithmInfo(
+        "qgpo",
+        "Q-Guided Policy Optimization",
+        "arXiv:2304.12824",
+        "diffusion",
+        "baselines.qgpo:QGPO",
+    ),
+    AlgorithmInfo(
+        "srpo",
+        "Score Regularized Policy Optimization",
+        "arXiv:2310.07297",
+        "diffusion",
+        "baselines.srpo:SRPO",
+    ),
+    AlgorithmInfo(
+        "dtql",
+        "Diffusion Trusted Q-Learning",
+        "arXiv:2405.19690",
+        "diffusion",
+        "baselines.dtql:DTQL",
+    ),
+    AlgorithmInfo(
+        "dac", "Diffusion Actor-Critic", "arXiv:2405.20555", "diffusion", "baselines.dac:DAC"
+    ),
+    AlgorithmInfo(
+        "bdpo",
+        "Behaviour-Regularised Diffusion Policy Optimisation",
+        "arXiv:2502.04778",
+        "diffusion",
+        "baselines.bdpo:BDPO",
+    ),
+    AlgorithmInfo(
+        "diffuser",
+        "Diffuser",
+        "arXiv:2205.09991",
+        "diffusion",
+        "baselines.diffuser:Diffuser",
+        trusts_critic=False,
+    ),
+    AlgorithmInfo(
+        "dd", "Decision Diffuser", "arXiv:2211.15657", "diffusion", "baselines.dd:DD", False
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(

@@ -40,7 +40,8 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import mean_squared_error
-from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample, sampling_noise
+from algorithms.blocks.diffusion import diffusion_loss, sample, sampling_noise
+from algorithms.blocks.noise_networks import noise_network
 from algorithms.fields import Count, LearningRate, PolyakRate, Positive, Weight, Widths
 from algorithms.networks import MLP
 
@@ -70,7 +71,7 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim
         self.networks = {
-            "actor": NoiseNetwork(obs, act, config.hidden_dims),
+            "actor": noise_network(obs, act, config.hidden_dims),
             "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2, activation="mish"),
         }
         self.optimizers = {

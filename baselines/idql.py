@@ -43,8 +43,8 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import expectile_loss
-from algorithms.blocks.diffusion import diffusion_loss, sampling_noise
-from algorithms.blocks.residual_diffusion import ResidualNoiseNetwork, sample_clipped
+from algorithms.blocks.diffusion import diffusion_loss, sampling_noise, walk_back
+from algorithms.blocks.noise_networks import LearnedWavesNetwork
 from algorithms.fields import Count, Expectile, LearningRate, PolyakRate, Rate, Weight
 from algorithms.initialisation import GLOROT
 from algorithms.networks import MLP, Params, layer_norm, norm
@@ -88,7 +88,7 @@ class IDQL(Algorithm[IDQLConfig]):
         config, obs, act = self.config, self.obs_dim, self.action_dim
         hidden = config.hidden_dims
         self.networks = {
-            "actor": ResidualNoiseNetwork(
+            "actor": LearnedWavesNetwork(
                 obs, act, config.actor_dim, config.actor_blocks, config.dropout
             ),
             "value": NormalizedMLP(obs, 1, hidden, initialisation=GLOROT),
@@ -156,4 +156,8 @@ class IDQL(Algorithm[IDQLConfig]):
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         steps = self.config.diffusion_steps
-        return sample_clipped(nets.target.actor, observations, noise["sample"], steps)
+        draws = noise["sample"]
+        actions, _ = walk_back(
+            nets.target.actor, observations, draws, steps, variance="added", clip="point"
+        )
+        return actions

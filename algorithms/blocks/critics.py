@@ -25,6 +25,13 @@ def soft_minimum(q: Tensor, weight: float) -> Tensor:
     return weight * q.amin(1) + (1 - weight) * q.amax(1)
 
 
+def lower_confidence_bound(q: Tensor, width: float) -> Tensor:
+    """Mean less `width` standard deviations of the ensemble. [S, E, B] -> [S, B]."""
+    # Clamped, because where all members agree the root has no slope.
+    deviation = q.var(1, correction=0).clamp(min=1e-12).sqrt()
+    return q.mean(1) - width * deviation
+
+
 class DataValues(NamedTuple):
     """What the critics say of the data: Q_i(s, a) [S, E, B] and V(s) [S, B]."""
 

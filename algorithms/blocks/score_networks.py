@@ -20,12 +20,12 @@ _CONDITION = 128  # width of what both make together
 _FREQUENCY_SCALE = 30.0
 
 
-def fourier_features(time: Tensor) -> Tensor:
-    """Sines and cosines of the time at frequencies spread as |N(0, 30²)|. [S, B, 1] -> [S, B, 32].
+def fourier_features(time: Tensor, count: int = _FEATURES) -> Tensor:
+    """Sines and cosines of the time, frequencies spread as |N(0, 30²)|. -> [S, B, count].
 
     They are its quantiles, where the official codes draw them once.
     """
-    half = _FEATURES // 2
+    half = count // 2
     ranks = (torch.arange(half, device=time.device) + 0.5) / half
     frequencies = _FREQUENCY_SCALE * math.sqrt(2) * torch.erfinv(ranks)
     angles = 2 * math.pi * frequencies * time

@@ -68,7 +68,7 @@ def sample(
 ) -> Tensor:
     """Actions at the end of the ODE. noise: [S, B, action_dim] -> the same.
 
-    DPM-Solver-2 on predicted actions (Lu et al., arXiv:2211.01095, Eq. 3.7, whose two evaluations
+    DPM-Solver-2 on predicted actions (Lu et al., arXiv:2211.01095, Algorithm 1, whose evaluations
     are a step of uniform time apart), and DPM-Solver-1 for the last one or two of the evaluations.
     bounded: keep each predicted action in [-1, 1], and with them nearly the result.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,8 @@ FEW = {
     "warmup_steps": 3,
     "embedding_dim": 16,
     "vae_hidden_dims": (16, 16),
+    "policy_hidden_dims": (16, 16),
+    "warmup_share": 0.1,  # a step at least
     "heads": 2,
     "bins": 10,
     "horizon": 2,
@@ -37,6 +40,12 @@ FEW = {
     "planning_candidates": 4,
     "actor_dim": 16,
     "actor_blocks": 2,
+    "guidance_dims": (16, 16),
+    "support_actions": 3,
+    "actor_hidden_dims": (16, 16),
+    "behavior_dim": 16,
+    "behavior_blocks": 2,
+    "plans": 4,
 }
 
 
@@ -115,6 +124,10 @@ class Subject:
             total_steps=steps,
             compile=compile,
         )
+
+    def steps(self, at_least: int) -> int:
+        """So many, or as many as give each stage one."""
+        return max(at_least, *(math.ceil(1 / stage.share) for stage in self.algorithm.stages))
 
     def learner(self) -> Engine:
         """An untrained engine of two seeds that learns fast."""

@@ -56,7 +56,9 @@ def hill(n: int = 1024) -> Transitions:
     )
 
 
-def share_near(mode: NDArray[np.float64], engine: Engine, radius: float) -> NDArray[np.float64]:
+def share_near(
+    mode: NDArray[np.float64], engine: Engine, radius: float, selection: str | None = None
+) -> NDArray[np.float64]:
     """How many of a policy's actions lie that near to a mode. -> [S], of 1."""
-    actions = engine.policy("test")(np.zeros((len(engine.seeds), 500, 1), np.float32))
+    actions = engine.policy("test", selection)(np.zeros((len(engine.seeds), 500, 1), np.float32))
     return np.asarray((np.linalg.norm(actions - mode, axis=-1) < radius).mean(1))

@@ -16,7 +16,7 @@ from algorithms.engine.preflight import check
 from algorithms.transitions import Transitions
 from baselines.idql import IDQL, IDQLConfig
 from tests.algorithms.blocks.test_diffusion import marginals
-from tests.algorithms.blocks.test_residual_diffusion import learned_residual, walk_back
+from tests.algorithms.blocks.test_noise_networks import learned_residual, walk
 from tests.algorithms.reference import (
     assert_same_weights,
     closed_form,
@@ -179,7 +179,7 @@ def test_acts_by_the_average_policy_and_ranks_by_the_average_critic(
     noise = random_noise(algorithm.act_noise, 1, 4)
     average = learned_residual(engine, 1, "targets")
     s = torch.tensor(observations[1])
-    expected = walk_back(average, s, noise["sample"][0], T)
+    expected = walk(average, s, noise["sample"][0], T)
     state = engine.state(1)
     params = {
         key.removeprefix("targets/actor/"): torch.tensor(v)[None]
@@ -262,7 +262,7 @@ def test_the_official_width_has_64_frequencies_and_an_embedding_of_256() -> None
         .items()
     }
     assert shapes["frequencies"] == (1, 64)
-    assert shapes["step_weight_0"] == (128, 256)
+    assert shapes["time_weight_0"] == (128, 256)
     assert shapes["weight_in"] == (17 + 6 + 256, 256)
     assert math.prod(shapes["weight_wide_2"]) == 256 * 1024
 

@@ -20,12 +20,6 @@ SEEDS, BATCH, OBS, ACT = 2, 6, 3, 2
 FREQUENCIES = [30 * NormalDist().inv_cdf(0.5 + (i + 0.5) / 32) for i in range(16)]
 
 
-def features(time: Tensor) -> Tensor:
-    """Of times `[B, 1]`."""
-    angles = 2 * math.pi * torch.tensor(FREQUENCIES) * time
-    return torch.cat([angles.sin(), angles.cos()], 1)
-
-
 def _linear(params: Mapping[str, Any], name: str) -> nn.Linear:
     weight, bias = (torch.as_tensor(params[f"{kind}_{name}"][0]) for kind in ("weight", "bias"))
     layer = nn.Linear(*weight.shape)
@@ -64,7 +58,7 @@ class ScoreModel(nn.Module):
         self.out = _linear(params, "out")
 
     def forward(self, observations: Tensor, x: Tensor, time: Tensor) -> Tensor:
-        seen, embedded = F.silu(self.observations(observations)), self.time(features(time))
+        seen, embedded = F.silu(self.observations(observations)), self.time(fourier_features(time))
         condition = self.condition(F.silu(self.hidden(torch.cat([seen, embedded], 1))))
         first, second, third, middle, up_third, up_second = self.blocks
         d1 = first(x, condition)
@@ -84,7 +78,7 @@ class GuidanceModel(nn.Module):
         (self.body,) = members(network.body, params)
 
     def forward(self, observations: Tensor, x: Tensor, time: Tensor) -> Tensor:
-        return self.body(torch.cat([observations, x, self.time(features(time))], 1))[:, 0]
+        return self.body(torch.cat([observations, x, self.time(fourier_features(time))], 1))[:, 0]
 
 
 def learned_params(engine: Engine, name: str, slot: int) -> dict[str, Any]:
@@ -102,8 +96,9 @@ def _inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_time_features_are_sines_and_cosines_at_the_quantiles_of_a_half_normal() -> None:
     time = torch.tensor([[0.001], [0.3], [1.0]])
-    found = fourier_features(time.unsqueeze(0))[0]
-    torch.testing.assert_close(found, features(time), rtol=0, atol=2e-4)
+    angles = 2 * math.pi * torch.tensor(FREQUENCIES) * time
+    expected = torch.cat([angles.sin(), angles.cos()], 1)
+    torch.testing.assert_close(fourier_features(time), expected, rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("widths", [(12, 8, 6), (8, 8, 8)])

@@ -88,11 +88,11 @@ def test_sampling_takes_dpm_solvers_steps(evaluations: int) -> None:
 
     def epsilon(_s: Tensor, x: Tensor, time: Tensor) -> Tensor:
         asked.append(float(time[0, 0, 0]))
-        return torch.tanh(x) + time * x.square() / 10
+        return torch.tanh(x) + time * torch.sin(3 * x) / 2
 
     def action(x: Tensor, time: float) -> Tensor:
         alpha, sigma = marginal(time)
-        return (x - sigma * (torch.tanh(x) + time * x.square() / 10)) / alpha
+        return (x - sigma * (torch.tanh(x) + time * torch.sin(3 * x) / 2)) / alpha
 
     noise = torch.randn(1, 5, ACT, generator=torch.Generator().manual_seed(0))
     actions = sample(epsilon, torch.zeros(1, 5, 3), noise, evaluations)
@@ -109,7 +109,7 @@ def test_bounded_predictions_end_within_the_box() -> None:
         return -1000 * x
 
     actions = sample(epsilon, noise, noise, 5, bounded=True)
-    torch.testing.assert_close(actions, noise.sign(), rtol=0, atol=0.02)
+    torch.testing.assert_close(actions, noise.sign(), rtol=0, atol=0.05)
     assert float(sample(epsilon, noise, noise, 5).abs().max()) > 1000
 
 
@@ -133,5 +133,5 @@ def _error(evaluations: int) -> float:
 
 
 def test_the_exact_noise_of_a_gaussian_samples_it_the_better_the_more_steps() -> None:
-    assert _error(15) < 0.02
-    assert _error(120) < 2e-3
+    assert _error(61) < 0.03
+    assert _error(481) < 1e-3
