@@ -99,6 +99,7 @@ _BUILT_IN = (
         "flow",
         "baselines.dfql:DFQL",
     ),
+    AlgorithmInfo("q-flow", "Q-Flow", "arXiv:2605.13435", "flow", "baselines.q_flow:QFlow"),
     AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",

@@ -24,6 +24,7 @@ FEW = {
     "diffusion_steps": 3,
     "critic_flow_steps": 2,
     "noise_samples": 2,
+    "time_frequencies": 3,
     "context": 3,
     "warmup_steps": 3,
     "embedding_dim": 16,
