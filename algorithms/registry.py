@@ -69,6 +69,9 @@ _BUILT_IN = (
     ),
     AlgorithmInfo("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
     AlgorithmInfo(
+        "floq", "FQL with a flow-matching critic", "arXiv:2509.06863", "flow", "baselines.floq:Floq"
+    ),
+    AlgorithmInfo(
         "ifql",
         "Best of N behaviour flow samples under IQL's critic",
         "arXiv:2502.02538",
@@ -96,6 +99,7 @@ _BUILT_IN = (
         "flow",
         "baselines.dfql:DFQL",
     ),
+    AlgorithmInfo("q-flow", "Q-Flow", "arXiv:2605.13435", "flow", "baselines.q_flow:QFlow"),
     AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",

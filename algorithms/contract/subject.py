@@ -22,6 +22,9 @@ STEPS, SAVED = 80, 70  # saved inside a block of random numbers, and past the la
 FEW = {
     "flow_steps": 3,
     "diffusion_steps": 3,
+    "critic_flow_steps": 2,
+    "noise_samples": 2,
+    "time_frequencies": 3,
     "context": 3,
     "warmup_steps": 3,
     "embedding_dim": 16,
