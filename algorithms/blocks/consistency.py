@@ -43,7 +43,8 @@ def noise_levels(progress: Tensor) -> Tensor:
 def level(index: Tensor, count: Tensor) -> Tensor:
     """σ of the level of that index, 0 to N − 1, of N (Karras et al., arXiv:2206.00364, Eq. 5)."""
     low, high = SIGMA_MIN ** (1 / _RHO), SIGMA_MAX ** (1 / _RHO)
-    return (low + index / (count - 1) * (high - low)).pow(_RHO)
+    root: Tensor = low + index / (count - 1) * (high - low)
+    return root**_RHO
 
 
 def consistency_loss(
