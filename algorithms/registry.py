@@ -164,6 +164,7 @@ _BUILT_IN = (
         "diffusion",
         "baselines.dtql:DTQL",
     ),
+    AlgorithmInfo("cac", "Consistency-AC", "arXiv:2309.16984", "diffusion", "baselines.cac:CAC"),
     AlgorithmInfo(
         "dac", "Diffusion Actor-Critic", "arXiv:2405.20555", "diffusion", "baselines.dac:DAC"
     ),
