@@ -97,6 +97,13 @@ _BUILT_IN = (
         "baselines.dfql:DFQL",
     ),
     AlgorithmInfo(
+        "mean-flow",
+        "MeanFlowQL, a one-step policy by mean flow",
+        "arXiv:2511.13035",
+        "flow",
+        "baselines.mean_flow:MeanFlow",
+    ),
+    AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",
         "arXiv:2208.06193",
