@@ -5,9 +5,8 @@ arXiv:2511.13035, on Geng et al., Mean Flows for One-step Generative Modeling, a
 Code: official, HiccupRL/MeanFlowQL at 3fab100, `agents/meanflowql.py`, `utils/dit_jax.py` and
 `main_meanflowql.py`.
 
-The policy is g(s, x, t) = x − u(s, x, t), u the average velocity from the action to time t; an action
-is g(s, e, 1) of noise e. So it is cloned, evaluated and improved in one evaluation, with no second
-network to distil.
+The policy is g(s, x, t) = x − u(s, x, t), u the average velocity from the action to time t; an
+action is g(s, e, 1) of noise e. It is one network that clones, acts and climbs, each in one call.
 
 Deviations:
     - Losses: α is constant. Official: after a tenth of the run, in every 2000th update, it is
@@ -125,7 +124,7 @@ class MeanFlow(Algorithm[MeanFlowConfig]):
         """Twins regress on r + γ Q̄(s', a'), a' the best of K by the mean of the target twins."""
         config, count = self.config, self.config.candidates
         observations = batch.next_observations.repeat_interleave(count, 1)
-        draws = noise["next_z"].unflatten(-1, (count, -1)).flatten(1, 2)
+        draws = noise["next_z"].reshape(*observations.shape[:2], -1)
         actions = self.policy(nets.frozen, observations, draws).clamp(-1, 1)
         next_qs = nets.target.critic(observations, actions).unflatten(-1, (-1, count))
         best = next_qs.mean(1, keepdim=True).argmax(-1, keepdim=True)  # [S, 1, B, 1]
@@ -143,9 +142,7 @@ class MeanFlow(Algorithm[MeanFlowConfig]):
         )
         actions = self.policy(nets, observations, noise["z"])
         bound_loss = (actions.abs() - 1).clamp(min=0).mean((1, 2))
-        climb = q_loss(
-            nets, observations, actions.clamp(-1, 1), normalize=config.normalize_q_loss
-        )
+        climb = q_loss(nets, observations, actions.clamp(-1, 1), normalize=config.normalize_q_loss)
         loss = config.alpha * bc_loss + climb + config.bound_weight * bound_loss
         return loss, {
             "actor/bc_loss": bc_loss,

@@ -1,7 +1,7 @@
 """A diffusion transformer of a single token, which the time modulates.
 
-Peebles and Xie, arXiv:2212.09748, as MeanFlowQL's policy has it. Attention of one token to itself is
-a linear layer of values and one behind it, whatever its queries, keys and heads.
+Peebles and Xie, arXiv:2212.09748, as MeanFlowQL's policy has it. Attention of one token to itself
+is a linear layer of values and one behind it, whatever its queries, keys and heads.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _EPSILON = 1e-6
 class OneTokenTransformer:
     """Linear, `blocks` times x + 0.1 block(x), a modulated norm, linear: 0 at first.
 
-    Called with inputs `[S, B, *]`, which are concatenated along the last axis, and after them a time
-    `[S, B, 1]`, it returns `[S, B, output_dim]`. Each half of a block, attention and MLP, sees
+    Called with inputs `[S, B, *]`, which are concatenated along the last axis, and after them a
+    time `[S, B, 1]`, it returns `[S, B, output_dim]`. Each half of a block, attention and MLP, sees
     norm(x) (1 + scale) + shift and adds what it returns times a gate; scales, shifts and gates are
     linear in the embedded time, and 0 at first. The norm is g √width x / rms(x).
     """

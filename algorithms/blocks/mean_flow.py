@@ -1,8 +1,8 @@
 """Mean flow: the velocity of a flow averaged over a stretch of its path (arXiv:2505.13447).
 
-Shapes: `S` seeds, `B` batch. Time runs from 0, the action, to 1, noise: x_t = (1 − t) a + t e, whose
-velocity is v = e − a. The average velocity u from 0 to t obeys u = v − t du/dt, where d/dt follows
-the path: it adds v times the derivative in x to that in t.
+Shapes: `S` seeds, `B` batch. Time runs from 0, the action, to 1, noise: x_t = (1 − t) a + t e,
+whose velocity is v = e − a. The average velocity u from 0 to t obeys u = v − t du/dt, where d/dt
+follows the path: it adds v times the derivative in x to that in t.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 Residual = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""g(s, x, t) = x − u(s, x, t): where the flow from x at time 1 would end."""
+"""g(s, x, t) = x − u(s, x, t): at t = 1, where the flow from noise x ends."""
 
 _BOUND = 5.0  # of what g regresses on
 _OFFSET = 1e-4  # c of the weights
@@ -32,7 +32,7 @@ def mean_flow_target(
         lambda x, time: residual(observations, x, time),
         (x, time),
         (velocity, torch.ones_like(time)),
-    )
+    )[:2]
     return g, (x - (1 - time) * velocity - time * rate).detach()
 
 
