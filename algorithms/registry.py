@@ -104,6 +104,13 @@ _BUILT_IN = (
         "baselines.mean_flow:MeanFlow",
     ),
     AlgorithmInfo(
+        "qipo",
+        "Q-weighted Iterative Policy Optimization, by flow matching",
+        "arXiv:2503.04975",
+        "flow",
+        "baselines.qipo:QIPO",
+    ),
+    AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",
         "arXiv:2208.06193",
