@@ -112,7 +112,7 @@ class QIPO(FlowActorCritic[QIPOConfig]):
         states = observations.repeat_interleave(count, 1)
         start = z.reshape(*states.shape[:2], -1)
         actions = sample(velocity, states, start, self.config.flow_steps).clamp(-1, 1)
-        return actions.unflatten(1, (-1, count))
+        return actions.view(*observations.shape[:2], count, -1)
 
     def values(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
         """What the twins say of several actions a state. [S, B, ·], [S, B, M, ·] -> [S, B, M]."""
@@ -120,4 +120,4 @@ class QIPO(FlowActorCritic[QIPOConfig]):
         states = observations.repeat_interleave(count, 1)
         q: Tensor = nets.critic(states, actions.flatten(1, 2))
         q = q.amin(1) if self.config.q_aggregation == "min" else q.mean(1)
-        return q.unflatten(-1, (-1, count))
+        return q.view(actions.shape[:3])
