@@ -139,19 +139,19 @@ def test_the_backup_is_of_the_candidate_that_the_mean_of_the_twins_prefers(
 
 
 def test_actions_beyond_their_bounds_cost_as_far_as_they_are() -> None:
-    """a = (3, −0.5): one of two coordinates is 2 beyond; Q is that of (1, −0.5)."""
-    beyond = torch.tensor([3.0, -0.5])
+    """a = (3, −1.5): one coordinate is 2 beyond, one half; Q = 2 a_1 + a_2 is that of (1, −1)."""
+    beyond = torch.tensor([3.0, -1.5])
     nets = closed_form(
         {"actor": lambda _s, z, t: beyond + 0 * z * t},
-        frozen={"critic": lambda _s, a: a.sum(-1).unsqueeze(1).expand(1, 2, -1)},
+        frozen={"critic": lambda _s, a: (2 * a[..., 0] + a[..., 1]).unsqueeze(1).expand(1, 2, -1)},
     )
     algorithm: Any = make_algorithm("mean-flow", alpha=0.0, bound_weight=4.0)
     loss, metrics = algorithm.actor_loss(
         nets, random_batch(1, 2), random_noise(algorithm.noise, 1, 2)
     )
-    assert float(metrics["actor/bound_loss"]) == pytest.approx(1.0)
-    assert float(metrics["actor/q_loss"]) == pytest.approx(-0.5)
-    assert float(loss) == pytest.approx(4 - 0.5)
+    assert float(metrics["actor/bound_loss"]) == pytest.approx(1.25)
+    assert float(metrics["actor/q_loss"]) == pytest.approx(-1.0)
+    assert float(loss) == pytest.approx(4 * 1.25 - 1)
 
 
 def test_acts_from_noise_at_time_one() -> None:
