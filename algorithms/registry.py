@@ -101,6 +101,20 @@ _BUILT_IN = (
     ),
     AlgorithmInfo("q-flow", "Q-Flow", "arXiv:2605.13435", "flow", "baselines.q_flow:QFlow"),
     AlgorithmInfo(
+        "mean-flow",
+        "MeanFlowQL, a one-step policy by mean flow",
+        "arXiv:2511.13035",
+        "flow",
+        "baselines.mean_flow:MeanFlow",
+    ),
+    AlgorithmInfo(
+        "qipo",
+        "Q-weighted Iterative Policy Optimization, by flow matching",
+        "arXiv:2503.04975",
+        "flow",
+        "baselines.qipo:QIPO",
+    ),
+    AlgorithmInfo(
         "flow-bptt",
         "Back-propagation through the flow",
         "arXiv:2208.06193",
