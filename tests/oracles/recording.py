@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 from unittest import mock
 
@@ -22,6 +23,7 @@ OBS_DIM, ACTION_DIM, BATCH = 3, 2, 16
 HIDDEN = (12, 8)
 SETTINGS = {"hidden_dims": HIDDEN, "discount": 0.9}  # of every method
 LEARNING_RATE, TAU = 1e-2, 0.05
+_LARGE, _COMPARED = 1024, 8  # elements of a matrix of which few columns are kept, and how many
 
 Arrays = dict[str, np.ndarray]
 Parts = Mapping[str, Sequence[nn.Module]]
@@ -93,6 +95,9 @@ def record(
     arrays |= _named("after", {k.replace("params", "adam_means", 1): v for k, v in means.items()})
     for name, part in (without or {}).items():
         arrays[f"after/{name}"][..., part] = np.nan
+    for name, values in arrays.items():
+        if name.startswith("after/") and values.size > _LARGE:
+            values[..., _COMPARED:] = np.nan
     arrays |= _named("batch", batch) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])
@@ -144,6 +149,7 @@ def drawing(*given: Tensor) -> Iterator[None]:
         return left.popleft()
 
     with (
+        mock.patch("torch.rand", draw),
         mock.patch("torch.randn", draw),
         mock.patch("torch.randn_like", lambda x, **_: draw(*x.shape)),
         mock.patch("torch.distributions.normal._standard_normal", draw),
@@ -151,6 +157,12 @@ def drawing(*given: Tensor) -> Iterator[None]:
     ):
         yield
     assert not left, f"{len(left)} draws were not asked for"
+
+
+def frequencies(count: int) -> Tensor:
+    """Of our Fourier features: quantiles of |N(0, 30²)|, which official codes draw once."""
+    ranks = [(i + 0.5) / count for i in range(count)]
+    return torch.tensor([30 * NormalDist().inv_cdf(0.5 + rank / 2) for rank in ranks])
 
 
 def array(x: Tensor) -> np.ndarray:
@@ -179,10 +191,15 @@ def _state(
 
 
 def _draw_weights(module: nn.Module, rng: np.random.Generator) -> None:
-    """None of them at a special value; norms near 1 and 0, and what is no matrix near its start."""
+    """None of them at a special value; norms near 1 and 0, and what is no matrix near its start.
+
+    Large matrices, of layers whose width no setting changes, in coarse steps: those compress.
+    """
     for parameter in module.parameters():
         noise = torch.from_numpy(rng.standard_normal(parameter.shape).astype(np.float32))
         if parameter.ndim > 1 and parameter.shape[-2] > 1:
+            if parameter.numel() > _LARGE:
+                noise = (4 * noise).round() / 4
             parameter.data = noise / parameter.shape[-1] ** 0.5
         else:
             parameter.data += 0.1 * noise
