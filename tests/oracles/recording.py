@@ -23,7 +23,7 @@ OBS_DIM, ACTION_DIM, BATCH = 3, 2, 16
 HIDDEN = (12, 8)
 SETTINGS = {"hidden_dims": HIDDEN, "discount": 0.9}  # of every method
 LEARNING_RATE, TAU = 1e-2, 0.05
-_LARGE, _COMPARED = 1024, 8  # elements of a matrix of which few columns are kept, and how many
+_LARGE, _COMPARED = 512, 4  # elements of a matrix of which few columns are kept, and how many
 
 Arrays = dict[str, np.ndarray]
 Parts = Mapping[str, Sequence[nn.Module]]
@@ -52,6 +52,7 @@ def record(
     silent: Mapping[str, int] | None = None,
     equal_noise: Mapping[str, str] | None = None,
     without: Mapping[str, slice] | None = None,
+    prepare: Callable[[Arrays], None] | None = None,
     oracle: str | None = None,
     seed: int = 0,
 ) -> None:
@@ -74,6 +75,7 @@ def record(
         silent: width of noise that is zero.
         equal_noise: noise that is another's.
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
+        prepare: changes the noise that was drawn, and weights, before the first update.
         oracle: the library's name in the table, if it is not that of the file.
         seed: of all that is drawn. Where a gradient is almost zero, Adam makes a step of its
             rounding: another seed, then.
@@ -85,6 +87,8 @@ def record(
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
+    if prepare:
+        prepare(drawn)
     of_module = layers or perceptron
     arrays = _named("before", _state(parts, of_module, lambda p: p.data))
     found = [step(k + 1, _of_update(batch, k), _of_update(drawn, k)) for k in range(updates)]
