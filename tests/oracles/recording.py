@@ -50,6 +50,7 @@ def record(
     context: int = 0,
     uniform: Mapping[str, int] | None = None,
     silent: Mapping[str, int] | None = None,
+    columns: Sequence[str] = (),
     equal_noise: Mapping[str, str] | None = None,
     without: Mapping[str, slice] | None = None,
     prepare: Callable[[Arrays], None] | None = None,
@@ -73,6 +74,7 @@ def record(
         context: length of windows; 0: single transitions.
         uniform: width of noise that is uniform on [0, 1).
         silent: width of noise that is zero.
+        columns: what our method's stages compute of the data, of which the step sees some too.
         equal_noise: noise that is another's.
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
         prepare: changes the noise that was drawn, and weights, before the first update.
@@ -87,14 +89,21 @@ def record(
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
+    computed = {name: rng.uniform(0.5, 1.5, (updates, BATCH)) for name in columns}
+    computed = {name: x.astype(np.float32) for name, x in computed.items()}
+    seen = batch | computed
     if prepare:
         prepare(drawn)
     of_module = layers or perceptron
     arrays = _named("before", _state(parts, of_module, lambda p: p.data))
-    found = [step(k + 1, _of_update(batch, k), _of_update(drawn, k)) for k in range(updates)]
+    found = [step(k + 1, _of_update(seen, k), _of_update(drawn, k)) for k in range(updates)]
     arrays |= _named("after", _state(parts, of_module, lambda p: p.data))
     moments = {p: s["exp_avg"] for o in optimizers for p, s in o.state.items()}
-    trained = {k: v for k, v in parts.items() if k.startswith("params/")}
+    trained = {
+        name: modules
+        for name, modules in parts.items()
+        if name.startswith("params/") and any(p in moments for p in modules[0].parameters())
+    }
     means = _state(trained, of_module, lambda p: moments[p])
     arrays |= _named("after", {k.replace("params", "adam_means", 1): v for k, v in means.items()})
     for name, part in (without or {}).items():
@@ -102,7 +111,7 @@ def record(
     for name, values in arrays.items():
         if name.startswith("after/") and values.size > _LARGE:
             values[..., _COMPARED:] = np.nan
-    arrays |= _named("batch", batch) | _named("noise", drawn)
+    arrays |= _named("batch", batch) | _named("columns", computed) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])
     about = {
