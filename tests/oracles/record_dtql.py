@@ -17,7 +17,6 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from tests.oracles.recording import (
     ACTION_DIM,
@@ -31,6 +30,7 @@ from tests.oracles.recording import (
     drawing,
     perceptron,
     record,
+    squared_errors,
 )
 
 COMMIT = "9a29cea"
@@ -84,16 +84,10 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
 
 def main() -> None:
     agent = make_agent()
-    own_loss, error = agent.q_v_critic_loss, F.mse_loss
+    own_loss = agent.q_v_critic_loss
 
     def step(k: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
-        errors: list[float] = []
         totals: list[float] = []
-
-        def errors_kept(*arguments: Tensor) -> Tensor:
-            loss = error(*arguments)
-            errors.append(loss.item())
-            return loss
 
         def totals_kept(*arguments: Tensor) -> Tensor:
             loss: Tensor = own_loss(*arguments)
@@ -108,7 +102,7 @@ def main() -> None:
         actor = () if pretraining else (noise["z"], *denoising("policy_"))
         with (
             drawing(*denoising(), *actor),
-            mock.patch("torch.nn.functional.mse_loss", errors_kept),
+            squared_errors() as errors,
             mock.patch.object(agent, "q_v_critic_loss", totals_kept),
         ):
             if pretraining:

@@ -17,7 +17,6 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from tests.oracles.recording import (
     ACTION_DIM,
@@ -30,6 +29,7 @@ from tests.oracles.recording import (
     drawing,
     perceptron,
     record,
+    squared_errors,
 )
 from tests.oracles.score_nets import (
     WIDTHS,
@@ -121,15 +121,7 @@ def main() -> None:
         data["fake_a_"] = support(data["s_"], drawn["support"])
         losses: dict[str, float] = {}
         if k <= 2 * UPDATES:
-            errors: list[float] = []
-            error = F.mse_loss
-
-            def kept(*arguments: Tensor) -> Tensor:
-                loss = error(*arguments)
-                errors.append(loss.item())
-                return loss
-
-            with mock.patch("torch.nn.functional.mse_loss", kept):
+            with squared_errors() as errors:
                 critics.update_q0(data)
             losses["critic/loss"] = sum(errors) / 2
         epsilon = drawn["support_epsilon"].reshape(FEW, SUPPORT, ACTION_DIM)

@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 FOLDER = Path(__file__).parent
 OBS_DIM, ACTION_DIM, BATCH = 3, 2, 16
@@ -182,6 +183,20 @@ def drawing(*given: Tensor) -> Iterator[None]:
     ):
         yield
     assert not left, f"{len(left)} draws were not asked for"
+
+
+@contextlib.contextmanager
+def squared_errors() -> Iterator[list[float]]:
+    """What every call of PyTorch's `mse_loss` returned, as it is called."""
+    own, found = F.mse_loss, list[float]()
+
+    def kept(*arguments: Tensor) -> Tensor:
+        loss = own(*arguments)
+        found.append(loss.item())
+        return loss
+
+    with mock.patch("torch.nn.functional.mse_loss", kept):
+        yield found
 
 
 def frequencies(count: int) -> Tensor:
