@@ -60,7 +60,7 @@ def arrays_of(module: nn.Module, read: Read) -> Arrays:
     return of(module, read)
 
 
-def main(folder: Path) -> None:
+def make_trainer(folder: Path) -> Any:
     official = package(folder / "code")
     unet = official.temporal.TemporalUnet(
         HORIZON,
@@ -79,7 +79,13 @@ def main(folder: Path) -> None:
         hidden_dim=WIDTH,
         returns_condition=True,
     )
-    agent, edges = trainer(official, diffusion), Edges()
+    return trainer(official, diffusion)
+
+
+def main(folder: Path) -> None:
+    agent, edges = make_trainer(folder), Edges()
+    diffusion = agent.model
+    unet = diffusion.model
 
     def prepare(_: Arrays) -> None:
         tame(unet)

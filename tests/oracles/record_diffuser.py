@@ -46,7 +46,8 @@ def arrays_of(module: nn.Module, read: Read) -> Arrays:
     return of(module, read)
 
 
-def main(folder: Path) -> None:
+def make_trainers(folder: Path) -> tuple[Any, Any]:
+    """Of the diffusion and of the values."""
     official = package(folder)
     sizes = {"dim": CHANNELS[0], "dim_mults": [width // CHANNELS[0] for width in CHANNELS]}
     shapes = (HORIZON, OBS_DIM, ACTION_DIM, STEPS)
@@ -68,6 +69,11 @@ def main(folder: Path) -> None:
             loss_type="value_l2",
         ),
     )
+    return model, value
+
+
+def main(folder: Path) -> None:
+    model, value = make_trainers(folder)
 
     def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         plans = torch.cat([batch["actions"], batch["observations"]], -1)

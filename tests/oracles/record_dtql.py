@@ -27,6 +27,7 @@ from tests.oracles.recording import (
     TAU,
     Arrays,
     Given,
+    Step,
     drawing,
     perceptron,
     record,
@@ -82,8 +83,7 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     return {**body, **{f"step_{name}": x for name, x in embedding.items()}}
 
 
-def main() -> None:
-    agent = make_agent()
+def stepper(agent: Any) -> Step:
     own_loss = agent.q_v_critic_loss
 
     def step(k: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
@@ -118,6 +118,11 @@ def main() -> None:
             **{f"actor/{ours}": found[theirs][0] for ours, theirs in names.items() if found},
         }
 
+    return step
+
+
+def main() -> None:
+    agent = make_agent()
     critic, target = agent.critic, agent.critic_target
     record(
         "dtql",
@@ -130,7 +135,7 @@ def main() -> None:
             "targets/critic": [target.q1_model, target.q2_model],
         },
         [agent.critic_optimizer, agent.bc_actor_optimizer, agent.distill_actor_optimizer],
-        step,
+        stepper(agent),
         updates=PRETRAINING + TRAINING,
         noise={"epsilon": ACTION_DIM, "z": ACTION_DIM, "policy_epsilon": ACTION_DIM},
         uniform={"sigma": 1, "policy_sigma": 1},

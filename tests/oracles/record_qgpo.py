@@ -6,7 +6,6 @@ repository.
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from tests.oracles.recording import (
     OBS_DIM,
     SETTINGS,
     Arrays,
+    Step,
     drawing,
     perceptron,
     record,
@@ -69,36 +69,35 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     }
 
 
-def main() -> None:
+def make_model() -> Any:
+    """The official network of the noise, with critics and guidance, of fewer units."""
     official = importlib.import_module("diffusion_SDE.model")
-    denoising = importlib.import_module("diffusion_SDE.loss").loss_fn
-    scales = functools.partial(official.schedule.marginal_prob_std, device="cpu")
+    official.schedule.marginal_prob_std.__defaults__ = ("cpu",)
     args = SimpleNamespace(device="cpu", alpha=BETA, q_alpha=BACKUP_BETA, method="CEP")
-    sizes = (OBS_DIM + ACTION_DIM, ACTION_DIM)
+    scales = official.schedule.marginal_prob_std
     with narrow_blocks(official), narrow_mlp(official):
-        model = official.ScoreNet(*sizes, scales, args=args)
+        model = official.ScoreNet(OBS_DIM + ACTION_DIM, ACTION_DIM, scales, args=args)
     critics = model.q[0]
     for network in (model, critics.qt):
         as_ours(network)
     critics.discount, critics.guidance_scale = SETTINGS["discount"], 0.0
-    behavior_optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     for optimizer in (critics.q_optimizer, critics.qt_optimizer):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE
+    return model
+
+
+def stepper(model: Any, behavior_optimizer: torch.optim.Optimizer) -> Step:
+    denoising = importlib.import_module("diffusion_SDE.loss").loss_fn
+    critics = model.q[0]
 
     def clone(batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> float:
         model.condition = batch["observations"]
         with drawing(noise["time"][:, 0], noise["epsilon"]):
-            loss: Tensor = denoising(model, batch["actions"], scales)
+            loss: Tensor = denoising(model, batch["actions"], model.marginal_prob_std)
         behavior_optimizer.zero_grad()
         loss.backward()
         behavior_optimizer.step()
         return loss.item()
-
-    def prepare(noise: Arrays) -> None:
-        """Samples of a network that learned nothing are about 1, and not about 1 / α at t = 1."""
-        model.last.weight.data *= SMALL
-        model.last.bias.data *= SMALL
-        noise["support"] *= SMALL
 
     def support(states: Tensor, noise: Tensor) -> Tensor:
         with drawing(noise):
@@ -108,29 +107,38 @@ def main() -> None:
     def step(k: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         if k <= UPDATES:
             return {"behavior/loss": clone(batch, noise)}
-        drawn = {
-            name: noise[name].reshape(-1, ACTION_DIM)[: FEW * SUPPORT]
+        start, epsilon = (
+            noise[name].reshape(-1, ACTION_DIM)[: FEW * SUPPORT]
             for name in ("support", "support_epsilon")
-        }
+        )
         names = {"s": "observations", "a": "actions", "s_": "next_observations"}
         data = {theirs: batch[ours][:FEW] for theirs, ours in names.items()} | {
             "r": batch["rewards"][:FEW, None],
             "d": 1 - batch["masks"][:FEW, None],
         }
-        data["fake_a"] = support(data["s"], drawn["support"])
-        data["fake_a_"] = support(data["s_"], drawn["support"])
+        data["fake_a"], data["fake_a_"] = support(data["s"], start), support(data["s_"], start)
         losses: dict[str, float] = {}
         if k <= 2 * UPDATES:
             with squared_errors() as errors:
                 critics.update_q0(data)
             losses["critic/loss"] = sum(errors) / 2
-        epsilon = drawn["support_epsilon"].reshape(FEW, SUPPORT, ACTION_DIM)
-        with (
-            drawing(noise["time"][:FEW, 0], epsilon),
-            mock.patch.object(official.schedule, "marginal_prob_std", scales),
-        ):
+        with drawing(noise["time"][:FEW, 0], epsilon.reshape(FEW, SUPPORT, ACTION_DIM)):
             losses["guidance/loss"] = float(critics.update_qt(data))
         return losses
+
+    return step
+
+
+def main() -> None:
+    model = make_model()
+    critics = model.q[0]
+    behavior_optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def prepare(noise: Arrays) -> None:
+        """Samples of a network that learned nothing are about 1, and not about 1 / α at t = 1."""
+        model.last.weight.data *= SMALL
+        model.last.bias.data *= SMALL
+        noise["support"] *= SMALL
 
     record(
         "qgpo",
@@ -142,7 +150,7 @@ def main() -> None:
             "targets/critic": [critics.q0_target.q1, critics.q0_target.q2],
         },
         [behavior_optimizer, critics.q_optimizer, critics.qt_optimizer],
-        step,
+        stepper(model, behavior_optimizer),
         updates=3 * UPDATES,
         noise={
             "epsilon": ACTION_DIM,

@@ -40,10 +40,9 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     return of(module, read)
 
 
-def main() -> None:
+def make_model() -> tuple[Any, SimpleNamespace, dict[str, float]]:
+    """The official network of the noise, with Q, of fewer units; settings; losses, as logged."""
     official = importlib.import_module("diffusion_SDE.model")
-    cloning, fitting = (importlib.import_module(f"train_{name}") for name in ("behavior", "critic"))
-    cloning.loss_fn.__defaults__ = (1e-3,)  # the first time
     schedule = importlib.import_module("diffusion_SDE.schedule").marginal_prob_std
     scales = functools.partial(schedule, sigma=25.0, device="cpu")
     losses: dict[str, float] = {}
@@ -64,19 +63,23 @@ def main() -> None:
     model.q[0].sort = nn.Sequential(
         layers[0], official.SiLU(), layers[1], official.SiLU(), layers[2]
     )
+    return model, args, losses
+
+
+def main() -> None:
+    model, args, losses = make_model()
+    cloning, fitting = (importlib.import_module(f"train_{name}") for name in ("behavior", "critic"))
+    cloning.loss_fn.__defaults__ = (1e-3,)  # the first time
     behavior_optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     critic_optimizer = torch.optim.Adam(model.q[0].parameters(), lr=LEARNING_RATE)
+    initial, initial_target, target = others = [copy.deepcopy(model.q[0]) for _ in range(3)]
 
     def prepare(_: Arrays) -> None:
         """Q is fitted from where it began."""
         for other in others:
             other.load_state_dict(model.q[0].state_dict())
 
-    others = [copy.deepcopy(model.q[0]) for _ in range(3)]
-    initial, initial_target, target = others
-
     def step(k: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
-        losses.clear()
         returns = (batch["returns"] - batch["mean"]) / batch["scale"]
         pairs = torch.cat([returns.unsqueeze(-1), batch["actions"]], -1)
         loader = [(pairs, batch["observations"])]

@@ -26,6 +26,7 @@ from tests.oracles.recording import (
     OBS_DIM,
     SETTINGS,
     Arrays,
+    Step,
     drawing,
     frequencies,
     perceptron,
@@ -89,7 +90,8 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     return arrays
 
 
-def main() -> None:
+def make_agents() -> tuple[Any, Any, Any]:
+    """What learns the diffusion model, the critics, and the policy from both of them."""
     args = SimpleNamespace(
         device="cpu",
         env="hopper",
@@ -110,16 +112,12 @@ def main() -> None:
         agent = official.SRPO(*sizes, scales, args)
     agent.diffusion_behavior, agent.q = cloning.diffusion_behavior, learning.q
     as_ours(agent.diffusion_behavior)
+    learning.q[0].discount = SETTINGS["discount"]
+    return cloning, learning, agent
+
+
+def stepper(cloning: Any, learning: Any, agent: Any) -> Step:
     critics = learning.q[0]
-    critics.discount = SETTINGS["discount"]
-    optimizers = [
-        cloning.diffusion_optimizer,
-        critics.q_optimizer,
-        critics.v_optimizer,
-        agent.SRPO_policy_optimizer,
-    ]
-    for optimizer in optimizers:
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE
 
     def step(k: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         data = {
@@ -143,6 +141,20 @@ def main() -> None:
             "value/loss": critics.v_loss.item(),
         }
 
+    return step
+
+
+def main() -> None:
+    cloning, learning, agent = make_agents()
+    critics = learning.q[0]
+    optimizers = [
+        cloning.diffusion_optimizer,
+        critics.q_optimizer,
+        critics.v_optimizer,
+        agent.SRPO_policy_optimizer,
+    ]
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE
     record(
         "srpo",
         "srpo",
@@ -154,7 +166,7 @@ def main() -> None:
             "targets/critic": [critics.q0_target.q1, critics.q0_target.q2],
         },
         optimizers,
-        step,
+        stepper(cloning, learning, agent),
         updates=PRETRAINING + POLICY,
         noise={"epsilon": ACTION_DIM},
         uniform={"time": 1},
