@@ -98,7 +98,7 @@ def _add(worst: dict[str, float], kind: str, found: NDArray[Any], expected: NDAr
 
 def _feed(engine: Engine, record: Record) -> None:
     """Every loss of the engine is given the record's batch and noise in place of its own."""
-    batches, noises = record.group("batch"), record.group("noise")
+    batches, columns, noises = (record.group(name) for name in ("batch", "columns", "noise"))
     algorithm = engine.algorithm
     size = len(batches["rewards"][0])
 
@@ -109,7 +109,9 @@ def _feed(engine: Engine, record: Record) -> None:
         for phase in stage.phases:
 
             def loss(nets: Networks, _: Batch, __: Noise, own: Any = phase.loss) -> Any:
-                batch = random_batch(1, size, algorithm)._replace(**given(batches))
+                batch = random_batch(1, size, algorithm)
+                computed = {**batch.columns, **given(columns)}
+                batch = batch._replace(columns=computed, **given(batches))
                 return own(nets, batch, random_noise(algorithm.noise, 1, size) | given(noises))
 
             object.__setattr__(phase, "loss", loss)  # frozen for algorithms, not for a test

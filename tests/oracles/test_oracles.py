@@ -26,8 +26,9 @@ def test_a_recorded_update_moves_what_it_trains() -> None:
     for name in RECORDS:
         before, after = (load(name).group(group) for group in ("before", "after"))
         assert {key for key in after if not key.startswith("adam")} == before.keys()
+        trained = {key.split("/")[1] for key in after if key.startswith("adam")}
         moved = {key for key in before if not np.array_equal(before[key], after[key])}
-        assert moved == before.keys(), name
+        assert moved >= {key for key in before if key.split("/")[1] in trained}, name
 
 
 def test_the_table_has_every_record_and_every_method() -> None:
