@@ -20,6 +20,8 @@ from torch import Tensor
 from tests.oracles import recording
 from tests.oracles.recording import Arrays
 
+jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longest
+
 Tree = Mapping[str, Any]
 Layers = Callable[[Tree], Arrays]
 """Names the parameters of a network, `[E, ...]` each."""

@@ -90,6 +90,7 @@ def write(
     equal_noise: Mapping[str, str] | None = None,
     without: Mapping[str, slice] | None = None,
     oracle: str | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -111,6 +112,7 @@ def write(
         equal_noise: noise that is another's.
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
         oracle: the library's name in the table, if it is not that of the file.
+        constants: of ours that are no settings, and here are others, as a width is: by their names.
     """
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
@@ -128,6 +130,7 @@ def write(
         "version": version,
         "compared": compared,
         "config": config,
+        "constants": constants or {},
     }
     file = FOLDER / f"{library}_{method}.npz"
     np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)

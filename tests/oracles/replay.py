@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -60,9 +62,12 @@ def differences(record: Record) -> dict[str, float]:
     """
     losses, after = record.group("losses"), record.group("after")
     updates = len(next(iter(record.group("batch").values())))
-    engine = make_engine(
-        record.method, _data(), (0,), total_steps=updates, **record.about["config"]
-    )
+    with contextlib.ExitStack() as patched:
+        for name, value in record.about.get("constants", {}).items():
+            patched.enter_context(mock.patch(name, value))
+        engine = make_engine(
+            record.method, _data(), (0,), total_steps=updates, **record.about["config"]
+        )
     engine.load_state([{**engine.state(0), **record.group("before")}], 0)
     _feed(engine, record)
     worst: dict[str, float] = {}
