@@ -102,7 +102,7 @@ def _add(worst: dict[str, float], kind: str, found: NDArray[Any], expected: NDAr
 
 
 def _feed(engine: Engine, record: Record) -> None:
-    """Every loss of the engine is given the record's batch and noise in place of its own."""
+    """All losses and rules of the engine see the record's batch and noise in place of its own."""
     batches, noises = record.group("batch"), record.group("noise")
     algorithm = engine.algorithm
     size = len(batches["rewards"][0])
@@ -110,11 +110,15 @@ def _feed(engine: Engine, record: Record) -> None:
     def given(arrays: Arrays) -> dict[str, torch.Tensor]:
         return {k: torch.from_numpy(v[engine.step]).unsqueeze(0) for k, v in arrays.items()}
 
+    def fed(own: Any) -> Any:
+        def call(nets: Networks, _: Batch, __: Noise) -> Any:
+            batch = random_batch(1, size, algorithm)._replace(**given(batches))
+            return own(nets, batch, random_noise(algorithm.noise, 1, size) | given(noises))
+
+        return call
+
     for stage in algorithm.stages:
-        for phase in stage.phases:
-
-            def loss(nets: Networks, _: Batch, __: Noise, own: Any = phase.loss) -> Any:
-                batch = random_batch(1, size, algorithm)._replace(**given(batches))
-                return own(nets, batch, random_noise(algorithm.noise, 1, size) | given(noises))
-
-            object.__setattr__(phase, "loss", loss)  # frozen for algorithms, not for a test
+        for phase in stage.phases:  # frozen for algorithms, not for a test
+            object.__setattr__(phase, "loss", fed(phase.loss))
+            if phase.assigns is not None:
+                object.__setattr__(phase, "assigns", fed(phase.assigns))
