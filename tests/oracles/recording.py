@@ -91,6 +91,7 @@ def write(
     without: Mapping[str, slice] | None = None,
     oracle: str | None = None,
     constants: Mapping[str, Any] | None = None,
+    chosen: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -113,10 +114,13 @@ def write(
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
         oracle: the library's name in the table, if it is not that of the file.
         constants: of ours that are no settings, and here are others, as a width is: by their names.
+        chosen: noise of width 1 that is one of these numbers.
     """
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
+    for name, numbers in (chosen or {}).items():
+        drawn[name] = rng.choice(numbers, (updates, BATCH, 1)).astype(np.float32)
     arrays = _named("before", state())
     found = [step(k + 1, _of_update(batch, k), _of_update(drawn, k)) for k in range(updates)]
     arrays |= _named("after", state())

@@ -60,14 +60,18 @@ def differences(record: Record) -> dict[str, float]:
     Of gradients: of the means that Adam keeps of them. What was recorded as NaN is not compared, as
     a loss that was not taken in an update.
     """
-    losses, after = record.group("losses"), record.group("after")
-    updates = len(next(iter(record.group("batch").values())))
     with contextlib.ExitStack() as patched:
         for name, value in record.about.get("constants", {}).items():
             patched.enter_context(mock.patch(name, value))
-        engine = make_engine(
-            record.method, _data(), (0,), total_steps=updates, **record.about["config"]
-        )
+        return _differences(record)
+
+
+def _differences(record: Record) -> dict[str, float]:
+    losses, after = record.group("losses"), record.group("after")
+    updates = len(next(iter(record.group("batch").values())))
+    engine = make_engine(
+        record.method, _data(), (0,), total_steps=updates, **record.about["config"]
+    )
     engine.load_state([{**engine.state(0), **record.group("before")}], 0)
     _feed(engine, record)
     worst: dict[str, float] = {}
