@@ -69,6 +69,8 @@ def layers(tree: Tree) -> Arrays:
     if "qf1" in tree:
         one, other = (perceptron(tree[name]["params"]) for name in ("qf1", "qf2"))
         return {name: np.concatenate([one[name], other[name]]) for name in one}
+    if "base_net" not in tree["params"]:
+        return perceptron(tree)
     network = tree["params"]["base_net"]
     step = perceptron(network["TimeEmbedding_0"])
     step["weight_0"] = np.roll(step["weight_0"], WAVES // 2, 1)  # sines come first in ours
@@ -76,7 +78,7 @@ def layers(tree: Tree) -> Arrays:
     return {**body, **{f"step_{name}": array for name, array in step.items()}}
 
 
-def agent_of(nets: Any, diffusion: Any, kind: Any) -> Any:
+def agent_of(nets: Any, diffusion: Any, kind: Any, **settings: Any) -> Any:
     chain = diffusion.GaussianDiffusion(
         num_timesteps=STEPS,
         schedule_name="",
@@ -84,11 +86,9 @@ def agent_of(nets: Any, diffusion: Any, kind: Any) -> Any:
         model_var_type=diffusion.ModelVarType.FIXED_SMALL,
         loss_type=diffusion.LossType.MSE,
     )
-    config = ConfigDict(
-        discount=0.0, tau=TAU, alpha=ALPHA, lr=LEARNING_RATE, max_grad_norm=0.0, weight_decay=0.0
-    )
+    equal = {"tau": TAU, "lr": LEARNING_RATE, "max_grad_norm": 0.0, "weight_decay": 0.0}
     return kind(
-        config,
+        ConfigDict(**equal, **settings),
         nets.DiffusionPolicy(chain, OBS_DIM, ACTION_DIM, HIDDEN, WAVES),
         nets.Critic(OBS_DIM, ACTION_DIM, HIDDEN),
         nets.Value(OBS_DIM, HIDDEN),
@@ -96,10 +96,18 @@ def agent_of(nets: Any, diffusion: Any, kind: Any) -> Any:
     )
 
 
-def edp(modules: SimpleNamespace) -> None:
+def edp(
+    modules: SimpleNamespace,
+    networks: Mapping[str, tuple[str, ...]],
+    averaged: tuple[str, ...],
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    **facts: Any,
+) -> None:
+    """networks: theirs by our names. averaged: those of ours that have a target network."""
     rng = np.random.default_rng(0)
     modules.jax_utils.init_rng(0)
-    agent = agent_of(modules.nets, modules.diffusion, modules.dql.DiffusionQL)
+    agent = agent_of(modules.nets, modules.diffusion, modules.dql.DiffusionQL, **theirs)
     states = {
         name: state.replace(params=drawn(state.params, rng))
         for name, state in agent.train_states.items()
@@ -110,9 +118,11 @@ def edp(modules: SimpleNamespace) -> None:
     def update(states: Any, targets: Any, batch: Any, noise: Any) -> Any:
         time = FIRST_TIME + (1 - FIRST_TIME) * noise["time"][:, 0]
         steps = jnp.round(STEPS * time).astype(int) - 1
-        coin = jnp.zeros(())
+        given = [steps, noise["epsilon"]]
+        # TD3's has a coin; IQL's loss is evaluated twice, with the same draws.
+        given += [jnp.zeros(())] if agent.config.loss_type == "TD3" else given
         key = jax.random.PRNGKey(0)
-        with drawing(steps, noise["epsilon"], coin), mock.patch("jax.lax.cond", both):
+        with drawing(*given), mock.patch("jax.lax.cond", both):
             return agent._train_step(states, targets, key, batch, True)
 
     def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
@@ -121,19 +131,21 @@ def edp(modules: SimpleNamespace) -> None:
         given["dones"] = 1 - given.pop("masks")
         states, targets, info = update(states, targets, given, arrays_of(noise))
         losses = {
-            "critic/loss": "qf_loss",
             "actor/bc_loss": "diff_loss",
             "actor/q_loss": "guide_loss",
+            "value/loss": "vf_loss",
         }
-        return {ours: float(info[name]) for ours, name in losses.items()}
+        found = {name: float(info[of]) for name, of in losses.items() if of in info}
+        return {**found, "critic/loss": float(info["qf1_loss"] + info["qf2_loss"])}
 
     def trees() -> dict[str, Any]:
         params = {name: state.params for name, state in states.items()}
         means = {name: state.opt_state[0].mu for name, state in states.items()}
         found = {}
         for group, of in (("params", params), ("targets", targets), ("adam_means", means)):
-            found[f"{group}/actor"] = of["policy"]
-            found[f"{group}/critic"] = {name: of[name] for name in ("qf1", "qf2")}
+            for name in averaged if group == "targets" else networks:
+                parts = {part: of[part] for part in networks[name]}
+                found[f"{group}/{name}"] = parts if len(parts) > 1 else of[networks[name][0]]
         return found
 
     record(
@@ -148,18 +160,41 @@ def edp(modules: SimpleNamespace) -> None:
         chosen={"time": [(time - FIRST_TIME) / (1 - FIRST_TIME) for time in TIMES]},
         config={
             **SETTINGS,
-            "discount": 0.0,
             "learning_rate": LEARNING_RATE,
-            "alpha": ALPHA,
             "tau": TAU,
-            "ema": TAU,
             "max_grad_norm": 1e6,
+            **ours,
         },
         constants={"baselines.edp._STEPS": STEPS},
+        version=COMMIT,
+        **facts,
+    )
+
+
+def td3(modules: SimpleNamespace) -> None:
+    edp(
+        modules,
+        {"actor": ("policy",), "critic": ("qf1", "qf2")},
+        ("actor", "critic"),
+        {"discount": 0.0, "alpha": ALPHA, "loss_type": "TD3"},
+        {"discount": 0.0, "alpha": ALPHA, "ema": TAU},
         compared="three updates of TD3's learner at a discount of 0, as next actions are drawn "
         "otherwise; with our noise schedule and frequencies, the mean of both sides of its coin, "
         "without a bound of gradients, and with the policy's average moved in every update",
-        version=COMMIT,
+    )
+
+
+def iql(modules: SimpleNamespace) -> None:
+    discount = SETTINGS["discount"]
+    edp(
+        modules,
+        {"actor": ("policy",), "critic": ("qf1", "qf2"), "value": ("vf",)},
+        ("critic",),
+        {"discount": discount, "loss_type": "IQL", "expectile": 0.8, "awr_temperature": 1.5},
+        {"learner": "iql", "expectile": 0.8, "iql_temperature": 1.5},
+        variant="iql",
+        compared="three updates of IQL's learner with our noise schedule and frequencies, without "
+        "a bound of gradients",
     )
 
 
@@ -178,4 +213,5 @@ if __name__ == "__main__":
     loaded.diffusion.get_named_beta_schedule = limit
     loaded.nets.sinusoidal_embedding = waves
     loaded.nets.DiffusionPolicy.ddpm_sample = untold
-    edp(loaded)
+    for recorder in (td3, iql):
+        recorder(loaded)

@@ -92,6 +92,7 @@ def write(
     oracle: str | None = None,
     constants: Mapping[str, Any] | None = None,
     chosen: Mapping[str, Sequence[float]] | None = None,
+    variant: str = "",
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -115,6 +116,7 @@ def write(
         oracle: the library's name in the table, if it is not that of the file.
         constants: of ours that are no settings, and here are others, as a width is: by their names.
         chosen: noise of width 1 that is one of these numbers.
+        variant: tells the file from that of the same method with other settings.
     """
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
@@ -136,7 +138,7 @@ def write(
         "config": config,
         "constants": constants or {},
     }
-    file = FOLDER / f"{library}_{method}.npz"
+    file = FOLDER / f"{library}_{method}{variant and f'+{variant}'}.npz"
     np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 
 

@@ -46,11 +46,11 @@ class Record:
 
 
 def load(name: str) -> Record:
-    """The record of that name: `<library>_<method>`."""
+    """The record of that name: `<library>_<method>` or `<library>_<method>+<variant>`."""
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
-    library, _, method = name.partition("_")
+    library, _, method = name.partition("+")[0].partition("_")
     return Record(f"tests/oracles/record_{library}.py", method, about, arrays)
 
 
