@@ -42,12 +42,55 @@ def record(
     optimizers: Iterable[torch.optim.Optimizer],
     step: Step,
     *,
+    layers: Layers | None = None,
+    seed: int = 0,
+    **facts: Any,
+) -> None:
+    """Take some updates of a library's method in PyTorch and write them down.
+
+    Args:
+        library: its name, for the file's name and the table.
+        method: id of ours that it is the oracle of.
+        parts: the networks.
+        optimizers: of the networks, for the means of their gradients.
+        step: takes one update.
+        layers: makes arrays of a module, if they are not those of a multi-layer perceptron.
+        seed: of all that is drawn. Where a gradient is almost zero, Adam makes a step of its
+            rounding: another seed, then.
+        facts: what else `write` takes.
+    """
+    rng = np.random.default_rng(seed)
+    for modules in parts.values():
+        for module in modules:
+            _draw_weights(module, rng)
+    of_module = layers or perceptron
+
+    def state() -> Arrays:
+        arrays = _state(parts, of_module, lambda p: p.data)
+        moments = {p: s["exp_avg"] for o in optimizers for p, s in o.state.items()}
+        trained = {
+            name: modules
+            for name, modules in parts.items()
+            if name.startswith("params/") and any(p in moments for p in modules[0].parameters())
+        }
+        means = _state(trained, of_module, lambda p: moments[p])
+        return arrays | {k.replace("params", "adam_means", 1): v for k, v in means.items()}
+
+    write(library, method, state, step, rng, **facts)
+
+
+def write(
+    library: str,
+    method: str,
+    state: Callable[[], Arrays],
+    step: Step,
+    rng: np.random.Generator,
+    *,
     updates: int,
     noise: Mapping[str, int],
     config: Mapping[str, Any],
     compared: str,
     version: str,
-    layers: Layers | None = None,
     context: int = 0,
     uniform: Mapping[str, int] | None = None,
     silent: Mapping[str, int] | None = None,
@@ -56,22 +99,24 @@ def record(
     without: Mapping[str, slice] | None = None,
     prepare: Callable[[Arrays], None] | None = None,
     oracle: str | None = None,
-    seed: int = 0,
+    constants: Mapping[str, Any] | None = None,
+    chosen: Mapping[str, Sequence[float]] | None = None,
+    variant: str = "",
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
     Args:
         library: its name, for the file's name and the table.
         method: id of ours that it is the oracle of.
-        parts: the networks.
-        optimizers: of the networks, for the means of their gradients.
+        state: weights as they are, and after an update also the means of their gradients, by the
+            names of our checkpoints.
         step: takes one update.
+        rng: draws batches and noise.
         updates: how many.
         noise: width of each of our method's normal noises.
         config: our method's settings.
         compared: what is, and what is not, in words for the table.
         version: of the library.
-        layers: makes arrays of a module, if they are not those of a multi-layer perceptron.
         context: length of windows; 0: single transitions.
         uniform: width of noise that is uniform on [0, 1).
         silent: width of noise that is zero.
@@ -80,33 +125,23 @@ def record(
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
         prepare: changes the noise that was drawn, and weights, before the first update.
         oracle: the library's name in the table, if it is not that of the file.
-        seed: of all that is drawn. Where a gradient is almost zero, Adam makes a step of its
-            rounding: another seed, then.
+        constants: of ours that are no settings, and here are others, as a width is: by their names.
+        chosen: noise of width 1 that is one of these numbers.
+        variant: tells the file from that of the same method with other settings.
     """
-    rng = np.random.default_rng(seed)
-    for modules in parts.values():
-        for module in modules:
-            _draw_weights(module, rng)
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
     computed = {name: rng.uniform(0.5, 1.5, (updates, BATCH)) for name in columns}
     computed = {name: x.astype(np.float32) for name, x in computed.items()}
-    seen = batch | computed
+    for name, numbers in (chosen or {}).items():
+        drawn[name] = rng.choice(numbers, (updates, BATCH, 1)).astype(np.float32)
     if prepare:
         prepare(drawn)
-    of_module = layers or perceptron
-    arrays = _named("before", _state(parts, of_module, lambda p: p.data))
+    seen = batch | computed
+    arrays = _named("before", state())
     found = [step(k + 1, _of_update(seen, k), _of_update(drawn, k)) for k in range(updates)]
-    arrays |= _named("after", _state(parts, of_module, lambda p: p.data))
-    moments = {p: s["exp_avg"] for o in optimizers for p, s in o.state.items()}
-    trained = {
-        name: modules
-        for name, modules in parts.items()
-        if name.startswith("params/") and any(p in moments for p in modules[0].parameters())
-    }
-    means = _state(trained, of_module, lambda p: moments[p])
-    arrays |= _named("after", {k.replace("params", "adam_means", 1): v for k, v in means.items()})
+    arrays |= _named("after", state())
     for name, part in (without or {}).items():
         arrays[f"after/{name}"][..., part] = np.nan
     for name, values in arrays.items():
@@ -120,8 +155,9 @@ def record(
         "version": version,
         "compared": compared,
         "config": config,
+        "constants": constants or {},
     }
-    file = FOLDER / f"{library}_{method}.npz"
+    file = FOLDER / f"{library}_{method}{variant and f'+{variant}'}.npz"
     np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 
 
