@@ -234,7 +234,7 @@ def coupling() -> None:
     near = far.roll(2, 0) + 0.1 * torch.randn(BATCH, DIM)
     x0, data, states = torch.randn(3, BATCH, DIM)
     exact = ExactOptimalTransportConditionalFlowMatcher(sigma=0.0)
-    np.random.seed(0)  # noqa: NPY002: what the library draws from
+    np.random.seed(0)  # what the library draws from
     time, points, rates = exact.sample_location_and_conditional_flow(far, near)
     found: Found = {"exact": torch.tensor(exact.ot_sampler.get_map(far, near))}
     found |= {"points": points, "rates": rates}
