@@ -34,7 +34,7 @@ from tests.parity.scores import (
 )
 from tests.parity.theirs import CONFIGS, METHODS, train
 
-SUITES = [Path(__file__).with_name(name) for name in ("short.yaml", "shorter.yaml")]
+SUITE = Path(__file__).with_name("parity.yaml")
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     training.add_argument("--corl", type=Path, required=True, help=f"a checkout at {CORL_COMMIT}")
     training.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     collecting = commands.add_parser("collect")
-    collecting.add_argument("results", nargs="+", type=Path, help="folders of the suites' results")
+    collecting.add_argument("results", nargs="+", type=Path, help="folders of the suite's results")
     commands.add_parser("page")
     given = parser.parse_args()
     if given.command == "train":
@@ -64,28 +64,26 @@ def runs_of(suite_path: Path) -> Iterator[tuple[TaskSpec, str, int, int, int]]:
             for task in suite_tasks(suite):
                 if not row.runs_on(task.id):
                     continue
-                yield task, row.label, seed, suite.training.steps, suite.evaluation.episodes
+                steps = suite.steps_of(row.entry)
+                yield task, row.label, seed, steps, suite.evaluation.episodes
 
 
 def train_all(corl: Path, methods: list[str]) -> None:
     torch.set_num_threads(1)
     known = {score.key for score in read_scores()}
-    for suite in SUITES:
-        for task, method, seed, steps, episodes in runs_of(suite):
-            key = Key(task.id, method, CORL, seed)
-            if method not in methods or key in known:
-                continue
-            begun = time.process_time()
-            transitions = ensure(task).transitions
-            policy = train(corl, METHODS[method], CONFIGS[task.id], transitions, steps, seed)
-            evaluator = Evaluator(task, [seed], episodes)
-            found = evaluator.evaluate(policy).episodes
-            evaluator.close()
-            score = mean(task.normalized_score(episode.episode_return) for episode in found)
-            add_scores([Score(*key, steps, episodes, score, CORL_COMMIT)])
-            print(
-                f"@ {key}: {score:.1f}, {time.process_time() - begun:.0f} CPU-seconds", flush=True
-            )
+    for task, method, seed, steps, episodes in runs_of(SUITE):
+        key = Key(task.id, method, CORL, seed)
+        if method not in methods or key in known:
+            continue
+        begun = time.process_time()
+        transitions = ensure(task).transitions
+        policy = train(corl, METHODS[method], CONFIGS[task.id], transitions, steps, seed)
+        evaluator = Evaluator(task, [seed], episodes)
+        found = evaluator.evaluate(policy).episodes
+        evaluator.close()
+        score = mean(task.normalized_score(episode.episode_return) for episode in found)
+        add_scores([Score(*key, steps, episodes, score, CORL_COMMIT)])
+        print(f"@ {key}: {score:.1f}, {time.process_time() - begun:.0f} CPU-seconds", flush=True)
 
 
 if __name__ == "__main__":
