@@ -12,9 +12,7 @@ from harness.errors import UserError
 from harness.report.records import read_records
 
 SCORES = Path("results/local/parity/scores.csv")
-CORL, HARNESS = "corl", "harness"
-# The commits that runs are of: CORL's is what `train --corl` has to be given.
-CORL_COMMIT = "6afec90"
+HARNESS = "harness"  # as an implementation; others are called as their repositories
 
 
 class Key(NamedTuple):
