@@ -21,6 +21,9 @@ _NAMES = {
     "alpha": ("alpha",),
     "q_aggregation": ("q_agg",),
     "normalize_q_loss": ("normalize_q_loss",),
+    "flow_steps": ("flow_steps",),
+    "learning_rate": ("lr",),
+    "pretrain_learning_rate": ("lr",),
 }
 _DICTIONARIES = SimpleNamespace(
     ConfigDict=dict, config_dict=SimpleNamespace(placeholder=lambda kind: None)

@@ -210,8 +210,8 @@ def test_whatever_the_suites_set_is_set_there_too(checkout: Path) -> None:
 
 
 def test_a_setting_that_has_no_counterpart_is_not_passed_over(checkout: Path) -> None:
-    with pytest.raises(KeyError, match="flow_steps"):
-        fql.settings({}, {"flow_steps": 3})
+    with pytest.raises(KeyError, match="layer_norm"):
+        fql.settings({}, {"layer_norm": False})
     with pytest.raises(KeyError, match="diffusion_steps"):
         flow_rl.settings(checkout, _run("bdpo", 2, diffusion_steps=3))
 
