@@ -128,7 +128,8 @@ class Subject:
 
     def steps(self, at_least: int) -> int:
         """So many, or as many as give each stage one."""
-        return max(at_least, *(math.ceil(1 / stage.share) for stage in self.algorithm.stages))
+        # More than one a stage: ends of stages are rounded, halves to even.
+        return max(at_least, *(math.floor(1 / stage.share) + 1 for stage in self.algorithm.stages))
 
     def learner(self) -> Engine:
         """An untrained engine of two seeds that learns fast."""

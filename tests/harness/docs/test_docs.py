@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from algorithms import registry
-from harness.docs import write_docs
 from harness.docs.config_tables import config_tables, describe
 from harness.docs.place import Place
 from harness.docs.render import render
+from harness.docs.write import write_docs
 from harness.errors import UserError
 from harness.suite.yaml_file import read_yaml
 from tests.harness.conftest import REPOSITORY
