@@ -92,6 +92,7 @@ def algorithm_facts(algorithm_id: str, code: str) -> dict[str, Any]:
 def git_state(file: Path = Path(__file__)) -> dict[str, Any]:
     """The commit of the checkout that a file, or else the harness, is in, and whether it changed.
 
+    Its results do not count: a run that writes them anew would make itself dirty.
     Or why that is `unknown`, as outside git and in a checkout that git does not trust.
     """
     folder, name = file.resolve().parent, file.resolve().name
@@ -102,7 +103,8 @@ def git_state(file: Path = Path(__file__)) -> dict[str, Any]:
             return {"unknown": next(reasons, "git knows no commit of its checkout")}
         if _git(folder, "check-ignore", name).stdout:
             return {"unknown": "git ignores it, as it does a virtual environment"}
-        changes = _git(folder, "status", "--porcelain", "--untracked-files=no").stdout
+        code = (":/", ":(top,exclude)results")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no", *code).stdout
         dirty = bool(changes) or not _git(folder, "ls-files", name).stdout
     except (OSError, subprocess.TimeoutExpired):
         return {"unknown": "git is not installed, or does not answer"}

@@ -25,6 +25,8 @@ def file(tmp_path: Path) -> Path:
     checkout = file.parents[1]
     (checkout / ".gitignore").write_text("site/\n")
     (checkout / "other.txt").write_text("1\n")
+    (checkout / "results").mkdir()
+    (checkout / "results" / "table.csv").write_text("1\n")
     git(checkout, "init", "--quiet")
     git(checkout, "add", ".")
     git(checkout, "commit", "--quiet", "--message", "first")
@@ -42,6 +44,11 @@ def test_a_committed_file_is_clean(file: Path) -> None:
 def test_a_checkout_with_changes_is_dirty(file: Path, changed: str) -> None:
     (file.parents[1] / changed).write_text("2\n")
     assert git_state(file)["dirty"] is True
+
+
+def test_results_that_a_run_writes_anew_do_not_make_it_dirty(file: Path) -> None:
+    (file.parents[1] / "results" / "table.csv").write_text("2\n")
+    assert git_state(file)["dirty"] is False
 
 
 def test_a_file_that_was_never_committed_is_dirty(file: Path) -> None:
