@@ -222,16 +222,25 @@ def bench(
             help="Instead time every stage of the methods whose ids match, such as '*' or 'df-*'.",
         ),
     ] = None,
+    acting: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Instead time a decision of the methods whose ids match, in every way they act.",
+        ),
+    ] = None,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_bench, run_methods_bench
+    from harness.bench import run_acting_bench, run_bench, run_methods_bench
 
-    if methods is None:
-        run_bench(json, corl)
-    elif corl is not None:
-        raise UserError("--corl is for the comparison without --methods; leave one of them out.")
-    else:
+    if (corl, methods, acting).count(None) < 2:
+        raise UserError("--corl, --methods and --acting measure different things; give one.")
+    if methods is not None:
         run_methods_bench(methods, json)
+    elif acting is not None:
+        run_acting_bench(acting, json)
+    else:
+        run_bench(json, corl)
 
 
 @app.command()

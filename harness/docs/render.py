@@ -5,12 +5,14 @@
     deviations                where each of them deviates from its official code
     oracles                   what each of them was compared with
     samplers                  and what their samplers were
+    acting FILE               how long methods take to act, from `harness bench --acting`'s JSON
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
-SUITE and a figure's FILE are paths under the results folder; FILE may have `*` in its name.
+SUITE and the FILE of `acting` and `figure` are paths under the results folder; a figure's may have
+`*` in its name.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.docs.acting import acting_table
 from harness.docs.config_tables import config_tables
 from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
@@ -43,6 +46,7 @@ _KINDS = {
     "deviations": _Kind("deviations", (0,), deviations_table),
     "oracles": _Kind("oracles", (0,), oracles_table),
     "samplers": _Kind("samplers", (0,), samplers_table),
+    "acting": _Kind("acting FILE", (1,), acting_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }

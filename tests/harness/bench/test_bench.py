@@ -23,7 +23,8 @@ from harness.bench.parts import acting_milliseconds
 from harness.bench.products import Product, ProductTimer, count_products, dominant, total_flop
 from harness.bench.report import rates_table, run_methods_bench
 from harness.bench.rotation import Contender, Rate, last_core, measure
-from harness.bench.worker import chunk_of, engine, synthetic_transitions
+from harness.bench.synthetic import synthetic_transitions
+from harness.bench.worker import chunk_of, engine
 from harness.errors import UserError
 
 OBS, ACT, BATCH = 17, 6, 256
@@ -31,7 +32,7 @@ OBS, ACT, BATCH = 17, 6, 256
 
 @pytest.fixture(scope="module")
 def few() -> Transitions:
-    return synthetic_transitions(4096)
+    return synthetic_transitions(4096, OBS, ACT)
 
 
 def learner(algorithm: str, few: Transitions, seeds: int = 1) -> Engine:
