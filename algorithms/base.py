@@ -179,7 +179,7 @@ class Phase:
     every: int = 1  # take this step every so many updates
     updates_targets: tuple[str, ...] = ()  # Polyak averages moved after it
     assigns: Callable[[Networks, Batch, Noise], Mapping[str, Params]] | None = None
-    """After it: new parameters, by a rule of their own, of networks that no phase trains."""
+    """New parameters of networks that no phase trains, by a rule that sees all before the step."""
 
 
 @dataclass(frozen=True)

@@ -35,5 +35,6 @@ Weight = Annotated[float, Field(ge=0)]  # of a term or a noise; 0 leaves it out
 Positive = Annotated[float, Field(gt=0)]
 Nats = Annotated[float, Field(ge=-1000, le=1000)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+Discount = Annotated[float, Field(ge=0, lt=1)]  # where endless returns must be finite
 Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
 RewardTransform = Literal["raw", "mean-return", "return-range", "standard"]

@@ -69,6 +69,9 @@ _BUILT_IN = (
     ),
     AlgorithmInfo("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
     AlgorithmInfo(
+        "floq", "FQL with a flow-matching critic", "arXiv:2509.06863", "flow", "baselines.floq:Floq"
+    ),
+    AlgorithmInfo(
         "ifql",
         "Best of N behaviour flow samples under IQL's critic",
         "arXiv:2502.02538",
@@ -95,6 +98,21 @@ _BUILT_IN = (
         "ICML 2026",
         "flow",
         "baselines.dfql:DFQL",
+    ),
+    AlgorithmInfo("q-flow", "Q-Flow", "arXiv:2605.13435", "flow", "baselines.q_flow:QFlow"),
+    AlgorithmInfo(
+        "mean-flow",
+        "MeanFlowQL, a one-step policy by mean flow",
+        "arXiv:2511.13035",
+        "flow",
+        "baselines.mean_flow:MeanFlow",
+    ),
+    AlgorithmInfo(
+        "qipo",
+        "Q-weighted Iterative Policy Optimization, by flow matching",
+        "arXiv:2503.04975",
+        "flow",
+        "baselines.qipo:QIPO",
     ),
     AlgorithmInfo(
         "flow-bptt",
@@ -160,6 +178,7 @@ _BUILT_IN = (
         "diffusion",
         "baselines.dtql:DTQL",
     ),
+    AlgorithmInfo("cac", "Consistency-AC", "arXiv:2309.16984", "diffusion", "baselines.cac:CAC"),
     AlgorithmInfo(
         "dac", "Diffusion Actor-Critic", "arXiv:2405.20555", "diffusion", "baselines.dac:DAC"
     ),

@@ -38,6 +38,7 @@ from algorithms.base import (
 )
 from algorithms.blocks.critics import lower_confidence_bound
 from algorithms.blocks.diffusion import (
+    Decision,
     Epsilon,
     add_noise,
     noise_level,
@@ -139,11 +140,10 @@ class DAC(Algorithm[DACConfig]):
 
     def actor_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Cloning, and soft Q-guidance: the less noise there is in x_k, the weaker."""
-        steps = self.config.diffusion_steps
-        x, step = add_noise(batch.actions, noise["epsilon"], noise["step"], steps)
-        predicted = nets.actor(batch.observations, x, step)
-        bc_loss = (predicted - noise["epsilon"]).square().mean((1, 2))
-        guidance = noise_level(step, steps) * self.q_slopes(nets, batch, x)
+        decision, bc_loss = self.cloning(nets, batch, noise)
+        x, step, predicted = decision
+        level = noise_level(step, self.config.diffusion_steps)
+        guidance = level * self.q_slopes(nets, batch, x)
         guidance_loss = (guidance * predicted).mean((1, 2))
         eta = nets.frozen.eta().exp()
         return eta * bc_loss + guidance_loss, {
@@ -151,6 +151,14 @@ class DAC(Algorithm[DACConfig]):
             "actor/guidance_loss": guidance_loss,
             "actor/eta": eta,
         }
+
+    def cloning(self, nets: Networks, batch: Batch, noise: Noise) -> tuple[Decision, Tensor]:
+        """The noise that the policy finds in the data's noised actions, and its error. -> [S]."""
+        steps = self.config.diffusion_steps
+        x, step = add_noise(batch.actions, noise["epsilon"], noise["step"], steps)
+        predicted = nets.actor(batch.observations, x, step)
+        error = (predicted - noise["epsilon"]).square().mean((1, 2))
+        return Decision(x, step, predicted), error
 
     def q_slopes(self, nets: Networks, batch: Batch, x: Tensor) -> Tensor:
         """∇_x mean_i Q_i(s, x) / mean |Q_i| on the data. x: [S, B, action_dim] -> the same."""
@@ -160,11 +168,9 @@ class DAC(Algorithm[DACConfig]):
         return slopes / size.view(-1, 1, 1)
 
     def ascend_in_eta(self, nets: Networks, batch: Batch, noise: Noise) -> Mapping[str, Params]:
-        """η rises by the excess of the new policy's cloning loss over the threshold."""
+        """η rises by the excess over the threshold of the cloning loss, before the policy steps."""
         config = self.config
-        x, step = add_noise(batch.actions, noise["epsilon"], noise["step"], config.diffusion_steps)
-        predicted = nets.actor(batch.observations, x, step)
-        bc_loss = (predicted - noise["epsilon"]).square().mean((1, 2))
+        _, bc_loss = self.cloning(nets, batch, noise)
         rise = config.eta_step * (bc_loss - config.bc_threshold).clamp(-1, 1)
         eta = (nets.eta().exp() + rise).clamp(*_ETA_RANGE)
         return {"eta": {"log": eta.log().unsqueeze(-1)}}

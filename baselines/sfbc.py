@@ -23,6 +23,10 @@ Deviations:
     - Evaluation: one of 32 candidates acts (official: on Gym locomotion the mean of four of them,
       drawn without replacement).
     - Evaluation: sampling is by DPM-Solver-2 (official: 3, with as many evaluations).
+
+The paper plans R_t = r_t + γ max(R_{t+1}, V_{t+1}). Its code, which this file follows, compares
+with the promise V_t of the same state instead: every action after which the episode earned less
+than the policy promises counts as that promise, so that Q no longer tells such actions apart.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from torch import Tensor
 
 Model = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-_SIGMA_DATA = 0.5  # standard deviation of the data, as it is taken to be
-_LOWEST, _HIGHEST = (s**2 / (s**2 + _SIGMA_DATA**2) for s in (0.002, 80.0))  # of σ, as quantiles
+SIGMA_DATA = 0.5  # standard deviation of the data, as it is taken to be
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
+_LOWEST, _HIGHEST = (s**2 / (s**2 + SIGMA_DATA**2) for s in (SIGMA_MIN, SIGMA_MAX))  # quantiles
 
 
 def noise_level(uniform: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ def noise_level(uniform: Tensor) -> Tensor:
     Its cumulative distribution function is σ² / (σ² + 0.5²).
     """
     u = _LOWEST + (_HIGHEST - _LOWEST) * uniform
-    return _SIGMA_DATA * (u / (1 - u)).sqrt()
+    return SIGMA_DATA * (u / (1 - u)).sqrt()
 
 
 def denoising_loss(
@@ -36,8 +37,8 @@ def denoising_loss(
     transition's σ, [S, B, 1] -> [S].
     """
     sigma = noise_level(uniform)
-    total = (sigma.square() + _SIGMA_DATA**2).sqrt()  # standard deviation of x
-    skip, out = (_SIGMA_DATA / total).square(), sigma * _SIGMA_DATA / total
+    total = (sigma.square() + SIGMA_DATA**2).sqrt()  # standard deviation of x
+    skip, out = (SIGMA_DATA / total).square(), sigma * SIGMA_DATA / total
     x = actions + sigma * noise
     denoised = skip * x + out * model(observations, x / total, torch.log(sigma) / 4)
     return ((denoised.clamp(-1, 1) - actions) / out).square().mean((1, 2))

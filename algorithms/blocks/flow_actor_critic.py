@@ -78,11 +78,14 @@ class FlowActorCritic(Algorithm[F]):
         config = self.config
         next_actions = self.actions(nets.frozen, batch.next_observations, noise["next_z"])
         next_qs = nets.target.critic(batch.next_observations, next_actions)
-        next_q = next_qs.amin(1) if config.q_aggregation == "min" else next_qs.mean(1)
-        backup = batch.rewards + config.discount * batch.masks * next_q
+        backup = batch.rewards + config.discount * batch.masks * self.aggregated(next_qs)
         q = nets.critic(batch.observations, batch.actions)
         loss = mean_squared_error(q, backup) / 2  # averaged over the twins, as in FQL's code
         return loss, {"critic/loss": loss, "critic/mean": q.mean((1, 2))}
+
+    def aggregated(self, q: Tensor) -> Tensor:
+        """The twins' mean or minimum, as configured. [S, 2, B] -> [S, B]."""
+        return q.amin(1) if self.config.q_aggregation == "min" else q.mean(1)
 
     def actions(self, nets: Networks, observations: Tensor, z: Tensor) -> Tensor:
         """The flow's, from noise z and clipped. [S, B, obs_dim], [S, B, action_dim]."""

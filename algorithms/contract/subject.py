@@ -22,6 +22,9 @@ STEPS, SAVED = 80, 70  # saved inside a block of random numbers, and past the la
 FEW = {
     "flow_steps": 3,
     "diffusion_steps": 3,
+    "critic_flow_steps": 2,
+    "noise_samples": 2,
+    "time_frequencies": 3,
     "context": 3,
     "warmup_steps": 3,
     "embedding_dim": 16,
@@ -125,7 +128,8 @@ class Subject:
 
     def steps(self, at_least: int) -> int:
         """So many, or as many as give each stage one."""
-        return max(at_least, *(math.ceil(1 / stage.share) for stage in self.algorithm.stages))
+        # More than one a stage: ends of stages are rounded, halves to even.
+        return max(at_least, *(math.floor(1 / stage.share) + 1 for stage in self.algorithm.stages))
 
     def learner(self) -> Engine:
         """An untrained engine of two seeds that learns fast."""

@@ -237,7 +237,7 @@ def bench(
 @app.command()
 def docs(results: ResultsOption = Path("results")) -> None:
     """Rewrite the generated parts of the pages in docs/."""
-    from harness.docs import write_docs
+    from harness.docs.write import write_docs
 
     changed = write_docs(Path("docs"), results)
     print("\n".join(f"rewrote {page}" for page in changed) or "docs/ is up to date")

@@ -3,7 +3,8 @@
     config METHOD             every field of the method's config
     methods                   the methods of this repository
     deviations                where each of them deviates from its official code
-    oracles FILE              what each of them was compared with; FILE: JSON, beside the page
+    oracles                   what each of them was compared with
+    samplers                  and what their samplers were
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
@@ -24,6 +25,7 @@ from harness.docs.methods import methods_table
 from harness.docs.oracles import oracles_table
 from harness.docs.place import Place
 from harness.docs.results import suite_figure, suite_results
+from harness.docs.samplers import samplers_table
 from harness.errors import UserError
 from harness.suite.problems import unknown
 
@@ -40,6 +42,7 @@ _KINDS = {
     "methods": _Kind("methods", (0,), methods_table),
     "deviations": _Kind("deviations", (0,), deviations_table),
     "oracles": _Kind("oracles", (0,), oracles_table),
+    "samplers": _Kind("samplers", (0,), samplers_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }

@@ -35,8 +35,9 @@ HELD: dict[str, dict[str, Any]] = {
     "diffusion-ql": {"eta": 0.3},
     "edp": {"alpha": 0.1, "batch_size": 128, "diffusion_steps": 7},
     # Of 80 updates the behaviour, which alone holds it, is to have most, and of more transitions.
+    "sfbc": {"behavior_share": 0.9, "batch_size": 128, "diffusion_steps": 7},
     "qgpo": {"behavior_share": 0.9, "batch_size": 128, "diffusion_steps": 7},
-    "srpo": {"pretrain_share": 0.4, "dropout": 0.0},
+    "srpo": {"pretrain_share": 0.5, "batch_size": 128, "dropout": 0.0},
     "dac": {"eta": 20.0},
     "bdpo": {
         "eta": 20.0,

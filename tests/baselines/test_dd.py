@@ -18,6 +18,7 @@ from tests.algorithms import temporal_reference
 from tests.algorithms.reference import closed_form, of_seed, random_batch, record
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 from tests.algorithms.temporal_reference import assert_same_change
+from tests.baselines.test_diffuser import present
 
 SMALL: dict[str, Any] = {"hidden_dims": (32, 64), "horizon": 6, "diffusion_steps": 5}
 HALF = {"inverse_hidden_dims": (16, 16), "quantiles": 7}
@@ -167,16 +168,54 @@ def test_acts_by_the_inverse_dynamics_of_a_guided_plan(guidance: float) -> None:
             "edges": lambda: edges,
         }
     )
-    history = History(
-        observations=observation.view(1, 1, 1, -1),
-        actions=torch.zeros(1, 1, 1, ACTION_DIM),
-        rewards=torch.zeros(1, 1, 1),
-        earned=torch.zeros(1, 1, 1),
-        steps=torch.zeros(1, 1, 1, dtype=torch.int64),
-    )
-    found = algorithm.act(nets, history, {"plan": noise.view(1, 1, -1)})[0, 0]
+    found = algorithm.act(nets, present(observation), {"plan": noise.view(1, 1, -1)})[0, 0]
     plan = planned(noise, observation / 2, guidance)
     torch.testing.assert_close(found, plan[:2].flatten(), rtol=1e-4, atol=1e-5)
+
+
+def guided(steps: int, guidance: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of states, by the exact ε of N(−0.1 + R / 4, 0.2²) at R = 0.8.
+
+    It is affine in x_k, hence a state is affine in the noise and unit noises tell it all.
+    """
+    algorithm = algorithm_of(
+        horizon=2, diffusion_steps=steps, guidance=guidance, target_return=0.8, temperature=1.0
+    )
+    signals = torch.tensor([1.0, *temporal_reference.signals(steps)])
+
+    def exact(x: Tensor, step: Tensor, condition: Tensor) -> Tensor:
+        signal = signals[step.long()].unsqueeze(-1)
+        mean = condition.unsqueeze(-1) / 4 - 0.1
+        return (1 - signal).sqrt() * (x - signal.sqrt() * mean) / (signal * 0.04 + 1 - signal)
+
+    edges = torch.tensor([-1.0, 1.0]).view(1, 2, 1).expand(1, 2, OBS_DIM)
+    nets = closed_form(
+        {
+            "model": exact,
+            "returns": lambda returns: returns,
+            "inverse": lambda _, after: after[..., :ACTION_DIM],
+            "edges": lambda: edges,
+        }
+    )
+    noise = torch.zeros(steps + 1, steps, 2, OBS_DIM)
+    noise[1:] = torch.eye(steps).view(steps, steps, 1, 1)
+    now = present(torch.zeros(OBS_DIM))
+    episodes = History(*(x.expand(1, steps + 1, *x.shape[2:]) for x in now))
+    states = algorithm.act(nets, episodes, {"plan": noise.view(1, steps + 1, -1)})[0]
+    return states[0], (states[1:] - states[0]).square().sum(0).sqrt()
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
+def test_exact_guidance_samples_the_gaussian_of_both(guidance: float) -> None:
+    """p(x | R)^w p(x)^(1 − w) of N(0.1, 0.2²) and N(−0.1, 0.2²) is N(−0.1 + 0.2 w, 0.2²).
+
+    Errors fall as 1 / K: twice as many steps tell what infinitely many would give.
+    """
+    fewer, more = guided(200, guidance), guided(400, guidance)
+    mean, std = (2 * b - a for a, b in zip(fewer, more, strict=True))
+    shifted = torch.full((ACTION_DIM,), -0.1 + 0.2 * guidance)
+    torch.testing.assert_close(mean, shifted, rtol=0, atol=1e-3)
+    torch.testing.assert_close(std, torch.full((ACTION_DIM,), 0.2), rtol=0, atol=2e-3)
 
 
 def forks(n: int = 256) -> Transitions:

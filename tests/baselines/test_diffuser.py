@@ -162,6 +162,48 @@ def test_acts_by_the_best_of_plans_that_are_steered_upwards(scale: float, unguid
     torch.testing.assert_close(found[0, 0], planned(noise, observation, scale, unguided))
 
 
+def climbed(steps: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of actions of N(0.3, 0.2²), of value 5 a, by the exact networks.
+
+    Both are affine in x_k, hence an action is affine in the noise and unit noises tell it all.
+    """
+    algorithm = algorithm_of(
+        horizon=1, plans=1, diffusion_steps=steps, guide_scale=scale, guide_steps=2, unguided=1
+    )
+    signals = torch.tensor([1.0, *temporal_reference.signals(steps)])
+
+    def expected(x: Tensor, step: Tensor) -> Tensor:
+        signal = signals[step.long()].unsqueeze(-1)
+        gain = signal.sqrt() * 0.04 / (signal * 0.04 + 1 - signal)
+        return 0.3 + gain * (x - signal.sqrt() * 0.3)
+
+    nets = closed_form(
+        {
+            "model": expected,
+            "value": lambda x, step: 5 * expected(x, step)[..., :ACTION_DIM].sum((2, 3)),
+        }
+    )
+    noise = torch.zeros(steps + 1, steps, DIM)
+    noise[1:] = torch.eye(steps).unsqueeze(-1)
+    now = present(torch.zeros(OBS_DIM))
+    episodes = History(*(x.expand(1, steps + 1, *x.shape[2:]) for x in now))
+    actions = algorithm.act(nets, episodes, {"plans": noise.view(1, steps + 1, -1)})[0]
+    return actions[0], (actions[1:] - actions[0]).square().sum(0).sqrt()
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0])
+def test_exact_guidance_samples_the_tilted_gaussian(scale: float) -> None:
+    """N(0.3, 0.2²) times exp(2 α · 5 a) is N(0.3 + 2 α · 5 · 0.2², 0.2²), two guide steps of α.
+
+    Errors fall as 1 / K: twice as many steps tell what infinitely many would give.
+    """
+    fewer, more = climbed(200, scale), climbed(400, scale)
+    mean, std = (2 * b - a for a, b in zip(fewer, more, strict=True))
+    shifted = torch.full((ACTION_DIM,), 0.3 + 2 * scale * 5 * 0.04)
+    torch.testing.assert_close(mean, shifted, rtol=0, atol=5e-3)
+    torch.testing.assert_close(std, torch.full((ACTION_DIM,), 0.2), rtol=0, atol=2e-3)
+
+
 def test_terminal_steps_are_penalised(transitions: Transitions) -> None:
     over = transitions.terminals > 0
     assert over.any()

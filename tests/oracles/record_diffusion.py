@@ -27,6 +27,7 @@ from tests.oracles.recording import (
     SETTINGS,
     TAU,
     Arrays,
+    Given,
     drawing,
     perceptron,
 )
@@ -64,18 +65,6 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     )
     body["weight_0"] = np.roll(body["weight_0"], OBS_DIM, 0)
     return {**body, **{f"step_{name}": array for name, array in embedding.items()}}
-
-
-class Given:
-    """A replay buffer of one batch."""
-
-    def __init__(self, batch: Mapping[str, Tensor]) -> None:
-        self.batch = batch
-
-    def sample(self, _: int) -> list[Tensor]:
-        b = self.batch
-        rewards, masks = b["rewards"].unsqueeze(-1), b["masks"].unsqueeze(-1)
-        return [b["observations"], b["actions"], b["next_observations"], rewards, masks]
 
 
 def stepper(agent: Any) -> recording.Step:

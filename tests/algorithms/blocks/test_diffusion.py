@@ -50,7 +50,7 @@ class NoiseModel(nn.Module):
 
     def forward(self, observations: Tensor, x: Tensor, k: Tensor) -> Tensor:
         """x_k `[B, action_dim]`, k `[B]` from 1 on."""
-        step = self.step(torch.stack([embedding(int(i) - 1) for i in k]))
+        step = self.step(torch.stack([embedding(float(i) - 1) for i in k]))
         return self.body(torch.cat([observations, x, step], 1))
 
 

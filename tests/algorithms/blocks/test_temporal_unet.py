@@ -69,13 +69,3 @@ def test_layers_begin_as_pytorchs() -> None:
         assert 0.9 * bound < float(weight.abs().max()) <= bound
         assert 0.8 * bound < math.sqrt(3) * float(weight.std()) < 1.2 * bound
         assert float(params[f"bias_{name}"].abs().max()) <= bound
-
-
-def test_a_seed_has_the_same_bits_beside_others() -> None:
-    unet, value = TemporalUNet(5, (32, 64)), TemporalValue(5, (32, 64), 8)
-    params = random_params({"unet": unet, "value": value}, 2)
-    x, step = plans(8)
-    for name, network in (("unet", unet), ("value", value)):
-        both = network(params[name], x, step)
-        alone = network({k: v[1:] for k, v in params[name].items()}, x[1:], step[1:])
-        assert torch.equal(both[1:], alone)

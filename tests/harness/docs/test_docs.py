@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from algorithms import registry
-from harness.docs import write_docs
 from harness.docs.config_tables import config_tables, describe
 from harness.docs.place import Place
 from harness.docs.render import render
+from harness.docs.write import write_docs
 from harness.errors import UserError
 from harness.suite.yaml_file import read_yaml
 from tests.harness.conftest import REPOSITORY
@@ -177,6 +177,27 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
         generate()
     file.unlink()
     with pytest.raises(UserError, match=r"oracles.json cannot be read"):
+        generate()
+
+
+def test_a_sampler_stands_in_its_row_with_its_difference(
+    write_page: WritePage, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page(*block("samplers"))
+    file = page.with_name("samplers.json")
+    monkeypatch.setattr("harness.docs.samplers._FILE", file)
+    sampler = {"library": "a", "version": "1.2", "block": "algorithms/blocks/flow.py"}
+    sampler |= {"compared": "all of it", "difference": 1.26e-6}
+    file.write_text(json.dumps([sampler, {**sampler, "difference": 0}]))
+    generate()
+    _, first, second = rows(page.read_text())
+    assert first[1:] == ["a", "1.2", "all of it", "1e-06"]
+    assert second[-1] == "0"
+    target = re.findall(r"\[flow\]\((.*)\)", first[0])[0]
+    assert (page.parent / target).resolve() == REPOSITORY / "algorithms" / "blocks" / "flow.py"
+
+    file.unlink()
+    with pytest.raises(UserError, match=r"samplers.json cannot be read"):
         generate()
 
 
