@@ -20,6 +20,7 @@ class Neutral:
 
 
 Count = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=2)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of hidden layers
 Channels = Annotated[
     tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], Field(min_length=1)

@@ -313,6 +313,8 @@ _BUILT_IN = (
     _ablation("df-div-td", "DF-div, TD(λ) flow critic", "TemporalDifference"),
     _ablation("df-div-previous-action", "DF-div, flow critic of a_{n-1} too", "PreviousAction"),
     _ablation("df-div-joint", "DF-div, Q and V learning on", "JointCritic"),
+    _ablation("df-div-ensemble", "DF-div, an ensemble's lower confidence bound", "Ensemble"),
+    _ablation("df-div-noised", "DF-div, roll-outs from noised data too", "NoisedStarts"),
     _ablation("df-div-midpoint", "DF-div by the midpoint method", "Midpoint"),
     _ablation("df-div-path", "DF-div, curved probability paths", "Path"),
     _ablation("df-div-transport", "DF-div, optimal-transport coupling", "Transport"),

@@ -58,6 +58,7 @@ from algorithms.fields import (
     LearningRate,
     PolyakRate,
     Positive,
+    Several,
     Share,
     Weight,
     Widths,
@@ -79,7 +80,7 @@ class BDPOConfig(Config):
     critic_learning_rate: LearningRate = 3e-4  # Adam, Q and V; decays to 0 along a cosine
     eta: Weight = 0.15  # η: price of a nat of divergence; 0.05 halfcheetah, 0.2 hopper
     rho: Weight = 1.0  # ρ: standard deviations below the mean; 0.5 halfcheetah, 2 hopper
-    critics: Count = 10  # of Q and of V; 20 on hopper/medium
+    critics: Several = 10  # of Q and of V; 20 on hopper/medium
     diffusion_steps: Count = 5  # K, steps from noise to action
     samples: Count = 10  # N, of next actions, and of the points that a step leads to
     policy_every: Count = 5  # updates of the critics for one of the policy and of the behaviour

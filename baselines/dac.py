@@ -47,7 +47,16 @@ from algorithms.blocks.diffusion import (
 )
 from algorithms.blocks.noise_networks import StepMLP
 from algorithms.blocks.squashed_gaussian import LogScalar
-from algorithms.fields import Count, LearningRate, PolyakRate, Positive, ShareOrNone, Weight, Widths
+from algorithms.fields import (
+    Count,
+    LearningRate,
+    PolyakRate,
+    Positive,
+    Several,
+    ShareOrNone,
+    Weight,
+    Widths,
+)
 from algorithms.initialisation import GLOROT
 from algorithms.networks import MLP, Params
 
@@ -65,7 +74,7 @@ class DACConfig(Config):
     eta_step: ShareOrNone = 1e-3  # of the dual ascent in η; 0 leaves η as it is, as on AntMaze
     bc_threshold: Weight = 1.0  # b: η rises while cloning is worse; 0.05 or 0.1 on medium-expert
     diffusion_steps: Count = 5  # K, steps from noise to action
-    critics: Count = 10  # H
+    critics: Several = 10  # H
     rho: Weight = 1.0  # ρ: standard deviations below the critics' mean; 0 on halfcheetah
     samples: Count = 10  # next actions that a backup averages Q over
     max_q_backup: bool = False  # back up the best of them instead; on AntMaze

@@ -39,10 +39,10 @@ Uniform bins, the paper's other kind, can be chosen (official: quantiles alone).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -67,6 +67,7 @@ from algorithms.fields import (
     Number,
     Positive,
     Rate,
+    Several,
     ShareOrNone,
     Weight,
     Widths,
@@ -75,8 +76,6 @@ from algorithms.initialisation import PYTORCH
 from algorithms.networks import Params, bank, product
 from algorithms.transitions import Transitions
 from baselines.tt_planning import BeamSearch
-
-Several = Annotated[int, Field(ge=2)]
 
 
 class TTConfig(Config):

@@ -86,6 +86,8 @@ _OTHERS = {
             "df-div-td",
             "df-div-previous-action",
             "df-div-midpoint",
+            "df-div-ensemble",
+            "df-div-noised",
         )
     },
     "df-div-critic-noise": _by_hand(
