@@ -6,13 +6,14 @@
     oracles                   what each of them was compared with
     samplers                  and what their samplers were
     acting FILE               how long methods take to act, from `harness bench --acting`'s JSON
+    rates FILE                how fast they train, from `harness bench --methods`'s JSON
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
-SUITE and the FILE of `acting` and `figure` are paths under the results folder; a figure's may have
-`*` in its name.
+SUITE and the FILE of `acting`, `rates` and `figure` are paths under the results folder; a figure's
+may have `*` in its name.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
 from harness.docs.oracles import oracles_table
 from harness.docs.place import Place
+from harness.docs.rates import rates_table
 from harness.docs.results import suite_figure, suite_results
 from harness.docs.samplers import samplers_table
 from harness.errors import UserError
@@ -47,6 +49,7 @@ _KINDS = {
     "oracles": _Kind("oracles", (0,), oracles_table),
     "samplers": _Kind("samplers", (0,), samplers_table),
     "acting": _Kind("acting FILE", (1,), acting_table),
+    "rates": _Kind("rates FILE", (1,), rates_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }
