@@ -26,7 +26,7 @@ class AlgorithmInfo:
     paper: str
     family: str
     target: str  # "module:Class"
-    trusts_critic: bool = True  # False: imitates the data, so a bad critic cannot spoil it
+    trusts_critic: bool = True  # or another learned value; False: a bad one cannot spoil it
     distribution: str = "decision-flow-harness"  # the installed package that it comes with
 
     @property
@@ -195,7 +195,6 @@ _BUILT_IN = (
         "arXiv:2205.09991",
         "diffusion",
         "baselines.diffuser:Diffuser",
-        trusts_critic=False,
     ),
     AlgorithmInfo(
         "dd", "Decision Diffuser", "arXiv:2211.15657", "diffusion", "baselines.dd:DD", False
@@ -211,6 +210,7 @@ _BUILT_IN = (
         "baselines.bc_10:PercentBC",
         trusts_critic=False,
     ),
+    AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     AlgorithmInfo(
         "bcq",
         "Batch-Constrained Q-learning",
@@ -301,9 +301,8 @@ _BUILT_IN = (
         "qt", "Q-value Regularized Transformer", "arXiv:2405.17098", "sequence", "baselines.qt:QT"
     ),
     AlgorithmInfo(
-        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT", False
+        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT"
     ),
-    AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
     _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),
     _ablation("df-div-mean", "DF-div, divergence averaged over dimensions", "MeanDivergence"),
