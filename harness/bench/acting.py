@@ -1,4 +1,4 @@
-"""How long a method takes to act, in every way that it supports.
+"""How long a method takes to act, under every action selection that it supports.
 
 Its ways take turns, a few calls each, so that a slow minute is slow for all of them. Policies are
 those of evaluation: they are never compiled, and act for a stack of seeds and episodes at once.

@@ -67,10 +67,10 @@ class ActingTimes(BaseModel):
     def header(self) -> list[str]:
         """The columns' heads."""
         batch = f"batched, {self.seeds} seeds × {self.episodes} episodes: ms a decision"
-        return ["method", "acts by", "sampling steps", "batch 1: ms a decision", batch, "rounds"]
+        return ["method", "action selection", "sampling steps", "batch 1: ms a decision", batch, "rounds"]
 
     def rows(self) -> list[list[str]]:
-        """The cells of every way of acting."""
+        """The cells of every action selection."""
         return [
             [
                 time.method,
