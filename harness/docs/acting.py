@@ -66,8 +66,9 @@ class ActingTimes(BaseModel):
 
     def header(self) -> list[str]:
         """The columns' heads."""
+        single = "batch 1: ms a decision"
         batch = f"batched, {self.seeds} seeds × {self.episodes} episodes: ms a decision"
-        return ["method", "action selection", "sampling steps", "batch 1: ms a decision", batch, "rounds"]
+        return ["method", "action selection", "sampling steps", single, batch, "rounds"]
 
     def rows(self) -> list[list[str]]:
         """The cells of every action selection."""
