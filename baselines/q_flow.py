@@ -7,7 +7,8 @@ Code: official, jaehyeokdoo2/qflow at 8e788e5, `agents/qflow.py`.
 At hand were the code and the losses of the project's page, of the paper its abstract alone. The
 flow is deterministic, so that a point x_t on the way is worth what the action is that it leads to:
 V learns that by regression, and no gradient goes through the ODE. The code's V itself was at hand
-only as jeongsukchul/svgd_qc at 753dafa has it (`utils/qflow_networks.py`).
+only as jeongsukchul/svgd_qc at 753dafa has it (`utils/qflow_networks.py`). At 8e788e5 λ is 1 by
+default; at 703bda9 and ac1f34e it is called `alpha` and is 10.
 
 Deviations:
     - Targets: the target critic averages the critic as the update leaves it. Official: as it was

@@ -59,10 +59,10 @@ def average_of_the_new(kind: Any) -> Any:
     return mock.patch.object(kind, "target_update", target_update)
 
 
-def trees(agent: Any, names: Mapping[str, str]) -> dict[str, Any]:
-    """names: of our networks, and of the agent's."""
+def trees(agent: Any, names: Mapping[str, str], target: str = "critic") -> dict[str, Any]:
+    """names: of our networks, and of the agent's; target: ours of that which has one."""
     params, means = agent.network.params, agent.network.opt_state[0].mu
-    found = {"targets/critic": params["modules_target_critic"]}
+    found = {f"targets/{target}": params[f"modules_target_{names[target]}"]}
     for ours, name in names.items():
         found |= {f"params/{ours}": params[f"modules_{name}"]}
         found |= {f"adam_means/{ours}": means[f"modules_{name}"]}

@@ -101,6 +101,7 @@ def write(
     oracle: str | None = None,
     constants: Mapping[str, Any] | None = None,
     chosen: Mapping[str, Sequence[float]] | None = None,
+    rewards: tuple[float, float] = (0.0, 0.0),
     variant: str = "",
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
@@ -127,6 +128,7 @@ def write(
         oracle: the library's name in the table, if it is not that of the file.
         constants: of ours that are no settings, and here are others, as a width is: by their names.
         chosen: noise of width 1 that is one of these numbers.
+        rewards: the lowest and the highest of the data, of methods that ask.
         variant: tells the file from that of the same method with other settings.
     """
     batch = _batch(rng, updates, context)
@@ -156,6 +158,7 @@ def write(
         "compared": compared,
         "config": config,
         "constants": constants or {},
+        "rewards": rewards,
     }
     file = FOLDER / f"{library}_{method}{variant and f'+{variant}'}.npz"
     np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
