@@ -127,7 +127,7 @@ def trees(agent: Any) -> dict[str, Any]:
 
 def main() -> None:
     official = importlib.import_module("agents.meanflowql")
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(2)
     agent = created(official, rng)
     drawn_one_by_one = SimpleNamespace(**{**vars(jax), "vmap": one_by_one})
 
