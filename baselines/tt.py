@@ -59,7 +59,7 @@ from algorithms.base import (
     Phase,
     Stage,
 )
-from algorithms.blocks.transformer import Cache, Transformer
+from algorithms.blocks.transformer import Cache, Transformer, heads_divide_the_width
 from algorithms.dropout import dropout
 from algorithms.fields import (
     Count,
@@ -102,14 +102,7 @@ class TTConfig(Config):
     action_cut: ShareOrNone | None = 0.6  # probability of the tokens that no action has; null: 0
     action_top_k: Count | None = None  # likeliest tokens that an action may have; null: any
 
-    @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> TTConfig:
-        if self.embedding_dim % self.heads:
-            raise ValueError(
-                f"heads must divide embedding_dim, and {self.heads} does not divide "
-                f"{self.embedding_dim}"
-            )
-        return self
+    _heads_divide = model_validator(mode="after")(heads_divide_the_width)
 
 
 @dataclass(frozen=True)
