@@ -5,6 +5,9 @@ arXiv:2106.02039.
 Code: official, JannerM/trajectory-transformer at 8834a6e, `config/offline.py`,
 `trajectory/models/transformers.py` and `trajectory/search/`.
 
+Longer than most files here, as its tokens and its network are this method's alone; the search has a
+file of its own, `tt_planning.py`.
+
 A decision costs: for each of `horizon` transitions the model reads the `planning_context - 1`
 before it anew in each of `beam_width` plans, then adds a token at a time, at last to `expansions`
 as many.
