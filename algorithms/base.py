@@ -227,6 +227,9 @@ class Algorithm(ABC, Generic[C]):
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
         cheap: settings under which a mere try of its losses and of acting costs little.
+        trained_together: pairs of networks that one term of a loss trains on purpose, such as an
+            encoder and its decoder.
+        trained_at_next: networks that are trained at next observations too, on purpose.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
         facts: numbers of the data that it may build itself from, its rewards transformed.
         selection_temperature: T of `softmax-of-N`, in units of `softmax_value`; 0: it has none.
@@ -238,6 +241,8 @@ class Algorithm(ABC, Generic[C]):
     online_returns: ClassVar[bool] = False
     Pretraining: ClassVar[type[BaseModel] | None] = None
     cheap: ClassVar[Mapping[str, Any]] = {}
+    trained_together: ClassVar[tuple[tuple[str, str], ...]] = ()
+    trained_at_next: ClassVar[tuple[str, ...]] = ()
     pretraining_stages: int = 0
     context: int = 0
     selection_temperature: float = 0.0

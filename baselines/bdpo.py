@@ -15,6 +15,8 @@ divergence of two Gaussian steps, Q and V are an ensemble's lower bound, and the
 acts.
 
 Deviations:
+    - Update order: policy and behaviour step in the last of every five updates of the critics.
+      Official: in the first.
     - Schedule: the policy's learning rate is constant. Official: it falls to 91% along a cosine.
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`).

@@ -92,6 +92,7 @@ class DD(Algorithm[DDConfig]):
 
     Config = DDConfig
     cheap: ClassVar = {"hidden_dims": (16, 16), "horizon": 2, "diffusion_steps": 3}
+    trained_together = (("model", "returns"),)  # the model is given the embedded return
 
     @classmethod
     def select(cls, config: DDConfig, transitions: Transitions) -> Transitions:

@@ -11,8 +11,8 @@ Deviations:
     - Targets: the target flow critic averages the flow critic as the update leaves it. Official: as
       it was before it.
     - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
-    - Clipping: z counts as three standard deviations beyond its bins wherever it is further out.
-      Official: not clipped, and there its histogram is 0/0 in the end.
+    - Clipping: before z becomes a histogram, it is clipped to within 3σ of the range of the bins.
+      Official: not clipped; far outside every bin is 0, and their division by their sum is 0/0.
     - Budget: the suite's (official: 2 · 10⁶ updates, 50 episodes an evaluation).
 """
 

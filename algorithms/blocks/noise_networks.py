@@ -13,7 +13,7 @@ from torch import Tensor
 
 from algorithms.blocks.residual import ResidualMLP
 from algorithms.initialisation import GLOROT, PYTORCH, Initialisation
-from algorithms.networks import MLP, Activation, Params, bank, mish
+from algorithms.networks import MLP, Activation, Params, bank, mish, part, prefixed
 
 _FREQUENCY_STD = 0.2  # of learned frequencies at first, in turns a step
 
@@ -80,13 +80,14 @@ class StepMLP:
         object.__setattr__(self, "embedding", embedding)
 
     def init(self, generator: torch.Generator) -> Params:
-        own = self.embedding.init(generator).items()
-        return {**self.body.init(generator), **{f"step_{key}": value for key, value in own}}
+        own = self.embedding.init(generator)
+        return self.body.init(generator) | prefixed(own, "step_")
 
     def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
         observations, x, step = inputs
-        own = {k.removeprefix("step_"): v for k, v in params.items() if k.startswith("step_")}
-        embedded = self.embedding(own, embed_step(step - 1 + self.counts_from, self.waves))
+        embedded = self.embedding(
+            part(params, "step_"), embed_step(step - 1 + self.counts_from, self.waves)
+        )
         if self.mish_last:
             embedded = mish(embedded)
         if self.ensemble > 1:
@@ -146,13 +147,14 @@ class ResidualNoiseNetwork:
         object.__setattr__(self, "embedding", embedding)
 
     def init(self, generator: torch.Generator) -> Params:
-        own = self.embedding.init(generator).items()
-        return {**self.body.init(generator), **{f"time_{key}": value for key, value in own}}
+        own = self.embedding.init(generator)
+        return self.body.init(generator) | prefixed(own, "time_")
 
     def __call__(self, params: Params, *inputs: Tensor, key: Tensor | None = None) -> Tensor:
         observations, x, waves = inputs
-        own = {k.removeprefix("time_"): v for k, v in params.items() if k.startswith("time_")}
-        return self.body(params, x, observations, self.embedding(own, waves), key=key)
+        return self.body(
+            params, x, observations, self.embedding(part(params, "time_"), waves), key=key
+        )
 
 
 @dataclass(frozen=True)

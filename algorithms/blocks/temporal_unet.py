@@ -7,7 +7,7 @@ product over unfolded steps, with the same bits for a seed beside any others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from algorithms.blocks.noise_networks import embed_step
 from algorithms.initialisation import PYTORCH
-from algorithms.networks import MLP, Params, bank, linear, mish, norm, product
+from algorithms.networks import MLP, Params, bank, linear, mish, norm, part, prefixed, product
 
 _KERNEL = 5  # steps that a convolution sees
 _EPSILON = 1e-5  # of group norms
@@ -86,7 +86,7 @@ class TemporalUNet:
 
     def init(self, generator: torch.Generator) -> Params:
         """PyTorch's for all layers."""
-        params = _prefixed("step_", self.embedding.init(generator))
+        params = prefixed(self.embedding.init(generator), "step_")
         for first, second in (*self.down, self.middle, *self.up):
             params |= first.init(generator) | second.init(generator)
         for i, width in enumerate(self.hidden_dims[:-1]):
@@ -99,7 +99,7 @@ class TemporalUNet:
 
     def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
         x, step, *conditions = inputs
-        embedding = self.embedding(_own("step_", params), embed_step(step - 1, self.hidden_dims[0]))
+        embedding = self.embedding(part(params, "step_"), embed_step(step - 1, self.hidden_dims[0]))
         embedding = torch.cat([embedding, *conditions], -1)
         levels = []
         for i, (first, second) in enumerate(self.down):
@@ -152,24 +152,24 @@ class TemporalValue:
 
     def init(self, generator: torch.Generator) -> Params:
         """PyTorch's for all layers."""
-        params = _prefixed("step_", self.embedding.init(generator))
+        params = prefixed(self.embedding.init(generator), "step_")
         for i, (first, second) in enumerate(self.down):
             params |= first.init(generator) | second.init(generator)
             params |= _layer(f"coarser_{i}", 3 * second.width, second.width, generator)
         for i, block in enumerate(self.middle):
             params |= block.init(generator)
             params |= _layer(f"middle_coarser_{i}", 3 * block.width, block.width, generator)
-        return params | _prefixed("head_", self.head.init(generator))
+        return params | prefixed(self.head.init(generator), "head_")
 
     def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
         x, step = inputs
-        embedding = self.embedding(_own("step_", params), embed_step(step - 1, self.hidden_dims[0]))
+        embedding = self.embedding(part(params, "step_"), embed_step(step - 1, self.hidden_dims[0]))
         for i, (first, second) in enumerate(self.down):
             x = second(params, first(params, x, embedding), embedding)
             x = convolve(params, f"coarser_{i}", x, 3, stride=2)
         for i, block in enumerate(self.middle):
             x = convolve(params, f"middle_coarser_{i}", block(params, x, embedding), 3, stride=2)
-        return self.head(_own("head_", params), x.flatten(2), embedding)
+        return self.head(part(params, "head_"), x.flatten(2), embedding)
 
 
 def step_embedding(width: int) -> MLP:
@@ -239,11 +239,3 @@ def _pairs(
         )
         for i, (inputs, width) in enumerate(widths)
     )
-
-
-def _prefixed(prefix: str, params: Mapping[str, Tensor]) -> Params:
-    return {prefix + name: value for name, value in params.items()}
-
-
-def _own(prefix: str, params: Mapping[str, Tensor]) -> Params:
-    return {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
