@@ -179,12 +179,15 @@ class Phase:
     every: int = 1  # take this step every so many updates
     updates_targets: tuple[str, ...] = ()  # Polyak averages moved after it
     assigns: Callable[[Networks, Batch, Noise], Mapping[str, Params]] | None = None
-    """After it: new parameters, by a rule of their own, of networks that no phase trains."""
+    """New parameters of networks that no phase trains, by a rule that sees all before the step."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A number for every transition of the data, of each seed's own, that a stage learns from.
+
+    A stage's columns are computed in order. What is evaluated sees in `batch.columns` those before
+    it, and the others as the stage before had them.
 
     Attributes:
         evaluate: what the networks say of transitions, `[S, B, ...]` -> `[S, B]`.
@@ -224,9 +227,12 @@ class Algorithm(ABC, Generic[C]):
         Pretraining: a config class whose fields alone decide the result of the first
             `pretraining_stages` stages: methods with equal values there may share them.
         cheap: settings under which a mere try of its losses and of acting costs little.
+        trained_together: pairs of networks that one term of a loss trains on purpose, such as an
+            encoder and its decoder.
+        trained_at_next: networks that are trained at next observations too, on purpose.
         context: L, consecutive transitions that it sees at once; 0: single ones, without that axis.
         facts: numbers of the data that it may build itself from, its rewards transformed.
-        selection_temperature: T of `softmax-of-N`, in units of `action_value`; 0: it has none.
+        selection_temperature: T of `softmax-of-N`, in units of `softmax_value`; 0: it has none.
     """
 
     Config: ClassVar[type[Config]]
@@ -235,6 +241,8 @@ class Algorithm(ABC, Generic[C]):
     online_returns: ClassVar[bool] = False
     Pretraining: ClassVar[type[BaseModel] | None] = None
     cheap: ClassVar[Mapping[str, Any]] = {}
+    trained_together: ClassVar[tuple[tuple[str, str], ...]] = ()
+    trained_at_next: ClassVar[tuple[str, ...]] = ()
     pretraining_stages: int = 0
     context: int = 0
     selection_temperature: float = 0.0
@@ -299,9 +307,13 @@ class Algorithm(ABC, Generic[C]):
         """
 
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
-        """What best-of-N and softmax-of-N choose by: the smaller twin's. [S, B, ·] -> [S, B]."""
+        """What best-of-N chooses by: the smaller twin's. [S, B, ·] -> [S, B]."""
         q: Tensor = nets.critic(observations, actions)
         return q.amin(1)
+
+    def softmax_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+        """What softmax-of-N draws by, if not by the action's value. [S, B, ·] -> [S, B]."""
+        return self.action_value(nets, observations, actions)
 
     def supports(self, selection: str) -> bool:
         """Whether the method can act so: only noise can be scaled, only a critic can choose."""

@@ -20,7 +20,11 @@ class Neutral:
 
 
 Count = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=2)]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]  # of hidden layers
+Channels = Annotated[
+    tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...], Field(min_length=1)
+]  # at each resolution
 LearningRate = Annotated[float, Field(gt=0, lt=1)]
 PolyakRate = Annotated[float, Field(gt=0, le=1)]  # 1: no average, the network itself
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -31,5 +35,6 @@ Weight = Annotated[float, Field(ge=0)]  # of a term or a noise; 0 leaves it out
 Positive = Annotated[float, Field(gt=0)]
 Nats = Annotated[float, Field(ge=-1000, le=1000)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+Discount = Annotated[float, Field(ge=0, lt=1)]  # where endless returns must be finite
 Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
 RewardTransform = Literal["raw", "mean-return", "return-range", "standard"]

@@ -182,6 +182,16 @@ def bank(params: Params, name: str) -> Tensor:
     return params[name].flatten(0, 1)
 
 
+def prefixed(params: Params, prefix: str) -> Params:
+    """A network's parameters as a part of another's."""
+    return {prefix + k: v for k, v in params.items()}
+
+
+def part(params: Params, prefix: str) -> Params:
+    """The parameters of a part, as `prefixed` was given them."""
+    return {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
+
+
 def linear(params: Params, layer: int | str, x: Tensor) -> Tensor:
     """The layer of that name. [S * E, N, inputs] -> [S * E, N, outputs]."""
     return product(x, bank(params, f"weight_{layer}")) + bank(params, f"bias_{layer}")

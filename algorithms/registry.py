@@ -26,7 +26,7 @@ class AlgorithmInfo:
     paper: str
     family: str
     target: str  # "module:Class"
-    trusts_critic: bool = True  # False: imitates the data, so a bad critic cannot spoil it
+    trusts_critic: bool = True  # or another learned value; False: a bad one cannot spoil it
     distribution: str = "decision-flow-harness"  # the installed package that it comes with
 
     @property
@@ -69,11 +69,50 @@ _BUILT_IN = (
     ),
     AlgorithmInfo("fql", "Flow Q-Learning", "arXiv:2502.02538", "flow", "baselines.fql:FQL"),
     AlgorithmInfo(
+        "floq", "FQL with a flow-matching critic", "arXiv:2509.06863", "flow", "baselines.floq:Floq"
+    ),
+    AlgorithmInfo(
         "ifql",
         "Best of N behaviour flow samples under IQL's critic",
         "arXiv:2502.02538",
         "flow",
         "baselines.ifql:IFQL",
+    ),
+    AlgorithmInfo(
+        "fawac",
+        "Flow Advantage-Weighted Actor-Critic",
+        "arXiv:2502.02538",
+        "flow",
+        "baselines.fawac:FAWAC",
+    ),
+    AlgorithmInfo(
+        "fbrac",
+        "Flow Behaviour-Regularised Actor-Critic",
+        "arXiv:2502.02538",
+        "flow",
+        "baselines.fbrac:FBRAC",
+    ),
+    AlgorithmInfo(
+        "dfql",
+        "Direct Flow Q-Learning (from its abstract)",
+        "ICML 2026",
+        "flow",
+        "baselines.dfql:DFQL",
+    ),
+    AlgorithmInfo("q-flow", "Q-Flow", "arXiv:2605.13435", "flow", "baselines.q_flow:QFlow"),
+    AlgorithmInfo(
+        "mean-flow",
+        "MeanFlowQL, a one-step policy by mean flow",
+        "arXiv:2511.13035",
+        "flow",
+        "baselines.mean_flow:MeanFlow",
+    ),
+    AlgorithmInfo(
+        "qipo",
+        "Q-weighted Iterative Policy Optimization, by flow matching",
+        "arXiv:2503.04975",
+        "flow",
+        "baselines.qipo:QIPO",
     ),
     AlgorithmInfo(
         "flow-bptt",
@@ -98,6 +137,69 @@ _BUILT_IN = (
         "baselines.diffusion_ql:DiffusionQL",
     ),
     AlgorithmInfo(
+        "idql",
+        "Implicit Diffusion Q-Learning",
+        "arXiv:2304.10573",
+        "diffusion",
+        "baselines.idql:IDQL",
+    ),
+    AlgorithmInfo(
+        "sfbc",
+        "Selecting from Behaviour Candidates",
+        "arXiv:2209.14548",
+        "diffusion",
+        "baselines.sfbc:SfBC",
+    ),
+    AlgorithmInfo(
+        "edp",
+        "Efficient Diffusion Policies",
+        "arXiv:2305.20081",
+        "diffusion",
+        "baselines.edp:EDP",
+    ),
+    AlgorithmInfo(
+        "qgpo",
+        "Q-Guided Policy Optimization",
+        "arXiv:2304.12824",
+        "diffusion",
+        "baselines.qgpo:QGPO",
+    ),
+    AlgorithmInfo(
+        "srpo",
+        "Score Regularized Policy Optimization",
+        "arXiv:2310.07297",
+        "diffusion",
+        "baselines.srpo:SRPO",
+    ),
+    AlgorithmInfo(
+        "dtql",
+        "Diffusion Trusted Q-Learning",
+        "arXiv:2405.19690",
+        "diffusion",
+        "baselines.dtql:DTQL",
+    ),
+    AlgorithmInfo("cac", "Consistency-AC", "arXiv:2309.16984", "diffusion", "baselines.cac:CAC"),
+    AlgorithmInfo(
+        "dac", "Diffusion Actor-Critic", "arXiv:2405.20555", "diffusion", "baselines.dac:DAC"
+    ),
+    AlgorithmInfo(
+        "bdpo",
+        "Behaviour-Regularised Diffusion Policy Optimisation",
+        "arXiv:2502.04778",
+        "diffusion",
+        "baselines.bdpo:BDPO",
+    ),
+    AlgorithmInfo(
+        "diffuser",
+        "Diffuser",
+        "arXiv:2205.09991",
+        "diffusion",
+        "baselines.diffuser:Diffuser",
+    ),
+    AlgorithmInfo(
+        "dd", "Decision Diffuser", "arXiv:2211.15657", "diffusion", "baselines.dd:DD", False
+    ),
+    AlgorithmInfo(
         "bc", "Behaviour cloning", "Pomerleau 1991", "imitation", "baselines.bc:BC", False
     ),
     AlgorithmInfo(
@@ -108,6 +210,7 @@ _BUILT_IN = (
         "baselines.bc_10:PercentBC",
         trusts_critic=False,
     ),
+    AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     AlgorithmInfo(
         "bcq",
         "Batch-Constrained Q-learning",
@@ -198,9 +301,8 @@ _BUILT_IN = (
         "qt", "Q-value Regularized Transformer", "arXiv:2405.17098", "sequence", "baselines.qt:QT"
     ),
     AlgorithmInfo(
-        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT", False
+        "tt", "Trajectory Transformer", "arXiv:2106.02039", "sequence", "baselines.tt:TT"
     ),
-    AlgorithmInfo("rvs", "RvS-R", "arXiv:2112.10751", "imitation", "baselines.rvs:RvS", False),
     _ablation("df-dir-unit", "DF-dir along the value's direction alone", "UnitDirection"),
     _ablation("df-dir-angle", "DF-dir across the velocity alone", "AngleDirection"),
     _ablation("df-div-mean", "DF-div, divergence averaged over dimensions", "MeanDivergence"),
@@ -210,6 +312,8 @@ _BUILT_IN = (
     _ablation("df-div-td", "DF-div, TD(λ) flow critic", "TemporalDifference"),
     _ablation("df-div-previous-action", "DF-div, flow critic of a_{n-1} too", "PreviousAction"),
     _ablation("df-div-joint", "DF-div, Q and V learning on", "JointCritic"),
+    _ablation("df-div-ensemble", "DF-div, an ensemble's lower confidence bound", "Ensemble"),
+    _ablation("df-div-noised", "DF-div, roll-outs from noised data too", "NoisedStarts"),
     _ablation("df-div-midpoint", "DF-div by the midpoint method", "Midpoint"),
     _ablation("df-div-path", "DF-div, curved probability paths", "Path"),
     _ablation("df-div-transport", "DF-div, optimal-transport coupling", "Transport"),

@@ -30,7 +30,6 @@ class Facts:
 
     longest_episode: int = 1000  # steps
     best_return: float = 1.0
-    worst_return: float = 0.0
     lowest_reward: float = 0.0
     highest_reward: float = 1.0
     quantiles: Callable[[int], Floats] = _uniform_quantiles
@@ -96,12 +95,6 @@ class Transitions:
         if len(ends) == 0 or ends[-1] != len(self):
             ends = np.append(ends, len(self))
         return ends.astype(np.int64)
-
-    def episode_starts(self) -> NDArray[np.bool_]:
-        """Whether a transition is the first of its episode. [N]."""
-        starts = np.zeros(len(self), bool)
-        starts[np.concatenate([[0], self.episode_ends()[:-1]])] = True
-        return starts
 
     def steps(self) -> NDArray[np.int64]:
         """Each transition's time within its episode, from 0. [N]."""

@@ -5,7 +5,6 @@ arXiv:2106.01345, Section 5.1, its baseline %BC.
 Code: tinkoff-ai/CORL at 6afec90, `algorithms/offline/any_percent_bc.py`.
 
 Deviations:
-    - Data: episodes are ranked by the sum of rewards, as in the paper. CORL: by the discounted one.
     - Data: an episode ends where the data say so, by a time limit too. CORL: at terminals and after
       every 1000 transitions, counted without the last one of episodes that a time limit cut.
     - Budget: the suite's (CORL: 10⁶ updates, 10 episodes every 5000).

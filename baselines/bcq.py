@@ -54,6 +54,7 @@ class BCQ(Algorithm[BCQConfig]):
 
     Config = BCQConfig
     action_selection = "best-of-100"
+    trained_together = (("encoder", "decoder"),)
 
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim

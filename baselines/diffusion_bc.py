@@ -30,7 +30,8 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample, sampling_noise
+from algorithms.blocks.diffusion import diffusion_loss, sample, sampling_noise
+from algorithms.blocks.noise_networks import noise_network
 from algorithms.fields import Count, LearningRate, PolyakRate, Widths
 
 
@@ -51,7 +52,7 @@ class DiffusionBC(Algorithm[DiffusionBCConfig]):
 
     def create(self) -> None:
         config, act = self.config, self.action_dim
-        self.networks = {"actor": NoiseNetwork(self.obs_dim, act, config.hidden_dims)}
+        self.networks = {"actor": noise_network(self.obs_dim, act, config.hidden_dims)}
         self.optimizers = {"actor": Adam(config.learning_rate)}
         self.targets = {"actor": config.ema}
         self.noise = {"epsilon": Normal(act), "step": Uniform(1)}

@@ -24,6 +24,8 @@ Deviations:
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import Tensor
 
 from algorithms.base import (
@@ -40,7 +42,8 @@ from algorithms.base import (
     Uniform,
 )
 from algorithms.blocks.critics import mean_squared_error
-from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample, sampling_noise
+from algorithms.blocks.diffusion import diffusion_loss, sample, sampling_noise
+from algorithms.blocks.noise_networks import noise_network
 from algorithms.fields import Count, LearningRate, PolyakRate, Positive, Weight, Widths
 from algorithms.networks import MLP
 
@@ -60,7 +63,10 @@ class DiffusionQLConfig(Config):
     max_q_backup: bool = False  # back up the best of ten next actions; on most AntMaze tasks
 
 
-class DiffusionQL(Algorithm[DiffusionQLConfig]):
+D = TypeVar("D", bound=DiffusionQLConfig)
+
+
+class DiffusionQL(Algorithm[D]):
     """min_π L_diffusion − η E Q(s, a) / E |Q|, a drawn by the whole chain of π."""
 
     Config = DiffusionQLConfig
@@ -70,7 +76,7 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim
         self.networks = {
-            "actor": NoiseNetwork(obs, act, config.hidden_dims),
+            "actor": noise_network(obs, act, config.hidden_dims),
             "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2, activation="mish"),
         }
         self.optimizers = {
@@ -91,33 +97,48 @@ class DiffusionQL(Algorithm[DiffusionQLConfig]):
         self.stages = (Stage((Phase(self.critic_loss, ("critic",)), actor)),)
 
     def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
-        """Twins regress on r + γ min_i Q_i(s', a'), a' from the average policy."""
-        config, count = self.config, self._candidates
-        observations = batch.next_observations.repeat_interleave(count, 1)
-        draws = noise["next_sample"].reshape(*observations.shape[:2], -1)
-        actions = sample(nets.target.actor, observations, draws, config.diffusion_steps)
-        next_qs = nets.target.critic(observations, actions).unflatten(-1, (-1, count)).amax(-1)
-        backup = batch.rewards + config.discount * batch.masks * next_qs.amin(1)
+        """Twins regress on the backup."""
         q = nets.critic(batch.observations, batch.actions)
-        loss = mean_squared_error(q, backup)
+        loss = mean_squared_error(q, self.backup(nets, batch, noise))
         return loss, {"critic/loss": loss, "critic/mean": q.mean((1, 2))}
 
+    def backup(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
+        """r + γ min_i Q̄_i(s', a'), a' from the average policy. -> [S, B]."""
+        count = self._candidates
+        observations = batch.next_observations.repeat_interleave(count, 1)
+        draws = noise["next_sample"].reshape(*observations.shape[:2], -1)
+        actions = self.draw(nets.target, observations, draws)
+        next_qs = nets.target.critic(observations, actions).unflatten(-1, (-1, count)).amax(-1)
+        backup: Tensor = batch.rewards + self.config.discount * batch.masks * next_qs.amin(1)
+        return backup
+
     def actor_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
-        config, observations = self.config, batch.observations
-        steps = config.diffusion_steps
-        bc_loss = diffusion_loss(
-            nets.actor, observations, batch.actions, noise["epsilon"], noise["step"], steps
-        )
-        actions = sample(nets.actor, observations, noise["sample"], steps)
-        q = nets.frozen.critic(observations, actions)
+        bc_loss = self.bc_loss(nets, batch, noise)
+        actions = self.draw(nets, batch.observations, noise["sample"])
+        q = nets.frozen.critic(batch.observations, actions)
         scale = q.abs().mean(-1).detach().flip(1)  # each twin is divided by the other's size
         q_loss = -(q.mean(-1) / scale).mean(1)
-        loss = bc_loss + config.eta * q_loss
+        loss = bc_loss + self.config.eta * q_loss
         return loss, {"actor/bc_loss": bc_loss, "actor/q_loss": q_loss}
+
+    def bc_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
+        """What makes the policy a model of the data. -> [S]."""
+        return diffusion_loss(
+            nets.actor,
+            batch.observations,
+            batch.actions,
+            noise["epsilon"],
+            noise["step"],
+            self.config.diffusion_steps,
+        )
+
+    def draw(self, nets: Networks, observations: Tensor, noise: Tensor) -> Tensor:
+        """Actions of the policy in `nets`. noise: [S, B, K * action_dim] -> [S, B, action_dim]."""
+        return sample(nets.actor, observations, noise, self.config.diffusion_steps)
 
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
         q: Tensor = nets.target.critic(observations, actions)
         return q.amin(1)
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        return sample(nets.actor, observations, noise["sample"], self.config.diffusion_steps)
+        return self.draw(nets, observations, noise["sample"])

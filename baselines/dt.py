@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, model_validator
@@ -42,7 +42,7 @@ from algorithms.base import (
     Phase,
     Stage,
 )
-from algorithms.blocks.transformer import Transformer
+from algorithms.blocks.transformer import Transformer, heads_divide_the_width
 from algorithms.dropout import dropout
 from algorithms.fields import Count, LearningRate, Number, Positive, Rate, Weight, Widths
 from algorithms.initialisation import PYTORCH
@@ -60,14 +60,7 @@ class SequenceConfig(Config):
     weight_decay: Weight = 1e-4  # of AdamW, on every parameter of the transformer
     return_scale: Positive = 1000.0  # what returns to go are divided by
 
-    @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> Self:
-        if self.embedding_dim % self.heads:
-            raise ValueError(
-                f"heads must divide embedding_dim, and {self.heads} does not divide "
-                f"{self.embedding_dim}"
-            )
-        return self
+    _heads_divide = model_validator(mode="after")(heads_divide_the_width)
 
 
 class TargetConfig(SequenceConfig):

@@ -14,20 +14,16 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from algorithms.base import Algorithm, Batch, Loss, Networks, Noise, Normal, Phase, Stage
 from algorithms.blocks.squashed_gaussian import SquashedGaussian, squashed_sample
-from algorithms.fields import Weight, Widths
+from algorithms.fields import Several, Weight, Widths
 from algorithms.initialisation import Initialisation
 from algorithms.networks import MLP
 from baselines.sac import SAC, SACConfig
 
-Several = Annotated[int, Field(ge=2)]
 _LOG_STD_RANGE = (-5.0, 2.0)
 
 

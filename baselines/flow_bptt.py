@@ -1,7 +1,7 @@
 """Back-propagation through the flow: the flow policy climbs Q through all of its ODE steps.
 
 Paper: the flow counterpart of Diffusion-QL (Wang et al., arXiv:2208.06193), as the baseline FBRAC
-of Flow Q-Learning (Park, Li and Levine, arXiv:2502.02538).
+of Flow Q-Learning (Park, Li and Levine, arXiv:2502.02538); `fbrac` follows that one in all else.
 Code: none: FBRAC is not among the agents of seohongpark/fql at 719d044; the paper's appendix is
 followed.
 

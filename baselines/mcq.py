@@ -51,6 +51,8 @@ class MCQ(SAC):
 
     Config = MCQConfig
     config: MCQConfig
+    trained_together = (("encoder", "decoder"),)
+    trained_at_next = ("critic",)
     online_phases = Algorithm.online_phases  # from data alone
 
     def create(self) -> None:

@@ -14,9 +14,9 @@ Deviations:
       expectation).
     - Update order: Q and β, which do not see each other, learn side by side, β in every second
       update (official: β's 5·10⁵ updates come before Q's 2·10⁶).
-    - Data: an episode's last step, if a time limit cut it there, teaches β and π, but not Q, as no
-      action follows it in the data. Official: the row at the limit, itself left out, gives that
-      action.
+    - Data: the last step before a time limit teaches β and π, but not Q, as the data have no next
+      action for it. Official: the file has one more row, at the limit; no step is made of that row,
+      but its action is the next action of the step before it.
     - Budget: the suite's, and the policy gets a share of it: of 10⁶ updates the official 10⁵,
       whence 9·10⁵ for Q and 4.5·10⁵ for β (official: 100 episodes of the last policy).
 """

@@ -64,6 +64,7 @@ class PLAS(Algorithm[PLASConfig]):
     """max_π E Q(s, D(s, π(s))), D the decoder of a VAE that was trained first."""
 
     Config = PLASConfig
+    trained_together = (("encoder", "decoder"),)
 
     def create(self) -> None:
         config, obs, act = self.config, self.obs_dim, self.action_dim

@@ -11,9 +11,9 @@ Deviations:
     - Targets: the actor's target follows the actor as its step leaves it (official: as it was
       before it).
     - Rewards: as they are unless a suite says otherwise (official: 100 r on AntMaze).
-    - Data: an episode's last step, if a time limit cut it there, has no penalty in the critic, as
-      no action follows it in the data. Official: the row at the limit, itself left out, gives that
-      action.
+    - Data: the last step before a time limit has no penalty in the critic, as the data have no next
+      action for it. Official: the file has one more row, at the limit; no step is made of that row,
+      but its action is the next action of the step before it.
     - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
 """
 

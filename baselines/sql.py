@@ -6,6 +6,7 @@ Code: official, ryanxhr/IVR at 58edd26, `critic.py`, `actor.py`, `learner.py`; s
 `run_mujoco.sh` and `configs/mujoco_config.py`.
 
 Deviations:
+    - Networks: V has no dropout (official: 0.5 of its hidden units on AntMaze).
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze.
     - Data: actions are not kept 1e-5 inside ±1.

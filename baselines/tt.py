@@ -5,18 +5,22 @@ arXiv:2106.02039.
 Code: official, JannerM/trajectory-transformer at 8834a6e, `config/offline.py`,
 `trajectory/models/transformers.py` and `trajectory/search/`.
 
-A decision costs: for each of `horizon` transitions the model reads the `planning_context - 1`
-before it anew in each of `beam_width` plans, then adds a token at a time, at last to `expansions`
-as many.
+Longer than most files here, as its tokens and its network are this method's alone; the search has a
+file of its own, `tt_planning.py`.
+
+A decision costs: for each of the plan's `horizon` transitions the model reads the
+`planning_context - 1` transitions before it, in each of `beam_width` plans. Then it predicts one
+token at a time: the observation's in each plan, the action's and the rewards' in each plan's
+`expansions` copies.
 On Hopper (16 tokens a transition) that is 150,000 tokens and 229 calls in a row, some 0.27 TFLOP a
 step of an episode, and 2.7 PFLOP for ten full episodes. Keys and values take 84 MB an episode (4 KB
 a token, 80 tokens, 256 plans). Beyond trials, it needs a GPU.
 
 Deviations:
-    - Losses: what lies behind an episode's end is learned to be over, but for what is beyond the
-      length of the data's longest episode (official: but for what is beyond 1000 steps).
-    - Networks: bins, which tokens stand for, hold equal shares for any number of transitions
-      (official: for multiples of their number, else the last ones fewer).
+    - Losses: every token after an episode's end is to be predicted as "over". Left out of the loss
+      are those at times that no episode of the data reaches (official: after step 1000).
+    - Networks: a token stands for a bin, and all bins hold equally many of the data. Official: the
+      last ones hold fewer where the number of transitions is no multiple of that of bins.
     - Schedule: the learning rate follows one cosine, down to a tenth over the run, from the first
       update on (official: after warm-up, with a period of 38 passes over the data, so it rises
       again; paper: to a tenth).
@@ -39,10 +43,10 @@ Uniform bins, the paper's other kind, can be chosen (official: quantiles alone).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -59,7 +63,7 @@ from algorithms.base import (
     Phase,
     Stage,
 )
-from algorithms.blocks.transformer import Cache, Transformer
+from algorithms.blocks.transformer import Cache, Transformer, heads_divide_the_width
 from algorithms.dropout import dropout
 from algorithms.fields import (
     Count,
@@ -67,6 +71,7 @@ from algorithms.fields import (
     Number,
     Positive,
     Rate,
+    Several,
     ShareOrNone,
     Weight,
     Widths,
@@ -75,8 +80,6 @@ from algorithms.initialisation import PYTORCH
 from algorithms.networks import Params, bank, product
 from algorithms.transitions import Transitions
 from baselines.tt_planning import BeamSearch
-
-Several = Annotated[int, Field(ge=2)]
 
 
 class TTConfig(Config):
@@ -103,14 +106,7 @@ class TTConfig(Config):
     action_cut: ShareOrNone | None = 0.6  # probability of the tokens that no action has; null: 0
     action_top_k: Count | None = None  # likeliest tokens that an action may have; null: any
 
-    @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> TTConfig:
-        if self.embedding_dim % self.heads:
-            raise ValueError(
-                f"heads must divide embedding_dim, and {self.heads} does not divide "
-                f"{self.embedding_dim}"
-            )
-        return self
+    _heads_divide = model_validator(mode="after")(heads_divide_the_width)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
 from algorithms.base import Batch, Networks
+
+Pessimism = Callable[[Tensor], Tensor]
+"""What an ensemble is taken to say: [S, E, B] -> [S, B]."""
 
 
 def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
@@ -20,9 +24,21 @@ def mean_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target.unsqueeze(1)).square().mean(-1).sum(1)
 
 
+def minimum(q: Tensor) -> Tensor:
+    """What the most pessimistic member says. [S, E, B] -> [S, B]."""
+    return q.amin(1)
+
+
 def soft_minimum(q: Tensor, weight: float) -> Tensor:
     """λ min_i Q_i + (1 − λ) max_i Q_i, λ = weight (BCQ, arXiv:1812.02900). [S, E, B] -> [S, B]."""
     return weight * q.amin(1) + (1 - weight) * q.amax(1)
+
+
+def lower_confidence_bound(q: Tensor, width: float) -> Tensor:
+    """Mean less `width` standard deviations of the ensemble. [S, E, B] -> [S, B]."""
+    # Clamped, because where all members agree the root has no slope.
+    deviation = q.var(1, correction=0).clamp(min=1e-12).sqrt()
+    return q.mean(1) - width * deviation
 
 
 class DataValues(NamedTuple):
@@ -46,16 +62,17 @@ def iql_critic_loss(
     *,
     discount: float,
     expectile: float,
+    pessimistic: Pessimism = minimum,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """IQL's losses of `value` (Eq. 5) and twin `critic` (Eq. 6), in one sum.
 
-    V regresses, by expectile, on the smaller target Q of the data's action; Q regresses on
-    r + γ V(s') with the V from before this update. Returns loss [S], metrics, and the advantage
-    of the data's actions, target Q − V, without gradient [S, B]. `data`: what `data_values` gives,
-    where it is at hand already.
+    V regresses, by expectile, on the smaller target Q of the data's action, or on what
+    `pessimistic` makes of the targets; Q regresses on r + γ V(s') with the V from before this
+    update. Returns loss [S], metrics, and the advantage of the data's actions, target Q − V,
+    without gradient [S, B]. `data`: what `data_values` gives, where it is at hand already.
     """
     q, value = data or data_values(nets, batch)
-    target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
+    target_q = pessimistic(nets.target.critic(batch.observations, batch.actions))
     advantage = target_q - value
     value_loss = expectile_loss(advantage, expectile).mean(-1)
 
@@ -72,10 +89,10 @@ def iql_critic_loss(
 
 
 def monte_carlo_critic_loss(
-    nets: Networks, batch: Batch, expectile: float
+    nets: Networks, batch: Batch, expectile: float, pessimistic: Pessimism = minimum
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Q regresses on the data's returns, V on the target Q by expectile: IQL's start. -> [S]."""
-    target_q = nets.target.critic(batch.observations, batch.actions).amin(1)
+    target_q = pessimistic(nets.target.critic(batch.observations, batch.actions))
     value = nets.value(batch.observations)
     value_loss = expectile_loss(target_q - value, expectile).mean(-1)
     q = nets.critic(batch.observations, batch.actions)
@@ -87,23 +104,30 @@ def monte_carlo_critic_loss(
     }
 
 
-def advantage(nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+def advantage(
+    nets: Networks, observations: Tensor, actions: Tensor, pessimistic: Pessimism = minimum
+) -> Tensor:
     """min_i Q_i(s, a) − V(s), with the trained critics. [S, B, ·] -> [S, B]."""
-    q: Tensor = nets.frozen.critic(observations, actions).amin(1)
+    q = pessimistic(nets.frozen.critic(observations, actions))
     value: Tensor = nets.frozen.value(observations)
     return q - value
 
 
 def scaled_advantage(
-    nets: Networks, observations: Tensor, actions: Tensor, scale: Tensor
+    nets: Networks,
+    observations: Tensor,
+    actions: Tensor,
+    scale: Tensor,
+    pessimistic: Pessimism = minimum,
 ) -> Tensor:
     """(min_i Q_i(s, clip a) − V(s)) / scale, with the trained critics. [S, B, ·], [S] -> [S, B]."""
-    return advantage(nets, observations, actions.clamp(-1, 1)) / scale.unsqueeze(-1)
+    difference = advantage(nets, observations, actions.clamp(-1, 1), pessimistic)
+    return difference / scale.unsqueeze(-1)
 
 
-def advantage_scale(data: DataValues) -> Tensor:
+def advantage_scale(data: DataValues, pessimistic: Pessimism = minimum) -> Tensor:
     """κ: mean |min_i Q_i − V| on the data's actions. -> [S]."""
-    return mean_size(data.q.detach().amin(1) - data.value.detach())
+    return mean_size(pessimistic(data.q.detach()) - data.value.detach())
 
 
 def mean_size(values: Tensor) -> Tensor:

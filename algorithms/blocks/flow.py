@@ -95,3 +95,17 @@ def roll_out(
 def sample(velocity: Velocity, observations: Tensor, x0: Tensor, flow_steps: int) -> Tensor:
     """The action at the end of the flow, unclipped. [S, B, action_dim] -> the same."""
     return roll_out(velocity, observations, x0, flow_steps).points[-1]
+
+
+def complete(
+    velocity: Velocity, observations: Tensor, x: Tensor, time: Tensor, flow_steps: int
+) -> Tensor:
+    """The action that the flow makes of x at a time of its own, in steps of at most 1 / flow_steps.
+
+    x [S, B, action_dim], time [S, B, 1] -> unclipped, like x.
+    """
+    for _ in range(flow_steps):
+        h = (1 - time).clamp(0, 1 / flow_steps)
+        x = x + h * velocity(observations, x, time)
+        time = time + h
+    return x

@@ -24,7 +24,7 @@ from algorithms.base import (
     Stage,
     Uniform,
 )
-from algorithms.blocks.critics import iql_critic_loss, monte_carlo_critic_loss
+from algorithms.blocks.critics import iql_critic_loss, minimum, monte_carlo_critic_loss
 from algorithms.blocks.flow import (
     Rollout,
     Velocity,
@@ -86,17 +86,27 @@ class FlowPretraining(Algorithm[F]):
 
     def warm_start_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Behaviour flow by flow matching, Q and V by regression on the data's returns."""
-        critic_loss, metrics = monte_carlo_critic_loss(nets, batch, self.config.expectile)
+        critic_loss, metrics = monte_carlo_critic_loss(
+            nets, batch, self.config.expectile, self.pessimistic
+        )
         flow_loss = self.behavior_loss(nets, batch, noise)
         return flow_loss + critic_loss, {**metrics, "behavior/loss": flow_loss}
 
     def pretrain_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Behaviour flow by flow matching, Q and V by IQL."""
         critic_loss, metrics, _ = iql_critic_loss(
-            nets, batch, discount=self.config.discount, expectile=self.config.expectile
+            nets,
+            batch,
+            discount=self.config.discount,
+            expectile=self.config.expectile,
+            pessimistic=self.pessimistic,
         )
         flow_loss = self.behavior_loss(nets, batch, noise)
         return flow_loss + critic_loss, {**metrics, "behavior/loss": flow_loss}
+
+    def pessimistic(self, q: Tensor) -> Tensor:
+        """What the critics are taken to say: the smaller twin's. [S, E, B] -> [S, B]."""
+        return minimum(q)
 
     def behavior_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
         """Flow matching on the data. -> [S]."""

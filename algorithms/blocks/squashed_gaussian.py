@@ -29,7 +29,6 @@ class SquashedGaussian:
     action_dim: int
     hidden_dims: tuple[int, ...]
     log_std_range: tuple[float, float] = (-20.0, 2.0)
-    layer_norm: bool = False
     initialisation: Initialisation = PYTORCH
     mlp: MLP = field(init=False)
 
@@ -39,7 +38,6 @@ class SquashedGaussian:
             self.obs_dim,
             2 * self.action_dim,
             self.hidden_dims,
-            layer_norm=self.layer_norm,
             initialisation=self.initialisation,
         )
         object.__setattr__(self, "mlp", mlp)

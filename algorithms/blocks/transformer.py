@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,28 @@ from algorithms.networks import Params, layer_norm, linear, norm, product
 
 _EPSILON = 1e-5  # of GPT-2's layer norms
 _SITES = 3  # of dropout in a block: attention weights, and what either half adds
+
+
+class Attention(Protocol):
+    """Settings of a transformer."""
+
+    @property
+    def embedding_dim(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+
+
+A = TypeVar("A", bound=Attention)
+
+
+def heads_divide_the_width(config: A) -> A:
+    """A validator of configs. Raises ValueError."""
+    if config.embedding_dim % config.heads:
+        raise ValueError(
+            f"heads must divide embedding_dim, and {config.heads} does not divide "
+            f"{config.embedding_dim}"
+        )
+    return config
 
 
 @dataclass

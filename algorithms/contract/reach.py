@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -43,10 +43,22 @@ def _all_members(gradient: Tensor | None) -> bool:
 
 
 def terms_stay_apart(subject: Subject) -> list[Finding]:
-    """No term of a loss reaches a network that it does not train."""
-    found = [*untrained_are_frozen(subject), *trained_together(subject).values()]
+    """No term of a loss reaches a network that it does not train, or that it is not meant to."""
+    pairs, declared = trained_together(subject), subject.method.trained_together
+    meant = {frozenset(pair) for pair in declared}
+    leaks = [finding for pair, finding in pairs.items() if frozenset(pair) not in meant]
+    found = [*untrained_are_frozen(subject), *leaks]
     places = {finding.where for finding in found}
-    return found + [finding for finding in stray_terms(subject) if finding.where not in places]
+    strays = [finding for finding in stray_terms(subject) if finding.where not in places]
+    idle = [pair for pair in declared if frozenset(pair) not in map(frozenset, pairs)]
+    return [*found, *strays, *(_idle(subject, "trained_together", pair) for pair in idle)]
+
+
+def _idle(subject: Subject, field: str, names: Sequence[str]) -> Finding:
+    """What to say of a declaration that excuses nothing, and would hide a leak to come."""
+    networks = " and ".join(f"'{name}'" for name in names)
+    sentence = f"{field} has {networks}, but no loss does that: leave it out"
+    return Finding(sentence, declared_at(subject.method, field, names[0]))
 
 
 def untrained_are_frozen(subject: Subject) -> list[Finding]:
@@ -65,7 +77,7 @@ def untrained_are_frozen(subject: Subject) -> list[Finding]:
 
 
 def trained_together(subject: Subject) -> dict[Pair, Finding]:
-    """Pairs of networks that one term of a loss trains: the classical leak, if it is not meant.
+    """Pairs of networks that one term of a loss trains: the classical leak, if not declared.
 
     The gradient of one changes with the parameters of the other then. A sum of terms that train
     one network each has no such pair, as its mixed derivatives are zero.
@@ -96,6 +108,7 @@ def _mixed(evaluation: Evaluation, some: Iterable[Tensor], others: Iterable[Tens
 def _leak(evaluation: Evaluation, one: str, other: str) -> Finding:
     """What to say of two networks in one term, at the call that is not to carry a gradient."""
     loss, leaves = name_of(evaluation.phase.loss), evaluation.leaves
+    meant = f"; or say that it is meant: trained_together = (('{one}', '{other}'),)"
     reaching = {name: evaluation.reaching(name) for name in (one, other)}
     sources = {one: other, other: one}
     for name, source in sources.items():
@@ -103,7 +116,8 @@ def _leak(evaluation: Evaluation, one: str, other: str) -> Finding:
             if any(_depends_on(x, leaves[source].values()) for x in call.inputs):
                 return Finding(
                     f"a term of {loss} trains '{name}' and '{source}' at once, as nets.{name} is "
-                    f"given what '{source}' returned: write nets.frozen.{name}, or detach that",
+                    f"given what '{source}' returned: write nets.frozen.{name}, or detach "
+                    f"that{meant}",
                     call.where,
                 )
     shared = {
@@ -119,7 +133,7 @@ def _leak(evaluation: Evaluation, one: str, other: str) -> Finding:
     places = [f"'{name}' ({', '.join(dict.fromkeys(shared[name]))})" for name in suspects]
     return Finding(
         f"a term of {loss} trains {places[0]} and {places[1]} at once: write nets.frozen or "
-        "nets.target for the one that it is not to train",
+        f"nets.target for the one that it is not to train{meant}",
         next(iter(shared[suspects[0]]), ""),
     )
 
@@ -155,10 +169,21 @@ def stray_terms(subject: Subject) -> list[Finding]:
 def bootstraps_are_fixed(subject: Subject) -> list[Finding]:
     """No trained network has a gradient through its outputs for the next observation.
 
+    Unless the method declares that it is meant.
+    """
+    at_next, declared = trained_at_next(subject), subject.method.trained_at_next
+    found = [finding for finding, name in at_next.items() if name not in declared]
+    idle = [name for name in declared if name not in at_next.values()]
+    return [*found, *(_idle(subject, "trained_at_next", [name]) for name in idle)]
+
+
+def trained_at_next(subject: Subject) -> dict[Finding, str]:
+    """Where a trained network has a gradient through its outputs for the next observation: which.
+
     Its outputs there are those that change with the next observations alone: as numbers, with
     everything else equal.
     """
-    found = []
+    found: dict[Finding, str] = {}
     for phase in subject.phases:
         base, next_changed, rest_changed = (
             evaluate(subject, phase, change) for change in (None, _other_next, _other_rest)
@@ -176,10 +201,11 @@ def bootstraps_are_fixed(subject: Subject) -> list[Finding]:
                     name = call.name
                     sentence = (
                         f"{name_of(phase.loss)} trains '{name}' through what it says of the next "
-                        f"observation: write nets.target.{name} or nets.frozen.{name}, or detach it"
+                        f"observation: write nets.target.{name} or nets.frozen.{name}, or detach "
+                        f"it; or say that it is meant: trained_at_next = ('{name}',)"
                     )
-                    found.append(Finding(sentence, call.where))
-    return list(dict.fromkeys(found))
+                    found[Finding(sentence, call.where)] = name
+    return found
 
 
 def _other_next(batch: Batch) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,15 +22,31 @@ STEPS, SAVED = 80, 70  # saved inside a block of random numbers, and past the la
 FEW = {
     "flow_steps": 3,
     "diffusion_steps": 3,
+    "critic_flow_steps": 2,
+    "noise_samples": 2,
+    "time_frequencies": 3,
     "context": 3,
     "warmup_steps": 3,
     "embedding_dim": 16,
     "vae_hidden_dims": (16, 16),
+    "policy_hidden_dims": (16, 16),
+    "warmup_share": 0.1,  # a step at least
     "heads": 2,
     "bins": 10,
     "horizon": 2,
     "beam_width": 4,
     "block_dims": (16, 16),
+    "behavior_dims": (16, 16),
+    "behavior_share": 0.5,
+    "planning_candidates": 4,
+    "actor_dim": 16,
+    "actor_blocks": 2,
+    "guidance_dims": (16, 16),
+    "support_actions": 3,
+    "actor_hidden_dims": (16, 16),
+    "behavior_dim": 16,
+    "behavior_blocks": 2,
+    "plans": 4,
 }
 
 
@@ -108,6 +125,11 @@ class Subject:
             total_steps=steps,
             compile=compile,
         )
+
+    def steps(self, at_least: int) -> int:
+        """So many, or as many as give each stage one."""
+        # More than one a stage: ends of stages are rounded, halves to even.
+        return max(at_least, *(math.floor(1 / stage.share) + 1 for stage in self.algorithm.stages))
 
     def learner(self) -> Engine:
         """An untrained engine of two seeds that learns fast."""

@@ -64,11 +64,12 @@ def acts_within_bounds(subject: Subject) -> list[Finding]:
 
 def slots_do_not_matter(subject: Subject) -> list[Finding]:
     """Alone, or first, second or last of a stack; and its neighbours have others."""
+    steps = subject.steps(_FEW)
     alone, pair, three = (
-        subject.engine(seeds, _FEW, **subject.fast()) for seeds in ((3,), (3, 9), (7, 3, 9))
+        subject.engine(seeds, steps, **subject.fast()) for seeds in ((3,), (3, 9), (7, 3, 9))
     )
     for engine in (alone, pair, three):
-        engine.train(_FEW)
+        engine.train(steps)
     create = definition(subject.method.create, subject.method)
     found = []
     equal = [(alone.state(0), pair.state(0)), (alone.state(0), three.state(1))]
@@ -107,7 +108,7 @@ def resumes_bit_for_bit(subject: Subject) -> list[Finding]:
 
 def compiled_equals_eager(subject: Subject) -> list[Finding]:
     """The same few steps, compiled and not: parameters differ by a hundredth of their change."""
-    steps = 2 * len(subject.algorithm.stages)
+    steps = subject.steps(2 * len(subject.algorithm.stages))
     compiled, eager = (subject.engine((0, 1), steps, compile=way) for way in (True, False))
     if not compiled.compiled:
         return [Finding("not tried: there is no C++ compiler here (install g++)", advice=True)]

@@ -12,8 +12,11 @@ Deviations:
     - Losses: the KL divergence is between Gaussian velocities that share the behaviour's residual
       variance σ²(s, x, t): D = |(u_θ − u_v)/σ|² / 2; sampling stays deterministic.
     - Losses: paths and couplings are ours, for the paper's first open question.
+    - Networks: an ensemble of critics with a lower confidence bound is BDPO's (arXiv:2502.04778).
     - Networks: a_{n-1}, the paper's option, enters the flow critic only: a policy that acts has to
       be Markov here.
+    - Data: decisions on the noised path of the data's actions are BDPO's too; it takes one step
+      from there, here the roll-out goes on to its end.
     - Evaluation: distillation into a one-step policy is ours, for the paper's second open question.
 """
 
@@ -28,7 +31,12 @@ from torch import Tensor
 
 from algorithms.base import Adam, Batch, Loss, Networks, Noise, Phase, Stage, Uniform
 from algorithms.blocks.coupling import transport_noise
-from algorithms.blocks.critics import DataValues, advantage_scale, mean_size
+from algorithms.blocks.critics import (
+    DataValues,
+    advantage_scale,
+    lower_confidence_bound,
+    mean_size,
+)
 from algorithms.blocks.flow import (
     PathName,
     Rollout,
@@ -51,7 +59,7 @@ from algorithms.decision_flow.flow_mdp import (
     steps_to_batch,
     unit,
 )
-from algorithms.fields import Share, Weight
+from algorithms.fields import Several, Share, Weight
 from algorithms.networks import MLP
 
 # --- the direction in which DF-dir turns a velocity ---------------------------------------------
@@ -146,7 +154,7 @@ class ValueScale(DivergenceDecisionFlow):
     config: ValueScaleConfig
 
     def value_scale(self, data: DataValues) -> Tensor:
-        q = data.q.detach().amin(1)
+        q = self.pessimistic(data.q.detach())
         return mean_size(q if self.config.value_scale == "q" else torch.ones_like(q))
 
 
@@ -210,6 +218,69 @@ class JointCritic(DivergenceDecisionFlow):
 
     def improvement_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         return self.joint_loss(nets, batch, noise, self.config.rho)
+
+
+class EnsembleConfig(DecisionFlowConfig):
+    """The ensemble of critics."""
+
+    critics: Several = 10  # of Q
+    pessimism: Weight = 1.0  # ρ of BDPO: standard deviations below the ensemble's mean
+
+
+class Ensemble(DivergenceDecisionFlow):
+    """Q is an ensemble, and its lower confidence bound takes the place of the smaller twin."""
+
+    Config = EnsembleConfig
+    Pretraining = EnsembleConfig  # decides V and the critics: shared between equal configs alone
+    config: EnsembleConfig
+
+    def create_pretraining(self, share: float) -> None:
+        super().create_pretraining(share)
+        critic = self.networks["critic"]
+        assert isinstance(critic, MLP)
+        self.networks["critic"] = replace(critic, ensemble=self.config.critics)
+
+    def pessimistic(self, q: Tensor) -> Tensor:
+        return lower_confidence_bound(q, self.config.pessimism)
+
+    def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
+        return self.pessimistic(nets.critic(observations, actions))
+
+
+# --- the states that flow decisions are made in -------------------------------------------------
+
+
+class NoisedStarts(DivergenceDecisionFlow):
+    """Half of an update's roll-outs start at x_k = (1 − k/T) x_0 + (k/T) a, a the data's action.
+
+    k is uniform over 0 … T − 1. Before it a roll-out stands still, in decisions that count neither
+    in the losses nor in `policy/divergence`; the other metrics are over all T.
+    """
+
+    def training_roll_out(self, policy: Velocity, batch: Batch, noise: Noise) -> Rollout:
+        states = batch.rewards.shape[1]
+        start = (self.start_steps(noise, states) / self.config.flow_steps).unsqueeze(-1)
+        x, _ = path_point("linear", noise["x0"][:, :states], batch.actions, start)
+        # Half a step early, as times of steps are rounded.
+        moves_from = start - 0.5 / self.config.flow_steps
+
+        def velocity(observations: Tensor, x: Tensor, time: Tensor) -> Tensor:
+            return torch.where(time > moves_from, policy(observations, x, time), 0.0)
+
+        return self.roll_out(velocity, batch.observations, x)
+
+    def decision_mean(self, values: Tensor, noise: Noise) -> Tensor:
+        by_step = batch_to_steps(values, self.config.flow_steps)  # [T, S, B]
+        start = self.start_steps(noise, by_step.shape[-1])
+        step = torch.arange(len(by_step), device=values.device).view(-1, 1, 1)
+        counts = steps_to_batch(step >= start)
+        return (values * counts).sum(-1) / counts.sum(-1)
+
+    def start_steps(self, noise: Noise, states: int) -> Tensor:
+        """k of every roll-out, 0 for all of the second half of the states. -> [S, B]."""
+        step = torch.floor(noise["time"][:, :states, 0] * self.config.flow_steps)
+        noised = torch.arange(states, device=step.device) < states // 2
+        return step * noised
 
 
 # --- the flow and its ODE -----------------------------------------------------------------------

@@ -78,7 +78,7 @@ from algorithms.blocks.critics import (
     iql_critic_loss,
     scaled_advantage,
 )
-from algorithms.blocks.flow import velocity_network
+from algorithms.blocks.flow import Rollout, Velocity, velocity_network
 from algorithms.blocks.flow_pretraining import FlowPolicyConfig, FlowPretraining
 from algorithms.decision_flow.flow_mdp import (
     Decisions,
@@ -161,7 +161,12 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         data = data_values(nets, batch)
         loss, metrics = self.flow_policy_iteration(nets, batch, noise, data, rho)
         critic_loss, critic_metrics, _ = iql_critic_loss(
-            nets, batch, data, discount=self.config.discount, expectile=self.config.expectile
+            nets,
+            batch,
+            data,
+            discount=self.config.discount,
+            expectile=self.config.expectile,
+            pessimistic=self.pessimistic,
         )
         return loss + critic_loss, metrics | critic_metrics
 
@@ -169,14 +174,15 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         self, nets: Networks, batch: Batch, noise: Noise, data: DataValues, rho: float
     ) -> Loss:
         """The flow critic on the roll-outs, the flow policy on the flow critic."""
-        states = self.config.rollout_states
-        few = batch.map(lambda field: field[:, :states])
+        few = batch.map(lambda field: field[:, : self.config.rollout_states])
         scale, price = self.value_scale(data), self.price(data, rho)
 
-        rolled = self.roll_out(nets.frozen.policy, few.observations, noise["x0"][:, :states])
+        rolled = self.training_roll_out(nets.frozen.policy, few, noise)
         decisions = decisions_of(rolled, few.observations, self.flow_states(few))
         final_value, final_slope = with_gradient(
-            lambda actions: scaled_advantage(nets, few.observations, actions, scale),
+            lambda actions: scaled_advantage(
+                nets, few.observations, actions, scale, self.pessimistic
+            ),
             rolled.points[-1],
         )
         flow_values, slopes = with_gradient(
@@ -189,12 +195,12 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
         velocity = nets.policy(*at)
         divergence = self.divergence(nets, decisions, velocity - nets.target.behavior(*at))
         targets = self.flow_targets(nets, decisions, divergence.detach(), final_value, price)
-        flow_critic_loss = (flow_values - targets).square().mean(-1)
+        flow_critic_loss = self.decision_mean((flow_values - targets).square(), noise)
         gain = (velocity * self.ascent(gradient, velocity).detach()).sum(-1)
-        policy_loss = (-gain + price * divergence).mean(-1)
+        policy_loss = self.decision_mean(-gain + price * divergence, noise)
         return policy_loss + flow_critic_loss, {
             "flow_critic/loss": flow_critic_loss,
-            "policy/divergence": divergence.mean(-1),
+            "policy/divergence": self.decision_mean(divergence, noise),
             "policy/final_advantage": final_value.mean(-1),
             "critic/advantage_scale": scale,
             **gradient_metrics(gradient, velocity, self.config.flow_steps),
@@ -211,11 +217,20 @@ class DecisionFlow(FlowPretraining[DecisionFlowConfig]):
 
     def value_scale(self, data: DataValues) -> Tensor:
         """κ. -> [S]."""
-        return advantage_scale(data)
+        return advantage_scale(data, self.pessimistic)
 
     def price(self, data: DataValues, rho: float) -> Tensor:
         """ρ of every seed. -> [S, 1]."""
         return torch.full_like(data.value[:, :1], rho)
+
+    def training_roll_out(self, policy: Velocity, batch: Batch, noise: Noise) -> Rollout:
+        """The roll-outs that an update learns from, one in every state of the batch."""
+        x0 = noise["x0"][:, : batch.rewards.shape[1]]
+        return self.roll_out(policy, batch.observations, x0)
+
+    def decision_mean(self, values: Tensor, noise: Noise) -> Tensor:
+        """The mean over an update's decisions. [S, T * B] -> [S]."""
+        return values.mean(-1)
 
     def flow_states(self, batch: Batch) -> Tensor:
         """What the flow critic sees of the state. -> [S, B, ·]."""

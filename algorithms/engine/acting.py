@@ -74,7 +74,8 @@ def make_policy(
                 actions = choose(nets, x, noise).clamp(-1, 1)
             _refuse_non_finite(actions, "its policy's actions were not finite")
             if selection.candidates > 1:
-                values = algorithm.action_value(nets, x, actions)
+                value = algorithm.softmax_value if selection.softmax else algorithm.action_value
+                values = value(nets, x, actions)
                 _refuse_non_finite(
                     values, "its critic's values were not finite, so no action was the best"
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -105,13 +105,10 @@ class Batches:
         )
         return self._batch(found, torch.ones_like(unknown))
 
-    def compute_columns(
-        self, columns: Mapping[str, Column], nets: Networks, seeds: int
-    ) -> dict[str, Tensor]:
-        """What each of `seeds` makes of every transition, `[S, N]` by name."""
+    def compute_columns(self, columns: Mapping[str, Column], nets: Networks, seeds: int) -> None:
+        """Replace `columns` by what each of `seeds` makes of every transition, one by one."""
         rewards = self.rewards(self._transitions.rewards)
         parts = torch.split(torch.arange(len(self), device=self.device), _ROWS_AT_ONCE)
-        made = {}
         for name, column in columns.items():
             with torch.no_grad():
                 batches = (self._singles(rows.expand(seeds, -1)) for rows in parts)
@@ -119,18 +116,25 @@ class Batches:
             if column.combine is not None:
                 combined = column.combine(values.cpu().numpy(), self._transitions, rewards)
                 values = torch.from_numpy(np.asarray(combined, np.float32)).to(self.device)
-            made[name] = values
-        return made
+            self._set_column(name, values)
+        self._keep_columns(columns)
 
     def set_columns(self, columns: Mapping[str, Tensor]) -> None:
-        """Replace `columns`; those of the same names stay where they are in memory."""
-        for name in self.columns.keys() - columns.keys():
-            del self.columns[name]
+        """Replace `columns`."""
         for name, column in columns.items():
-            if name in self.columns:
-                self.columns[name].copy_(column)
-            else:
-                self.columns[name] = column
+            self._set_column(name, column)
+        self._keep_columns(columns)
+
+    def _set_column(self, name: str, column: Tensor) -> None:
+        """One that is there already stays where it is in memory."""
+        if name in self.columns:
+            self.columns[name].copy_(column)
+        else:
+            self.columns[name] = column
+
+    def _keep_columns(self, names: Container[str]) -> None:
+        for name in [name for name in self.columns if name not in names]:
+            del self.columns[name]
 
     def _singles(self, indices: Tensor) -> Batch:
         """The batch of single transitions. [S, B] -> fields `[S, B, ...]`."""

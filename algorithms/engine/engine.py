@@ -166,9 +166,7 @@ class Engine:
         self._state.copy_networks(stage.copies)
         params, targets = self._state.params, self._state.targets
         nets = Networks(self.algorithm.networks, params, params, targets)
-        self._batches.set_columns(
-            self._batches.compute_columns(stage.columns, nets, len(self._slots))
-        )
+        self._batches.compute_columns(stage.columns, nets, len(self._slots))
 
     @property
     def stage_end(self) -> int:

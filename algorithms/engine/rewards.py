@@ -51,7 +51,6 @@ class LearnedRewards(NamedTuple):
         return Facts(
             longest_episode=int(lengths.max()),
             best_return=float(returns.max()),
-            worst_return=float(returns.min()),
             lowest_reward=float(rewards.min()),
             highest_reward=float(rewards.max()),
         )

@@ -145,6 +145,10 @@ class Updates:
             gradients, (total, info) = torch.func.grad(loss, has_aux=True)(trained)
             totals.append(total)
             metrics |= info
+            assigned: Mapping[str, Params] = {}
+            if phase.assigns is not None:
+                nets = Networks(algorithm.networks, state.params, state.params, state.targets)
+                assigned = phase.assigns(nets, batch, noise)
             for name in phase.trains:
                 adam_step(
                     algorithm.optimizers[name],
@@ -154,11 +158,9 @@ class Updates:
                     state.squares[name],
                     coefficients[self._order[name]],
                 )
-            if phase.assigns is not None:
-                nets = Networks(algorithm.networks, state.params, state.params, state.targets)
-                for name, params in phase.assigns(nets, batch, noise).items():
-                    for key, value in params.items():
-                        state.params[name][key].copy_(value)
+            for name, params in assigned.items():
+                for key, value in params.items():
+                    state.params[name][key].copy_(value)
             for name in phase.updates_targets:
                 tau = algorithm.targets[name]
                 for key, value in state.params[name].items():

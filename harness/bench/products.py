@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -65,9 +66,16 @@ def count_products(engine: Engine, stage: int) -> dict[Product, float]:
     enter_stage(engine, stage)
     cycle = math.lcm(*(phase.every for phase in engine.algorithm.stages[stage].phases))
     engine.train(cycle)  # not counted: what a stage does before its first update
+    counted = record_products(lambda: engine.train(cycle))
+    return {product: times / cycle for product, times in counted.items()}
+
+
+def record_products(run: Callable[[], object]) -> Counter[Product]:
+    """The products that something does, and how often it does each."""
     with _Recorder() as recorder:
-        engine.train(cycle)
-    return {product: times / cycle for product, times in recorder.products.items()}
+        run()
+    products: Counter[Product] = recorder.products
+    return products
 
 
 def total_flop(products: dict[Product, float]) -> float:

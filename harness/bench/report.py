@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.bench import acting
 from harness.bench.contenders import SEEDS, engine_worker, groups, matching
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
-from harness.bench.rotation import Rate, last_core, measure
+from harness.bench.rotation import Rate, ask, last_core, measure
+from harness.docs.acting import ActingTime, ActingTimes
 from harness.errors import UserError
 from harness.files import write_json
 from harness.runs.provenance import core_count, cpu_model, package_versions
@@ -75,9 +77,7 @@ def run_methods_bench(pattern: str, json_path: Path | None) -> None:
     A stage that fails is a line with the reason. `json_path` is rewritten after every group.
     Raises UserError for a pattern that no id matches.
     """
-    ids = matching(pattern)
-    if not ids:
-        raise UserError(f"no method matches '{pattern}'; `harness list algorithms` shows them all.")
+    ids = _matching(pattern)
     console = _console()
     failed: dict[str, str] = {}
     rates: list[Rate] = []
@@ -93,6 +93,57 @@ def run_methods_bench(pattern: str, json_path: Path | None) -> None:
     console.print(rates_table(rates, title))
     for name, reason in failed.items():
         console.print(f"{name}: {reason}", markup=False)
+
+
+def run_acting_bench(pattern: str, json_path: Path | None) -> None:
+    """Measure how long every method whose id matches takes to act, one after the other.
+
+    A method that fails is a line with the reason. `json_path` is rewritten after every method.
+    Raises UserError for a pattern that no id matches.
+    """
+    console = _console()
+    found: list[ActingTime] = []
+    failed: dict[str, str] = {}
+    for algorithm in _matching(pattern):
+        console.print(f"  {algorithm} …", markup=False)
+        try:
+            found += _acting(algorithm)
+        except UserError as error:
+            failed[algorithm] = str(error)
+        times = ActingTimes(
+            acting=found,
+            failed=failed,
+            obs_dim=acting.OBS_DIM,
+            action_dim=acting.ACTION_DIM,
+            seeds=acting.SEEDS,
+            episodes=acting.EPISODES,
+            **_machine(),
+        )
+        if json_path is not None:
+            write_json(json_path, times.model_dump())
+    console.print(acting_table(times))
+    for name, reason in failed.items():
+        console.print(f"{name}: {reason}", markup=False)
+
+
+def _acting(algorithm: str) -> list[ActingTime]:
+    answer = ask((algorithm, ["acting", algorithm]), last_core())
+    return [ActingTime(**found) for found in answer["acting"]]
+
+
+def acting_table(times: ActingTimes) -> Table:
+    """Times of acting, as they stand in docs/acting.md too."""
+    table = Table(*times.header(), title="Acting", caption=times.setting())
+    for row in times.rows():
+        table.add_row(*row)
+    return table
+
+
+def _matching(pattern: str) -> list[str]:
+    ids = matching(pattern)
+    if not ids:
+        raise UserError(f"no method matches '{pattern}'; `harness list algorithms` shows them all.")
+    return ids
 
 
 def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
@@ -132,7 +183,9 @@ def _announce(console: Console) -> Callable[[str], None]:
 def _content(rates: Sequence[Rate]) -> Mapping[str, Any]:
     return {
         "training": [asdict(rate) for rate in rates],
-        "cpu": cpu_model(),
-        "cores": core_count(),
-        "packages": package_versions(),
+        **_machine(),
     }
+
+
+def _machine() -> dict[str, Any]:
+    return {"cpu": cpu_model(), "cores": core_count(), "packages": package_versions()}

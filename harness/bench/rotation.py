@@ -134,6 +134,17 @@ def measure(
     return [_rate(contender, bases.get(contender.name, first), rates) for contender in alive]
 
 
+def ask(worker: Worker, core: int) -> dict[str, Any]:
+    """What a worker of one answer says. Raises UserError if it fails or takes too long."""
+    name, arguments = worker
+    process = _start(arguments, core)
+    try:
+        return _read(process, name)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _rate(contender: Contender, base: str, rates: Mapping[str, Sequence[float]]) -> Rate:
     mine, bounds = contender.rates, contender.bounds
     known = contender.flop is not None

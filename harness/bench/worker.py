@@ -1,7 +1,7 @@
 """One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
 
 Kinds: `engine ALGORITHM SEEDS STAGE PRECISION SETTINGS`, with the stage's number from 0 and the
-settings as JSON, and `corl SCRIPT FOLDER`.
+settings as JSON, `corl SCRIPT FOLDER`, and `acting ALGORITHM`, which says all it has to at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 
 from algorithms.engine.engine import BLOCK, Engine
@@ -23,12 +22,13 @@ from algorithms.engine.precision import Precision
 from algorithms.errors import sentence_of
 from algorithms.registry import resolve_config
 from algorithms.transitions import Transitions
+from harness.bench.acting import acting_times
 from harness.bench.contenders import ACTION_DIM, OBS_DIM, ROWS
 from harness.bench.products import ProductTimer, count_products, dominant, enter_stage, total_flop
 from harness.bench.rotation import CHUNK_SECONDS, PRODUCT_SECONDS, pin_to
+from harness.bench.synthetic import synthetic_transitions
 from harness.errors import UserError
 
-LONGEST_EPISODE = 1000
 _ROWS_TO_COUNT = 4096
 _BUDGET = 10**9  # steps, never reached
 _FEW = 8  # updates in which everything is compiled
@@ -50,21 +50,6 @@ class Measured(NamedTuple):
     products: ProductTimer | None = None
 
 
-def synthetic_transitions(rows: int) -> Transitions:
-    """Random transitions of HalfCheetah's size; only their shapes matter to speed."""
-    rng = np.random.default_rng(0)
-    observations = rng.standard_normal((rows, OBS_DIM), dtype=np.float32)
-    actions = np.tanh(rng.standard_normal((rows, ACTION_DIM), dtype=np.float32))
-    return Transitions.pack(
-        observations=observations,
-        actions=actions,
-        rewards=0.1 * observations[:, :3].sum(1) + 0.05 * actions.sum(1),
-        next_observations=observations + 0.1,
-        terminals=rng.random(rows) < 0.002,
-        timeouts=np.arange(rows) % LONGEST_EPISODE == LONGEST_EPISODE - 1,
-    )
-
-
 def engine(
     algorithm: str,
     seeds: int,
@@ -82,7 +67,7 @@ def engine(
         return Engine(
             algorithm,
             config,
-            synthetic_transitions(rows),
+            _transitions(rows),
             range(seeds),
             total_steps=_BUDGET,
             precision=precision,
@@ -97,6 +82,10 @@ def engine(
     most = dominant(counted)
     products = ProductTimer(most._replace(matrices=seeds * most.matrices))
     return Measured(timed.train, seeds, total_flop(counted), products)
+
+
+def _transitions(rows: int) -> Transitions:
+    return synthetic_transitions(rows, OBS_DIM, ACTION_DIM)
 
 
 def chunk_of(updates: float) -> int:
@@ -122,6 +111,9 @@ def main() -> None:
 def _serve(core: str, kind: str, *arguments: str) -> None:
     pin_to(int(core))
     torch.set_num_threads(1)
+    if kind == "acting":
+        _say(acting=[found.model_dump() for found in acting_times(*arguments)])
+        return
     if kind == "engine":
         algorithm, seeds, stage, precision, settings = arguments
         measured = engine(
@@ -131,7 +123,7 @@ def _serve(core: str, kind: str, *arguments: str) -> None:
         from harness.bench.corl import corl_updates
 
         script, folder = arguments
-        transitions = synthetic_transitions(ROWS)
+        transitions = _transitions(ROWS)
         measured = Measured(corl_updates(Path(folder), script, transitions), 1)
     measured.run(_FEW)
     before = time.process_time()
@@ -151,7 +143,7 @@ def _serve(core: str, kind: str, *arguments: str) -> None:
         )
 
 
-def _say(**answer: float | str | None) -> None:
+def _say(**answer: Any) -> None:
     print("@" + json.dumps(answer), flush=True)
 
 

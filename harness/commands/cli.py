@@ -145,12 +145,24 @@ def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None
 
 
 @app.command("list")
-def list_(what: Listable, json: JsonOption = False) -> None:
-    """List what there is to run."""
-    from harness.commands.listing import show_list
+def list_(
+    what: Listable,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A method, to see all of its settings.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List what there is to run, or show what one method can be set to."""
+    from harness.commands.listing import show_list, show_method
 
     wide = None if sys.stdout.isatty() else 200  # a pipe has no width to wrap to
-    show_list(what.value, Console(width=wide), as_json=json)
+    console = Console(width=wide)
+    if name is None:
+        show_list(what.value, console, as_json=json)
+    elif what is Listable.algorithms:
+        show_method(name, console, as_json=json)
+    else:
+        raise UserError(f"Only algorithms can be looked at one by one: leave {name!r} out.")
 
 
 @app.command()
@@ -210,22 +222,31 @@ def bench(
             help="Instead time every stage of the methods whose ids match, such as '*' or 'df-*'.",
         ),
     ] = None,
+    acting: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Instead time a decision of the methods whose ids match, in every way they act.",
+        ),
+    ] = None,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_bench, run_methods_bench
+    from harness.bench import run_acting_bench, run_bench, run_methods_bench
 
-    if methods is None:
-        run_bench(json, corl)
-    elif corl is not None:
-        raise UserError("--corl is for the comparison without --methods; leave one of them out.")
-    else:
+    if (corl, methods, acting).count(None) < 2:
+        raise UserError("--corl, --methods and --acting measure different things; give one.")
+    if methods is not None:
         run_methods_bench(methods, json)
+    elif acting is not None:
+        run_acting_bench(acting, json)
+    else:
+        run_bench(json, corl)
 
 
 @app.command()
 def docs(results: ResultsOption = Path("results")) -> None:
     """Rewrite the generated parts of the pages in docs/."""
-    from harness.docs import write_docs
+    from harness.docs.write import write_docs
 
     changed = write_docs(Path("docs"), results)
     print("\n".join(f"rewrote {page}" for page in changed) or "docs/ is up to date")

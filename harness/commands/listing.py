@@ -1,15 +1,19 @@
-"""`harness list`: algorithms, tasks, suites and datasets. Light: imports none of them."""
+"""`harness list`: algorithms, tasks, suites and datasets. Light: imports at most the one named."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from textwrap import indent
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 Rows = list[dict[str, Any]]
+_BENCHMARKS = ("gym_mujoco", "pointmaze", "adroit")  # suites with every method's published settings
 
 
 def show_list(what: str, console: Console, *, as_json: bool) -> None:
@@ -26,13 +30,89 @@ def show_list(what: str, console: Console, *, as_json: bool) -> None:
     console.print(table)
 
 
-def _algorithms() -> Rows:
-    from algorithms.registry import algorithms
+def show_method(name: str, console: Console, *, as_json: bool) -> None:
+    """Print a method's row, its oracles, its fields and what suites set them to.
 
+    Raises UserError for an unknown method, and for one that cannot be loaded.
+    """
+    from harness.docs.config_tables import HEADER, field_rows, known_config
+    from harness.docs.oracles import read_oracles, worst_differences
+
+    model = known_config(name)
+    (row,) = (row for row in _algorithms() if row["id"] == name)
+    settings: dict[str, dict[str, Any]] = {}
+    for suite, method, entry in _benchmark_entries():
+        if method == name:
+            settings.setdefault(suite, {}).update(entry)
+    if as_json:
+        fields = [
+            dict(zip(HEADER, each, strict=True)) for *_, rows in field_rows(model) for each in rows
+        ]
+        print(json.dumps(row | {"fields": fields, "suites": settings}, indent=2))
+        return
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in row.items():
+        facts.add_row(key, _text(value))
+    for oracle in read_oracles():
+        if oracle.method == name:
+            version = f" {oracle.version}" if oracle.version else ""
+            facts.add_row(
+                f"{oracle.oracle}{version}", f"{oracle.compared}: {worst_differences(oracle)}"
+            )
+    console.print(facts)
+    for cls, summary, rows in field_rows(model):
+        table = Table(box=None, pad_edge=False, title=f"\n{cls}: {summary}", title_justify="left")
+        for column in HEADER:
+            table.add_column(column, overflow="fold")
+        for each in rows:
+            table.add_row(*(cell.replace("`", "") for cell in each))
+        console.print(table)
+    for suite, entries in settings.items():
+        written = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
+        console.print(f"\nsuites/{suite}.yaml", indent(written, "  "), sep="\n", markup=False)
+
+
+def _algorithms() -> Rows:
+    """`settings`: benchmarks whose suites run it."""
+    from algorithms.registry import algorithms
+    from harness.docs.oracles import read_oracles
+
+    oracles: dict[str, list[str]] = {}
+    for oracle in read_oracles():
+        oracles.setdefault(oracle.method, []).append(oracle.oracle)
+    runs: dict[str, list[str]] = {}
+    for suite, method, _ in _benchmark_entries():
+        runs.setdefault(method, []).append(suite)
     return [
-        {"id": e.id, "title": e.title, "family": e.family, "paper": e.paper}
+        {
+            "id": e.id,
+            "title": e.title,
+            "family": e.family,
+            "paper": e.paper,
+            "year": _year(e.paper),
+            "critic": "trusted" if e.trusts_critic else "not needed",
+            "oracle": list(dict.fromkeys(oracles.get(e.id, []))),
+            "settings": list(dict.fromkeys(runs.get(e.id, []))),
+        }
         for e in algorithms().values()
     ]
+
+
+def _benchmark_entries() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Suite, method and entry of every algorithm of the benchmarks' suites."""
+    from harness.suite.schema import find_suite
+    from harness.suite.yaml_file import read_yaml
+
+    for suite in _BENCHMARKS:
+        for label, entry in read_yaml(find_suite(suite)).data["algorithms"].items():
+            yield suite, entry.get("algorithm", label), {label: entry}
+
+
+def _year(paper: str) -> str:
+    """Of arXiv's number, or the one that it is given with."""
+    arxiv = re.match(r"arXiv:(\d\d)", paper)
+    found = re.search(r"\b(?:19|20)\d\d\b", paper)
+    return f"20{arxiv[1]}" if arxiv else found[0] if found else ""
 
 
 def _tasks() -> Rows:

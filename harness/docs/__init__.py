@@ -5,11 +5,6 @@ A page marks a block by a line of its own, and `harness docs` fills in what is b
     <!-- generated: config df-dir -->
     <!-- end -->
 
-`harness/docs/render.py` says which blocks there are.
+`harness/docs/render.py` says which blocks there are. This imports nothing, as `harness list` asks
+for parts of it.
 """
-
-from __future__ import annotations
-
-from harness.docs.write import write_docs
-
-__all__ = ["write_docs"]

@@ -17,6 +17,8 @@ from harness.suite.configs import config_model
 from harness.suite.problems import unknown
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+HEADER = ("Field", "Default", "Allowed", "What it is")
+Row = tuple[str, str, str, str]
 _TYPES = {"integer": "whole number", "number": "number", "string": "text", "null": "`null`"}
 
 
@@ -25,26 +27,37 @@ def config_tables(algorithm_id: str) -> str:
 
     Raises UserError for an unknown method, and for one that cannot be loaded.
     """
+    return describe(known_config(algorithm_id))
+
+
+def known_config(algorithm_id: str) -> type[BaseModel]:
+    """A method's config. Raises UserError: an unknown method, or one that cannot be loaded."""
     known = registry.algorithms()
     if algorithm_id not in known:
         raise UserError(unknown("method", algorithm_id, known))
-    return describe(config_model(algorithm_id))
+    return config_model(algorithm_id)
 
 
 def describe(model: type[BaseModel]) -> str:
     """The tables of a config: name, default, allowed values and comment of every field."""
     parts = []
+    for cls, summary, rows in field_rows(model):
+        table = [HEADER, ("---",) * 4, *rows]
+        lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in table]
+        parts += [f"`{cls}`: {summary}", "\n".join(lines)]
+    return "\n\n".join(parts)
+
+
+def field_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, list[Row]]]:
+    """Each of its classes, what that is, and its fields under `HEADER`, code in backticks."""
+    schema = model.model_json_schema()["properties"]
     for cls, fields in _fields_by_class(model):
-        summary, comments = (inspect.getdoc(cls) or "").partition("\n")[0], _comments(cls)
-        schema = model.model_json_schema()["properties"]
+        comments = _comments(cls)
         rows = [
             (f"`{name}`", _yaml(schema[name]["default"]), _allowed(schema[name]), comments[name])
             for name in fields
         ]
-        header = [("Field", "Default", "Allowed", "What it is"), ("---",) * 4]
-        lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (*header, *rows)]
-        parts += [f"`{cls.__name__}`: {summary}", "\n".join(lines)]
-    return "\n\n".join(parts)
+        yield cls.__name__, (inspect.getdoc(cls) or "").partition("\n")[0], rows
 
 
 def _fields_by_class(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], list[str]]]:

@@ -1,6 +1,6 @@
 """What each method was compared with, as a Markdown table.
 
-The differences are in a data file beside the page: to measure them takes code that is not installed
+The differences are in a data file beside this one: to measure them takes code that is not installed
 (tests/oracles/).
 """
 
@@ -28,19 +28,28 @@ class Oracle(BaseModel):
 
 
 _ORACLES = TypeAdapter(list[Oracle])
+_FILE = Path(__file__).with_name("oracles.json")
 
 
-def oracles_table(place: Place, file: str) -> str:
+def read_oracles() -> list[Oracle]:
+    """Those of every method of this repository. Raises UserError if they cannot be read."""
+    try:
+        return _ORACLES.validate_json(_FILE.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{_FILE} cannot be read: {error}") from error
+
+
+def worst_differences(oracle: Oracle) -> str:
+    """As `losses 3e-07, weights 0`."""
+    return ", ".join(f"{kind} {f'{x:.0e}' if x else '0'}" for kind, x in oracle.differences.items())
+
+
+def oracles_table(place: Place) -> str:
     """A line for each oracle of every method of this repository.
 
-    Args:
-        place: where the text is to stand.
-        file: JSON, a list of `Oracle`; beside the page.
-
-    Raises:
-        UserError: the file cannot be read, or a method has no oracle.
+    Raises UserError: they cannot be read, or a method has none.
     """
-    oracles = _read(place.page.with_name(file))
+    oracles = read_oracles()
     lines = [
         "| Method | Family | Paper | Oracle | Version | Compared | Worst difference |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -49,25 +58,14 @@ def oracles_table(place: Place, file: str) -> str:
         found = [oracle for oracle in oracles if oracle.method == entry.id]
         if not found:
             raise UserError(
-                f"{file} has no oracle of '{entry.id}': give it one (tests/oracles/README.md) and "
-                "run `python -m tests.oracles`"
+                f"{_FILE.name} has no oracle of '{entry.id}': give it one "
+                "(tests/oracles/README.md) and run `python -m tests.oracles`"
             )
         for oracle in found:
             link = f"[{oracle.oracle}]({place.link(ROOT / oracle.file)})"
-            worst = ", ".join(f"{kind} {_short(x)}" for kind, x in oracle.differences.items())
             start = f"| `{entry.id}` | {entry.family} | {paper_link(entry.paper)} "
             lines.append(
-                f"{start}| {link} | {oracle.version or '–'} | {oracle.compared} | {worst} |"
+                f"{start}| {link} | {oracle.version or '–'} | {oracle.compared} "
+                f"| {worst_differences(oracle)} |"
             )
     return "\n".join(lines)
-
-
-def _short(difference: float) -> str:
-    return f"{difference:.0e}" if difference else "0"
-
-
-def _read(path: Path) -> list[Oracle]:
-    try:
-        return _ORACLES.validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error

@@ -3,13 +3,17 @@
     config METHOD             every field of the method's config
     methods                   the methods of this repository
     deviations                where each of them deviates from its official code
-    oracles FILE              what each of them was compared with; FILE: JSON, beside the page
+    oracles                   what each of them was compared with
+    samplers                  and what their samplers were
+    acting FILE               how long methods take to act, from `harness bench --acting`'s JSON
+    rates FILE                how fast they train, from `harness bench --methods`'s JSON
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
-SUITE and a figure's FILE are paths under the results folder; FILE may have `*` in its name.
+SUITE and the FILE of `acting`, `rates` and `figure` are paths under the results folder; a figure's
+may have `*` in its name.
 """
 
 from __future__ import annotations
@@ -18,12 +22,15 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.docs.acting import acting_table
 from harness.docs.config_tables import config_tables
 from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
 from harness.docs.oracles import oracles_table
 from harness.docs.place import Place
+from harness.docs.rates import rates_table
 from harness.docs.results import suite_figure, suite_results
+from harness.docs.samplers import samplers_table
 from harness.errors import UserError
 from harness.suite.problems import unknown
 
@@ -39,7 +46,10 @@ _KINDS = {
     "config": _Kind("config METHOD", (1,), lambda _, method: config_tables(method)),
     "methods": _Kind("methods", (0,), methods_table),
     "deviations": _Kind("deviations", (0,), deviations_table),
-    "oracles": _Kind("oracles FILE", (1,), oracles_table),
+    "oracles": _Kind("oracles", (0,), oracles_table),
+    "samplers": _Kind("samplers", (0,), samplers_table),
+    "acting": _Kind("acting FILE", (1,), acting_table),
+    "rates": _Kind("rates FILE", (1,), rates_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }

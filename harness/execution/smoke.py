@@ -17,8 +17,18 @@ SMOKE_CONFIG = {
     "batch_size": 16,
     "context": 2,
     "embedding_dim": 32,
-    "horizon": 1,
+    "policy_hidden_dims": [32, 32],
+    "behavior_dims": [32, 32],
+    "planning_candidates": 2,
+    "actor_dim": 32,
+    "guidance_dims": [32, 32],
+    "support_actions": 2,
+    "actor_hidden_dims": [32, 32],
+    "behavior_dim": 32,
+    "horizon": 2,
     "beam_width": 2,
+    "plans": 2,
+    "diffusion_steps": 3,
 }
 
 

@@ -26,8 +26,17 @@ SMALL = {
     "batch_size": 40,
     "context": 4,
     "embedding_dim": 32,
+    "policy_hidden_dims": (48, 48),
     "horizon": 2,
     "beam_width": 8,
+    "behavior_dims": (48, 48),
+    "planning_candidates": 4,
+    "actor_dim": 32,
+    "guidance_dims": (48, 48),
+    "support_actions": 4,
+    "actor_hidden_dims": (48, 48),
+    "behavior_dim": 32,
+    "plans": 8,
 }
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from algorithms.contract import CHECKS, COMPILED, Check, Subject, run_check
 from algorithms.contract.learning import imitation
-from algorithms.contract.reach import stray_terms, trained_together, untrained_are_frozen
 from algorithms.engine.learning_state import SeedState
 from algorithms.transitions import Transitions
 from tests.algorithms.small import (
@@ -26,26 +26,30 @@ from tests.algorithms.small import (
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONLINE_ONLY = {"sac"}
 # What holds a method to the data, where its own setting leaves that to a million steps.
-HELD: dict[str, dict[str, float]] = {
+HELD: dict[str, dict[str, Any]] = {
     "rebrac": {"actor_penalty": 1.0},
     "plas": {"max_latent": 0.5},
     "tt": {"dropout": 0.0},  # of 16 hidden units a tenth is much
     "qdt": {"value_share": 0.1},
     "diffusion-ql": {"eta": 0.3},
+    "edp": {"alpha": 0.1, "batch_size": 128, "diffusion_steps": 7},
+    # Of 80 updates the behaviour, which alone holds it, is to have most, and of more transitions.
+    "sfbc": {"behavior_share": 0.9, "batch_size": 128, "diffusion_steps": 7},
+    "qgpo": {"behavior_share": 0.9, "batch_size": 128, "diffusion_steps": 7},
+    "srpo": {"pretrain_share": 0.5, "batch_size": 128, "dropout": 0.0},
+    "dac": {"eta": 20.0},
+    "bdpo": {
+        "eta": 20.0,
+        "pretrain_share": 0.75,
+        "policy_hidden_dims": (32,),
+        "behavior_learning_rate": 2e-2,
+        "behavior_ema": 0.2,
+    },
 }
 PESSIMISTS = {"sac-n", "edac", "mcq"}  # their policy sees the data through the critics alone
-# How to act where the own way draws from a Gaussian that so few updates leave wide.
-BY_THE_MEAN = {"crr": "noise-0"}
-# Pairs of networks that one term of a loss trains on purpose, as an encoder and its decoder.
-TRAINED_TOGETHER: dict[str, set[tuple[str, str]]] = {
-    "bcq": {("encoder", "decoder")},
-    "plas": {("encoder", "decoder")},
-    "mcq": {("encoder", "decoder")},
-}
-# Trained at next observations too, on purpose.
-TRAINED_AT_NEXT = {"mcq"}
-
-LEAKS = next(check for check in CHECKS if check.id == "leaks")
+# How to act where the own way draws from a Gaussian that so few updates leave wide, or chooses by
+# a critic that they leave wrong.
+OTHERWISE = {"crr": "noise-0", "dac": "noise-1", "bdpo": "noise-1"}
 
 
 @pytest.fixture(scope="module", params=every_algorithm())
@@ -55,20 +59,12 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 
 @pytest.mark.parametrize(
-    "check", [c for c in CHECKS if c not in (LEAKS, COMPILED)], ids=lambda check: check.id
+    "check", [c for c in CHECKS if c is not COMPILED], ids=lambda check: check.id
 )
 def test_keeps(subject: Subject, check: Check) -> None:
-    if check.id == "bootstraps" and subject.algorithm_id in TRAINED_AT_NEXT:
-        assert run_check(check, subject) != []
-        return
     found = run_check(check, subject)
     # What the first try only remarks on may be meant; test_preflight.py knows of what.
     assert [f for f in found if not (f.advice and check.id == "first-try")] == []
-
-
-def test_no_term_of_a_loss_reaches_a_network_that_it_does_not_train(subject: Subject) -> None:
-    assert untrained_are_frozen(subject) == stray_terms(subject) == []
-    assert set(trained_together(subject)) == TRAINED_TOGETHER.get(subject.algorithm_id, set())
 
 
 def test_learns_a_tiny_dataset(subject: Subject) -> None:
@@ -79,7 +75,7 @@ def test_learns_a_tiny_dataset(subject: Subject) -> None:
         pytest.skip("that takes more updates; its own tests say what it learns in them")
     if subject.algorithm_id not in compared_methods():
         pytest.skip("an ablation, whose learning is tested where its choice is")
-    assert imitation(subject, BY_THE_MEAN.get(subject.algorithm_id)) == []
+    assert imitation(subject, OTHERWISE.get(subject.algorithm_id)) == []
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def test_a_change_reaches_the_methods_made_of_that_code(tmp_path: Path) -> None:
         "algorithms/decision_flow/flow_mdp.py": {*decision_flows, "theirs"},
         "algorithms/decision_flow/ablations.py": decision_flows - {"df-dir", "df-div"},
         "baselines/iql.py": {"iql", "theirs"},
-        "baselines/fql.py": {"fql"},
+        "baselines/fql.py": {"fql", "floq"},
         "algorithms/blocks/critics.py": set(),  # shared: the engine's version stands for it
         "algorithms/networks.py": set(),
     }.items():

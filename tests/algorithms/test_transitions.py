@@ -55,7 +55,6 @@ def test_episodes_end_at_terminals_timeouts_and_the_end_of_the_data(
 ) -> None:
     packed = Transitions.pack(**_columns(8, terminals=terminals, timeouts=timeouts))
     assert packed.episode_ends().tolist() == ends
-    assert np.flatnonzero(packed.episode_starts()).tolist() == [0, *ends[:-1]]
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.9, 0.99, 1.0])

@@ -42,6 +42,20 @@ def rising(n: int = 1024) -> Transitions:
     )
 
 
+def dome(n: int = 1024) -> Transitions:
+    """Episodes of one step that pay 1 − |a|²; no action is beyond ±0.5."""
+    rng = np.random.default_rng(0)
+    actions, nothing = rng.uniform(-0.5, 0.5, (n, 2)), np.zeros((n, 1))
+    return Transitions.pack(
+        observations=nothing,
+        actions=actions,
+        rewards=1 - np.square(actions).sum(1),
+        next_observations=nothing,
+        terminals=np.ones(n, bool),
+        timeouts=np.zeros(n, bool),
+    )
+
+
 def hill(n: int = 1024) -> Transitions:
     """Episodes of one step: uniform actions that pay 1 − |a − BEST|²."""
     rng = np.random.default_rng(0)
@@ -56,7 +70,9 @@ def hill(n: int = 1024) -> Transitions:
     )
 
 
-def share_near(mode: NDArray[np.float64], engine: Engine, radius: float) -> NDArray[np.float64]:
+def share_near(
+    mode: NDArray[np.float64], engine: Engine, radius: float, selection: str | None = None
+) -> NDArray[np.float64]:
     """How many of a policy's actions lie that near to a mode. -> [S], of 1."""
-    actions = engine.policy("test")(np.zeros((len(engine.seeds), 500, 1), np.float32))
+    actions = engine.policy("test", selection)(np.zeros((len(engine.seeds), 500, 1), np.float32))
     return np.asarray((np.linalg.norm(actions - mode, axis=-1) < radius).mean(1))

@@ -10,22 +10,22 @@ from algorithms.transitions import Transitions
 from tests.baselines.bandit import GOOD, POOR, STD
 
 
-def half_good(n: int = 512) -> Transitions:
-    """Episodes of a step at 0 and one at 1, of which one is good.
+def half_good(second: int = 1, n: int = 512) -> Transitions:
+    """Episodes of a step at 0 and then `second` at 1, 2, …; either the first or those are good.
 
-    A step pays 1 in the good mode and 0 in the other, so that 2 can be had.
+    A step pays 1 in the good mode and 0 in the other, so that 1 + `second` can be had.
     """
-    rng = np.random.default_rng(0)
+    rng, steps = np.random.default_rng(0), 1 + second
     first = rng.integers(2, size=(n, 1))
-    good = np.hstack([first, 1 - first]).reshape(-1)
-    at = np.tile([0.0, 1.0], n)[:, None]
+    good = np.hstack([first, np.repeat(1 - first, second, 1)]).reshape(-1)
+    at = np.tile(np.arange(steps), n).astype(float)[:, None]
     return Transitions.pack(
         observations=at,
-        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((2 * n, 2)),
+        actions=np.where(good[:, None], GOOD, POOR) + STD * rng.standard_normal((n * steps, 2)),
         rewards=good.astype(float),
         next_observations=at + 1,
-        terminals=at[:, 0] == 1,
-        timeouts=np.zeros(2 * n, bool),
+        terminals=at[:, 0] == second,
+        timeouts=np.zeros(n * steps, bool),
     )
 
 

@@ -30,7 +30,7 @@ from tests.algorithms.reference import (
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
-from tests.baselines.bandit import GOOD, rising, share_near, two_modes
+from tests.baselines.bandit import GOOD, dome, rising, share_near, two_modes
 
 SAMPLES = 3
 
@@ -209,6 +209,23 @@ def test_climbs_as_far_as_the_data_go_and_without_the_conservative_term_beyond()
         far[alpha] = engine.policy("test")(np.zeros((2, 1, 1), np.float32))
     assert far[0.0].min() > 0.7
     assert 0.1 < far[1.0].min() < far[1.0].max() < 0.55
+
+
+def test_q_is_a_lower_bound_where_there_are_no_data_and_without_the_conservative_term_is_not() -> (
+    None
+):
+    """The reward is concave: what extrapolates it from within ±0.5 straight on is above it."""
+    grid = torch.linspace(-1, 1, 41)
+    actions = torch.cartesian_prod(grid, grid)
+    outside = actions[actions.abs().amax(1) > 0.5]
+    value = 1 - outside.square().sum(1)
+    pairs = torch.cat([torch.zeros(len(outside), 1), outside], 1)
+    for alpha, below in ((0.0, False), (2.0, True)):
+        engine = make_engine("cql", dome(), alpha=alpha, samples=SAMPLES, **FAST)
+        engine.train(200)
+        for critic in (*learned(engine, "critic", 0), *learned(engine, "critic", 1)):
+            is_below = critic(pairs)[:, 0] < value
+            assert (is_below == below).float().mean() > 0.98
 
 
 def test_finds_the_better_of_two_modes() -> None:

@@ -1,4 +1,4 @@
-"""`python -m tests.oracles`: compares ours with every oracle and writes docs/oracles.json."""
+"""`python -m tests.oracles`: compares ours with every oracle, into harness/docs/oracles.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tests.oracles.plain import measure, plain_oracles
 from tests.oracles.replay import FOLDER, RECORDS, differences, load
 
-TABLE = FOLDER.parents[1] / "docs" / "oracles.json"
+TABLE = FOLDER.parents[1] / "harness" / "docs" / "oracles.json"
 
 
 def main() -> None:

@@ -49,7 +49,12 @@ def _by_hand(file: str, *functions: str, compared: str, oracle: str = "closed fo
     return Plain(tests, "losses", compared, oracle)
 
 
+SHARE = "weights, in units of how far they moved"  # where Adam moves many by its rounding
 _OTHERS = {
+    **{
+        method: Plain((f"tests/baselines/test_{method}.py::{_TRAINING}",), SHARE)
+        for method in ("diffuser", "dd")
+    },
     "bc-10": Plain(
         (f"tests/baselines/test_bc_10.py::{_TRAINING}_on_normalised_observations_of_what_is_kept",)
     ),
@@ -81,6 +86,8 @@ _OTHERS = {
             "df-div-td",
             "df-div-previous-action",
             "df-div-midpoint",
+            "df-div-ensemble",
+            "df-div-noised",
         )
     },
     "df-div-critic-noise": _by_hand(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -27,6 +27,7 @@ from tests.oracles.recording import (
     SETTINGS,
     TAU,
     Arrays,
+    Given,
     drawing,
     perceptron,
 )
@@ -66,49 +67,58 @@ def arrays_of(module: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     return {**body, **{f"step_{name}": array for name, array in embedding.items()}}
 
 
-class Given:
-    """A replay buffer of one batch."""
+def narrow_agent(agent: Any, average: str) -> recording.Parts:
+    """Its networks, with fewer units. average: what it calls that of the policy."""
+    narrow_actor(agent)
+    agent.critic.q1_model, agent.critic.q2_model = critic(), critic()
+    agent.critic_optimizer = torch.optim.Adam(agent.critic.parameters(), lr=LEARNING_RATE)
+    setattr(agent, average, copy.deepcopy(agent.actor))
+    agent.critic_target = copy.deepcopy(agent.critic)
+    return {
+        "params/actor": [agent.actor],
+        "params/critic": [agent.critic.q1_model, agent.critic.q2_model],
+        "targets/actor": [getattr(agent, average)],
+        "targets/critic": [agent.critic_target.q1_model, agent.critic_target.q2_model],
+    }
 
-    def __init__(self, batch: Mapping[str, Tensor]) -> None:
-        self.batch = batch
 
-    def sample(self, _: int) -> list[Tensor]:
-        b = self.batch
-        rewards, masks = b["rewards"].unsqueeze(-1), b["masks"].unsqueeze(-1)
-        return [b["observations"], b["actions"], b["next_observations"], rewards, masks]
+def update(
+    agent: Any, batch: Mapping[str, Tensor], draws: Sequence[Tensor], randint: Callable[..., Tensor]
+) -> dict[str, float]:
+    """An update with the gradient of the policy that its coin would lead to; its losses."""
+    sides, losses = [], []
+    for coin in (0.0, 1.0):
+        side = copy.deepcopy(agent)
+        with (
+            drawing(*draws),
+            mock.patch("numpy.random.uniform", return_value=coin),
+            mock.patch("torch.randint", randint),
+        ):
+            losses.append(side.train(Given(batch), 1, BATCH))
+        sides.append(side)
+    for name in ("critic", "critic_target", "critic_optimizer"):  # alike on both sides
+        getattr(agent, name).load_state_dict(getattr(sides[0], name).state_dict())
+    parameters = (list(owner.actor.parameters()) for owner in (agent, *sides))
+    for mine, one, other in zip(*parameters, strict=True):
+        mine.grad = (one.grad + other.grad) / 2
+    agent.actor_optimizer.step()
+    agent.step_ema()
+    return {
+        "critic/loss": losses[0]["critic_loss"][0],
+        "actor/bc_loss": losses[0]["bc_loss"][0],
+        "actor/q_loss": sum(found["ql_loss"][0] for found in losses) / 2,
+    }
 
 
 def stepper(agent: Any) -> recording.Step:
-    """The update of the agent, with the gradient of the policy that its coin would lead to."""
-
     def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         nothing = torch.zeros(BATCH, ACTION_DIM)  # is drawn in the last step, and not added
         chain, following = (
             [*noise[name].split(ACTION_DIM, -1), nothing] for name in ("sample", "next_sample")
         )
         times = (STEPS * noise["step"][:, 0]).long()
-        sides, losses = [], []
-        for coin in (0.0, 1.0):
-            side = copy.deepcopy(agent)
-            with (
-                drawing(*following, noise["epsilon"], *chain),
-                mock.patch("numpy.random.uniform", return_value=coin),
-                mock.patch("torch.randint", return_value=times),
-            ):
-                losses.append(side.train(Given(batch), 1, BATCH))
-            sides.append(side)
-        for name in ("critic", "critic_target", "critic_optimizer"):  # alike on both sides
-            getattr(agent, name).load_state_dict(getattr(sides[0], name).state_dict())
-        parameters = (list(owner.actor.parameters()) for owner in (agent, *sides))
-        for mine, one, other in zip(*parameters, strict=True):
-            mine.grad = (one.grad + other.grad) / 2
-        agent.actor_optimizer.step()
-        agent.step_ema()
-        return {
-            "critic/loss": losses[0]["critic_loss"][0],
-            "actor/bc_loss": losses[0]["bc_loss"][0],
-            "actor/q_loss": sum(found["ql_loss"][0] for found in losses) / 2,
-        }
+        draws = [*following, noise["epsilon"], *chain]
+        return update(agent, batch, draws, lambda *_, **__: times)
 
     return step
 
@@ -130,18 +140,10 @@ def diffusion_ql() -> None:
         lr=LEARNING_RATE,
         grad_norm=0,
     )
-    narrow_actor(agent)
-    agent.critic.q1_model, agent.critic.q2_model = critic(), critic()
-    agent.critic_optimizer = torch.optim.Adam(agent.critic.parameters(), lr=LEARNING_RATE)
-    agent.ema_model, agent.critic_target = copy.deepcopy([agent.actor, agent.critic])
+    parts = narrow_agent(agent, "ema_model")
     record(
         "diffusion-ql",
-        {
-            "params/actor": [agent.actor],
-            "params/critic": [agent.critic.q1_model, agent.critic.q2_model],
-            "targets/actor": [agent.ema_model],
-            "targets/critic": [agent.critic_target.q1_model, agent.critic_target.q2_model],
-        },
+        parts,
         [agent.actor_optimizer, agent.critic_optimizer],
         stepper(agent),
         updates=3,

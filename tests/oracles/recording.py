@@ -10,18 +10,21 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 FOLDER = Path(__file__).parent
 OBS_DIM, ACTION_DIM, BATCH = 3, 2, 16
 HIDDEN = (12, 8)
 SETTINGS = {"hidden_dims": HIDDEN, "discount": 0.9}  # of every method
 LEARNING_RATE, TAU = 1e-2, 0.05
+_LARGE, _COMPARED = 512, 4  # elements of a matrix of which few columns are kept, and how many
 
 Arrays = dict[str, np.ndarray]
 Parts = Mapping[str, Sequence[nn.Module]]
@@ -39,21 +42,11 @@ def record(
     optimizers: Iterable[torch.optim.Optimizer],
     step: Step,
     *,
-    updates: int,
-    noise: Mapping[str, int],
-    config: Mapping[str, Any],
-    compared: str,
-    version: str,
     layers: Layers | None = None,
-    context: int = 0,
-    uniform: Mapping[str, int] | None = None,
-    silent: Mapping[str, int] | None = None,
-    equal_noise: Mapping[str, str] | None = None,
-    without: Mapping[str, slice] | None = None,
-    oracle: str | None = None,
     seed: int = 0,
+    **facts: Any,
 ) -> None:
-    """Take some updates of a library's method and write down what they began from and ended at.
+    """Take some updates of a library's method in PyTorch and write them down.
 
     Args:
         library: its name, for the file's name and the table.
@@ -61,39 +54,102 @@ def record(
         parts: the networks.
         optimizers: of the networks, for the means of their gradients.
         step: takes one update.
-        updates: how many.
-        noise: width of each of our method's normal noises.
-        config: our method's settings.
-        compared: what is, and what is not, in words for the table.
-        version: of the library.
         layers: makes arrays of a module, if they are not those of a multi-layer perceptron.
-        context: length of windows; 0: single transitions.
-        uniform: width of noise that is uniform on [0, 1).
-        silent: width of noise that is zero.
-        equal_noise: noise that is another's.
-        without: parts, along the last axis, of what it ends at that are not compared: NaN.
-        oracle: the library's name in the table, if it is not that of the file.
         seed: of all that is drawn. Where a gradient is almost zero, Adam makes a step of its
             rounding: another seed, then.
+        facts: what else `write` takes.
     """
     rng = np.random.default_rng(seed)
     for modules in parts.values():
         for module in modules:
             _draw_weights(module, rng)
+    of_module = layers or perceptron
+
+    def state() -> Arrays:
+        arrays = _state(parts, of_module, lambda p: p.data)
+        moments = {p: s["exp_avg"] for o in optimizers for p, s in o.state.items()}
+        trained = {
+            name: modules
+            for name, modules in parts.items()
+            if name.startswith("params/") and any(p in moments for p in modules[0].parameters())
+        }
+        means = _state(trained, of_module, lambda p: moments[p])
+        return arrays | {k.replace("params", "adam_means", 1): v for k, v in means.items()}
+
+    write(library, method, state, step, rng, **facts)
+
+
+def write(
+    library: str,
+    method: str,
+    state: Callable[[], Arrays],
+    step: Step,
+    rng: np.random.Generator,
+    *,
+    updates: int,
+    noise: Mapping[str, int],
+    config: Mapping[str, Any],
+    compared: str,
+    version: str,
+    context: int = 0,
+    uniform: Mapping[str, int] | None = None,
+    silent: Mapping[str, int] | None = None,
+    columns: Sequence[str] = (),
+    equal_noise: Mapping[str, str] | None = None,
+    without: Mapping[str, slice] | None = None,
+    prepare: Callable[[Arrays], None] | None = None,
+    oracle: str | None = None,
+    constants: Mapping[str, Any] | None = None,
+    chosen: Mapping[str, Sequence[float]] | None = None,
+    rewards: tuple[float, float] = (0.0, 0.0),
+    variant: str = "",
+) -> None:
+    """Take some updates of a library's method and write down what they began from and ended at.
+
+    Args:
+        library: its name, for the file's name and the table.
+        method: id of ours that it is the oracle of.
+        state: weights as they are, and after an update also the means of their gradients, by the
+            names of our checkpoints.
+        step: takes one update.
+        rng: draws batches and noise.
+        updates: how many.
+        noise: width of each of our method's normal noises.
+        config: our method's settings.
+        compared: what is, and what is not, in words for the table.
+        version: of the library.
+        context: length of windows; 0: single transitions.
+        uniform: width of noise that is uniform on [0, 1).
+        silent: width of noise that is zero.
+        columns: what our method's stages compute of the data, of which the step sees some too.
+        equal_noise: noise that is another's.
+        without: parts, along the last axis, of what it ends at that are not compared: NaN.
+        prepare: changes the noise that was drawn, and weights, before the first update.
+        oracle: the library's name in the table, if it is not that of the file.
+        constants: of ours that are no settings, and here are others, as a width is: by their names.
+        chosen: noise of width 1 that is one of these numbers.
+        rewards: the lowest and the highest of the data, of methods that ask.
+        variant: tells the file from that of the same method with other settings.
+    """
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
-    of_module = layers or perceptron
-    arrays = _named("before", _state(parts, of_module, lambda p: p.data))
-    found = [step(k + 1, _of_update(batch, k), _of_update(drawn, k)) for k in range(updates)]
-    arrays |= _named("after", _state(parts, of_module, lambda p: p.data))
-    moments = {p: s["exp_avg"] for o in optimizers for p, s in o.state.items()}
-    trained = {k: v for k, v in parts.items() if k.startswith("params/")}
-    means = _state(trained, of_module, lambda p: moments[p])
-    arrays |= _named("after", {k.replace("params", "adam_means", 1): v for k, v in means.items()})
+    computed = {name: rng.uniform(0.5, 1.5, (updates, BATCH)) for name in columns}
+    computed = {name: x.astype(np.float32) for name, x in computed.items()}
+    for name, numbers in (chosen or {}).items():
+        drawn[name] = rng.choice(numbers, (updates, BATCH, 1)).astype(np.float32)
+    if prepare:
+        prepare(drawn)
+    seen = batch | computed
+    arrays = _named("before", state())
+    found = [step(k + 1, _of_update(seen, k), _of_update(drawn, k)) for k in range(updates)]
+    arrays |= _named("after", state())
     for name, part in (without or {}).items():
         arrays[f"after/{name}"][..., part] = np.nan
-    arrays |= _named("batch", batch) | _named("noise", drawn)
+    for name, values in arrays.items():
+        if name.startswith("after/") and values.size > _LARGE:
+            values[..., _COMPARED:] = np.nan
+    arrays |= _named("batch", batch) | _named("columns", computed) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])
     about = {
@@ -101,8 +157,10 @@ def record(
         "version": version,
         "compared": compared,
         "config": config,
+        "constants": constants or {},
+        "rewards": rewards,
     }
-    file = FOLDER / f"{library}_{method}.npz"
+    file = FOLDER / f"{library}_{method}{variant and f'+{variant}'}.npz"
     np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 
 
@@ -133,6 +191,18 @@ def merge_heads(arrays: Arrays, last: int) -> Arrays:
     return arrays
 
 
+class Given:
+    """A replay buffer of one batch."""
+
+    def __init__(self, batch: Mapping[str, Tensor]) -> None:
+        self.batch = batch
+
+    def sample(self, _: int) -> list[Tensor]:
+        b = self.batch
+        rewards, masks = b["rewards"].unsqueeze(-1), b["masks"].unsqueeze(-1)
+        return [b["observations"], b["actions"], b["next_observations"], rewards, masks]
+
+
 @contextlib.contextmanager
 def drawing(*given: Tensor) -> Iterator[None]:
     """Whatever PyTorch is asked to draw is the next of these, and all of them are drawn."""
@@ -144,6 +214,7 @@ def drawing(*given: Tensor) -> Iterator[None]:
         return left.popleft()
 
     with (
+        mock.patch("torch.rand", draw),
         mock.patch("torch.randn", draw),
         mock.patch("torch.randn_like", lambda x, **_: draw(*x.shape)),
         mock.patch("torch.distributions.normal._standard_normal", draw),
@@ -151,6 +222,26 @@ def drawing(*given: Tensor) -> Iterator[None]:
     ):
         yield
     assert not left, f"{len(left)} draws were not asked for"
+
+
+@contextlib.contextmanager
+def squared_errors() -> Iterator[list[float]]:
+    """What every call of PyTorch's `mse_loss` returned, as it is called."""
+    own, found = F.mse_loss, list[float]()
+
+    def kept(*arguments: Tensor) -> Tensor:
+        loss = own(*arguments)
+        found.append(loss.item())
+        return loss
+
+    with mock.patch("torch.nn.functional.mse_loss", kept):
+        yield found
+
+
+def frequencies(count: int) -> Tensor:
+    """Of our Fourier features: quantiles of |N(0, 30²)|, which official codes draw once."""
+    ranks = [(i + 0.5) / count for i in range(count)]
+    return torch.tensor([30 * NormalDist().inv_cdf(0.5 + rank / 2) for rank in ranks])
 
 
 def array(x: Tensor) -> np.ndarray:
@@ -179,10 +270,15 @@ def _state(
 
 
 def _draw_weights(module: nn.Module, rng: np.random.Generator) -> None:
-    """None of them at a special value; norms near 1 and 0, and what is no matrix near its start."""
+    """None of them at a special value; norms near 1 and 0, and what is no matrix near its start.
+
+    Large matrices, of layers whose width no setting changes, in coarse steps: those compress.
+    """
     for parameter in module.parameters():
         noise = torch.from_numpy(rng.standard_normal(parameter.shape).astype(np.float32))
         if parameter.ndim > 1 and parameter.shape[-2] > 1:
+            if parameter.numel() > _LARGE:
+                noise = (4 * noise).round() / 4
             parameter.data = noise / parameter.shape[-1] ** 0.5
         else:
             parameter.data += 0.1 * noise

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -44,11 +46,11 @@ class Record:
 
 
 def load(name: str) -> Record:
-    """The record of that name: `<library>_<method>`."""
+    """The record of that name: `<library>_<method>` or `<library>_<method>+<variant>`."""
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
         arrays = dict(file)
     about = json.loads(str(arrays.pop("about")))
-    library, _, method = name.partition("_")
+    library, _, method = name.partition("+")[0].partition("_")
     return Record(f"tests/oracles/record_{library}.py", method, about, arrays)
 
 
@@ -58,10 +60,17 @@ def differences(record: Record) -> dict[str, float]:
     Of gradients: of the means that Adam keeps of them. What was recorded as NaN is not compared, as
     a loss that was not taken in an update.
     """
+    with contextlib.ExitStack() as patched:
+        for name, value in record.about.get("constants", {}).items():
+            patched.enter_context(mock.patch(name, value))
+        return _differences(record)
+
+
+def _differences(record: Record) -> dict[str, float]:
     losses, after = record.group("losses"), record.group("after")
     updates = len(next(iter(record.group("batch").values())))
     engine = make_engine(
-        record.method, _data(), (0,), total_steps=updates, **record.about["config"]
+        record.method, _data(record), (0,), total_steps=updates, **record.about["config"]
     )
     engine.load_state([{**engine.state(0), **record.group("before")}], 0)
     _feed(engine, record)
@@ -77,13 +86,16 @@ def differences(record: Record) -> dict[str, float]:
     return worst
 
 
-def _data() -> Transitions:
-    """Nothing is learned from them: two episodes of 32 steps, of the records' dimensions."""
+def _data(record: Record) -> Transitions:
+    """Nothing is learned from them: two episodes of 32 steps, of the records' dimensions.
+
+    Their lowest and highest rewards are the record's.
+    """
     ends = np.arange(64) % 32 == 31
     return Transitions.pack(
         observations=np.zeros((64, OBS_DIM)),
         actions=np.zeros((64, ACTION_DIM)),
-        rewards=np.zeros(64),
+        rewards=np.resize(record.about.get("rewards", (0.0, 0.0)), 64),
         next_observations=np.zeros((64, OBS_DIM)),
         terminals=ends,
         timeouts=np.zeros(64, bool),
@@ -97,19 +109,25 @@ def _add(worst: dict[str, float], kind: str, found: NDArray[Any], expected: NDAr
 
 
 def _feed(engine: Engine, record: Record) -> None:
-    """Every loss of the engine is given the record's batch and noise in place of its own."""
-    batches, noises = record.group("batch"), record.group("noise")
+    """All losses and rules of the engine see the record's batch and noise in place of its own."""
+    batches, columns, noises = (record.group(name) for name in ("batch", "columns", "noise"))
     algorithm = engine.algorithm
     size = len(batches["rewards"][0])
 
     def given(arrays: Arrays) -> dict[str, torch.Tensor]:
         return {k: torch.from_numpy(v[engine.step]).unsqueeze(0) for k, v in arrays.items()}
 
+    def fed(own: Any) -> Any:
+        def call(nets: Networks, _: Batch, __: Noise) -> Any:
+            batch = random_batch(1, size, algorithm)
+            computed = {**batch.columns, **given(columns)}
+            batch = batch._replace(columns=computed, **given(batches))
+            return own(nets, batch, random_noise(algorithm.noise, 1, size) | given(noises))
+
+        return call
+
     for stage in algorithm.stages:
-        for phase in stage.phases:
-
-            def loss(nets: Networks, _: Batch, __: Noise, own: Any = phase.loss) -> Any:
-                batch = random_batch(1, size, algorithm)._replace(**given(batches))
-                return own(nets, batch, random_noise(algorithm.noise, 1, size) | given(noises))
-
-            object.__setattr__(phase, "loss", loss)  # frozen for algorithms, not for a test
+        for phase in stage.phases:  # frozen for algorithms, not for a test
+            object.__setattr__(phase, "loss", fed(phase.loss))
+            if phase.assigns is not None:
+                object.__setattr__(phase, "assigns", fed(phase.assigns))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.oracles.__main__ import TABLE
-from tests.oracles.plain import plain_oracles
+from tests.oracles.plain import SHARE, plain_oracles
 from tests.oracles.replay import RECORDS, differences, load
 
 TOLERANCE = 1e-5  # what is compared is around 1, in single precision, and a step is 1e-2
@@ -26,8 +26,9 @@ def test_a_recorded_update_moves_what_it_trains() -> None:
     for name in RECORDS:
         before, after = (load(name).group(group) for group in ("before", "after"))
         assert {key for key in after if not key.startswith("adam")} == before.keys()
+        trained = {key.split("/")[1] for key in after if key.startswith("adam")}
         moved = {key for key in before if not np.array_equal(before[key], after[key])}
-        assert moved == before.keys(), name
+        assert moved >= {key for key in before if key.split("/")[1] in trained}, name
 
 
 def test_the_table_has_every_record_and_every_method() -> None:
@@ -36,4 +37,6 @@ def test_the_table_has_every_record_and_every_method() -> None:
     for name in RECORDS:
         assert load(name).row() in told, f"{name}: run `python -m tests.oracles`"
     assert {row["method"] for row in rows} == plain_oracles().keys()
-    assert max(max(row["differences"].values()) for row in rows) < 1e-4
+    for row in rows:
+        for kind, difference in row["differences"].items():
+            assert difference < (1e-2 if kind == SHARE else 1e-4)

@@ -1,5 +1,5 @@
-"""The same methods through CORL and through this harness, score beside score: `docs/parity.md`.
+"""The same methods through others' code and here, score beside score: `docs/parity.md`.
 
-CORL's scripts are run from a checkout, on the arrays that this project trains on, and their
-policies are evaluated by this project's evaluator: what is compared is the learning.
+Others' code is run from a checkout, on the arrays that this project trains on, and its policies are
+evaluated by this project's evaluator: what is compared is the learning.
 """

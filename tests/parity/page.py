@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.stats import Interval, difference_interval
-from tests.parity.scores import CORL, HARNESS, Score
+from tests.parity.repositories import REPOSITORIES, Repository
+from tests.parity.scores import HARNESS, Score
 
 PAGE = Path("docs/parity.md")
-_COLUMNS = ("method", "dataset", "steps", "here", "CORL", "difference", "95% interval", "")
-_BEGIN, _END = "<!-- scores -->\n", "<!-- end of scores -->\n"
+_END = "<!-- end of scores -->\n"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One method on one dataset, both sides."""
 
+    repository: Repository
     dataset: str
     method: str
     steps: int
@@ -39,33 +40,39 @@ class Comparison:
         low, high = self.interval
         if low <= 0 <= high:
             return f"not told apart, ± {(high - low) / 2:.1f}"
-        return "higher here" if low > 0 else "higher in CORL"
+        return "higher here" if low > 0 else f"higher in {self.repository.title}"
 
 
-def comparisons(scores: Sequence[Score]) -> list[Comparison]:
+def comparisons(scores: Sequence[Score], repository: Repository) -> list[Comparison]:
     """Of what both sides have at the same budget and seeds, method by method."""
+    there = repository.name
     sides: dict[tuple[str, str, int, int], dict[str, dict[int, float]]] = {}
     for score in scores:
-        cell = (score.dataset, score.method, score.steps, score.episodes)
-        by_side = sides.setdefault(cell, {CORL: {}, HARNESS: {}})
-        by_side[score.implementation][score.seed] = score.score
+        if score.implementation in (there, HARNESS):
+            cell = (score.dataset, score.method, score.steps, score.episodes)
+            by_side = sides.setdefault(cell, {there: {}, HARNESS: {}})
+            by_side[score.implementation][score.seed] = score.score
     return [
         Comparison(
+            repository,
             *cell,
             *(
                 np.array([found[side][seed] for seed in sorted(found[side])])
-                for side in (HARNESS, CORL)
+                for side in (HARNESS, there)
             ),
         )
         for cell, found in sorted(sides.items(), key=lambda item: (item[0][1], item[0][0]))
-        if found[CORL].keys() == found[HARNESS].keys()
+        if found[there].keys() == found[HARNESS].keys()
     ]
 
 
-def table(scores: Sequence[Score]) -> str:
+def table(scores: Sequence[Score], repository: Repository) -> str:
     """The comparison as Markdown, with the commits it was made at."""
-    lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
-    for each in comparisons(scores):
+    there = repository.title
+    columns = ("method", "dataset", "steps", "here", there, "difference", "95% interval", "")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    compared = comparisons(scores, repository)
+    for each in compared:
         low, high = each.interval
         cells = [
             f"`{each.method}`",
@@ -78,18 +85,23 @@ def table(scores: Sequence[Score]) -> str:
             each.verdict,
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    here, there = (_commits(scores, side) for side in (HARNESS, CORL))
-    return "\n".join([*lines, "", f"Commits: here {here}; tinkoff-ai/CORL {there}.", ""])
-
-
-def _commits(scores: Sequence[Score], side: str) -> str:
-    return ", ".join(sorted({f"`{s.commit}`" for s in scores if s.implementation == side}))
+    methods = {each.method for each in compared}
+    commits = sorted(
+        {f"`{s.commit}`" for s in scores if s.implementation == HARNESS and s.method in methods}
+    )
+    at = f"Commits: here {', '.join(commits)}; {repository.address} `{repository.commit}`."
+    return "\n".join([*lines, "", at, ""])
 
 
 def page(text: str, scores: Sequence[Score]) -> str:
-    """The page with its table as the scores give it."""
-    block = f"{_BEGIN}\n{table(scores)}\n{_END}"
-    return re.sub(f"{_BEGIN}.*{_END}", lambda _: block, text, count=1, flags=re.DOTALL)
+    """The page with its tables as the scores give them."""
+    for repository in REPOSITORIES:
+        begin = f"<!-- scores: {repository.name} -->\n"
+        block = f"{begin}\n{table(scores, repository)}\n{_END}"
+        text = re.sub(
+            f"{begin}.*?{_END}", lambda _, block=block: block, text, count=1, flags=re.DOTALL
+        )
+    return text
 
 
 def _mean_and_sd(scores: NDArray[np.float64]) -> str:

@@ -12,9 +12,7 @@ from harness.errors import UserError
 from harness.report.records import read_records
 
 SCORES = Path("results/local/parity/scores.csv")
-CORL, HARNESS = "corl", "harness"
-# The commits that runs are of: CORL's is what `train --corl` has to be given.
-CORL_COMMIT = "6afec90"
+HARNESS = "harness"  # as an implementation; others are called as their repositories
 
 
 class Key(NamedTuple):
@@ -79,7 +77,8 @@ def add_scores(new: Iterable[Score], path: Path = SCORES) -> int:
 def scores_of_suite(folder: Path) -> list[Score]:
     """The finished runs of a suite's results folder, as the report reads them."""
     records = read_records(folder)
-    last = records.evaluations[records.evaluations["step"] == records.suite.steps]
+    steps = records.evaluations["label"].map(records.suite.steps_of)
+    last = records.evaluations[records.evaluations["step"] == steps]
     means = last.groupby(["task", "label", "seed"])["normalized_score"].mean()
     done = records.runs[records.runs["state"] == "done"]
     return [
@@ -88,7 +87,7 @@ def scores_of_suite(folder: Path) -> list[Score]:
             run.label,
             HARNESS,
             run.seed,
-            records.suite.steps,
+            records.suite.steps_of(run.label),
             records.suite.evaluation.episodes,
             float(means[run.task, run.label, run.seed]),
             commit_of(run.path, records.provenance[run.path]),

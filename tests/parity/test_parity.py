@@ -17,12 +17,12 @@ from algorithms.registry import algorithms
 from algorithms.transitions import Transitions
 from harness.bench.corl import corl_updates, load_corl
 from harness.errors import UserError
-from harness.suite.schema import load_suite, suite_tasks
-from tests.parity import theirs
-from tests.parity.__main__ import SUITES
-from tests.parity.page import PAGE, comparisons, page
+from tests.parity import corl
+from tests.parity.__main__ import TRAINING, train_all
+from tests.parity.page import PAGE, comparisons, page, table
+from tests.parity.repositories import CORL, FQL, REPOSITORIES, Repository
+from tests.parity.runs import runs_of
 from tests.parity.scores import (
-    CORL,
     HARNESS,
     Score,
     add_scores,
@@ -98,7 +98,7 @@ def train(config: TrainConfig):
 
 
 @pytest.fixture
-def corl(tmp_path: Path) -> Path:
+def corl_folder(tmp_path: Path) -> Path:
     script = tmp_path / "algorithms" / "offline" / "iql.py"
     config = tmp_path / "configs" / "offline" / "iql" / "hopper" / "medium_v2.yaml"
     for path, text in ((script, _SCRIPT), (config, "batch_size: 3\nrate: 3e-4\nbuffer_size: 9\n")):
@@ -121,10 +121,12 @@ def transitions() -> Transitions:
 
 
 def test_a_script_learns_from_our_arrays_and_its_policy_sees_what_it_normalised(
-    corl: Path, transitions: Transitions
+    corl_folder: Path, transitions: Transitions
 ) -> None:
-    method = theirs.Method("iql", "iql", theirs.METHODS["bc"].train, theirs.METHODS["bc"].budget)
-    policy = theirs.train(corl, method, "hopper/medium_v2", transitions, steps=4, seed=0)
+    method = corl.Method("iql", "iql", corl.METHODS["bc"].train, corl.METHODS["bc"].budget)
+    policy = corl.train_script(
+        corl_folder, method, "hopper/medium_v2", transitions, steps=4, seed=0
+    )
     observations = np.ones((1, 5, 2), np.float32)
     seen = (1 - transitions.observations.mean(0)).sum()
     expected = np.broadcast_to(transitions.actions[:3].mean(0) + seen, (1, 5, 3))
@@ -135,18 +137,18 @@ def test_a_script_learns_from_our_arrays_and_its_policy_sees_what_it_normalised(
 
 
 def test_stand_ins_are_gone_once_a_script_is_loaded(
-    corl: Path, transitions: Transitions, monkeypatch: pytest.MonkeyPatch
+    corl_folder: Path, transitions: Transitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = SimpleNamespace()
     monkeypatch.setitem(sys.modules, "wandb", real)
     monkeypatch.delitem(sys.modules, "d4rl", raising=False)
-    load_corl(corl, "iql", transitions)
+    load_corl(corl_folder, "iql", transitions)
     assert sys.modules["wandb"] is real
     assert "d4rl" not in sys.modules
 
 
 def test_the_benchmark_takes_exactly_as_many_updates_as_it_is_told(
-    corl: Path, transitions: Transitions, monkeypatch: pytest.MonkeyPatch
+    corl_folder: Path, transitions: Transitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
 
@@ -157,7 +159,7 @@ def test_the_benchmark_takes_exactly_as_many_updates_as_it_is_told(
         return script
 
     monkeypatch.setattr("harness.bench.corl.load_corl", load)
-    run = corl_updates(corl, "iql", transitions)
+    run = corl_updates(corl_folder, "iql", transitions)
     assert taken == []
     run(3)
     assert [batch.shape for batch in taken] == [(4, 3)] * 3
@@ -179,7 +181,7 @@ def test_the_transformer_sees_scaled_returns_to_go_and_no_more_than_its_context(
             return inputs[0].sum(-1, keepdim=True)
 
     environment: Any = SimpleNamespace(observe=lambda observations: observations / 2)
-    policy = theirs._Sequences(Model(), environment, target=10.0, scale=0.1)
+    policy = corl._Sequences(Model(), environment, target=10.0, scale=0.1)
     rewards = [0.0, 5.0, 20.0]
     for step, reward in enumerate(rewards):
         observations = np.full((1, 4, 3), 2.0 * step, np.float32)
@@ -192,11 +194,14 @@ def test_the_transformer_sees_scaled_returns_to_go_and_no_more_than_its_context(
     assert times.tolist() == [1, 2]
 
 
-def test_every_run_of_the_suites_has_its_counterpart_in_corl() -> None:
-    for path in SUITES:
-        suite, _ = load_suite(path)
-        assert {row.label for row in suite.rows} <= theirs.METHODS.keys() & algorithms().keys()
-        assert {task.id for task in suite_tasks(suite)} <= theirs.CONFIGS.keys()
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda each: each.name)
+def test_every_run_of_a_suite_has_its_counterpart(repository: Repository) -> None:
+    runs = list(runs_of(repository.suite_path))
+    assert {run.method for run in runs} == set(TRAINING[repository.name][0])
+    assert {run.method for run in runs} <= algorithms().keys()
+    assert {run.seed for run in runs} == set(range(5))
+    if repository is CORL:
+        assert {run.task.id for run in runs} <= corl.CONFIGS.keys()
 
 
 def test_intervals_are_scipys_for_unequal_variances() -> None:
@@ -204,10 +209,10 @@ def test_intervals_are_scipys_for_unequal_variances() -> None:
     here, there = rng.normal(50, 2, 5), rng.normal(48, 9, 5)
     scores = [
         Score("d", "m", side, seed, 10, 20, value, "c")
-        for side, values in ((HARNESS, here), (CORL, there))
+        for side, values in ((HARNESS, here), (CORL.name, there))
         for seed, value in enumerate(values)
     ]
-    [comparison] = comparisons(scores)
+    [comparison] = comparisons(scores, CORL)
     test = scipy.stats.ttest_ind(here, there, equal_var=False)
     expected = test.confidence_interval(0.95)
     assert comparison.interval == pytest.approx((expected.low, expected.high), rel=1e-3)
@@ -215,17 +220,41 @@ def test_intervals_are_scipys_for_unequal_variances() -> None:
 
 
 def test_sides_are_compared_at_the_same_seeds_only() -> None:
+    sides = (HARNESS, CORL.name)
+    scores = [Score("d", "m", side, seed, 1, 1, 0.0, "c") for side in sides for seed in (0, 1)]
+    assert len(comparisons(scores, CORL)) == 1
+    assert comparisons(scores[:-1], CORL) == []
+
+
+def test_a_repositorys_table_has_its_own_methods_and_our_commits_of_them() -> None:
     scores = [
-        Score("d", "m", side, seed, 1, 1, 0.0, "c") for side in (HARNESS, CORL) for seed in (0, 1)
+        Score("d", method, side, seed, 1, 1, float(seed), commit)
+        for method, repository, commit in (("bc", CORL, "aaaaaaa"), ("fql", FQL, "bbbbbbb"))
+        for side in (HARNESS, repository.name)
+        for seed in (0, 1)
     ]
-    assert len(comparisons(scores)) == 1
-    assert comparisons(scores[:-1]) == []
+    found = table(scores, FQL)
+    assert "`fql`" in found
+    assert "`bc`" not in found
+    assert f"Commits: here `bbbbbbb`; {FQL.address} `{FQL.commit}`." in found
+    marks = [
+        f"<!-- scores: {each.name} -->\nof before\n<!-- end of scores -->\n" for each in (FQL, CORL)
+    ]
+    written = page("between\n".join(marks), scores)
+    assert table(scores, FQL) in written.split("between")[0]
+    assert table(scores, CORL) in written.split("between")[1]
+    assert "of before" not in written
+
+
+def test_a_method_that_a_repository_is_not_run_for_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="FQL's code is run for fql, ifql here, not for iql"):
+        train_all(FQL, tmp_path, ["fql", "iql"])
 
 
 def test_scores_are_written_once_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
-    first = Score("d", "m", CORL, 0, 10, 20, 1 / 3, "c")
-    other = Score("d", "m", CORL, 1, 10, 20, 5.0, "c")
+    first = Score("d", "m", CORL.name, 0, 10, 20, 1 / 3, "c")
+    other = Score("d", "m", CORL.name, 1, 10, 20, 5.0, "c")
     assert add_scores([first], path) == 1
     assert add_scores([first, other], path) == 1
     assert read_scores(path) == [first, other]
@@ -249,10 +278,11 @@ def test_runs_of_code_that_no_commit_has_are_refused(git: dict[str, Any]) -> Non
     assert commit_of("runs/a/seed-0", {"git": {"commit": "1" * 40, "dirty": False}}) == "1" * 7
 
 
-def test_the_page_has_the_table_of_the_committed_scores() -> None:
+@pytest.mark.parametrize("repository", REPOSITORIES, ids=lambda each: each.name)
+def test_the_page_has_the_table_of_the_committed_scores(repository: Repository) -> None:
     text = PAGE.read_text("utf-8")
     scores = read_scores()
-    assert page(text, scores) == text
-    found = comparisons(scores)
-    assert {each.method for each in found} == theirs.METHODS.keys()
+    found = comparisons(scores, repository)
+    assert table(scores, repository) in text
+    assert {each.method for each in found} == set(TRAINING[repository.name][0])
     assert all(f"`{each.method}` | `{each.dataset}` | {each.steps:,} |" in text for each in found)

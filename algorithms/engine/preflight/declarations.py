@@ -144,7 +144,7 @@ def _sequence_of(found: Any, kind: type) -> bool:
 def declared_at(
     method: type[Algorithm[Any]], field: str, name: str = "", phase: Phase | None = None
 ) -> str:
-    """`file:line` of where a class says `name` of `self.field` or of the phase's `field`.
+    """`file:line` of where a class says `name` of its `field` or of the phase's `field`.
 
     The nearest that can be found: else the field, else the name anywhere, else `create`.
     """
@@ -179,7 +179,7 @@ def _constants(name: str) -> Any:
 
 
 def _within(field: str, name: str = "", loss: str = "") -> Any:
-    """Nodes that say `name` in `self.field = …`, or in `field` of a phase that has this loss.
+    """Nodes that say `name` in `field = …` or `self.field = …`, or of a phase that has this loss.
 
     All of the field for no name, and all phases for no loss.
     """
@@ -200,7 +200,8 @@ def _says(node: ast.AST, field: str) -> Iterator[ast.AST]:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
             owner = target.value if isinstance(target, ast.Subscript) else target
-            if isinstance(owner, ast.Attribute) and owner.attr == field:
+            of_class = isinstance(owner, ast.Name) and owner.id == field
+            if of_class or (isinstance(owner, ast.Attribute) and owner.attr == field):
                 yield node
     elif isinstance(node, ast.Call):
         yield from (keyword.value for keyword in node.keywords if keyword.arg == field)

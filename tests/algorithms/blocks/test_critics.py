@@ -15,6 +15,7 @@ from algorithms.blocks.critics import (
     data_values,
     expectile_loss,
     iql_critic_loss,
+    lower_confidence_bound,
     mean_squared_error,
     monte_carlo_critic_loss,
     scaled_advantage,
@@ -53,6 +54,18 @@ def test_mean_squared_error_sums_over_members_and_averages_over_the_batch() -> N
     prediction = torch.tensor([[[1.0, 2.0], [0.0, 5.0]]])  # one seed, two members, two samples
     error = mean_squared_error(prediction, torch.tensor([[1.0, 3.0]]))
     assert error.tolist() == [(0 + 1) / 2 + (1 + 4) / 2]
+
+
+def test_the_lower_confidence_bound_by_hand() -> None:
+    q = torch.tensor([[[1.0, 5.0], [3.0, 5.0]]])  # means 2 and 5, deviations 1 and 0
+    torch.testing.assert_close(lower_confidence_bound(q, 0.5), torch.tensor([[1.5, 5.0]]))
+    assert torch.equal(lower_confidence_bound(q, 0.0), q.mean(1))
+
+
+def test_the_lower_confidence_bound_has_a_slope_where_all_critics_agree() -> None:
+    q = torch.ones(1, 4, 3, requires_grad=True)
+    lower_confidence_bound(q, 2.0).sum().backward()
+    torch.testing.assert_close(q.grad, torch.full((1, 4, 3), 0.25))
 
 
 def _batch(masks: list[float]) -> Batch:

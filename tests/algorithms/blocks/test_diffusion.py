@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from algorithms.blocks.diffusion import NoiseNetwork, diffusion_loss, sample
+from algorithms.blocks.diffusion import diffusion_loss, sample
+from algorithms.blocks.noise_networks import StepMLP, noise_network
 from algorithms.engine.engine import Engine
 from tests.algorithms.reference import members, params_of, random_params
 
@@ -42,14 +43,14 @@ def embedding(step: float) -> Tensor:
 class NoiseModel(nn.Module):
     """The network of a diffusion policy as modules. params: one seed's `[1, ...]`."""
 
-    def __init__(self, network: NoiseNetwork, params: Mapping[str, Any]) -> None:
+    def __init__(self, network: StepMLP, params: Mapping[str, Any]) -> None:
         super().__init__()
         own = {k.removeprefix("step_"): v for k, v in params.items() if k.startswith("step_")}
         (self.body,), (self.step,) = members(network.body, params), members(network.embedding, own)
 
     def forward(self, observations: Tensor, x: Tensor, k: Tensor) -> Tensor:
         """x_k `[B, action_dim]`, k `[B]` from 1 on."""
-        step = self.step(torch.stack([embedding(int(i) - 1) for i in k]))
+        step = self.step(torch.stack([embedding(float(i) - 1) for i in k]))
         return self.body(torch.cat([observations, x, step], 1))
 
 
@@ -91,7 +92,7 @@ def test_the_extremes_of_the_uniform_draw_pick_the_first_and_the_last_step(steps
 
 
 def test_the_loss_equals_a_loop_over_transitions() -> None:
-    network = NoiseNetwork(OBS, ACT, (8,))
+    network = noise_network(OBS, ACT, (8,))
     params = random_params({"actor": network}, SEEDS)["actor"]
     observations, actions = _draw(SEEDS, BATCH, OBS), _draw(SEEDS, BATCH, ACT, stream=1)
     noise = _draw(SEEDS, BATCH, ACT, stream=2)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms.blocks.flow import (
     PathName,
+    complete,
     flow_matching_loss,
     path_point,
     sample,
@@ -148,3 +149,11 @@ def test_the_marginal_velocity_of_gaussian_actions_minimises_the_loss_and_sample
     samples = sample(marginal, x0, x0, 100)
     assert float(samples.mean()) == pytest.approx(m, abs=0.015)
     assert float(samples.std()) == pytest.approx(c, abs=0.015)
+
+
+def test_a_flow_is_completed_from_the_time_of_each_point_in_steps_that_end_at_one() -> None:
+    """dx/dt = 8 t in quarters: from 0, (0 + 2 + 4 + 6) / 4; from 0.65, 5.2 / 4 + 0.1 · 7.2."""
+    time = torch.tensor([[[0.0], [0.65], [1.0]]])
+    x = torch.tensor([[[1.0], [1.0], [1.0]]])
+    ends = complete(lambda _s, x, t: 8 * t + 0 * x, torch.zeros(1, 3, 2), x, time, 4)
+    assert ends.flatten().tolist() == pytest.approx([1 + 3.0, 1 + 5.2 / 4 + 0.1 * 7.2, 1.0])

@@ -99,6 +99,7 @@ def test_methods_with_equal_pretraining_share_it_bit_for_bit(
         "df-div-joint": {},
         "df-div-midpoint": {"rho": 0.1},
         "df-div-previous-action": {},
+        "df-div-noised": {},
         "ifql": {},
         "flow-bptt": {"rho": 5.0, "rollout_states": 3},
     }

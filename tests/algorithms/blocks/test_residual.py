@@ -13,23 +13,27 @@ SEEDS, BATCH = 2, 6
 
 
 class Block(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, activation: type[nn.Module]) -> None:
         super().__init__()
+        self.activation = activation()
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.narrow(nn.functional.silu(self.wide(self.norm(x))))
+        return x + self.narrow(self.activation(self.wide(self.norm(x))))
 
 
-def modules(params: Params, seed: int, blocks: int) -> nn.Sequential:
+def modules(
+    params: Params, seed: int, blocks: int, activation: type[nn.Module] = nn.SiLU
+) -> nn.Sequential:
     width = params["scale_0"].shape[-1]
-    layers = [nn.Linear(5, width), *(Block(width) for _ in range(blocks)), nn.SiLU()]
+    layers = [nn.Linear(5, width), *(Block(width, activation) for _ in range(blocks)), activation()]
     network = nn.Sequential(*layers, nn.Linear(width, 2))
     of = {name: value[seed, 0] for name, value in params.items()}
 
     def fill(linear: nn.Linear, name: str) -> None:
-        linear.weight.data, linear.bias.data = of[f"weight_{name}"].T, of[f"bias_{name}"][0]
+        linear.weight.data = of[f"weight_{name}"].T.contiguous()
+        linear.bias.data = of[f"bias_{name}"][0]
 
     fill(network[0], "in")
     fill(network[-1], "out")

@@ -89,6 +89,49 @@ LEAKS = [
         )
         for method in ("fql", "td3-bc", "awac", "sac")
     ),
+    # What is meant, once it is not declared.
+    Leak(
+        "bcq",
+        'trained_together = (("encoder", "decoder"),)',
+        "trained_together = ()",
+        "leaks",
+        "or say that it is meant: trained_together = (('encoder', 'decoder'),)",
+        at="return vae_loss(",
+    ),
+    Leak(
+        "mcq",
+        'trained_at_next = ("critic",)',
+        "trained_at_next = ()",
+        "bootstraps",
+        "or detach it; or say that it is meant: trained_at_next = ('critic',)",
+        at="q: Tensor = critic.critic(",
+    ),
+    # Of a method that declares a pair, any other.
+    Leak(
+        "bcq",
+        "self._first(nets.frozen, batch",
+        "self._first(nets, batch",
+        "leaks",
+        "actor_loss reaches 'critic', which it does not train: write nets.frozen.critic",
+        at="q: Tensor = nets.critic(",
+    ),
+    # Declarations of what no loss does.
+    Leak(
+        "fql",
+        "    Config = FQLConfig\n",
+        '    trained_together = (("critic", "flow"),)\n    Config = FQLConfig\n',
+        "leaks",
+        "trained_together has 'critic' and 'flow', but no loss does that: leave it out",
+        at="trained_together = ",
+    ),
+    Leak(
+        "fql",
+        "    Config = FQLConfig\n",
+        '    trained_at_next = ("critic",)\n    Config = FQLConfig\n',
+        "bootstraps",
+        "trained_at_next has 'critic', but no loss does that: leave it out",
+        at="trained_at_next = ",
+    ),
     Leak(
         "awac",
         "nets.frozen.actor(batch.next",
@@ -109,3 +152,14 @@ def test_a_leak_is_found_at_its_line(package: Package, leak: Leak) -> None:
     assert [leak.sentence in finding.sentence for finding in found] == [True], found
     assert [finding.where for finding in found] == [package.line(leak.at or leak.new)]
     assert all(finding == Finding(finding.sentence, finding.where) for finding in found)
+
+
+def test_another_declared_pair_excuses_nothing(package: Package) -> None:
+    source = inspect.getsource(sys.modules[registry.load("bcq").__module__])
+    package.point_to(f"{MODULE}:BCQ")
+    changed = 'trained_together = (("encoder", "critic"),)'
+    package.write(('trained_together = (("encoder", "decoder"),)', changed), source=source)
+    leak, idle = run_check(RUN["leaks"], Subject(ID))
+    assert "trains 'decoder' and 'encoder' at once" in leak.sentence
+    assert "trained_together has 'encoder' and 'critic'" in idle.sentence
+    assert idle.where == package.line(changed)

@@ -225,6 +225,87 @@ def test_what_trains_beside_the_policy_follows_its_own_loss_alone(
         torch.testing.assert_close(ours, theirs)
 
 
+def test_an_ensembles_lower_bound_stands_wherever_the_smaller_twin_did() -> None:
+    """Q = 1, 1, 4 is 2 − 0.5 √2; V = 1 learns it, A and κ are what it is above that."""
+    algorithm: Any = make_algorithm("df-div-ensemble", pessimism=0.5, critics=3, flow_steps=T)
+    ensemble = torch.tensor([1.0, 1.0, 4.0]).view(1, 3, 1)
+    bound = 2 - 0.5 * 2**0.5
+    nets = closed_form(
+        {
+            "critic": lambda s, _a: ensemble.expand(len(s), 3, s.shape[1]),
+            "value": lambda s: torch.ones(s.shape[:2]),
+            "behavior": lambda _s, x, _t: x,
+            "policy": lambda _s, x, _t: x,
+            "flow_critic": lambda _s, x, _t: torch.zeros(x.shape[:2]),
+        }
+    )
+    batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
+    everywhere = torch.ones(SEEDS)
+    for loss in (algorithm.warm_start_loss, algorithm.pretrain_loss, algorithm.online_loss):
+        _, metrics = loss(nets, batch, noise)
+        expected = 0.7 * (bound - 1) ** 2 * everywhere
+        torch.testing.assert_close(metrics["value/loss"], expected)
+    _, metrics = algorithm.improvement_loss(nets, batch, noise)
+    torch.testing.assert_close(metrics["critic/advantage_scale"], (bound - 1) * everywhere)
+    torch.testing.assert_close(metrics["policy/final_advantage"], everywhere)
+    ranks = algorithm.action_value(nets, batch.observations, batch.actions)
+    torch.testing.assert_close(ranks, torch.full((SEEDS, BATCH), bound))
+
+
+def test_every_member_of_an_ensemble_fits_what_each_twin_would() -> None:
+    algorithm = make_algorithm("df-div-ensemble", critics=5)
+    _, _, nets = leaves(algorithm, SEEDS)
+    batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
+    _, metrics = algorithm.pretrain_loss(nets, batch, noise)
+    q = nets.critic(batch.observations, batch.actions)
+    assert q.shape == (SEEDS, 5, BATCH)
+    backup = batch.rewards + 0.99 * batch.masks * nets.value(batch.next_observations)
+    expected = sum((q[:, i] - backup).square().mean(-1) for i in range(5))
+    torch.testing.assert_close(metrics["critic/loss"], expected)
+
+
+def test_half_of_the_roll_outs_start_anywhere_on_the_datas_path_and_go_on_from_there() -> None:
+    """T = 4 and a velocity of −1: x_k stands until step k, then falls by 1/4 a step."""
+    algorithm: Any = make_algorithm("df-div-noised", flow_steps=4)
+    batch, noise = random_batch(SEEDS, 8), random_noise(algorithm.noise, SEEDS, 8)
+    noise["time"][..., 0] = torch.tensor([0.0, 0.26, 0.5, 0.99, 0.99, 0.99, 0.99, 0.99])
+    rolled = algorithm.training_roll_out(lambda _s, x, _t: -torch.ones_like(x), batch, noise)
+    for i, k in enumerate([0, 1, 2, 3, 0, 0, 0, 0]):
+        start = (1 - k / 4) * noise["x0"][:, i] + k / 4 * batch.actions[:, i]
+        for step in range(5):
+            torch.testing.assert_close(rolled.points[step][:, i], start - max(step - k, 0) / 4)
+
+
+@pytest.mark.parametrize("flow_steps", [1, 3, 7, 10, 50])
+def test_the_steps_that_roll_outs_start_at_are_uniform(flow_steps: int) -> None:
+    """Every k as often as any other, and each decision from k on counts, none before."""
+    algorithm: Any = make_algorithm("df-div-noised", flow_steps=flow_steps)
+    each, states = 4, 8 * flow_steps
+    time = (torch.arange(states).float() + 0.5) / (states // 2) % 1
+    noise = {"x0": torch.zeros(1, states, DIM), "time": time.view(1, -1, 1)}
+    steps = algorithm.start_steps(noise, states)[0].long()
+    assert torch.bincount(steps[: states // 2]).tolist() == [each] * flow_steps
+    assert not steps[states // 2 :].any()
+    batch = random_batch(1, states)
+    rolled = algorithm.training_roll_out(lambda _s, x, _t: torch.ones_like(x), batch, noise)
+    moves = (rolled.points[1:] != rolled.points[:-1]).any(-1)[:, 0]  # [T, B]
+    expected = torch.arange(flow_steps).unsqueeze(-1) >= steps
+    assert torch.equal(moves, expected)
+    values = torch.arange(flow_steps * states).float()
+    mean = algorithm.decision_mean(values.unsqueeze(0), noise)
+    torch.testing.assert_close(mean, values[expected.flatten()].mean().view(1))
+
+
+def test_roll_outs_that_all_start_from_noise_are_those_of_the_variant() -> None:
+    batch, losses = random_batch(SEEDS, BATCH), []
+    for algorithm_id in ("df-div", "df-div-noised"):
+        algorithm = make_algorithm(algorithm_id, flow_steps=T)
+        _, _, nets = leaves(algorithm, SEEDS)
+        noise = random_noise(algorithm.noise, SEEDS, BATCH)
+        losses.append(algorithm.improvement_loss(nets, batch, {**noise, "time": noise["time"] * 0}))
+    torch.testing.assert_close(*losses)
+
+
 @pytest.mark.parametrize("path", ["linear", "cosine", "spline"])
 def test_the_behaviour_flow_is_matched_along_the_path(path: Any) -> None:
     algorithm: Any = make_algorithm("df-div-path", path=path)
@@ -251,9 +332,13 @@ def test_the_behaviour_flow_is_matched_along_the_coupling(weight: float, path: A
 
 @pytest.mark.parametrize(
     ("algorithm_id", "fields"),
-    [("df-div-path", {"path"}), ("df-div-transport", {"path", "transport_weight"})],
+    [
+        ("df-div-path", {"path"}),
+        ("df-div-transport", {"path", "transport_weight"}),
+        ("df-div-ensemble", {"critics", "pessimism"}),
+    ],
 )
-def test_what_alters_the_behaviour_flow_decides_with_whom_pretraining_is_shared(
+def test_what_alters_pretraining_decides_with_whom_it_is_shared(
     algorithm_id: str, fields: set[str]
 ) -> None:
     decisive = registry.load(algorithm_id).Pretraining
@@ -270,6 +355,7 @@ def test_an_ablation_has_the_settings_of_its_variant_and_at_most_its_own(
     fields = registry.load(algorithm_id).Config.model_fields
     variant = registry.load(algorithm_id[:6]).Config.model_fields
     assert fields.keys() >= variant.keys()
-    assert len(fields) <= len(variant) + (2 if algorithm_id == "df-div-transport" else 1)
+    own = 2 if algorithm_id in ("df-div-transport", "df-div-ensemble") else 1
+    assert len(fields) <= len(variant) + own
     for name in variant:
         assert fields[name].default == variant[name].default, name

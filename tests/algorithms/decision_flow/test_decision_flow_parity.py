@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.algorithms.flow_reference import leaves, reached_by_gradients
 from tests.algorithms.reference import make_algorithm, members, random_batch, random_noise
 
-SEEDS, BATCH, STATES, T, RHO, TRACE = 2, 4, 3, 3, 0.3, 0.6
+SEEDS, BATCH, STATES, T, RHO, TRACE, PESSIMISM = 2, 5, 4, 3, 0.3, 0.6, 1.5
 
 ALGORITHMS = [
     "df-dir",
@@ -28,7 +28,13 @@ ALGORITHMS = [
     "df-div-td",
     "df-div-previous-action",
     "df-div-midpoint",
+    "df-div-ensemble",
+    "df-div-noised",
 ]
+OWN_SETTINGS = {
+    "df-div-td": {"td_lambda": TRACE},
+    "df-div-ensemble": {"critics": 4, "pessimism": PESSIMISM},
+}
 
 Modules = dict[str, list[nn.Sequential]]
 
@@ -47,8 +53,15 @@ class Loop:
         return (-torch.stack(self.gains) + RHO * torch.stack(self.divergences)).mean()
 
     def value(self, state: Tensor, action: Tensor, scale: Tensor) -> Tensor:
-        qs = [q(torch.cat([state, action.clamp(-1, 1)])) for q in self.modules["critic"]]
-        return (torch.min(*qs) - self.modules["value"][0](state))[0] / scale
+        pessimistic = self.pessimistic(torch.cat([state, action.clamp(-1, 1)]))
+        return (pessimistic - self.modules["value"][0](state))[0] / scale
+
+    def pessimistic(self, state_and_action: Tensor) -> Tensor:
+        qs = torch.stack([q(state_and_action) for q in self.modules["critic"]])
+        if self.algorithm_id == "df-div-ensemble":
+            deviation = ((qs - qs.mean(0)) ** 2).mean(0).sqrt()
+            return qs.mean(0) - PESSIMISM * deviation
+        return qs.amin(0)
 
     def divergence(self, velocity: Tensor, query: Tensor) -> Tensor:
         squared = (velocity - self.modules["behavior"][0](query)) ** 2
@@ -67,19 +80,18 @@ class Loop:
             step = velocity / velocity.norm() * velocity.norm().detach() / T
         return T * worth(start + step)
 
-    def add(self, state: Tensor, x0: Tensor, before: Tensor, scale: Tensor) -> None:
-        """Both losses of the T decisions from one state and noise."""
+    def add(self, state: Tensor, x: Tensor, first: int, before: Tensor, scale: Tensor) -> None:
+        """Both losses of the decisions in one state, of which the first is at x."""
         (policy,), (flow_critic,) = self.modules["policy"], self.modules["flow_critic"]
         remembered = before if self.algorithm_id == "df-div-previous-action" else before[:0]
-        points, queries, x = [], [], x0
+        points, queries = {}, {}
         with torch.no_grad():
-            for k in range(T):
+            for k in range(first, T):
                 query = torch.cat([state, x, torch.tensor([k / T])])
                 if self.algorithm_id == "df-div-midpoint":
                     half_way = x + policy(query) / (2 * T)
                     query = torch.cat([state, half_way, torch.tensor([(k + 0.5) / T])])
-                points.append(x)
-                queries.append(query)
+                points[k], queries[k] = x, query
                 x = x + policy(query) / T
             outcome = self.value(state, x, scale)
 
@@ -87,7 +99,7 @@ class Loop:
             return torch.cat([state, remembered, point, torch.tensor([k / T])])
 
         target = outcome
-        for k in reversed(range(T)):
+        for k in reversed(range(first, T)):
             velocity = policy(queries[k])
             divergence = self.divergence(velocity, queries[k])
             if self.algorithm_id == "df-div-td" and k < T - 1:
@@ -110,9 +122,7 @@ class Loop:
 def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(algorithm_id: str) -> None:
     """The roll-out is fixed: gradients enter at each decision's own velocity alone."""
     settings = {"flow_steps": T, "rho": RHO, "rollout_states": STATES}
-    if algorithm_id == "df-div-td":
-        settings["td_lambda"] = TRACE
-    algorithm = make_algorithm(algorithm_id, **settings)
+    algorithm = make_algorithm(algorithm_id, **settings, **OWN_SETTINGS.get(algorithm_id, {}))
     trained, targets, nets = leaves(algorithm, SEEDS)
     batch, noise = random_batch(SEEDS, BATCH), random_noise(algorithm.noise, SEEDS, BATCH)
     loss, metrics = algorithm.improvement_loss(nets, batch, noise)
@@ -127,12 +137,15 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(algorithm_i
             params = {k: v[seed] for k, v in targets[averaged].items()}
             modules[name] = members(algorithm.networks[averaged], params)
         s, a = batch.observations[seed], batch.actions[seed]
-        qs = torch.stack([q(torch.cat([s, a], -1)) for q in modules["critic"]]).amin(0)
-        scale = (qs - modules["value"][0](s)).abs().mean().detach()  # of the whole batch
         loop = Loop(algorithm_id, modules)
+        advantages = loop.pessimistic(torch.cat([s, a], -1)) - modules["value"][0](s)
+        scale = advantages.abs().mean().detach()  # of the whole batch
         for i in range(STATES):
-            x0, before = noise["x0"][seed, i], batch.previous_actions[seed, i]
-            loop.add(s[i], x0, before, scale)
+            x, first, before = noise["x0"][seed, i], 0, batch.previous_actions[seed, i]
+            if algorithm_id == "df-div-noised" and i < STATES // 2:
+                first = int(noise["time"][seed, i] * T)
+                x = (1 - first / T) * x + first / T * a[i]
+            loop.add(s[i], x, first, before, scale)
         flow_critic_loss = torch.stack(loop.critic_losses).mean()
         (loop.policy_loss() + flow_critic_loss).backward()
         torch.testing.assert_close(

@@ -126,6 +126,22 @@ def test_softmax_of_n_without_heat_is_the_best_of_n_and_with_much_a_uniform_draw
     np.testing.assert_allclose(same.mean(1), 0.5, atol=4 * 0.5 / np.sqrt(2000))
 
 
+def test_softmax_of_n_goes_by_a_value_of_its_own_where_a_method_has_one(
+    transitions: Transitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worse of two, where it draws by the opposite of what the best of two has most of."""
+    engine, observations = _soft(transitions, 1e-9), np.zeros((2, 50, OBS_DIM), np.float32)
+    algorithm = engine.algorithm
+    monkeypatch.setattr(
+        algorithm, "softmax_value", lambda *inputs: -algorithm.action_value(*inputs)
+    )
+    samples = engine.policy("test", "noise-1")(observations.repeat(2, 1)).reshape(2, 50, 2, -1)
+    worst = engine.policy("test", "softmax-of-2")(observations)
+    best = engine.policy("test", "best-of-2")(observations)
+    np.testing.assert_allclose(best + worst, samples.sum(2), atol=1e-6)
+    assert not np.array_equal(best, worst)
+
+
 def test_softmax_of_n_draws_anew_for_every_action_and_the_same_from_the_same_stream(
     transitions: Transitions,
 ) -> None:

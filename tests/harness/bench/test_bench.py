@@ -23,7 +23,10 @@ from harness.bench.parts import acting_milliseconds
 from harness.bench.products import Product, ProductTimer, count_products, dominant, total_flop
 from harness.bench.report import rates_table, run_methods_bench
 from harness.bench.rotation import Contender, Rate, last_core, measure
-from harness.bench.worker import chunk_of, engine, synthetic_transitions
+from harness.bench.synthetic import synthetic_transitions
+from harness.bench.worker import chunk_of, engine
+from harness.docs.place import Place
+from harness.docs.render import render
 from harness.errors import UserError
 
 OBS, ACT, BATCH = 17, 6, 256
@@ -31,7 +34,7 @@ OBS, ACT, BATCH = 17, 6, 256
 
 @pytest.fixture(scope="module")
 def few() -> Transitions:
-    return synthetic_transitions(4096)
+    return synthetic_transitions(4096, OBS, ACT)
 
 
 def learner(algorithm: str, few: Transitions, seeds: int = 1) -> Engine:
@@ -217,6 +220,12 @@ def test_where_failures_are_collected_the_others_go_on_and_the_file_has_what_the
     assert rates["slow"]["bound"] == 100.0
     assert rates["slow"]["share"] == 0.1
     assert "fails: bench: 'fails' failed: a scripted end" in capsys.readouterr().out
+
+    page = render("rates numbers.json", Place(tmp_path / "page.md", tmp_path))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    slow = next(row for row in rows if row[:1] == ["slow"])
+    assert (slow[1], slow[3], slow[5], slow[6]) == ("10", "0.25", "100", "10%")
+    assert "- fails: not measured: bench: 'fails' failed: a scripted end" in page
 
 
 def test_numbers_of_finished_groups_are_on_file_when_a_later_one_is_interrupted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -220,6 +221,8 @@ def test_changed_data_stop_the_command_before_any_run(
         (("run",), "Missing argument 'SUITE'"),
         (("report", "quickstart"), "no results of 'quickstart'"),
         (("list", "robots"), "'robots' is not one of"),
+        (("list", "algorithms", "iqll"), "Did you mean 'iql'"),
+        (("list", "tasks", "gym/hopper/medium"), "Only algorithms can be looked at"),
         (("train",), "No such command 'train'"),
     ],
     ids=str,
@@ -300,6 +303,33 @@ def test_lists_are_tables_or_json(harness: CommandLine, what: str) -> None:
     assert rows
     for row in rows:
         assert str(next(iter(row.values()))) in table
+
+
+def test_every_method_has_an_oracle_and_settings_for_the_benchmarks(harness: CommandLine) -> None:
+    rows = json.loads(harness("list", "algorithms", "--json"))
+    ours = [row for row in rows if "ablations" not in row["family"]]
+    assert len(ours) >= 40
+    for row in ours:
+        assert row["oracle"], row["id"]
+        assert 1946 < int(row["year"]) < 2030
+        assert row["critic"] in ("trusted", "not needed")
+    without = {
+        row["id"] for row in ours if row["settings"] != ["gym_mujoco", "pointmaze", "adroit"]
+    }
+    assert without == {"sac"}  # it learns online
+
+
+def test_a_method_shows_its_fields_and_what_suites_set_them_to(harness: CommandLine) -> None:
+    shown = harness("list", "algorithms", "iql")
+    for line in (
+        r"expectile +0\.7 +number, > 0, < 1 +τ of Eq\. 5; 0\.9 on AntMaze",
+        r"batch_size +256 .*transitions per update",
+        r"d3rlpy 2\.8\.1 .*losses \d",
+        r"suites/adroit\.yaml\s+iql:\s+steps: 1000000\s+config:\s+expectile: 0\.7",
+    ):
+        assert re.search(line, shown), line
+    (fields,) = [json.loads(harness("list", "algorithms", "iql", "--json"))["fields"]]
+    assert {"Field": "`tau`", "Default": "`0.005`"}.items() <= fields[4].items()
 
 
 def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -> None:

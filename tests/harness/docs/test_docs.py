@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from algorithms import registry
-from harness.docs import write_docs
 from harness.docs.config_tables import config_tables, describe
 from harness.docs.place import Place
 from harness.docs.render import render
+from harness.docs.write import write_docs
 from harness.errors import UserError
 from harness.suite.yaml_file import read_yaml
 from tests.harness.conftest import REPOSITORY
@@ -151,7 +151,9 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
 ) -> None:
     known = registry.algorithms()
     monkeypatch.setattr(registry, "algorithms", lambda: {"iql": known["iql"]})
-    page = write_page(*block("oracles oracles.json"))
+    page = write_page(*block("oracles"))
+    file = page.with_name("oracles.json")
+    monkeypatch.setattr("harness.docs.oracles._FILE", file)
     oracle = {"method": "iql", "version": "", "file": "baselines/iql.py", "compared": "all of it"}
     libraries = [
         {
@@ -162,7 +164,7 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
         },
         {**oracle, "oracle": "two", "differences": {"weights": 1.26e-6}},
     ]
-    page.with_name("oracles.json").write_text(json.dumps(libraries))
+    file.write_text(json.dumps(libraries))
     generate()
     first, second = rows(page.read_text())
     assert (first[0], first[4:]) == ("`iql`", ["1.2", "all of it", "losses 3e-07, weights 0"])
@@ -170,11 +172,32 @@ def test_the_oracles_of_a_method_stand_in_its_rows_with_their_differences(
     target = re.findall(r"\[two\]\((.*)\)", second[3])[0]
     assert (page.parent / target).resolve() == REPOSITORY / "baselines" / "iql.py"
 
-    page.with_name("oracles.json").write_text("[]")
+    file.write_text("[]")
     with pytest.raises(UserError, match="has no oracle of 'iql'"):
         generate()
-    page.with_name("oracles.json").unlink()
+    file.unlink()
     with pytest.raises(UserError, match=r"oracles.json cannot be read"):
+        generate()
+
+
+def test_a_sampler_stands_in_its_row_with_its_difference(
+    write_page: WritePage, generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page(*block("samplers"))
+    file = page.with_name("samplers.json")
+    monkeypatch.setattr("harness.docs.samplers._FILE", file)
+    sampler = {"library": "a", "version": "1.2", "block": "algorithms/blocks/flow.py"}
+    sampler |= {"compared": "all of it", "difference": 1.26e-6}
+    file.write_text(json.dumps([sampler, {**sampler, "difference": 0}]))
+    generate()
+    _, first, second = rows(page.read_text())
+    assert first[1:] == ["a", "1.2", "all of it", "1e-06"]
+    assert second[-1] == "0"
+    target = re.findall(r"\[flow\]\((.*)\)", first[0])[0]
+    assert (page.parent / target).resolve() == REPOSITORY / "algorithms" / "blocks" / "flow.py"
+
+    file.unlink()
+    with pytest.raises(UserError, match=r"samplers.json cannot be read"):
         generate()
 
 

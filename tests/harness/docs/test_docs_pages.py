@@ -76,3 +76,13 @@ def test_the_functions_that_pages_name_exist(page: str) -> None:
     code = "".join(file.read_text("utf-8") for file in (REPOSITORY / "algorithms").rglob("*.py"))
     assert named
     assert named <= set(re.findall(r"(?:def|class) (\w+)", code))
+
+
+def test_bdpo_stands_beside_decision_flow_in_the_same_words_on_both_pages() -> None:
+    header = "| | Decision Flow (DF-div) | BDPO |"
+    tables = []
+    for name in ("bdpo", "flow-mdp"):
+        page = (REPOSITORY / "docs" / "algorithms" / f"{name}.md").read_text()
+        tables.append(page[page.index(header) :].partition("\n\n")[0])
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) > 8

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from algorithms.transitions import Transitions
 from harness.bench.corl import Environment, load_corl
 from harness.rollouts.evaluation import Floats, Policy
+from tests.parity.runs import Run
 
 Overrides = dict[str, Any]
 
@@ -40,7 +41,13 @@ class Method:
     changed: Callable[[int], Overrides] = lambda steps: {}
 
 
-def train(
+def train(folder: Path, run: Run, transitions: Transitions) -> Policy:
+    """The policy of CORL's script after the run's steps."""
+    method, data_name = METHODS[run.method], CONFIGS[run.task.id]
+    return train_script(folder, method, data_name, transitions, run.steps, run.seed)
+
+
+def train_script(
     corl: Path, method: Method, data_name: str, transitions: Transitions, steps: int, seed: int
 ) -> Policy:
     """CORL's policy after `steps` updates. data_name: of its config, such as hopper/medium_v2."""

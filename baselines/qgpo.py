@@ -1,0 +1,174 @@
+"""QGPO: a diffusion model of the data, sampled along the gradient of an energy learned by contrast.
+
+Paper: Lu et al., Contrastive Energy Prediction for Exact Energy-Guided Diffusion Sampling in
+Offline Reinforcement Learning, arXiv:2304.12824.
+Code: official, thu-ml/CEP-energy-guided-diffusion at 4cc0622, in `Offline_RL_2D/`
+`train_behavior.py`, `train_critic.py` and `diffusion_SDE/model.py`.
+
+Deviations:
+    - Networks: the frequencies of both time features are the quantiles of |N(0, 30²)|. Official:
+      each network draws its own once.
+    - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
+      (`reward_transform: return-range`), 1 is subtracted on AntMaze.
+    - Data: support actions are drawn anew for every batch, those of s and of s' from the same
+      noise. Official: once for every transition, and kept.
+    - Budget: the suite's, in the official proportions (official: 6 · 10⁵ updates of the behaviour,
+      then 10⁶ of the guidance, the first half of them with the critics; 10 episodes every 40 000).
+    - Selection: one guidance scale for a run (official: seven are evaluated, of which the paper
+      takes one for each task).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from algorithms.base import (
+    Adam,
+    Algorithm,
+    Batch,
+    Config,
+    Loss,
+    Networks,
+    Noise,
+    Normal,
+    Phase,
+    Stage,
+    Uniform,
+)
+from algorithms.blocks.critics import mean_squared_error
+from algorithms.blocks.score_networks import GuidanceNetwork, ScoreUNet
+from algorithms.blocks.vp_sde import denoising_loss, noise_level, perturb, sample
+from algorithms.fields import Count, LearningRate, PolyakRate, Share, Weight, Widths
+from algorithms.networks import MLP
+
+
+class QGPOConfig(Config):
+    """QGPO's settings, with the official values for Gym locomotion."""
+
+    hidden_dims: Widths = (256, 256, 256)  # hidden layers of the critics
+    guidance_dims: Widths = (256, 256, 256, 256)  # hidden layers of the guidance
+    behavior_dims: Widths = (512, 256, 128)  # widths of the behaviour's narrowing blocks
+    normalize_observations: bool = False  # the networks see raw observations
+    batch_size: Count = 4096  # transitions per update of the behaviour
+    critic_batch_size: Count = 256  # of them, the first, for the critics and the guidance
+    behavior_share: Share = 0.375  # of the budget, in which the behaviour learns
+    critic_share: Share = 0.5  # of what is left, in which the critics learn beside the guidance
+    behavior_learning_rate: LearningRate = 1e-4  # Adam, behaviour
+    learning_rate: LearningRate = 3e-4  # Adam, critics and guidance
+    support_actions: Count = 16  # K, the behaviour's actions in a state
+    beta: Weight = 3.0  # β of π ∝ μ exp(β Q)
+    backup_beta: Weight = 1.0  # β_Q, of the policy that backups take
+    guidance_scale: Weight = 1.0  # s, factor on the guidance; 1 to 10 by task
+    tau: PolyakRate = 0.005  # Polyak rate of the target critics
+    diffusion_steps: Count = 15  # evaluations of the networks for an action
+
+
+class QGPO(Algorithm[QGPOConfig]):
+    """Acts by π ∝ μ exp(β Q): the diffusion of μ plus ∇f, f_t(s, x) = log E[exp(β Q(s, a)) | x]."""
+
+    Config = QGPOConfig
+    cheap: ClassVar = {"behavior_dims": (8, 8), "guidance_dims": (8, 8), "support_actions": 3}
+
+    def create(self) -> None:
+        config, obs, act = self.config, self.obs_dim, self.action_dim
+        self.networks = {
+            "behavior": ScoreUNet(obs, act, config.behavior_dims),
+            "critic": MLP(obs + act, 1, config.hidden_dims, ensemble=2),
+            "guidance": GuidanceNetwork(obs, act, config.guidance_dims),
+        }
+        self.optimizers = {
+            "behavior": Adam(config.behavior_learning_rate),
+            "critic": Adam(config.learning_rate),
+            "guidance": Adam(config.learning_rate),
+        }
+        self.targets = {"critic": config.tau}
+        # The noise of the few states' many actions is spread over all of a batch.
+        self._states = min(config.critic_batch_size, config.batch_size)
+        draws = math.ceil(self._states * config.support_actions / config.batch_size)
+        self.noise = {
+            "epsilon": Normal(act),
+            "time": Uniform(1),
+            "support": Normal(draws * act),
+            "support_epsilon": Normal(draws * act),
+        }
+        self.act_noise = {"start": Normal(act)}
+        behavior = Phase(self.behavior_loss, ("behavior",))
+        critic = Phase(self.critic_loss, ("critic",), updates_targets=("critic",))
+        guidance = Phase(self.guidance_loss, ("guidance",))
+        left = 1 - config.behavior_share
+        self.stages = (
+            Stage((behavior,), config.behavior_share, act=self.act_as_behavior),
+            Stage((critic, guidance), left * config.critic_share),
+            Stage((guidance,), left * (1 - config.critic_share)),
+        )
+
+    def behavior_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        loss = denoising_loss(
+            nets.behavior, batch.observations, batch.actions, noise["epsilon"], noise["time"]
+        )
+        return loss, {"behavior/loss": loss}
+
+    def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Twins regress on r + γ Σ_k softmax_k(β_Q Q̄') Q̄'_k, of actions a'_k ~ μ."""
+        batch, config = self._few(batch), self.config
+        _, next_q = self.support(nets, batch.next_observations, noise)
+        next_value = (torch.softmax(config.backup_beta * next_q, -1) * next_q).sum(-1)
+        backup = batch.rewards + config.discount * batch.masks * next_value
+        q = nets.critic(batch.observations, batch.actions)
+        loss = mean_squared_error(q, backup) / 2  # the official loss averages over the twins
+        return loss, {"critic/loss": loss, "critic/mean": q.mean((1, 2))}
+
+    def guidance_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
+        """Which of the actions, all as noisy, is the good one: −Σ_k p_k log softmax_k(f_t).
+
+        p = softmax(β Q̄), of actions a_k ~ μ.
+        """
+        observations, count = self._few(batch).observations, self.config.support_actions
+        actions, q = self.support(nets, observations, noise)
+        uniform = noise["time"][:, : self._states].repeat_interleave(count, 1)  # one for a state
+        x, time = perturb(actions, self._spread(noise["support_epsilon"]), uniform)
+        f = nets.guidance(observations.repeat_interleave(count, 1), x, time)
+        truth = torch.softmax(self.config.beta * q, -1)
+        guess = torch.log_softmax(f.unflatten(1, (-1, count)), -1)
+        loss = -(truth * guess).sum(-1).mean(-1)
+        return loss, {"guidance/loss": loss}
+
+    def support(self, nets: Networks, observations: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """K actions of the behaviour in every state, and what the smaller target says of them.
+
+        [S, B, obs_dim] -> [S, B * K, action_dim], [S, B, K].
+        """
+        count = self.config.support_actions
+        states = observations.repeat_interleave(count, 1)
+        start = self._spread(noise["support"])
+        actions = sample(nets.frozen.behavior, states, start, self.config.diffusion_steps)
+        q = nets.target.critic(states, actions).amin(1).unflatten(1, (-1, count))
+        return actions, q
+
+    def _few(self, batch: Batch) -> Batch:
+        """What the critics and the guidance see of it."""
+        return batch.map(lambda field: field[:, : self._states])
+
+    def _spread(self, noise: Tensor) -> Tensor:
+        """Noise of every support action. [S, B, draws * action_dim] -> [S, states * K, ·]."""
+        every = noise.reshape(len(noise), -1, self.action_dim)
+        return every[:, : self._states * self.config.support_actions]
+
+    def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        """One sample of the guided diffusion, ε − s σ_t ∇f_t."""
+
+        def epsilon(states: Tensor, x: Tensor, time: Tensor) -> Tensor:
+            slope = torch.func.grad(lambda at: nets.guidance(states, at, time).sum())(x)
+            scale = self.config.guidance_scale * noise_level(time)
+            guided: Tensor = nets.behavior(states, x, time) - scale * slope
+            return guided
+
+        return sample(epsilon, observations, noise["start"], self.config.diffusion_steps)
+
+    def act_as_behavior(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
+        """A sample of the behaviour. [S, E, obs_dim] -> [S, E, action_dim]."""
+        return sample(nets.behavior, observations, noise["start"], self.config.diffusion_steps)
