@@ -3,8 +3,8 @@
 Paper: Hu et al., Decision Flow Policy Optimization, arXiv:2505.20350.
 Code: none at hand; each class changes one thing in `algorithms/decision_flow/decision_flow.py`.
 
-None beats the default on all tasks that it was tried on; docs/algorithms/ablations.md has them with
-their suites. Symbols are those of `decision_flow.py`.
+None that has been run beats the default on all of its tasks; docs/algorithms/ablations.md has them
+with their suites. Symbols are those of `decision_flow.py`.
 
 What follows comes on top of the list in `decision_flow.py`; the paper's choice is unknown.
 

@@ -1,8 +1,9 @@
 """Records Q-Flow's own code: `python -m tests.oracles.record_qflow FOLDER`, a checkout of it.
 
-It is jaehyeokdoo2/qflow at the commit below; nothing of it is part of this repository. At hand were
-its `agents/qflow.py`, `utils/networks.py` only as jeongsukchul/svgd_qc at 753dafa has it
-(`utils/qflow_networks.py`), and of `utils/` the rest as it is in seohongpark/fql at 719d044.
+It is jaehyeokdoo2/qflow at the commit below; nothing of it is part of this repository. No checkout
+could be had: the folder was put together from single files. At hand were its `agents/qflow.py`,
+`utils/networks.py` only as jeongsukchul/svgd_qc at 753dafa has it (`utils/qflow_networks.py`), and
+of `utils/` the rest as it is in seohongpark/fql at 719d044.
 """
 
 from __future__ import annotations
