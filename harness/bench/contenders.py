@@ -57,7 +57,10 @@ def groups(ids: Sequence[str], failed: dict[str, str]) -> list[list[Worker]]:
 
 
 def _stages(algorithm: str) -> list[Worker]:
-    """A worker for every stage, at common widths; of sequence models, at their own."""
+    """A worker for every stage, at common widths; of sequence models, at their own.
+
+    A stage whose updates are those of an earlier one is left out.
+    """
     cls = load(algorithm)
     settings: dict[str, Any] = _WIDTHS
     made = cls(cls.Config.model_validate(settings), OBS_DIM, ACTION_DIM)
@@ -67,4 +70,6 @@ def _stages(algorithm: str) -> list[Worker]:
         settings = {size if size in known else "batch_size": _WINDOWS}
     count = len(made.stages)
     words = [f", stage {i + 1} of {count}" if count > 1 else "" for i in range(count)]
-    return [engine_worker(algorithm, i, words[i], settings=settings) for i in range(count)]
+    phases = [stage.phases for stage in made.stages]
+    unlike = [i for i in range(count) if phases[i] not in phases[:i]]
+    return [engine_worker(algorithm, i, words[i], settings=settings) for i in unlike]

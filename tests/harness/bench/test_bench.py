@@ -122,6 +122,8 @@ def test_every_method_takes_part_a_few_at_a_time_beside_a_common_one() -> None:
     assert stages["onestep, stage 1 of 2"] == stages["onestep, stage 2 of 2"] == common_widths
     assert stages["dt"] == {"batch_size": 16}
     assert stages["qdt, stage 2 of 2"] == {"transformer_batch_size": 16}
+    assert "qipo, stage 2 of 6" in stages
+    assert "qipo, stage 3 of 6" not in stages  # the updates of the second again
 
 
 def test_a_method_that_cannot_be_made_is_a_reason_and_the_others_go_on(
