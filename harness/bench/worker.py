@@ -60,7 +60,10 @@ def engine(
     rows: int = ROWS,
     compile: bool = True,  # noqa: A002
 ) -> Measured:
-    """Our engine in a stage of training, numbered from 0."""
+    """Our engine in a stage of training, numbered from 0.
+
+    On few rows if the stage begins with what it computes for all of them, which may be hours.
+    """
     config = resolve_config(algorithm, settings)
 
     def learner(rows: int, seeds: int, *, compile: bool) -> Engine:  # noqa: A002
@@ -74,8 +77,10 @@ def engine(
             compile=compile,
         )
 
-    counted = count_products(learner(_ROWS_TO_COUNT, 1, compile=False), stage)
-    timed = learner(rows, seeds, compile=compile)
+    small = learner(_ROWS_TO_COUNT, 1, compile=False)
+    counted = count_products(small, stage)
+    computes_first = bool(small.algorithm.stages[stage].columns)
+    timed = learner(_ROWS_TO_COUNT if computes_first else rows, seeds, compile=compile)
     enter_stage(timed, stage)
     if not counted:
         return Measured(timed.train, seeds)
