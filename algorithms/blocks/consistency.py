@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,7 +76,8 @@ def sample(model: Model, observations: Tensor, noise: Tensor, steps: int) -> Ten
     """
     first, *added = noise.chunk(steps, -1)
     x = SIGMA_MAX * first
-    for i, sigma in enumerate(np.linspace(SIGMA_MAX, _LAST_SIGMA, steps).tolist()):
+    for i in range(steps):
+        sigma = SIGMA_MAX + (_LAST_SIGMA - SIGMA_MAX) * i / max(1, steps - 1)
         if i > 0:
             x = x + math.sqrt(sigma**2 - SIGMA_MIN**2) * added[i - 1]
         x = consistency(model, observations, x, torch.full_like(x[..., :1], sigma))
