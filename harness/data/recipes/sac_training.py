@@ -1,10 +1,10 @@
 """SAC's online training that the locomotion data come from: kept on disk, shared, resumable.
 
-It depends on the environment, the seed and SAC's settings alone, not on the levels that are asked
-of it: a level that comes later, or a larger budget, trains on from where it was. All is decided and
-saved between episodes, because an environment's state cannot be saved; as a seed's resets, actions
-and batches come from streams of their own, a training that was killed leaves the same bytes as one
-that was not.
+It depends on the environment, the seed and SAC's settings and code alone, not on the levels that
+are asked of it: a level that comes later, or a larger budget, trains on from where it was. All is
+decided and saved between episodes, because an environment's state cannot be saved; as a seed's
+resets, actions and batches come from streams of their own, a training that was killed leaves the
+same bytes as one that was not.
 
 A training's folder under the data root:
     manifest.json        what is trained
@@ -26,7 +26,8 @@ from pydantic import JsonValue
 
 from algorithms.engine.seeding import derive_seed
 from algorithms.engine.version import ENGINE_VERSION
-from algorithms.registry import resolve_config
+from algorithms.registry import algorithms, resolve_config
+from algorithms.source import code_digest
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress
 from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation
@@ -67,6 +68,7 @@ class SACTraining:
         self._config = resolve_config("sac", overrides)
         self._what = {
             "algorithm": "sac",
+            "code": code_digest(algorithms()["sac"].module),
             "config": self._config.model_dump(mode="json"),
             "environment": task.environment.model_dump(mode="json", exclude={"semantics"}),
             "horizon": task.horizon,
