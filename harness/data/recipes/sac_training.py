@@ -162,7 +162,7 @@ class SACTraining:
         explored = Transitions(replay.rows[: saved.explored], *dims)
         # Evaluations come with the first episode to end after a multiple of `_every`.
         room = self._budget + self._every + self.task.horizon
-        engine = make_online_engine("sac", self._config, explored, [self._seed], room)
+        engine = make_online_engine("sac", self._config, explored, self._seed, room)
         for row in range(saved.explored, saved.rows):
             engine.add(Transitions(replay.rows[row : row + 1], *dims))
         if saved.state:

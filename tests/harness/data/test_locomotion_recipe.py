@@ -13,6 +13,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from algorithms.engine import engine
+from algorithms.engine.updates import compiler_exists
 from algorithms.registry import resolve_config
 from harness import data
 from harness.data.recipes import sac_training
@@ -57,6 +59,14 @@ def trained(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uncompiled() -> Iterator[pytest.MonkeyPatch]:
+    """As on a machine without a compiler, which is the faster for so few updates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "compiler_exists", lambda device: False)
+        yield patch
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +156,19 @@ def test_policy_files_act_as_the_learner_does(home: Path) -> None:
     saved = Checkpoint.read(SACTraining(task).folder)
     replay = saved.replay(saved.explored)
     config = resolve_config("sac", TINY["sac"])
-    engine = make_online_engine("sac", config, replay, [0], 1000)
+    learner = make_online_engine("sac", config, replay, 0, 1000)
     for row in saved.replay(10**6).rows[saved.explored :]:
-        engine.add(type(replay)(row[None], replay.obs_dim, replay.action_dim))
-    engine.load_state([saved.state], saved.rows - saved.explored)
+        learner.add(type(replay)(row[None], replay.obs_dim, replay.action_dim))
+    learner.load_state([saved.state], saved.rows - saved.explored)
     path = SACTraining(task).policy(saved.evaluations[-1])
     assert saved.rows == saved.evaluations[-1].step
     head = load_policy(path)
-    mean = engine.policy("test", "noise-0")(replay.observations[None])[0]
+    mean = learner.policy("test", "noise-0")(replay.observations[None])[0]
     ours = np.array([head.mean(x) for x in replay.observations.astype(np.float64)])
     np.testing.assert_allclose(ours, mean, atol=1e-5)
-    samples = engine.policy("test", "noise-1")(np.repeat(replay.observations[None, :1], 4000, 1))[0]
+    samples = learner.policy("test", "noise-1")(np.repeat(replay.observations[None, :1], 4000, 1))[
+        0
+    ]
     _, std = head.gaussian(replay.observations[0].astype(np.float64))
     np.testing.assert_allclose(np.arctanh(samples).std(0), std, rtol=0.06)
     assert policy_environment(path) == "hopper"
@@ -170,6 +182,23 @@ def test_a_killed_training_leaves_the_same_bytes(
     [finished] = (home / "training").iterdir()
     monkeypatch.setenv("HARNESS_DATA", str(root))
     monkeypatch.setattr(sac_training, "CHECKPOINT_SECONDS", checkpoint_seconds)
+    assert trained(killed_twice()) == trained(finished)
+
+
+@pytest.mark.slow
+def test_a_killed_compiled_training_leaves_the_same_bytes(
+    uncompiled: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "compiler_exists", compiler_exists)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "whole"))
+    whole = SACTraining(tiny("expert"))
+    whole.expert(said)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "killed"))
+    assert trained(killed_twice()) == trained(whole.folder)
+
+
+def killed_twice() -> Path:
+    """The folder of a training that went on after the third and the sixth episode."""
     training = SACTraining(tiny("expert"))
     for episodes in (3, 6):
         left = iter(range(episodes))
@@ -183,7 +212,7 @@ def test_a_killed_training_leaves_the_same_bytes(
         with (training.folder / "replay.f32").open("ab") as file:
             file.write(b"half a row")
     training.expert(said)
-    assert trained(training.folder) == trained(finished)
+    return training.folder
 
 
 def test_a_level_that_is_not_reached_says_what_to_change(home: Path) -> None:
