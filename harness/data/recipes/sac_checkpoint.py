@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -38,6 +39,9 @@ class Evaluation:
     score: float  # normalised, in points
     mean_return: float
     mean_length: float
+
+
+_EVALUATION = TypeAdapter(Evaluation)  # numbers from text
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,15 @@ class Checkpoint:
             file.flush()
             os.fsync(file.fileno())
         return digest.hexdigest()
+
+
+def read_curve(folder: Path) -> tuple[Evaluation, ...]:
+    """The evaluations in a training's `curve.csv`. Raises UserError if it cannot be read."""
+    try:
+        rows = csv.DictReader((folder / CURVE).read_text().splitlines())
+        return tuple(_EVALUATION.validate_python(row) for row in rows)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / CURVE} cannot be read ({error}). Install it anew.") from error
 
 
 def _table(evaluations: Sequence[Evaluation]) -> bytes:

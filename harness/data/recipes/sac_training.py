@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 ACTING = "noise-1"  # the stochastic policy, which D4RL's data were made with
 CHECKPOINT_SECONDS = 60.0  # about the most that a killed training loses
+MANIFEST = "manifest.json"
 
 
 class SACTraining:
@@ -105,7 +106,7 @@ class SACTraining:
 
     def policy(self, evaluation: Evaluation) -> Path:
         """The policy's file."""
-        return self.folder / "policies" / f"{evaluation.step:08d}.npz"
+        return policy_of(self.folder, evaluation)
 
     def replay(self, evaluation: Evaluation) -> Transitions:
         """Everything seen before an evaluation, in whole episodes. Raises UserError if damaged."""
@@ -129,7 +130,7 @@ class SACTraining:
         if Checkpoint.exists(self.folder):
             saved = Checkpoint.read(self.folder)
         else:
-            write_json(self.folder / "manifest.json", self._what)
+            write_json(self.folder / MANIFEST, self._what)
             saved = Checkpoint.begin(self.folder, self._explore())
         engine = self._engine(saved)
         online = OnlineTraining(self.task, engine, saved.episodes)
@@ -211,6 +212,11 @@ class SACTraining:
         if not evaluations:
             return what
         return f"{what} ({evaluations[-1].score:.1f} points at step {evaluations[-1].step:,})"
+
+
+def policy_of(folder: Path, evaluation: Evaluation) -> Path:
+    """Where the policy of an evaluation is in a training's folder."""
+    return folder / "policies" / f"{evaluation.step:08d}.npz"
 
 
 def _number(params: Mapping[str, JsonValue], name: str) -> int:

@@ -17,16 +17,18 @@ from algorithms.engine import engine
 from algorithms.engine.updates import compiler_exists
 from algorithms.registry import resolve_config
 from harness import data
-from harness.data.recipes import sac_training
+from harness.data.recipes import sac_training, shipped_policies
 from harness.data.recipes.policy_files import load_policy, policy_environment
-from harness.data.recipes.sac_checkpoint import Checkpoint, Evaluation
+from harness.data.recipes.sac_checkpoint import Checkpoint, Evaluation, read_curve
 from harness.data.recipes.sac_training import SACTraining
+from harness.data.recipes.shipped_policies import ShippedPolicies, ship
 from harness.errors import UserError
 from harness.rollouts import evaluation as evaluate
 from harness.rollouts import interaction as online
 from harness.rollouts.interaction import make_online_engine
 from harness.tasks import ReferenceScores, TaskSpec, get_task, task_ids, task_of_dataset, words
 from harness.tasks.ids import Source
+from harness.tasks.made import PARTS, POLICIES
 
 TINY: dict[str, Any] = {
     "training_steps": 260,
@@ -231,6 +233,82 @@ def test_a_damaged_replay_buffer_is_not_used(home: Path, root: Path, monkeypatch
     (training.folder / "replay.f32").write_bytes(content)
     with pytest.raises(UserError, match=r"replay.f32 is not what .* Delete the folder"):
         data.prepare(tiny("medium-replay"), force=True)
+
+
+@pytest.fixture
+def shipped(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The tiny training's policies are in this package, and there is no training."""
+    monkeypatch.setattr(shipped_policies, "FOLDER", tmp_path / "shipped")
+    found = ship(tiny("expert"))
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    return found
+
+
+@pytest.mark.parametrize("level", ["medium", "expert", "medium-expert"])
+def test_policies_of_this_package_make_the_same_data_without_training(
+    home: Path, shipped: dict[str, str], tmp_path: Path, level: str
+) -> None:
+    task = tiny(level, policies={part: shipped[part] for part in PARTS[level]})
+    made = data.prepare(task, workers=1)
+    assert not (tmp_path / "data/training").exists()
+    folder = home / "minari" / task.dataset.id
+    trained_here = json.loads((folder / "manifest.json").read_text())
+    assert made.manifest["dataset"]["arrays"] == trained_here["arrays"]
+    said, constants = made.manifest["dataset"]["constants"], trained_here["constants"]
+    assert said == {name: value for name, value in constants.items() if name != "torch"}
+    assert [said[f"{part} policy_sha256"] for part in PARTS[level]] == [
+        shipped[part] for part in PARTS[level]
+    ]
+
+
+def test_a_package_has_a_policy_of_each_part_and_the_curve_of_all(shipped: dict[str, str]) -> None:
+    [folder] = shipped_policies.FOLDER.iterdir()
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    curve = read_curve(folder)
+    medium = next(each for each in curve if each.score >= 1)
+    policies = {f"policies/{each.step:08d}.npz" for each in (medium, curve[-1])}
+    assert len(policies) == 2 < len(curve)
+    assert names == {"manifest.json", "curve.csv", *policies}
+
+
+def test_another_policy_than_the_tasks_is_not_rolled_out(shipped: dict[str, str]) -> None:
+    task = tiny("expert", policies={"expert": "0" * 64})
+    with pytest.raises(
+        UserError, match=r"\.npz is not the policy that made/hopper/expert-v0 is of"
+    ):
+        data.prepare(task, workers=1)
+
+
+def test_the_policies_of_this_package_are_those_that_tasks_name() -> None:
+    for body, policies in POLICIES.items():
+        for part, sha256 in policies.items():
+            recipe = ShippedPolicies(get_task(f"made/{body}/{part}"))
+            path = recipe.policy(getattr(recipe, part)(said))
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+            assert policy_environment(path) == body
+
+
+def test_a_dataset_of_this_packages_policies_is_named_by_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {level: get_task(f"made/hopper/{level}") for level in PARTS}
+    monkeypatch.setitem(POLICIES, "hopper", {"medium": "a" * 64, "expert": "1" * 64})
+    names = {
+        "medium": "made/hopper/medium-byaaaaaaaa-v0",
+        "medium-expert": "made/hopper/medium-expert-byaaaaaaaa_11111111-v0",
+        "expert": "made/hopper/expert-by11111111-v0",
+    }
+    for level, name in names.items():
+        task = get_task(f"made/hopper/{level}")
+        assert task.dataset.id == name
+        assert task_of_dataset(name) == task
+        small = get_task(f"made/hopper/{level}", {"transitions": 5000})
+        assert small.dataset.id == name.replace("-v0", "-5k-v0")
+        assert task_of_dataset(small.dataset.id) == small
+        others = get_task(f"made/hopper/{level}", {"data_seed": 3})
+        assert "policies" not in others.dataset.params
+        assert task_of_dataset(before[level].dataset.id) is None
+    assert get_task("made/hopper/medium-replay") == before["medium-replay"]
 
 
 class TwoSteps(gym.Env[Any, Any]):
