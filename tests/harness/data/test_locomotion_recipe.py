@@ -180,7 +180,7 @@ def test_policy_files_act_as_the_learner_does(home: Path) -> None:
 def test_a_killed_training_leaves_the_same_bytes(
     home: Path, root: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_seconds: float
 ) -> None:
-    """Killed after the third and the sixth episode, and in the middle of writing the replay."""
+    """Killed in the middle of writing the replay, as well."""
     [finished] = (home / "training").iterdir()
     monkeypatch.setenv("HARNESS_DATA", str(root))
     monkeypatch.setattr(sac_training, "CHECKPOINT_SECONDS", checkpoint_seconds)
@@ -188,6 +188,7 @@ def test_a_killed_training_leaves_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_killed_compiled_training_leaves_the_same_bytes(
     uncompiled: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,9 +201,9 @@ def test_a_killed_compiled_training_leaves_the_same_bytes(
 
 
 def killed_twice() -> Path:
-    """The folder of a training that went on after the third and the sixth episode."""
+    """The folder of a training that went on after its second episode, and after three more."""
     training = SACTraining(tiny("expert"))
-    for episodes in (3, 6):
+    for episodes in (2, 3):
         left = iter(range(episodes))
 
         def killed(what: str, done: int, total: int, left: Iterator[int] = left) -> None:
