@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -39,9 +38,6 @@ class Evaluation:
     score: float  # normalised, in points
     mean_return: float
     mean_length: float
-
-
-_EVALUATION = TypeAdapter(Evaluation)  # numbers from text
 
 
 @dataclass(frozen=True)
@@ -152,12 +148,23 @@ class Checkpoint:
 
 
 def read_curve(folder: Path) -> tuple[Evaluation, ...]:
-    """The evaluations in a training's `curve.csv`. Raises UserError if it cannot be read."""
+    """The evaluations of a training that came with this package.
+
+    Raises UserError if they cannot be read.
+    """
     try:
-        rows = csv.DictReader((folder / CURVE).read_text().splitlines())
-        return tuple(_EVALUATION.validate_python(row) for row in rows)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / CURVE} cannot be read ({error}). Install it anew.") from error
+        rows = csv.DictReader((folder / CURVE).read_text("utf-8").splitlines())
+        counts, numbers = ("step", "episodes"), ("score", "mean_return", "mean_length")
+        return tuple(
+            Evaluation(
+                *(int(row[name]) for name in counts), *(float(row[name]) for name in numbers)
+            )
+            for row in rows
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / CURVE} cannot be read ({error}). Install this package anew."
+        ) from error
 
 
 def _table(evaluations: Sequence[Evaluation]) -> bytes:

@@ -41,13 +41,23 @@ class ShippedPolicies:
         self.task = task
         self._folder = FOLDER / task.id.split("/")[1]
         self._evaluations = read_curve(self._folder)
-        self.key = short_digest(parse_object((self._folder / MANIFEST).read_bytes()))
+        try:
+            self.key = short_digest(parse_object((self._folder / MANIFEST).read_bytes()))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self._folder / MANIFEST} cannot be read ({error}). Install this package anew."
+            ) from error
 
     def medium(self, report: Progress) -> Evaluation:
         """The first evaluation of at least the task's medium score."""
         wanted = self.task.dataset.params["medium_score"]
         assert isinstance(wanted, int)
-        return next(each for each in self._evaluations if each.score >= wanted)
+        found = next((each for each in self._evaluations if each.score >= wanted), None)
+        if found is None:
+            raise UserError(
+                f"{self._folder / CURVE} never reaches {wanted} points. Install this package anew."
+            )
+        return found
 
     def expert(self, report: Progress) -> Evaluation:
         """The last evaluation."""

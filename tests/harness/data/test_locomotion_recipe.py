@@ -280,6 +280,24 @@ def test_another_policy_than_the_tasks_is_not_rolled_out(shipped: dict[str, str]
         data.prepare(task, workers=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("curve.csv", b"step,score\n1,two\n", "curve.csv cannot be read"),
+        ("curve.csv", b"step,episodes,score,mean_return,mean_length\n9,1,0,0,1\n", "never reaches"),
+        ("manifest.json", b"[]", "manifest.json cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_this_package_is_a_sentence(
+    shipped: dict[str, str], name: str, content: bytes, message: str
+) -> None:
+    [folder] = shipped_policies.FOLDER.iterdir()
+    (folder / name).write_bytes(content)
+    task = tiny("medium", policies={"medium": shipped["medium"]})
+    with pytest.raises(UserError, match=rf"{message}.* Install this package anew"):
+        data.prepare(task, workers=1)
+
+
 def test_the_policies_of_this_package_are_those_that_tasks_name() -> None:
     for body, policies in POLICIES.items():
         for part, sha256 in policies.items():
