@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.soft_actor_critic import SMALLEST_STD
 from harness.data.recipes.policy_files import save_policy
+
+_STD_FLOOR = 1e-5  # of SAC's policy: σ is softplus(output) + this
 
 
 def save_sac_policy(path: Path, state: Mapping[str, NDArray[Any]], environment_id: str) -> None:
@@ -35,7 +36,7 @@ def save_sac_policy(path: Path, state: Mapping[str, NDArray[Any]], environment_i
         "activation": "relu",
         "squash": "tanh",
         "n_layers": layers,
-        "std_floor": SMALLEST_STD,
+        "std_floor": _STD_FLOOR,
         "obs_clip": None,
         "obs_eps": None,
         "out_affine": False,
