@@ -41,7 +41,7 @@ MEDIUM_SCORE = 33  # points; D4RL: "approximately 1/3 the performance of the exp
 # and three on HalfCheetah and Walker2d (arXiv:1812.05905, Figure 1).
 TRAINING_STEPS = 500_000
 TRANSITIONS = {"medium": 1_000_000, "medium-expert": 2_000_000, "expert": 1_000_000}
-EXPLORATION_STEPS = 1_000  # of uniform actions before the first update, as in the official code
+EXPLORATION_STEPS = 10_000  # of uniform actions before the first update, as in the official code
 EVALUATION_EVERY = 5_000  # steps, at the end of the episode that passes them
 EVALUATION_EPISODES = 10
 
