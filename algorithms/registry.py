@@ -258,7 +258,11 @@ _BUILT_IN = (
         "baselines.crr:CRR",
     ),
     AlgorithmInfo(
-        "sac", "Soft Actor-Critic", "arXiv:1812.05905", "value-based", "baselines.sac:SAC"
+        "sac",
+        "Soft Actor-Critic",
+        "arXiv:1812.05905",
+        "value-based",
+        "baselines.soft_actor_critic:SoftActorCritic",
     ),
     AlgorithmInfo(
         "cql", "Conservative Q-Learning", "arXiv:2006.04779", "value-based", "baselines.cql:CQL"

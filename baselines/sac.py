@@ -1,27 +1,8 @@
-"""SAC: a squashed Gaussian policy that maximises return and entropy, at a temperature it learns.
+"""The SAC that CQL, SAC-N, EDAC and MCQ build on, as the codes they come from have it.
 
-Paper: Haarnoja et al., Soft Actor-Critic Algorithms and Applications, arXiv:1812.05905.
-Code: official, rail-berkeley/softlearning at 13cf187, `softlearning/algorithms/sac.py` and
-`examples/development/variants.py`.
-
-It is meant for learning online, where it makes the locomotion data of D4RL's recipe. On data alone
-nothing holds it to them, and its critic overestimates what they do not cover.
-
-Deviations:
-    - Losses: the policy climbs the smaller twin, as the paper says (Section 5). Official: the
-      twins' mean.
-    - Losses: the temperature's is in log α. Official: in α; the sign of its step is the same.
-    - Losses: the critics' is the squared error; the official code halves it, which Adam's step does
-      not notice but for its ε, which is 1e-8 (official: 1e-7).
-    - Update order: the policy and the temperature are stepped together, on the same sampled
-      actions. Official: the temperature after the policy, on actions sampled anew (its first
-      releases did not).
-    - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform and zeros.
-    - Activation and norm: log σ is clamped to [-20, 2]. Official: σ = softplus(·) + 1e-5.
-    - Data: the replay buffer keeps everything that was seen. Official: the last million
-      transitions.
-    - Budget: the suite's (official: 10⁶ updates on Hopper, 3 · 10⁶ on HalfCheetah and Walker2d, as
-      many as environment steps).
+It is no method of its own: `sac` is `soft_actor_critic.py`, the official code's. This is the
+paper's (Haarnoja et al., arXiv:1812.05905): the policy climbs the smaller twin (Section 5) and
+steps together with the temperature, whose loss is in log α; log σ is clamped.
 """
 
 from __future__ import annotations

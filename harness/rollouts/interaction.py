@@ -11,7 +11,6 @@ through the same episodes again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,21 +107,21 @@ class OnlineTraining:
 
 
 def make_online_engine(
-    algorithm: str, config: Config, replay: Transitions, seeds: Sequence[int], steps: int
+    algorithm: str, config: Config, replay: Transitions, seed: int, steps: int
 ) -> Engine:
-    """An untrained engine that has no offline steps, for up to `steps` online ones.
+    """An untrained engine of one seed that has no offline steps, for up to `steps` online ones.
 
-    Its bits are to depend on nothing but its arguments, as data are made with it: so it leaves this
-    process one thread for sums, and is not compiled, which a machine without a compiler could not.
+    Data are made with it, and they are to be the same again on the same machine with the same
+    torch, however often the training was interrupted: so it leaves this process one thread for
+    sums. Another machine may round otherwise, or have no compiler; what its training leads to is
+    told by the policies' hashes.
 
     Args:
         algorithm: its id.
         config: of the algorithm, resolved.
-        replay: what the replay buffers start with.
-        seeds: one learner each.
-        steps: the room in the replay buffers.
+        replay: what the replay buffer starts with.
+        seed: of the learner.
+        steps: the room in the replay buffer.
     """
     torch.set_num_threads(1)
-    return Engine(
-        algorithm, config, replay, seeds, total_steps=0, online_steps=steps, compile=False
-    )
+    return Engine(algorithm, config, replay, [seed], total_steps=0, online_steps=steps, alone=True)

@@ -3,10 +3,12 @@
 SAC is trained online in the task's environment (Fu et al., arXiv:2004.07219, Section 5): what it
 has seen when its stochastic policy first scores a third of an expert is `medium-replay`, episodes
 of that policy are `medium`, those of the policy at the end of the training `expert`, and as many of
-each `medium-expert`. All levels of a body share one training (`harness/data/recipes/`).
+each `medium-expert`. All levels of a body share one training (`harness/data/recipes/`), and where
+this package has its policies (`POLICIES`), all but `medium-replay` need none.
 
 A dataset's id says what is not the default: `made/hopper/medium-at25-train300k-200k-seed1-v0` is at
-25 points, of a training of 300,000 steps, has 200,000 transitions and is of seed 1.
+25 points, of a training of 300,000 steps, has 200,000 transitions and is of seed 1. Policies of
+this package are named by what their sha256 begins with: `made/hopper/expert-by0d1e2f3a-v0`.
 """
 
 from __future__ import annotations
@@ -15,23 +17,37 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
 from harness.tasks import gym_mujoco
 from harness.tasks.family import Family
 from harness.tasks.ids import RewardRule, Semantics
 from harness.tasks.options import in_thousands, parse_dataset_id, sized_id, whole_numbers
 from harness.tasks.spec import DatasetRef, TaskSpec
 
-LEVELS = ("medium", "medium-replay", "medium-expert", "expert")
+# What a level is made of, in equal shares.
+PARTS = {
+    "medium": ("medium",),
+    "medium-replay": ("medium-replay",),
+    "medium-expert": ("medium", "expert"),
+    "expert": ("expert",),
+}
+LEVELS = tuple(PARTS)
+# The policies of trainings by the defaults that come with this package, in harness/data/policies/:
+# of a body, the sha256 of each part's.
+POLICIES: dict[str, dict[str, str]] = {}
 MEDIUM_SCORE = 33  # points; D4RL: "approximately 1/3 the performance of the expert"
-# Environment steps of a training: the paper's (arXiv:1812.05905, Figure 1).
-TRAINING_STEPS = {"halfcheetah": 3_000_000, "hopper": 1_000_000, "walker2d": 3_000_000}
+# Environment steps of a training, of what one core does in hours. The paper has a million on Hopper
+# and three on HalfCheetah and Walker2d (arXiv:1812.05905, Figure 1).
+TRAINING_STEPS = 500_000
 TRANSITIONS = {"medium": 1_000_000, "medium-expert": 2_000_000, "expert": 1_000_000}
-EXPLORATION_STEPS = 1_000  # of uniform actions before the first update, as in the official code
+EXPLORATION_STEPS = 10_000  # of uniform actions before the first update, as in the official code
 EVALUATION_EVERY = 5_000  # steps, at the end of the episode that passes them
 EVALUATION_EPISODES = 10
 
 _NAME = re.compile(
     r"(?P<task>made/\w+/[a-z-]+?)(-at(?P<score>[1-9]\d*))?(-train(?P<steps>[1-9]\d*)(?P<k>k?))?"
+    r"(-by[0-9a-f_]+)?"
 )
 
 
@@ -85,13 +101,17 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
     numbers = whole_numbers(task_id, options, lowest)
     seed = numbers.get("data_seed", 0)
     score = numbers.get("medium_score", MEDIUM_SCORE)
-    steps = numbers.get("training_steps", TRAINING_STEPS[name])
+    steps = numbers.get("training_steps", TRAINING_STEPS)
     size = numbers.get("transitions", TRANSITIONS.get(level))
     named = task_id
     if score != MEDIUM_SCORE:
         named += f"-at{score}"
-    if steps != TRAINING_STEPS[name]:
+    if steps != TRAINING_STEPS:
         named += f"-train{in_thousands(steps)}"
+    by_default = (score, steps, seed) == (MEDIUM_SCORE, TRAINING_STEPS, 0)
+    policies = _policies(name, level) if by_default else {}
+    if policies:
+        named += f"-by{'_'.join(str(sha256)[:8] for sha256 in policies.values())}"
     return DatasetRef(
         id=sized_id(named, None if size == TRANSITIONS.get(level) else size, seed),
         source="recipe",
@@ -106,9 +126,16 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
             "evaluation_every": EVALUATION_EVERY,
             "evaluation_episodes": EVALUATION_EPISODES,
             "sac": {},
+            **({"policies": policies} if policies else {}),
         },
         rewards=RewardRule.AS_RECORDED,
     )
+
+
+def _policies(body: str, level: str) -> dict[str, JsonValue]:
+    """Sha256 of the policy of each part, if this package has all of them; else none."""
+    known, parts = POLICIES.get(body, {}), PARTS[level]
+    return {part: known[part] for part in parts} if known.keys() >= set(parts) else {}
 
 
 FAMILY = MadeTasks()

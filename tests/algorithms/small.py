@@ -31,6 +31,7 @@ def make_engine(
     compile: bool = False,  # noqa: A002
     device: str = "cpu",
     known_q: Network | None = None,
+    alone: bool = False,
     **overrides: Any,
 ) -> Engine:
     fields = registry.load(algorithm_id).Config.model_fields
@@ -49,6 +50,7 @@ def make_engine(
         compile=compile,
         device=device,
         known_q=known_q,
+        alone=alone,
     )
 
 

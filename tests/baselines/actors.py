@@ -37,8 +37,12 @@ class Squashed(nn.Module):
         self.lowest = lowest
 
     def forward(self, observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.mlp(observations).split(ACTION_DIM, 1)
-        normal = Normal(mean, log_std.clip(self.lowest, 2).exp())
+        mean, output = self.mlp(observations).split(ACTION_DIM, 1)
+        normal = Normal(mean, self.deviation(output))
         squashed = TransformedDistribution(normal, TanhTransform(cache_size=1))
         action = squashed.transforms[0](mean + normal.scale * noise)
         return action, Independent(squashed, 1).log_prob(action)
+
+    def deviation(self, output: Tensor) -> Tensor:
+        """Of the network's output that is not the mean."""
+        return output.clip(self.lowest, 2).exp()

@@ -249,47 +249,14 @@ def bc() -> None:
     )
 
 
-def create_sac(critics: int) -> tuple[Any, Any]:
-    impl = create(
-        algos.SACConfig(
-            **RATES, **ENCODERS, **RULE, temp_learning_rate=LEARNING_RATE, n_critics=critics
-        )
-    )
-    return impl, actor_critic(impl) | {"params/temperature": [impl.modules.log_temp]}
-
-
 TEMPERATURE = "the temperature's gradient is left out, as its loss is in α there, in log α here"
 
 
-def sac() -> None:
-    impl, parts = create_sac(2)
-
-    def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
-        given = mini_batch(batch)
-        with drawing(noise["next_gaussian"]):
-            critic_loss = impl.update_critic(given)["critic_loss"]
-        actor_loss, log_prob = actor_gradient(impl, given, noise["gaussian"])
-        impl.modules.actor_optim.step()
-        impl.update_temp(log_prob)
-        impl.update_critic_target()
-        return {"critic/loss": critic_loss, "actor/loss": actor_loss}
-
-    record(
-        "sac",
-        impl,
-        parts,
-        step,
-        updates=1,
-        noise={"next_gaussian": ACTION_DIM, "gaussian": ACTION_DIM},
-        config=OURS,
-        without={"adam_means/temperature/log": slice(None)},
-        compared="one update, with d3rlpy's temperature stepped after its policy, not before; "
-        + TEMPERATURE,
-    )
-
-
 def sac_n() -> None:
-    impl, parts = create_sac(3)
+    impl = create(
+        algos.SACConfig(**RATES, **ENCODERS, **RULE, temp_learning_rate=LEARNING_RATE, n_critics=3)
+    )
+    parts = actor_critic(impl) | {"params/temperature": [impl.modules.log_temp]}
 
     def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         given = mini_batch(batch)
@@ -698,7 +665,6 @@ RECORDERS: tuple[Callable[[], None], ...] = (
     td3_bc,
     rebrac,
     bc,
-    sac,
     sac_n,
     cql,
     cal_ql,

@@ -11,9 +11,9 @@ from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torch import Tensor, nn
 from torchrl.data import Bounded
-from torchrl.modules import MLP, ProbabilisticActor, TanhNormal, ValueOperator
-from torchrl.modules.distributions import IndependentNormal, NormalParamExtractor
-from torchrl.objectives import IQLLoss, SACLoss, SoftUpdate, TD3BCLoss, ValueEstimators
+from torchrl.modules import MLP, ProbabilisticActor, ValueOperator
+from torchrl.modules.distributions import IndependentNormal
+from torchrl.objectives import IQLLoss, SoftUpdate, TD3BCLoss, ValueEstimators
 
 from tests.oracles import recording
 from tests.oracles.recording import (
@@ -40,22 +40,12 @@ class Member(nn.Module):
         self.kept, self.index = parameters, index
 
 
-class Temperature(nn.Module):
-    """Its logarithm, where an optimiser looks for the parameters of a network."""
-
-    def __init__(self, log: nn.Parameter) -> None:
-        super().__init__()
-        self.log = log
-
-
 def members(parameters: Any) -> list[Member]:
     return [Member(parameters, index) for index in range(parameters.batch_size[0])]
 
 
 def layers(member: nn.Module, read: Callable[[Tensor], Tensor]) -> Arrays:
     """Linear layers in order, and what else is a parameter under its name."""
-    if isinstance(member, Temperature):
-        return {"log": array(read(member.log))}
     assert isinstance(member, Member)
     arrays: Arrays = {}
     for name, parameter in member.kept.flatten_keys(".").items():
@@ -129,50 +119,6 @@ def record(method: str, learner: Learner, parts: Any, step: recording.Step, **fa
 
 
 ACTOR, CRITIC, VALUE = (f"{x}_network_params" for x in ("actor", "qvalue", "value"))
-
-
-def sac() -> None:
-    module = nn.Sequential(
-        network(OBS_DIM, 2 * ACTION_DIM), NormalParamExtractor(scale_mapping="exp")
-    )
-    actor = ProbabilisticActor(
-        TensorDictModule(module, ["observation"], ["loc", "scale"]),
-        in_keys=["loc", "scale"],
-        spec=SPEC,
-        distribution_class=TanhNormal,
-        distribution_kwargs={"tanh_loc": False},
-    )
-    loss = SACLoss(
-        actor, critic(), loss_function="l2", target_entropy=-ACTION_DIM, deactivate_vmap=True
-    )
-    loss.temperature = Temperature(loss.log_alpha)
-    learner = Learner(loss, (ACTOR, CRITIC, "temperature"))
-
-    def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
-        given = data(batch)
-        found = {}
-        for losses in ({CRITIC: "loss_qvalue"}, {ACTOR: "loss_actor", "temperature": "loss_alpha"}):
-            with drawing(noise["next_gaussian"], noise["gaussian"]):
-                every = loss(given)
-            found |= learner.step(every, losses)
-        learner.averages.step()
-        return {"critic/loss": found["loss_qvalue"], "actor/loss": found["loss_actor"]}
-
-    record(
-        "sac",
-        learner,
-        {
-            "params/actor": [Member(loss.actor_network_params)],
-            "params/critic": members(loss.qvalue_network_params),
-            "params/temperature": [loss.temperature],
-            "targets/critic": members(loss.target_qvalue_network_params),
-        },
-        step,
-        updates=3,
-        noise={"next_gaussian": ACTION_DIM, "gaussian": ACTION_DIM},
-        config=OURS,
-        compared="three updates, of the critics and then of policy and temperature",
-    )
 
 
 def td3_bc() -> None:
@@ -274,7 +220,7 @@ def iql() -> None:
     )
 
 
-RECORDERS: tuple[Callable[[], None], ...] = (sac, td3_bc, iql)
+RECORDERS: tuple[Callable[[], None], ...] = (td3_bc, iql)
 
 
 if __name__ == "__main__":

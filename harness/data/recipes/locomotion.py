@@ -10,14 +10,14 @@ Deviations:
   `medium_score`, a third of the reference expert's 100 points unless told otherwise. D4RL does not
   say when it stopped; its medium data score 42, 44 and 62.
 * `expert` is the policy at the end of the training, at whatever score; D4RL: "to completion".
-* SAC is this project's (`baselines/sac.py`); D4RL's is rlkit's, which explores with its policy.
+* SAC is this project's (`baselines/soft_actor_critic.py`); D4RL's is rlkit's, which explores with
+  its policy.
 * Whole episodes, as many as fit; D4RL cuts the last one. Observations of the replay buffer have the
   float32 precision that SAC saw.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from itertools import pairwise
@@ -32,34 +32,31 @@ from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.policy_rollout import Behavior, episode_scores, mean_and_error
 from harness.data.recipes.sac_checkpoint import Evaluation
 from harness.data.recipes.sac_training import SACTraining
+from harness.data.recipes.shipped_policies import ShippedPolicies, sha256_of
 from harness.tasks import words
 from harness.tasks.environment import make_unwrapped
+from harness.tasks.made import PARTS
 from harness.tasks.spec import TaskSpec
 
-_PARTS = {
-    "medium-replay": ("medium-replay",),
-    "medium": ("medium",),
-    "expert": ("expert",),
-    "medium-expert": ("medium", "expert"),
-}
+Training = SACTraining | ShippedPolicies
 
 
 class Locomotion(Recipe):
     """The recipe, for any body and level."""
 
     def prepare(self, task: TaskSpec, report: Progress) -> None:
-        """Train as far as the level needs."""
+        """Train as far as the level needs, where this package has not its policies."""
         _evaluations(task, report)
 
     def episodes(
         self, task: TaskSpec, workers: int | None, progress: Callable[[int], None]
     ) -> Iterator[EpisodeArrays]:
         """The replay buffer, or an equal share of each policy's episodes, one after the other."""
-        training, done = SACTraining(task), 0
+        training, done = _training(task), 0
         limit = task.dataset.params.get("transitions")
         assert limit is None or isinstance(limit, int)
         for part, evaluation in _evaluations(task).items():
-            if part == "medium-replay":
+            if isinstance(training, SACTraining) and part == "medium-replay":
                 made = whole_episodes(_recorded(training.replay(evaluation)), limit)
             else:
                 made = self._rolled_out(training, part, evaluation, workers)
@@ -70,14 +67,15 @@ class Locomotion(Recipe):
 
     def constants(self, task: TaskSpec) -> dict[str, JsonValue]:
         """The training, and where in it each part is from."""
-        training = SACTraining(task)
-        found: dict[str, JsonValue] = {"training": training.key, "torch": version("torch")}
+        training = _training(task)
+        found: dict[str, JsonValue] = {"training": training.key}
+        if isinstance(training, SACTraining):
+            found["torch"] = version("torch")
         for part, evaluation in _evaluations(task).items():
-            content = training.policy(evaluation).read_bytes()
             found |= {
                 f"{part} at step": evaluation.step,
                 f"{part} score in training": evaluation.score,
-                f"{part} policy_sha256": hashlib.sha256(content).hexdigest(),
+                f"{part} policy_sha256": sha256_of(training.policy(evaluation)),
             }
         return found
 
@@ -85,13 +83,14 @@ class Locomotion(Recipe):
         """For Minari's metadata."""
         params, parts = task.dataset.params, _evaluations(task)
         texts = "; ".join(_said(part, evaluation) for part, evaluation in parts.items())
+        whose = " The policies come with this project." if "policies" in params else ""
         return Origin(
             algorithm="SAC (this project's)",
             text=(
                 "LOCAL, made on this machine and not a download of D4RL's or Minari's dataset: "
                 f"D4RL's locomotion recipe rerun in {task.environment.id} with this project's SAC, "
-                f"seed {params['seed']}: {texts}. Rewards and terminations are the evaluation "
-                f"task's: {words.semantics(task)}"
+                f"seed {params['seed']}: {texts}.{whose} Rewards and terminations are the "
+                f"evaluation task's: {words.semantics(task)}"
             ),
             environment=make_unwrapped(task.environment, task.horizon),
             requirements=("gymnasium", "mujoco"),
@@ -102,24 +101,29 @@ class Locomotion(Recipe):
         return f"normalized score of the episodes: {mean_and_error(episode_scores(task, data))}"
 
     def _rolled_out(
-        self, training: SACTraining, part: str, evaluation: Evaluation, workers: int | None
+        self, training: Training, part: str, evaluation: Evaluation, workers: int | None
     ) -> Iterator[EpisodeArrays]:
         task = training.task
         transitions, seed = task.dataset.params["transitions"], task.dataset.params["seed"]
         assert isinstance(transitions, int)
         assert isinstance(seed, int)
-        share = transitions // len(_PARTS[str(task.dataset.params["level"])])
+        share = transitions // len(PARTS[str(task.dataset.params["level"])])
         name = f"sac-{part}-{training.key}"
         behavior = Behavior(task, training.policy(evaluation), name, seed, ("stochastic",))
         return behavior.episodes(share, workers)
 
 
+def _training(task: TaskSpec) -> Training:
+    """Of the policies that come with this package, or on this machine."""
+    return ShippedPolicies(task) if "policies" in task.dataset.params else SACTraining(task)
+
+
 def _evaluations(task: TaskSpec, report: Progress = silent) -> dict[str, Evaluation]:
     """Where in the training each part of the task's level is from, trained up to if need be."""
-    training = SACTraining(task)
+    training = _training(task)
     levels = {"medium-replay": training.medium, "medium": training.medium}
     levels["expert"] = training.expert
-    return {part: levels[part](report) for part in _PARTS[str(task.dataset.params["level"])]}
+    return {part: levels[part](report) for part in PARTS[str(task.dataset.params["level"])]}
 
 
 def _recorded(replay: Transitions) -> Iterator[EpisodeArrays]:

@@ -5,10 +5,12 @@ file holds
     W0, b0, W1, …            its layers, weights [out, in]; the last one is the mean's
     obs_shift, obs_scale     [obs_dim], where observations are normalised
     out_shift, out_scale     [action_dim], where `out_affine` is true
-    log_std                  [action_dim], or W_log_std, b_log_std on the last hidden layer
+    log_std                  [action_dim], or W_log_std, b_log_std on the last hidden layer, of
+                             which σ is the exponential, or the softplus where `std_floor` is given
     meta                     a JSON text: n_layers; activation (tanh, relu, none); squash (tanh,
                              none); out_affine, time_feature (true, false); obs_eps, obs_clip,
-                             log_std_clip (if there are such); task (what it acts in, if known)
+                             log_std_clip (if there are such); std_floor (σ is softplus(·) + this);
+                             task (what it acts in, if known)
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ class GaussianPolicy:
         activation: of the hidden layers.
         hidden: weight [out, in] and bias [out] of each hidden layer.
         mean_head: weight and bias of the mean.
-        log_std_head: weight and bias of the log standard deviation, clipped to `log_std_range`;
-            None where it is the constant `log_std` [action_dim].
+        std_head: weight and bias of that which `deviation` makes the standard deviation of; None
+            where it is the constant exp(`log_std`) [action_dim].
         shift: [obs_dim], subtracted from observations.
         scale: [obs_dim], observations are divided by it, then clipped to `clip` either way.
         head_shift: [action_dim], added to the mean head's output,
@@ -61,9 +63,9 @@ class GaussianPolicy:
     activation: Callable[[Floats], Floats]
     hidden: tuple[Layer, ...]
     mean_head: Layer
-    log_std_head: Layer | None
+    std_head: Layer | None
+    deviation: Callable[[Floats], Floats]
     log_std: Floats
-    log_std_range: tuple[float, float]
     shift: Floats
     scale: Floats
     clip: float
@@ -90,10 +92,10 @@ class GaussianPolicy:
             x = self.activation(weight @ x + bias)
         weight, bias = self.mean_head
         mean = (weight @ x + bias) * self.head_scale + self.head_shift
-        if self.log_std_head is None:
+        if self.std_head is None:
             return mean, np.exp(self.log_std)
-        weight, bias = self.log_std_head
-        return mean, np.exp(np.clip(weight @ x + bias, *self.log_std_range))
+        weight, bias = self.std_head
+        return mean, self.deviation(weight @ x + bias)
 
     def sample(self, observation: Floats, rng: np.random.Generator, step: int = 0) -> Floats:
         """[obs_dim] -> [action_dim], not clipped."""
@@ -156,9 +158,9 @@ def _policy(meta: dict[str, Any], arrays: dict[str, Floats]) -> GaussianPolicy:
         activation=_ACTIVATIONS[meta["activation"]],
         hidden=tuple(layers[:-1]),
         mean_head=layers[-1],
-        log_std_head=(arrays["W_log_std"], arrays["b_log_std"]) if heads else None,
+        std_head=(arrays["W_log_std"], arrays["b_log_std"]) if heads else None,
+        deviation=_deviation(meta),
         log_std=arrays.get("log_std", np.full(action_dim, -np.inf)),
-        log_std_range=tuple(meta.get("log_std_clip", (-np.inf, np.inf))),
         shift=arrays["obs_shift"] if shifted else np.zeros(obs_dim),
         scale=arrays["obs_scale"] + meta["obs_eps"] if shifted else np.ones(obs_dim),
         clip=meta.get("obs_clip") or np.inf,
@@ -167,3 +169,12 @@ def _policy(meta: dict[str, Any], arrays: dict[str, Floats]) -> GaussianPolicy:
         squashed=meta["squash"] == "tanh",
         sees_time=meta["time_feature"],
     )
+
+
+def _deviation(meta: Mapping[str, Any]) -> Callable[[Floats], Floats]:
+    """What makes a standard deviation of its head's output."""
+    if "std_floor" in meta:
+        floor = float(meta["std_floor"])
+        return lambda x: np.logaddexp(0.0, x) + floor
+    low, high = meta.get("log_std_clip", (-np.inf, np.inf))
+    return lambda x: np.exp(np.clip(x, low, high))

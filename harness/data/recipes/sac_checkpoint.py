@@ -147,6 +147,26 @@ class Checkpoint:
         return digest.hexdigest()
 
 
+def read_curve(folder: Path) -> tuple[Evaluation, ...]:
+    """The evaluations of a training that came with this package.
+
+    Raises UserError if they cannot be read.
+    """
+    try:
+        rows = csv.DictReader((folder / CURVE).read_text("utf-8").splitlines())
+        counts, numbers = ("step", "episodes"), ("score", "mean_return", "mean_length")
+        return tuple(
+            Evaluation(
+                *(int(row[name]) for name in counts), *(float(row[name]) for name in numbers)
+            )
+            for row in rows
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / CURVE} cannot be read ({error}). Install this package anew."
+        ) from error
+
+
 def _table(evaluations: Sequence[Evaluation]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.recipes.policy_files import save_policy
 
-_LOG_STD_RANGE = (-20.0, 2.0)  # of SquashedGaussian
+_STD_FLOOR = 1e-5  # of SAC's policy: σ is softplus(output) + this
 
 
 def save_sac_policy(path: Path, state: Mapping[str, NDArray[Any]], environment_id: str) -> None:
@@ -27,16 +27,16 @@ def save_sac_policy(path: Path, state: Mapping[str, NDArray[Any]], environment_i
     for i in range(layers - 1):
         arrays |= {f"W{i}": actor[f"weight_{i}"].T, f"b{i}": actor[f"bias_{i}"][0]}
     last = layers - 1
-    mean_weight, log_std_weight = np.split(actor[f"weight_{last}"].T, 2)
-    mean_bias, log_std_bias = np.split(actor[f"bias_{last}"][0], 2)
+    mean_weight, std_weight = np.split(actor[f"weight_{last}"].T, 2)
+    mean_bias, std_bias = np.split(actor[f"bias_{last}"][0], 2)
     arrays |= {f"W{last}": mean_weight, f"b{last}": mean_bias}
-    arrays |= {"W_log_std": log_std_weight, "b_log_std": log_std_bias}
+    arrays |= {"W_log_std": std_weight, "b_log_std": std_bias}
     meta = {
         "algorithm": "SAC",
         "activation": "relu",
         "squash": "tanh",
         "n_layers": layers,
-        "log_std_clip": _LOG_STD_RANGE,
+        "std_floor": _STD_FLOOR,
         "obs_clip": None,
         "obs_eps": None,
         "out_affine": False,

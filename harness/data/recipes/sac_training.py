@@ -1,10 +1,10 @@
 """SAC's online training that the locomotion data come from: kept on disk, shared, resumable.
 
-It depends on the environment, the seed and SAC's settings alone, not on the levels that are asked
-of it: a level that comes later, or a larger budget, trains on from where it was. All is decided and
-saved between episodes, because an environment's state cannot be saved; as a seed's resets, actions
-and batches come from streams of their own, a training that was killed leaves the same bytes as one
-that was not.
+It depends on the environment, the seed and SAC's settings and code alone, not on the levels that
+are asked of it: a level that comes later, or a larger budget, trains on from where it was. All is
+decided and saved between episodes, because an environment's state cannot be saved; as a seed's
+resets, actions and batches come from streams of their own, a training that was killed leaves the
+same bytes as one that was not.
 
 A training's folder under the data root:
     manifest.json        what is trained
@@ -26,7 +26,8 @@ from pydantic import JsonValue
 
 from algorithms.engine.seeding import derive_seed
 from algorithms.engine.version import ENGINE_VERSION
-from algorithms.registry import resolve_config
+from algorithms.registry import algorithms, resolve_config
+from algorithms.source import code_digest
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress
 from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 ACTING = "noise-1"  # the stochastic policy, which D4RL's data were made with
 CHECKPOINT_SECONDS = 60.0  # about the most that a killed training loses
+MANIFEST = "manifest.json"
 
 
 class SACTraining:
@@ -67,6 +69,7 @@ class SACTraining:
         self._config = resolve_config("sac", overrides)
         self._what = {
             "algorithm": "sac",
+            "code": code_digest(algorithms()["sac"].module),
             "config": self._config.model_dump(mode="json"),
             "environment": task.environment.model_dump(mode="json", exclude={"semantics"}),
             "horizon": task.horizon,
@@ -103,7 +106,7 @@ class SACTraining:
 
     def policy(self, evaluation: Evaluation) -> Path:
         """The policy's file."""
-        return self.folder / "policies" / f"{evaluation.step:08d}.npz"
+        return policy_of(self.folder, evaluation)
 
     def replay(self, evaluation: Evaluation) -> Transitions:
         """Everything seen before an evaluation, in whole episodes. Raises UserError if damaged."""
@@ -127,7 +130,7 @@ class SACTraining:
         if Checkpoint.exists(self.folder):
             saved = Checkpoint.read(self.folder)
         else:
-            write_json(self.folder / "manifest.json", self._what)
+            write_json(self.folder / MANIFEST, self._what)
             saved = Checkpoint.begin(self.folder, self._explore())
         engine = self._engine(saved)
         online = OnlineTraining(self.task, engine, saved.episodes)
@@ -160,7 +163,7 @@ class SACTraining:
         explored = Transitions(replay.rows[: saved.explored], *dims)
         # Evaluations come with the first episode to end after a multiple of `_every`.
         room = self._budget + self._every + self.task.horizon
-        engine = make_online_engine("sac", self._config, explored, [self._seed], room)
+        engine = make_online_engine("sac", self._config, explored, self._seed, room)
         for row in range(saved.explored, saved.rows):
             engine.add(Transitions(replay.rows[row : row + 1], *dims))
         if saved.state:
@@ -209,6 +212,11 @@ class SACTraining:
         if not evaluations:
             return what
         return f"{what} ({evaluations[-1].score:.1f} points at step {evaluations[-1].step:,})"
+
+
+def policy_of(folder: Path, evaluation: Evaluation) -> Path:
+    """Where the policy of an evaluation is in a training's folder."""
+    return folder / "policies" / f"{evaluation.step:08d}.npz"
 
 
 def _number(params: Mapping[str, JsonValue], name: str) -> int:

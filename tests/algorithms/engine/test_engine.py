@@ -193,6 +193,20 @@ def test_a_state_is_a_copy(transitions: Transitions) -> None:
     assert states_equal(state, kept)
 
 
+def test_compiled_updates_of_a_single_seed_are_of_two_unless_it_is_alone(
+    transitions: Transitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda update, **_: update)
+    states = []
+    for alone, stacked in ((False, 2), (True, 1)):
+        engine = make_engine("bc", transitions, (0,), compile=True, alone=alone)
+        seen = record(engine)
+        engine.train(2)
+        assert [len(batch.rewards) for batch, _ in seen] == [stacked, stacked]
+        states.append(engine.state(0))
+    assert states_equal(*states)  # as uncompiled code rounds the same for either
+
+
 def test_without_a_compiler_warns_once_and_trains_uncompiled(
     transitions: Transitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,18 +13,22 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from algorithms.engine import engine
+from algorithms.engine.updates import compiler_exists
 from algorithms.registry import resolve_config
 from harness import data
-from harness.data.recipes import sac_training
+from harness.data.recipes import sac_training, shipped_policies
 from harness.data.recipes.policy_files import load_policy, policy_environment
-from harness.data.recipes.sac_checkpoint import Checkpoint, Evaluation
+from harness.data.recipes.sac_checkpoint import Checkpoint, Evaluation, read_curve
 from harness.data.recipes.sac_training import SACTraining
+from harness.data.recipes.shipped_policies import ShippedPolicies, ship
 from harness.errors import UserError
 from harness.rollouts import evaluation as evaluate
 from harness.rollouts import interaction as online
 from harness.rollouts.interaction import make_online_engine
 from harness.tasks import ReferenceScores, TaskSpec, get_task, task_ids, task_of_dataset, words
 from harness.tasks.ids import Source
+from harness.tasks.made import PARTS, POLICIES
 
 TINY: dict[str, Any] = {
     "training_steps": 260,
@@ -57,6 +61,14 @@ def trained(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uncompiled() -> Iterator[pytest.MonkeyPatch]:
+    """As on a machine without a compiler, which is the faster for so few updates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "compiler_exists", lambda device: False)
+        yield patch
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +158,19 @@ def test_policy_files_act_as_the_learner_does(home: Path) -> None:
     saved = Checkpoint.read(SACTraining(task).folder)
     replay = saved.replay(saved.explored)
     config = resolve_config("sac", TINY["sac"])
-    engine = make_online_engine("sac", config, replay, [0], 1000)
+    learner = make_online_engine("sac", config, replay, 0, 1000)
     for row in saved.replay(10**6).rows[saved.explored :]:
-        engine.add(type(replay)(row[None], replay.obs_dim, replay.action_dim))
-    engine.load_state([saved.state], saved.rows - saved.explored)
+        learner.add(type(replay)(row[None], replay.obs_dim, replay.action_dim))
+    learner.load_state([saved.state], saved.rows - saved.explored)
     path = SACTraining(task).policy(saved.evaluations[-1])
     assert saved.rows == saved.evaluations[-1].step
     head = load_policy(path)
-    mean = engine.policy("test", "noise-0")(replay.observations[None])[0]
+    mean = learner.policy("test", "noise-0")(replay.observations[None])[0]
     ours = np.array([head.mean(x) for x in replay.observations.astype(np.float64)])
     np.testing.assert_allclose(ours, mean, atol=1e-5)
-    samples = engine.policy("test", "noise-1")(np.repeat(replay.observations[None, :1], 4000, 1))[0]
+    samples = learner.policy("test", "noise-1")(np.repeat(replay.observations[None, :1], 4000, 1))[
+        0
+    ]
     _, std = head.gaussian(replay.observations[0].astype(np.float64))
     np.testing.assert_allclose(np.arctanh(samples).std(0), std, rtol=0.06)
     assert policy_environment(path) == "hopper"
@@ -166,12 +180,30 @@ def test_policy_files_act_as_the_learner_does(home: Path) -> None:
 def test_a_killed_training_leaves_the_same_bytes(
     home: Path, root: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_seconds: float
 ) -> None:
-    """Killed after the third and the sixth episode, and in the middle of writing the replay."""
+    """Killed in the middle of writing the replay, as well."""
     [finished] = (home / "training").iterdir()
     monkeypatch.setenv("HARNESS_DATA", str(root))
     monkeypatch.setattr(sac_training, "CHECKPOINT_SECONDS", checkpoint_seconds)
+    assert trained(killed_twice()) == trained(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_compiled_training_leaves_the_same_bytes(
+    uncompiled: pytest.MonkeyPatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "compiler_exists", compiler_exists)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "whole"))
+    whole = SACTraining(tiny("expert"))
+    whole.expert(said)
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "killed"))
+    assert trained(killed_twice()) == trained(whole.folder)
+
+
+def killed_twice() -> Path:
+    """The folder of a training that went on after its second episode, and after three more."""
     training = SACTraining(tiny("expert"))
-    for episodes in (3, 6):
+    for episodes in (1, 2):
         left = iter(range(episodes))
 
         def killed(what: str, done: int, total: int, left: Iterator[int] = left) -> None:
@@ -183,7 +215,7 @@ def test_a_killed_training_leaves_the_same_bytes(
         with (training.folder / "replay.f32").open("ab") as file:
             file.write(b"half a row")
     training.expert(said)
-    assert trained(training.folder) == trained(finished)
+    return training.folder
 
 
 def test_a_level_that_is_not_reached_says_what_to_change(home: Path) -> None:
@@ -202,6 +234,100 @@ def test_a_damaged_replay_buffer_is_not_used(home: Path, root: Path, monkeypatch
     (training.folder / "replay.f32").write_bytes(content)
     with pytest.raises(UserError, match=r"replay.f32 is not what .* Delete the folder"):
         data.prepare(tiny("medium-replay"), force=True)
+
+
+@pytest.fixture
+def shipped(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The tiny training's policies are in this package, and there is no training."""
+    monkeypatch.setattr(shipped_policies, "FOLDER", tmp_path / "shipped")
+    found = ship(tiny("expert"))
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    return found
+
+
+@pytest.mark.parametrize("level", ["medium", "expert", "medium-expert"])
+def test_policies_of_this_package_make_the_same_data_without_training(
+    home: Path, shipped: dict[str, str], tmp_path: Path, level: str
+) -> None:
+    task = tiny(level, policies={part: shipped[part] for part in PARTS[level]})
+    made = data.prepare(task, workers=1)
+    assert not (tmp_path / "data/training").exists()
+    folder = home / "minari" / task.dataset.id
+    trained_here = json.loads((folder / "manifest.json").read_text())
+    assert made.manifest["dataset"]["arrays"] == trained_here["arrays"]
+    said, constants = made.manifest["dataset"]["constants"], trained_here["constants"]
+    assert said == {name: value for name, value in constants.items() if name != "torch"}
+    assert [said[f"{part} policy_sha256"] for part in PARTS[level]] == [
+        shipped[part] for part in PARTS[level]
+    ]
+
+
+def test_a_package_has_a_policy_of_each_part_and_the_curve_of_all(shipped: dict[str, str]) -> None:
+    [folder] = shipped_policies.FOLDER.iterdir()
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    curve = read_curve(folder)
+    medium = next(each for each in curve if each.score >= 1)
+    policies = {f"policies/{each.step:08d}.npz" for each in (medium, curve[-1])}
+    assert len(policies) == 2 < len(curve)
+    assert names == {"manifest.json", "curve.csv", *policies}
+
+
+def test_another_policy_than_the_tasks_is_not_rolled_out(shipped: dict[str, str]) -> None:
+    task = tiny("expert", policies={"expert": "0" * 64})
+    with pytest.raises(
+        UserError, match=r"\.npz is not the policy that made/hopper/expert-v0 is of"
+    ):
+        data.prepare(task, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("curve.csv", b"step,score\n1,two\n", "curve.csv cannot be read"),
+        ("curve.csv", b"step,episodes,score,mean_return,mean_length\n9,1,0,0,1\n", "never reaches"),
+        ("manifest.json", b"[]", "manifest.json cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_this_package_is_a_sentence(
+    shipped: dict[str, str], name: str, content: bytes, message: str
+) -> None:
+    [folder] = shipped_policies.FOLDER.iterdir()
+    (folder / name).write_bytes(content)
+    task = tiny("medium", policies={"medium": shipped["medium"]})
+    with pytest.raises(UserError, match=rf"{message}.* Install this package anew"):
+        data.prepare(task, workers=1)
+
+
+def test_the_policies_of_this_package_are_those_that_tasks_name() -> None:
+    for body, policies in POLICIES.items():
+        for part, sha256 in policies.items():
+            recipe = ShippedPolicies(get_task(f"made/{body}/{part}"))
+            path = recipe.policy(getattr(recipe, part)(said))
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+            assert policy_environment(path) == body
+
+
+def test_a_dataset_of_this_packages_policies_is_named_by_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {level: get_task(f"made/hopper/{level}") for level in PARTS}
+    monkeypatch.setitem(POLICIES, "hopper", {"medium": "a" * 64, "expert": "1" * 64})
+    names = {
+        "medium": "made/hopper/medium-byaaaaaaaa-v0",
+        "medium-expert": "made/hopper/medium-expert-byaaaaaaaa_11111111-v0",
+        "expert": "made/hopper/expert-by11111111-v0",
+    }
+    for level, name in names.items():
+        task = get_task(f"made/hopper/{level}")
+        assert task.dataset.id == name
+        assert task_of_dataset(name) == task
+        small = get_task(f"made/hopper/{level}", {"transitions": 5000})
+        assert small.dataset.id == name.replace("-v0", "-5k-v0")
+        assert task_of_dataset(small.dataset.id) == small
+        others = get_task(f"made/hopper/{level}", {"data_seed": 3})
+        assert "policies" not in others.dataset.params
+        assert task_of_dataset(before[level].dataset.id) is None
+    assert get_task("made/hopper/medium-replay") == before["medium-replay"]
 
 
 class TwoSteps(gym.Env[Any, Any]):

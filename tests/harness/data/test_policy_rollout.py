@@ -71,6 +71,28 @@ def test_a_damaged_policy_is_a_sentence(policy: Path, byte: int) -> None:
         load_policy(policy)
 
 
+@pytest.mark.parametrize(
+    ("meta", "wanted"),
+    [
+        ({}, [np.exp(-3.0), np.exp(4.0)]),
+        ({"log_std_clip": [-2, 2]}, [np.exp(-2.0), np.exp(2.0)]),
+        ({"std_floor": 0.5}, [np.log1p(np.exp(-3.0)) + 0.5, np.log1p(np.exp(4.0)) + 0.5]),
+    ],
+    ids=["exp", "clipped", "softplus"],
+)
+def test_a_heads_standard_deviation_is_what_its_file_says(
+    tmp_path: Path, meta: dict[str, object], wanted: list[float]
+) -> None:
+    """Its outputs are −3 and 4, by hand."""
+    plain = {"activation": "relu", "squash": "tanh", "n_layers": 1, "out_affine": False}
+    arrays = {"W0": np.zeros((2, 1)), "b0": np.zeros(2)}
+    arrays |= {"W_log_std": np.array([[1.0], [2.0]]), "b_log_std": np.array([-4.0, 2.0])}
+    text = json.dumps(plain | {"time_feature": False} | meta)
+    np.savez(tmp_path / "policy.npz", meta=np.array(text), **arrays)
+    _, std = load_policy(tmp_path / "policy.npz").gaussian(np.ones(1))
+    np.testing.assert_allclose(std, wanted)
+
+
 def test_workers_do_not_change_a_byte(policy: Path) -> None:
     found = set()
     for workers in (1, 2):
