@@ -135,9 +135,12 @@ class Chaos:
         return None
 
     def _kill(self, target: str, process: int) -> str:
+        """Kill it in a random way; the target, or nothing if it had just ended."""
         how = self._random.choice(_TARGETS[target][1])
-        with suppress(ProcessLookupError):
+        try:
             os.kill(process, how)
+        except ProcessLookupError:
+            return ""
         self.outcome.killed[f"{target} {how.name}"] += 1
         return target
 
