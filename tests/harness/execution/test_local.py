@@ -74,6 +74,7 @@ def test_processes_leave_the_same_bytes_as_this_one(
     assert evaluation_files(plan.directory) == here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_worker_that_dies_is_replaced_and_its_trial_ends_with_the_same_bytes(
     executor: LocalExecutor, plan_of: PlanOf, tmp_path: Path, ending: signal.Signals
