@@ -6,11 +6,31 @@ import errno
 
 from algorithms.errors import AlgorithmError, lacks_memory, nearest, sentence_of
 
-__all__ = ["UserError", "describe", "lacks_memory", "nearest", "no_memory"]
+__all__ = [
+    "EnvironmentFailedError",
+    "UserError",
+    "describe",
+    "lacks_memory",
+    "nearest",
+    "no_memory",
+    "unwritable",
+]
 
 
 class UserError(Exception):
     """A mistake the user can correct; the message says what was found and what to do."""
+
+
+class EnvironmentFailedError(UserError):
+    """An environment that raised, or did not answer in time.
+
+    Attributes:
+        seed: of the run whose episode it was.
+    """
+
+    def __init__(self, sentence: str, seed: int = 0) -> None:
+        super().__init__(sentence)
+        self.seed = seed
 
 
 def describe(error: Exception, trace: str, where: str = "") -> str:
@@ -20,16 +40,28 @@ def describe(error: Exception, trace: str, where: str = "") -> str:
     """
     if isinstance(error, UserError | AlgorithmError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return (
-            f"the disk is full ({error}). What was saved before is intact: free some space, then "
-            "run the suite again to continue."
-        )
+    if isinstance(error, OSError) and (sentence := unwritable(error)):
+        return sentence
     if lacks_memory(error):
         return no_memory(error)
     if where:
         return f"{sentence_of(error)} ({where})\n\n{trace}"
     return f"{type(error).__name__}: {error}\n\n{trace}"
+
+
+def unwritable(error: OSError) -> str:
+    """What to do where the disk is full or may not be written; empty for other errors."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return (
+            f"the disk is full ({error}). What was saved before is intact: free some space, then "
+            "run the suite again to continue."
+        )
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return (
+            f"a file cannot be written or read ({error}). What was saved before is intact: make "
+            "its folder writable, or choose another with --results, then run again."
+        )
+    return ""
 
 
 def no_memory(error: Exception) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness import __version__
 from harness.commands.data import data_app
-from harness.errors import UserError, lacks_memory, no_memory
+from harness.errors import UserError, lacks_memory, no_memory, unwritable
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
@@ -279,7 +279,8 @@ def main() -> None:
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        print(f"error: {error}. Nothing that was finished is lost.", file=sys.stderr)
+        sentence = unwritable(error) or f"{error}. Nothing that was finished is lost."
+        print(f"error: {sentence}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
         if not lacks_memory(error):

@@ -60,7 +60,7 @@ def run_suite(
             keep=keep,
             lacking=partial(lacking, executor, address),
         )
-    with sole_use(plan.directory):
+    with sole_use(plan.directory, partial(say, console)):
         _refuse_links(plan)
         if fresh:
             _delete_selected(plan, console)

@@ -14,10 +14,11 @@ from filelock import FileLock, Timeout
 from harness.errors import UserError
 from harness.execution.executor import Executor
 from harness.execution.progress import Display, TrialView
-from harness.runs.trial import STOP_FILE, Trial
+from harness.runs.trial import LOCKS, STOP_FILE, Trial
 from harness.suite.schema import Resources
 
 _POLL_SECONDS = 0.25
+_ORPHAN_SECONDS = 5.0  # a worker looks up about every second, but not while it evaluates
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -26,17 +27,37 @@ class Stopped(Exception):  # noqa: N818  (not an error: the user asked for it)
 
 
 @contextmanager
-def sole_use(suite_dir: Path) -> Iterator[None]:
-    """Hold a suite's results folder. Raises UserError if another `run` holds it."""
+def sole_use(suite_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a suite's results folder, once nobody writes in it any more.
+
+    `say` is told of a long wait. Raises UserError if another `run` holds the folder.
+    """
     suite_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(suite_dir / ".lock", timeout=0):
             (suite_dir / STOP_FILE).unlink(missing_ok=True)
+            _outlast_orphans(suite_dir / LOCKS, say)
             yield
     except Timeout:
         raise UserError(
             f"Another `run` is at work in {suite_dir}. Wait for it, or stop it with Ctrl-C."
         ) from None
+
+
+def _outlast_orphans(locks: Path, say: Callable[[str], None]) -> None:
+    """Wait for workers whose command was killed: they stop when they notice, with a run saved."""
+    for path in sorted(locks.glob("*.lock")):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=_ORPHAN_SECONDS)
+        except Timeout:
+            say(
+                "A worker of an earlier command, which was killed, still holds a run here: waiting "
+                "until it has saved it."
+            )
+            lock.acquire()
+        path.unlink()
+        lock.release()
 
 
 def execute(
@@ -99,7 +120,7 @@ class _Stop:
 def _stop_on_signals(stop_file: Path, display: Display) -> Iterator[_Stop]:
     """The first of these signals asks the workers to stop; the next raises KeyboardInterrupt.
 
-    SIGHUP comes when the terminal is closed.
+    SIGHUP comes when the terminal is closed. One that is ignored, as under nohup, stays ignored.
     """
     stop = _Stop()
 
@@ -110,7 +131,8 @@ def _stop_on_signals(stop_file: Path, display: Display) -> Iterator[_Stop]:
         stop_file.touch()
         display.say("Stopping: saving every run. Press Ctrl-C again to stop at once.")
 
-    previous = {number: signal.signal(number, handle) for number in _STOPPING}
+    heeded = [n for n in _STOPPING if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield stop
     finally:

@@ -11,6 +11,8 @@ from harness.execution.ray_cluster import prepare_to_join
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
+RESTARTS = 3  # of a trial, after the death of a process or node; its own errors end it at once
+
 
 class Executor(Protocol):
     """Runs trials until each of their runs has a final status, or a stop was requested.

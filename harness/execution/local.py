@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.execution.executor import worker_environment
+from harness.execution.executor import RESTARTS, worker_environment
 from harness.execution.machine import gpu_problem, local_gpus
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
@@ -42,10 +43,12 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Hands trials to worker processes; one that dies fails only the trial it was at."""
+    """Hands trials to worker processes; the trial of one that dies goes on in another."""
 
     def __init__(self) -> None:
         self._gpus_per_trial = 0.0
+        self._deaths: Counter[str] = Counter()  # of workers, by the trial that they were at
+        self._spawned = 0
         self._waiting: list[Trial] = []
         self._workers: dict[int, _Worker | None] = {}  # by slot
 
@@ -83,10 +86,20 @@ class LocalExecutor:
         code = worker.process.poll()
         if code is not None:
             if worker.trial is not None:
-                worker.trial.fail_unfinished(_how_it_ended(code, worker.log))
+                self._take_back(worker.trial, _how_it_ended(code, worker.log))
             self._workers[slot] = None
         elif worker.trial is not None and worker.trial.is_over():
             worker.trial = None
+
+    def _take_back(self, trial: Trial, ending: str) -> None:
+        """Let another worker go on with a trial whose worker died, unless too many have."""
+        if trial.is_over():
+            return
+        self._deaths[trial.name] += 1
+        if self._deaths[trial.name] > RESTARTS or trial.stop_requested():
+            trial.fail_unfinished(ending)
+        else:
+            self._waiting.insert(0, trial)
 
     def _assign(self, slot: int) -> None:
         """Give the slot's worker its next trial, or nothing more to do."""
@@ -106,7 +119,8 @@ class LocalExecutor:
         if self._gpus_per_trial:
             environment["CUDA_VISIBLE_DEVICES"] = str(int(slot * self._gpus_per_trial))
         logs.mkdir(parents=True, exist_ok=True)
-        path = logs / f"worker-{slot}.log"
+        path = logs / f"worker-{self._spawned}.log"
+        self._spawned += 1
         with path.open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "harness.execution.worker", str(os.getpid())],

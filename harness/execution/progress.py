@@ -30,7 +30,7 @@ class TrialView:
     def refresh(self) -> None:
         """Read the status files of runs that may have moved."""
         for i, (spec, status) in enumerate(zip(self.trial.specs, self.statuses, strict=True)):
-            if status is None or status.state == "running":
+            if status is None or status.state in {"running", "interrupted"}:
                 self.statuses[i] = self.trial.status(spec)
 
     @property

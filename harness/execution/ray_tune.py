@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +24,8 @@ os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 import ray
 from ray import tune
 
-from harness.errors import UserError
-from harness.execution.executor import worker_environment
+from harness.errors import UserError, lacks_memory
+from harness.execution.executor import RESTARTS, worker_environment
 from harness.execution.machine import NO_GPU, gpu_problem, local_gpus
 from harness.execution.work import work
 from harness.runs.provenance import core_count
@@ -32,7 +33,6 @@ from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
 _JOINING_SECONDS = 15
-_RESTARTS = 3  # after the death of a node or process; a run's own errors are recorded at once
 
 
 class TuneTrial(tune.Trainable):
@@ -91,7 +91,7 @@ class RayExecutor:
         assert self._thread is not None
         if self._thread.is_alive():
             return True
-        reason = f": {self._error}" if self._error else f" {_RESTARTS + 1} times"
+        reason = f": {self._error}" if self._error else f" {RESTARTS + 1} times"
         for trial in self._trials:
             trial.fail_unfinished(f"its Ray worker died{reason}")
         ray.shutdown()
@@ -102,6 +102,7 @@ class RayExecutor:
         self._delete_storage()
 
     def _connect(self) -> None:
+        heeded = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(
                 address=self._address or "local",
@@ -111,11 +112,15 @@ class RayExecutor:
                 logging_level=logging.ERROR,
                 runtime_env={"env_vars": worker_environment()},
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # a start that takes too long is nothing more specific
+            if lacks_memory(error):
+                raise
             what = f"reach the Ray cluster at {self._address}" if self._address else "start Ray"
             raise UserError(
                 f"Cannot {what}: {str(error).rstrip('.')}. Or run without Ray: --executor local."
             ) from error
+        finally:
+            signal.signal(signal.SIGTERM, heeded)  # Ray's own ends the process, and saves nothing
 
     def _fit(self, per_trial: dict[str, float]) -> None:
         tuner = tune.Tuner(
@@ -130,7 +135,7 @@ class RayExecutor:
                 name="tune",
                 storage_path=str(self._storage),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=_RESTARTS),
+                failure_config=tune.FailureConfig(max_failures=RESTARTS),
                 verbose=0,
             ),
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from algorithms import registry
 from algorithms.errors import DivergedError, author_line
 from algorithms.source import code_digest
-from harness.errors import UserError, describe
+from harness.errors import EnvironmentFailedError, UserError, describe
 from harness.execution.pretraining import SharedPretraining
 from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder, State, Status, now
@@ -72,8 +72,8 @@ class _Run:
 class TrialWork:
     """The runs of all seeds of a trial, which stand at the same step and advance together.
 
-    A seed that diverges ends alone: its run has failed, and the others go on as if it had not been
-    there.
+    A seed that diverges, or whose environment fails, ends alone: its run has failed, and the others
+    go on as if it had not been there.
     """
 
     engine: Engine
@@ -246,6 +246,7 @@ class TrialWork:
         """Take up to `steps` gradient steps; fewer if a seed can act no more."""
         start = time.perf_counter()
         unable: Mapping[int, str] = {}
+        failure: EnvironmentFailedError | None = None
         if self.step < self.spec.steps:
             self.engine.train(steps)
         else:
@@ -253,6 +254,8 @@ class TrialWork:
                 self._train_online(steps)
             except DivergedError as error:
                 unable = error.reasons
+            except EnvironmentFailedError as error:
+                failure = error
         self.engine.metrics()  # waits for the device
         seconds = time.perf_counter() - start
         taken = self.engine.step - self.step
@@ -261,6 +264,8 @@ class TrialWork:
         self._steps_per_second = taken / seconds
         self._chunk = max(1, round(self._steps_per_second * _CHUNK_SECONDS))
         self._end_diverged(unable)
+        if failure is not None:
+            self._end_failed(failure)
 
     def _end_diverged(self, unable: Mapping[int, str]) -> None:
         """End the runs that have diverged, before anything of theirs is scored or saved.
@@ -270,13 +275,23 @@ class TrialWork:
         step = self.engine.step
         reasons = {slot: f"{what} after step {step}" for slot, what in unable.items()}
         reasons |= self.engine.diverged()
+        self._end({slot: f"{what}{_DIVERGED}" for slot, what in reasons.items()})
+
+    def _end_failed(self, failure: EnvironmentFailedError) -> None:
+        """End the run whose environment has failed, unless it has diverged as well."""
+        if failure.seed in self.engine.seeds:
+            trace = "".join(traceback.format_exception(failure))
+            self._end({self.engine.seeds.index(failure.seed): f"{failure}\n\n{trace}"})
+
+    def _end(self, reasons: Mapping[int, str]) -> None:
+        """End runs as failed, for reasons by slot; the others go on."""
         for slot in sorted(reasons, reverse=True):
             run = self.runs.pop(slot)
             for part in (self.engine, self.evaluator, self._online, self._pretraining):
                 if part is not None:
                     part.drop(slot)
             print(f"{run.spec.label} seed {run.spec.seed}: {reasons[slot]}", file=sys.stderr)
-            self._write_status("failed", f"{reasons[slot]}{_DIVERGED}", [run])
+            self._write_status("failed", reasons[slot], [run])
 
     def _go_online(self) -> None:
         from harness.rollouts.interaction import OnlineTraining
@@ -293,7 +308,8 @@ class TrialWork:
     def evaluate(self) -> None:
         """Evaluate all seeds' policies by every action selection, write the tables, and save.
 
-        The runs of seeds that cannot act are ended, and the others evaluated without them.
+        The runs of seeds that cannot act, or whose environments fail, are ended, and the others
+        evaluated without them.
         """
         self._be_at("evaluating")
         training = self.seconds["train_seconds"] - self._reported_training
@@ -304,6 +320,8 @@ class TrialWork:
                 found = {name: self._evaluate(name) for name in self._action_selections()}
             except DivergedError as error:
                 self._end_diverged(error.reasons)
+            except EnvironmentFailedError as failure:
+                self._end_failed(failure)
         metrics = self.engine.metrics()
         for slot, run in enumerate(self.runs):
             scores: list[float] = []

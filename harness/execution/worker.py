@@ -21,7 +21,7 @@ class _Asked:
 
 def main() -> None:
     """Work on every trial sent. A trial ends early, saved, if a stop is requested, the process that
-    started this one is gone, or this one is asked to end.
+    started this one is gone, or this one is asked to end: then it ends as it was asked to.
 
     The parent's number is an argument: by the time this runs, it may have died already.
     """
@@ -31,6 +31,9 @@ def main() -> None:
         trial = Trial.model_validate_json(line)
         for _ in work(trial, functools.partial(_should_stop, trial, parent)):
             pass
+        if _Asked.to_stop:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _remember(_signal: int, _frame: FrameType | None) -> None:

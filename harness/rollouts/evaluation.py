@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.engine.seeding import derive_seed
+from algorithms.errors import sentence_of
+from harness.errors import EnvironmentFailedError, lacks_memory
+from harness.rollouts.time_limit import time_limit
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
 
 MOST_AT_ONCE = 250  # episodes per seed; changes the noise, and so the numbers, of those beyond it
+STEP_SECONDS = 600.0  # the most for one step, or reset, of all environments together
 Floats = NDArray[np.float32]
 # (observations [S, E, obs_dim], rewards of the step before [S, E]) -> actions [S, E, action_dim]
 Policy = Callable[[Floats, Floats], Floats]
@@ -88,7 +92,12 @@ class Evaluator:
         ]
 
     def drop(self, slot: int) -> None:
-        """Evaluate that seed no more; those after it move up."""
+        """Evaluate that seed no more; those after it move up.
+
+        Its environments are not used again, as one of them may be what has failed, nor closed.
+        """
+        each = len(self._environments) // len(self._seeds)
+        del self._environments[slot * each : (slot + 1) * each]
         self._seeds = self._seeds[:slot] + self._seeds[slot + 1 :]
 
     def evaluate(
@@ -101,7 +110,9 @@ class Evaluator:
             in_wave: what acts in the waves after it, from 1, where that is not the same: how often
                 a seed's noise was drawn in a wave depends on its neighbours.
 
-        Raises RuntimeError if the policy's actions have the wrong shape or are not finite.
+        Raises:
+            RuntimeError: if the policy's actions have the wrong shape or are not finite.
+            EnvironmentFailedError: for an environment that raises or hangs.
         """
         begun = time.perf_counter()
         calls: list[float] = []  # milliseconds per action
@@ -120,10 +131,11 @@ class Evaluator:
         """Run these episodes of every seed in lock step; adds to `calls` how long actions took."""
         shape = (len(self._seeds), len(episodes))
         keys = [(seed, episode) for seed in self._seeds for episode in episodes]
-        rollouts = [
-            Rollout(environment, "evaluation", *key)
-            for environment, key in zip(self._environments, keys, strict=False)
-        ]
+        with time_limit(STEP_SECONDS):
+            rollouts = [
+                Rollout(environment, "evaluation", *key)
+                for environment, key in zip(self._environments, keys, strict=False)
+            ]
         running = rollouts
         observations = np.stack([rollout.observation for rollout in rollouts])
         while running:
@@ -136,10 +148,11 @@ class Evaluator:
                     f"the policy returned actions of shape {list(actions.shape)}, expected "
                     f"{[*shape, 'action_dim']}"
                 )
-            for row, action in enumerate(actions.reshape(len(rollouts), -1)):
-                if not rollouts[row].done:
-                    rollouts[row].step(action)
-                    observations[row] = rollouts[row].observation
+            with time_limit(STEP_SECONDS):
+                for row, action in enumerate(actions.reshape(len(rollouts), -1)):
+                    if not rollouts[row].done:
+                        rollouts[row].step(action)
+                        observations[row] = rollouts[row].observation
             running = [rollout for rollout in running if not rollout.done]
         return [rollout.result() for rollout in rollouts]
 
@@ -162,6 +175,7 @@ class Rollout:
         self, environment: gym.Env[Any, Any], purpose: str, seed: int, episode: int
     ) -> None:
         self._environment = environment
+        self._purpose = purpose
         self._key = (seed, episode)
         self._return = 0.0
         self._length = 0
@@ -171,7 +185,10 @@ class Rollout:
         self._measures: dict[str, float] = {}
         self.done = False
         reset_seed = derive_seed(purpose, seed, episode) % 2**31
-        observation, _ = environment.reset(seed=reset_seed)
+        try:
+            observation, _ = environment.reset(seed=reset_seed)
+        except Exception as error:
+            self._fail("the reset before", error)
         self.observation: Floats = np.asarray(observation, np.float32)
 
     def step(self, action: Floats) -> None:
@@ -181,7 +198,10 @@ class Rollout:
                 f"the policy of seed {seed} returned an action that is not finite in step "
                 f"{self._length} of episode {episode}: {action.tolist()}"
             )
-        observation, reward, terminated, truncated, info = self._environment.step(action)
+        try:
+            observation, reward, terminated, truncated, info = self._environment.step(action)
+        except Exception as error:
+            self._fail(f"step {self._length} of", error)
         self.observation = np.asarray(observation, np.float32)
         self.reward = float(reward)
         self._return += self.reward
@@ -192,6 +212,17 @@ class Rollout:
             self._success = float(info["success"] or self._success == 1.0)
         if self.done:
             self._measures = {k: float(v) for k, v in info.get("measures", {}).items()}
+
+    def _fail(self, where: str, error: Exception) -> NoReturn:
+        if lacks_memory(error):
+            raise error
+        seed, episode = self._key
+        raise EnvironmentFailedError(
+            f"the environment failed in {where} {self._purpose} episode {episode} of seed {seed}: "
+            f"{sentence_of(error)}. What was saved before is intact: mend the environment, then "
+            "run again.",
+            seed,
+        ) from error
 
     def result(self) -> Episode:
         return Episode(

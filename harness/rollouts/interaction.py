@@ -11,6 +11,8 @@ through the same episodes again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,9 @@ from algorithms.base import Config
 from algorithms.engine.engine import Engine
 from algorithms.errors import DivergedError
 from algorithms.transitions import Transitions
-from harness.rollouts.evaluation import Episode, Rollout
+from harness.errors import EnvironmentFailedError
+from harness.rollouts.evaluation import STEP_SECONDS, Episode, Rollout
+from harness.rollouts.time_limit import time_limit
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
 
@@ -49,18 +53,20 @@ class OnlineTraining:
         self._engine = engine
         self._environments = [make_environment(task) for _ in engine.seeds]
         self._rollouts = [self._begin(slot, episodes) for slot in range(len(engine.seeds))]
+        self._failed: dict[int, EnvironmentFailedError] = {}  # by seed, until it is dropped
 
     def train(self, steps: int) -> list[Lived]:
         """Take `steps` steps in every environment; returns the episodes that ended, in order.
 
-        Stops early where a policy has diverged, before anything moves: with what has ended until
-        then, or if that is nothing with DivergedError.
+        Stops early where a policy has diverged or an environment failed in the step before, before
+        anything moves: with what has ended until then, or if that is nothing with DivergedError or
+        EnvironmentFailedError.
         """
         lived: list[Lived] = []
         for _ in range(steps):
             try:
                 seen = self._interact()
-            except DivergedError:
+            except (DivergedError, EnvironmentFailedError):
                 if lived:
                     break  # the next call raises it
                 raise
@@ -70,13 +76,15 @@ class OnlineTraining:
                 if rollout.done:
                     episode = rollout.result()
                     lived.append(Lived(self._engine.step, episode))
-                    self._rollouts[slot] = self._begin(slot, episode.episode + 1)
+                    with self._noting_failure():
+                        self._rollouts[slot] = self._begin(slot, episode.episode + 1)
         return lived
 
     def drop(self, slot: int) -> None:
         """Leave out a seed that the engine has dropped; those after it move up."""
-        self._environments.pop(slot).close()
+        del self._environments[slot]
         del self._rollouts[slot]
+        self._failed = {seed: e for seed, e in self._failed.items() if seed in self._engine.seeds}
 
     def close(self) -> None:
         for environment in self._environments:
@@ -85,8 +93,19 @@ class OnlineTraining:
     def _begin(self, slot: int, episode: int) -> Rollout:
         return Rollout(self._environments[slot], "online", self._engine.seeds[slot], episode)
 
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Let the other seeds have their step before a failure is raised."""
+        try:
+            with time_limit(STEP_SECONDS):
+                yield
+        except EnvironmentFailedError as error:
+            self._failed[error.seed] = error
+
     def _interact(self) -> Transitions:
         """Step every environment once."""
+        for failure in self._failed.values():
+            raise failure
         rollouts = self._rollouts
         observations = np.stack([rollout.observation for rollout in rollouts])
         policy = self._engine.policy(f"online/{self._engine.step}", _ACTING)
@@ -94,7 +113,8 @@ class OnlineTraining:
         # register: with copies there are none, and a seed's bits do not depend on its neighbours.
         actions = policy(np.stack([observations] * _COPIES, axis=1))[:, 0]
         for rollout, action in zip(rollouts, actions, strict=True):
-            rollout.step(action)
+            with self._noting_failure():
+                rollout.step(action)
         terminals = np.array([rollout.terminated for rollout in rollouts])
         return Transitions.pack(
             observations=observations,

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,10 +204,14 @@ class RunFolder:
     # --- checkpoint -------------------------------------------------------------------------
 
     def write_checkpoint(self, checkpoint: Checkpoint, seconds: Mapping[str, float]) -> None:
-        """Save a checkpoint and the seconds spent on it so far; the one before stays beside it."""
+        """Save a checkpoint and the seconds spent on it so far.
+
+        The one before stays beside it, unless that is damaged: then the one before that does.
+        """
         path = self.path / _CHECKPOINT
-        if path.exists():
-            os.replace(path, self.path / _PREVIOUS)
+        with suppress(DamagedError):
+            if Checkpoint.read(path, checkpoint.owner) is not None:
+                os.replace(path, self.path / _PREVIOUS)
         checkpoint.write(path)
         write_json(self.path / "checkpoint.json", {"step": checkpoint.step, **seconds})
 

@@ -70,17 +70,23 @@ class Trial(BaseModel):
         return (self.suite_dir / STOP_FILE).exists()
 
     def parts(self) -> list[Trial]:
-        """The trial split into seeds that stand at the same step, and so can train stacked."""
+        """What is left, split into seeds that stand at the same step, and so can train stacked."""
         by_step: dict[int, list[RunSpec]] = {}
         for spec in self.specs:
+            if self._is_over(spec):
+                continue  # its worker died after it had ended
             checkpoint, _ = self.folder(spec).read_checkpoint(spec.hash)
             by_step.setdefault(checkpoint.step if checkpoint else 0, []).append(spec)
         return [self.model_copy(update={"specs": tuple(specs)}) for specs in by_step.values()]
 
     def is_over(self) -> bool:
-        """Whether every run has its final status."""
-        statuses = [self.status(spec) for spec in self.specs]
-        return all(status is not None and status.state != "running" for status in statuses)
+        """Whether every run has its final status, as `interrupted` is if all are to stop."""
+        return all(self._is_over(spec) for spec in self.specs)
+
+    def _is_over(self, spec: RunSpec) -> bool:
+        status = self.status(spec)
+        ended = ("done", "failed", "interrupted") if self.stop_requested() else ("done", "failed")
+        return status is not None and status.state in ended
 
     def fail_unfinished(self, error: str) -> None:
         """Mark the runs that left no final status, because their worker died, as failed.
@@ -91,7 +97,7 @@ class Trial(BaseModel):
             status = self.status(spec)
             if status is None and not self.stop_requested():
                 status = Status("running", 0, spec.total_steps, self.invocation, now())
-            if status is not None and status.state == "running":
+            if status is not None and not self._is_over(spec):
                 failed = replace(status, state="failed", error=error, finished=now())
                 self.folder(spec).write_status(failed)
 

@@ -133,6 +133,43 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
     assert not list(harness.results.rglob(".stop"))
 
 
+@pytest.mark.parametrize(
+    ("executor", "asked"),
+    [
+        ("local", signal.SIGTERM),
+        ("local", signal.SIGHUP),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
+def test_a_command_that_is_asked_to_end_or_loses_its_terminal_stops_cleanly_and_can_go_on(
+    harness: CommandLine, write_suite: WriteSuite, executor: str, asked: signal.Signals
+) -> None:
+    with harness.start("run", write_suite(**HUGE), "--executor", executor) as process:
+        wait_for(lambda: is_training(harness.results), process)
+        process.send_signal(asked)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "same command to continue" in printed
+    assert states(harness.results) == ["interrupted"] * 2
+
+
+def test_under_nohup_a_lost_terminal_stops_nothing(
+    harness: CommandLine, write_suite: WriteSuite
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does, and children inherit
+    try:
+        with harness.start("run", write_suite(**HUGE), *LOCAL) as process:
+            wait_for(lambda: is_training(harness.results), process)
+            process.send_signal(signal.SIGHUP)
+            time.sleep(1)
+            assert states(harness.results) == ["running"] * 2
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert states(harness.results) == ["interrupted"] * 2
+
+
 def test_a_second_ctrl_c_kills(harness: CommandLine, write_suite: WriteSuite) -> None:
     suite = write_suite(**HUGE)
     with harness.start("run", suite, *LOCAL) as process:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
+from harness.execution.executor import RESTARTS
 from harness.execution.local import LocalExecutor
 from harness.execution.plan import Plan
 from harness.execution.work import work
@@ -73,22 +74,59 @@ def test_processes_leave_the_same_bytes_as_this_one(
     assert evaluation_files(plan.directory) == here
 
 
-def test_a_killed_worker_fails_its_own_runs_only(executor: LocalExecutor, plan_of: PlanOf) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_that_dies_is_replaced_and_its_trial_ends_with_the_same_bytes(
+    executor: LocalExecutor, plan_of: PlanOf, tmp_path: Path, ending: signal.Signals
+) -> None:
+    budget = {"steps": 3000, "compile": False}
+    plan = plan_of(training=budget, evaluation={"every": 1000, "episodes": 1})
+    [trial] = trials_of(plan)
+    list(work(trial))
+    here = evaluation_files(plan.directory)
+    (tmp_path / "results").rename(tmp_path / "before")
+
+    [trial] = trials_of(plan)
+    executor.start([trial], Resources())
+    wait(executor, lambda: checkpoint_step(trial.folder(trial.specs[-1])) >= 1000)
+    [process] = worker_processes(trial.suite_dir / "logs")
+    os.kill(process, ending)
+    wait(executor)
+    assert plan.unfinished() == []
+    assert evaluation_files(plan.directory) == here
+    assert len(list((trial.suite_dir / "logs").iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "said"), [(signal.SIGKILL, "9 (SIGKILL)"), (signal.SIGTERM, "15 (SIGTERM)")]
+)
+def test_a_trial_whose_workers_keep_dying_fails_alone(
+    executor: LocalExecutor, plan_of: PlanOf, ending: signal.Signals, said: str
+) -> None:
     long = trials_of(
         plan_of(name="long", training=LONG, evaluation={"every": 10**6, "episodes": 1})
     )
     short = plan_of(seeds=1)
     trials = [*long, *trials_of(short)]
     executor.start(trials, Resources(cpus_per_trial=10**6))  # one at a time
-    wait(executor, lambda: training(trials[0]))
-    [process] = worker_processes(trials[0].suite_dir / "logs")
-    os.kill(process, signal.SIGKILL)
-    wait(executor)
+    killed: set[int] = set()
+
+    def kill() -> bool:
+        for process in worker_processes(trials[0].suite_dir / "logs"):
+            status = trials[0].status(trials[0].specs[0])
+            if process not in killed and status is not None and status.state == "running":
+                os.kill(process, ending)
+                killed.add(process)
+        return False
+
+    wait(executor, kill)
+    assert len(killed) == 1 + RESTARTS
     for spec in trials[0].specs:
         status = trials[0].status(spec)
         assert status is not None
         assert status.state == "failed"
-        assert status.error.startswith("its process ended with signal 9 (SIGKILL)")
+        assert status.error.startswith(f"its process ended with signal {said}")
     assert short.unfinished() == []
 
 

@@ -16,10 +16,11 @@ import pytest
 from harness.data.parallel import in_order
 from harness.errors import UserError
 from harness.execution import ray_cluster
-from harness.execution.execute import execute
+from harness.execution.execute import execute, sole_use
 from harness.execution.local import LocalExecutor
 from harness.execution.plan import Plan
 from harness.execution.work import work
+from harness.runs.trial import LOCKS
 from harness.suite.schema import Resources
 from tests.harness.conftest import REPOSITORY, checkpoint_step, trials_of
 
@@ -71,8 +72,7 @@ def test_a_worker_that_is_asked_to_end_saves_its_runs(plan_of: PlanOf) -> None:
         worker.send_signal(signal.SIGTERM)
         until(lambda: (s := folder.status()) is not None and s.state == "interrupted")
         assert checkpoint_step(folder) > 0
-        worker.stdin.close()
-        assert worker.wait(timeout=60) == 0
+        assert worker.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_two_processes_never_write_one_run_at_once(plan_of: PlanOf) -> None:
@@ -87,6 +87,33 @@ def test_two_processes_never_write_one_run_at_once(plan_of: PlanOf) -> None:
         assert list(work(second, lambda: next(given_up))) == []
         assert second.status(second.specs[0]) is None
     steps.close()
+
+
+ORPHAN = """
+import sys, time
+from pathlib import Path
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(1.5)
+    Path(sys.argv[2]).touch()
+"""
+
+
+def test_a_command_touches_nothing_before_orphans_of_another_have_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execution.execute._ORPHAN_SECONDS", 0.2)
+    (tmp_path / LOCKS).mkdir()
+    command = [sys.executable, "-c", ORPHAN, tmp_path / LOCKS / "0.lock", tmp_path / "saved"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as orphan:
+        assert orphan.stdout is not None
+        orphan.stdout.readline()
+        said: list[str] = []
+        with sole_use(tmp_path, said.append):
+            assert (tmp_path / "saved").exists()
+            assert not list((tmp_path / LOCKS).iterdir())
+        assert "waiting until it has saved it" in " ".join(said)
 
 
 class _Closed:

@@ -106,6 +106,25 @@ def test_a_trial_may_have_more_seeds_than_fit_into_a_file_name(
     assert plan.unfinished() == []
 
 
+def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray has a handler for SIGTERM of its own, which would end a command without saving."""
+
+    def start_late(**_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Exception("The current node timed out during startup.")
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        monkeypatch.setattr("ray.init", start_late)
+        with pytest.raises(UserError, match=r"^Cannot start Ray: The current node timed out"):
+            RayExecutor(None).start(trials_of(plan_of()), Resources())
+        assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(
     executor: RayExecutor, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

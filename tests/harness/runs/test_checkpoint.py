@@ -82,3 +82,18 @@ def test_a_damaged_one_is_passed_over_for_the_one_before(tmp_path: Path) -> None
         "checkpoint.previous.safetensors",
         "checkpoint.safetensors",
     ]
+
+
+def test_a_damaged_one_never_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    """Killed while it saves again, a run still has the one that it went on from; two are kept."""
+    folder = RunFolder(tmp_path)
+    for step in (1, 2, 3):
+        folder.write_checkpoint(checkpoint(step), {})
+    newest = tmp_path / "checkpoint.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    folder.write_checkpoint(checkpoint(4), {})
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    newest.unlink()
+    found, wrong = folder.read_checkpoint("owner")
+    assert found is not None
+    assert (found.step, wrong) == (2, [])
