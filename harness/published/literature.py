@@ -58,6 +58,7 @@ class Literature:
             if score.score is not None:
                 cells.setdefault((score.task, score.method, score.protocol), []).append(score)
         self._cells = {key: PublishedCell(tuple(scores)) for key, scores in cells.items()}
+        self._methods = {score.method for score in ranked}
         with_scores = {(task, method) for task, method, _ in cells}
         self.not_at_hand = {(s.task, s.method) for s in ranked} - with_scores
 
@@ -68,6 +69,10 @@ class Literature:
     def tasks(self) -> set[str]:
         """The tasks of which anything is known."""
         return {task for task, _, _ in self._cells} | {task for task, _ in self.not_at_hand}
+
+    def knows(self, method: str) -> bool:
+        """Whether there is anything of a method."""
+        return method in self._methods
 
     def methods(self, protocol: Protocol) -> dict[str, set[str]]:
         """By method, the tasks that it has a score on; the method with most of them first."""
