@@ -51,8 +51,8 @@ def show_report(suite_dir: Path, console: Console, suite: SuiteFile | None = Non
     paths = report.paths
     console.print()
     console.print(render_terminal(report))
-    files = ", ".join(path.name for path in (paths.latex, *paths.tables))
-    say(console, f"tables  {paths.markdown} ({files})")
+    scores = f", scores of every run {paths.scores}" if paths.scores else ""
+    say(console, f"tables  {paths.markdown} (also .tex, {paths.csv.name}){scores}")
     if paths.figures:
         say(console, f"figures {', '.join(str(p) for p in paths.figures if p.suffix == '.png')}")
     if paths.left:

@@ -2,10 +2,10 @@
 
 from harness.published.literature import Literature, PublishedCell
 from harness.published.names import method_id
-from harness.published.scores import PROTOCOLS, Protocol, PublishedScore, read_scores, shipped
+from harness.published.scores import UNKNOWN, Protocol, PublishedScore, read_scores, shipped
 
 __all__ = [
-    "PROTOCOLS",
+    "UNKNOWN",
     "Literature",
     "Protocol",
     "PublishedCell",

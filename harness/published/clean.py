@@ -22,7 +22,6 @@ from typing import Any
 from harness.errors import UserError
 from harness.published.names import d4rl_tasks, d4rl_version, method_id, task_id
 from harness.published.scores import (
-    PROTOCOLS,
     STANDINGS,
     PublishedScore,
     Standing,
@@ -35,11 +34,13 @@ from harness.published.scores import (
 class _Source:
     """How a source is cited, and what it says of all its numbers.
 
-    `trials`: its spreads and counts are of planning trials or roll-outs, not of trained seeds.
+    `protocol` is what it says itself, where that is not in the column. `trials`: its spreads and
+    counts are of planning trials or roll-outs, not of trained seeds.
     """
 
     citation: str
     note: str = ""
+    protocol: str = ""
     spread_kind: str = "sd"
     trials: bool = False
     data_stated: bool = True
@@ -70,9 +71,7 @@ _SOURCES = {
     ),
     "Diffusion-QL Table 4": _Source("Diffusion-QL, Table 4 (arXiv:2208.06193)"),
     "EDP Tables 4 and 5": _Source("EDP, Tables 4 and 5, OMS (arXiv:2305.20081)"),
-    "EDP Table 2": _Source(
-        "EDP, Table 2, RAT (arXiv:2305.20081)", "mean of the last ten checkpoints"
-    ),
+    "EDP Table 2": _Source("EDP, Table 2, RAT (arXiv:2305.20081)", protocol="mean-of-last-10"),
     "EPQ": _Source("EPQ, Table 1 (NeurIPS 2024)"),
     "FQL": _Source("FQL, full offline table (arXiv:2502.02538)", "printed as whole numbers"),
     "GenerativeRL": _Source("GenerativeRL, benchmark README (opendilab/GenerativeRL)"),
@@ -142,7 +141,7 @@ def clean(source: Path) -> list[PublishedScore]:
         key=lambda score: (
             tasks[score.task],
             score.method,
-            PROTOCOLS.index(score.protocol),
+            score.protocol,
             STANDINGS.index(score.standing),
             score.source,
             score.score,
@@ -162,7 +161,7 @@ def _score(row: dict[str, str]) -> PublishedScore:
     facts: dict[str, Any] = {
         "task": task,
         "method": method,
-        "protocol": row["protocol"],
+        "protocol": source.protocol or row["protocol"],
         "score": row["score"],
         "spread": row["std"] if own_spread else None,
         "spread_kind": spread_kind,

@@ -66,6 +66,10 @@ class Literature:
         """What is published there, or None."""
         return self._cells.get((task, method, protocol))
 
+    def protocols(self, task: str, method: str) -> list[Protocol]:
+        """Those under which there is anything of a method on a task, sorted."""
+        return sorted(protocol for t, m, protocol in self._cells if (t, m) == (task, method))
+
     def tasks(self) -> set[str]:
         """The tasks of which anything is known."""
         return {task for task, _, _ in self._cells} | {task for task, _ in self.not_at_hand}

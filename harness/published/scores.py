@@ -8,18 +8,20 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError, nearest
 from harness.published.names import method_id, task_id
 
-Protocol = Literal["last", "best", "unknown"]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+# Which evaluations made a score: the last, the last so many, the best seen, or not stated.
+UNKNOWN = "unknown"
+_PROTOCOL = re.compile(r"last|mean-of-last-[1-9]\d*|best|unknown")
 
 # Whose number it is, the one to show first: the method's own paper, a library's benchmark, another
 # paper's own runs, a number copied or of unclear origin.
@@ -29,13 +31,22 @@ STANDINGS: tuple[Standing, ...] = get_args(Standing)
 _NEEDED = ("task", "method", "protocol", "score", "source")
 
 
+def _protocol(name: str) -> str:
+    if not _PROTOCOL.fullmatch(name):
+        raise ValueError(f"'{name}' is none of last, mean-of-last-K (as -10), best and {UNKNOWN}")
+    return name
+
+
+Protocol = Annotated[str, AfterValidator(_protocol)]
+
+
 class PublishedScore(BaseModel):
     """One number of one source, in points; where sources agree, of the first of them.
 
     Attributes:
         task: our id.
         method: our id, or of its own where it is not registered.
-        protocol: which evaluations made the score: the last, the best seen, or not stated.
+        protocol: which evaluations made the score.
         score: mean normalised score; None where a source has it that is not at hand.
         spread: over seeds, of the kind that `spread_kind` says.
         spread_kind: `sd` (ddof = 1, or not stated), `sd-population` (ddof = 0), `se` (standard
@@ -178,7 +189,8 @@ def _score(
     except ValidationError as error:
         for item in error.errors():
             column = str(item["loc"][0])
-            shown = f"'{given[column]}': " if column in given else ""
+            says_it = item["type"] == "value_error" or column not in given
+            shown = "" if says_it else f"'{given[column]}': "
             problems.append(f"line {number}, column '{column}': {shown}{_words(item['msg'])}")
         return None
     return None if wrong else found

@@ -20,6 +20,7 @@ from harness.report.notes import Notes, write_notes
 from harness.report.records import read_records
 from harness.report.section import Card
 from harness.report.sections import NOTHING_RUN, SECTIONS
+from harness.report.sections.published.grids import terminal_averages
 from harness.report.sections.scores.grids import terminal_grids
 from harness.report.style import Drawing
 from harness.report.tables import latex, markdown
@@ -33,14 +34,16 @@ class ReportPaths:
     """Where the artefacts are.
 
     Attributes:
-        tables: the CSV files.
+        csv: the scores in full precision.
+        scores: those of every run; None if nothing was run.
         figures: the PNG and PDF of every figure page.
         left: other PNG and PDF files beside them, from earlier reports or other hands.
     """
 
     markdown: Path
     latex: Path
-    tables: tuple[Path, ...]
+    csv: Path
+    scores: Path | None
     figures: tuple[Path, ...]
     left: tuple[Path, ...]
     html: Path
@@ -86,9 +89,8 @@ def build_report(suite_dir: Path, suite: SuiteFile | None = None) -> Report:
         drawings += attempt(f"the figures of {subject}", partial(section.drawings, folder)) or []
         cards |= attempt(f"the card of {subject}", partial(section.cards, folder)) or {}
         said += attempt(f"the notes of {subject}", section.notes) or ()
-    terminal = grids
-    if was_run:
-        terminal = attempt("the table for terminals", partial(terminal_grids, comparison)) or []
+    for_terminals = terminal_grids if was_run else terminal_averages
+    terminal = attempt("the table for terminals", partial(for_terminals, comparison)) or []
     notes = write_notes(comparison, said, [*records.damaged, *attempt.failures])
     drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
     figures = tuple(path for drawing in drawn for path in drawing.files)
@@ -104,7 +106,8 @@ def build_report(suite_dir: Path, suite: SuiteFile | None = None) -> Report:
         ReportPaths(
             markdown=_write(suite_dir / "table.md", markdown(title, grids, notes)),
             latex=_write(suite_dir / "table.tex", latex(title, grids, notes)),
-            tables=tuple(suite_dir / f"{name}.csv" for name, _ in tables),
+            csv=suite_dir / ("table.csv" if was_run else "published.csv"),
+            scores=suite_dir / "scores.csv" if was_run else None,
             figures=figures,
             left=tuple(path for path in pictures if path not in figures),
             html=_write(suite_dir / "report.html", html),

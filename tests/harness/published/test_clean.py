@@ -34,8 +34,8 @@ def test_a_copy_of_another_protocol_stays_apart(tmp_path: Path) -> None:
     numbers = [f"67.4,,,{p},{EPQ}" for p in ("unknown", "best")]
     found = cleaned(tmp_path, *numbers, f"67.4,3.1,4,last,{CORL}")
     assert [(s.protocol, s.score, s.also_in) for s in found] == [
-        ("last", 67.4, ""),
         ("best", 67.4, ""),
+        ("last", 67.4, ""),
         ("unknown", 67.4, ""),
     ]
 

@@ -40,7 +40,11 @@ def test_names_of_the_literature_become_ids(tmp_path: Path) -> None:
         ),
         (
             HEAD + "gym/hopper/medium,iql,final,1,x\n",
-            ["line 2, column 'protocol'", "'final'", "'last', 'best' or 'unknown'"],
+            [
+                "line 2, column 'protocol'",
+                "'final'",
+                "last, mean-of-last-K (as -10), best and unknown",
+            ],
         ),
         (
             HEAD + "gym/hopper/medium,iql,last,9O,x\n",
@@ -107,7 +111,7 @@ def test_protocols_never_meet_in_a_cell() -> None:
     numbers = [made(1, "copy"), made(2, "own", protocol="best"), made(3, protocol="unknown")]
     literature = Literature([], numbers)
     for protocol, value in (("last", 1), ("best", 2), ("unknown", 3)):
-        cell = literature.cell("gym/hopper/medium", "iql", protocol)  # type: ignore[arg-type]
+        cell = literature.cell("gym/hopper/medium", "iql", protocol)
         assert cell is not None
         assert [s.score for s in cell.scores] == [value]
 

@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.published import Protocol
+from harness.published import UNKNOWN, Protocol
 from harness.published.literature import other_data
+from harness.report.comparison import Comparison
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.sections.published.beside import Beside, Line, TaskGroup
 from harness.report.sections.published.reproduction import MARGIN, Reproduction, Verdict
 
 _NOT_AT_HAND = Text(MISSING, note="not at hand")
-_PROTOCOLS: dict[Protocol, str] = {
-    "last": "protocol 'last'",
-    "best": "protocol 'best'",
-    "unknown": "protocol not stated",
-}
-_MEANINGS: dict[Protocol, str] = {
+_MEANINGS = {
     "last": "'last': the final evaluation",
-    "best": "'best': the best evaluation seen, a choice by online returns, which suite scores "
-    "never make",
-    "unknown": "'not stated': the source does not say, or neither; not to be ranked against others",
+    "best": "'best': the best evaluation seen, a choice by online returns",
+    UNKNOWN: "'not stated': the source does not say; not to be ranked against others",
 }
 
 
@@ -38,9 +33,34 @@ def published_grids(beside: Beside) -> list[Grid]:
             groups = [group for group in beside.groups if group.family == family.family]
             grids += [_scores(beside, group, lines, protocol) for group in groups]
             if len(family.tasks) > 1:
-                grids.append(_averages(beside, family, groups, lines, protocol))
+                title = f"Averages on {family.name}, {_protocol(protocol)}"
+                parts = _parts(beside, family)
+                grids.append(_average_grid(beside, title, parts, lines, protocol))
         if len(beside.families) > 1:
             grids.append(_over_all(beside, lines, protocol))
+    return [grid for grid in grids if grid.rows]
+
+
+def terminal_averages(comparison: Comparison) -> list[Grid]:
+    """What is published, on average, in as many columns as fit a terminal."""
+    beside = Beside(comparison)
+    grids = []
+    for protocol in beside.suite.published.protocols:
+        for family in beside.families:
+            parts = _parts(beside, family)
+            rows = [
+                GridRow(
+                    line.name,
+                    tuple(
+                        Text(points(_published_average(beside, tasks, line, protocol)))
+                        for _, tasks in parts
+                    ),
+                )
+                for line in _ranked(beside, family.tasks, beside.lines(protocol), protocol)
+            ]
+            title = f"Published averages on {family.name}, {_protocol(protocol)}"
+            columns = ("Method", *(name for name, _ in parts))
+            grids.append(Grid(title, columns, _with_content(rows)))
     return [grid for grid in grids if grid.rows]
 
 
@@ -62,14 +82,14 @@ def published_notes(beside: Beside) -> tuple[str, ...]:
     """What published numbers are, and which there are none of."""
     if not beside.tasks:
         return ()
-    protocols = beside.suite.published.protocols
+    meanings = [_MEANINGS[name] for name in beside.suite.published.protocols if name in _MEANINGS]
     notes = [
         "Published: the number of the method's own paper, else CORL's, else another source's; "
-        "published.csv names every source. '(a–b)': sources print from a to b, more than "
-        f"{MARGIN:g} points apart. '(v0)': of D4RL's older data. A table has one protocol; "
-        f"{'; '.join(_MEANINGS[protocol] for protocol in protocols)}. Averages are of methods with "
-        "a score on every task, whatever their sources. Ours: mean ± sd over seeds (ddof = 1); "
-        f"'{MISSING}': not run. Sorted by the published average.",
+        "published.csv names every source. '(a to b)': sources print from a to b, more than "
+        f"{MARGIN:g} points apart. '(v0)': of D4RL's older data. A table has one protocol "
+        f"({'; '.join(meanings)}). Averages are of methods with a score on every task, whatever "
+        "their sources. Ours: mean ± sd over seeds (ddof = 1); "
+        f"'{MISSING}': not run. Sorted by the published average."
     ]
     absent = {method for task, method in beside.literature.not_at_hand if task in beside.tasks}
     rows = [row.label for row in beside.suite.rows if beside.method_of(row) in absent]
@@ -95,6 +115,10 @@ def verdict_grids(found: Sequence[Reproduction]) -> list[Grid]:
         columns = ("Algorithm", "Published", "Ours", "Difference", "95% interval", "Verdict")
         grids.append(Grid(f"Reported against reproduced: {task}", columns, tuple(rows)))
     return grids
+
+
+def _protocol(name: Protocol) -> str:
+    return "protocol not stated" if name == UNKNOWN else f"protocol '{name}'"
 
 
 def _verdict_row(cell: Reproduction) -> GridRow:
@@ -164,26 +188,19 @@ def _scores(beside: Beside, group: TaskGroup, lines: list[Line], protocol: Proto
         )
         for line in _ranked(beside, group.tasks, lines, protocol)
     ]
-    title = f"Published and ours on {group.name}, {_PROTOCOLS[protocol]}"
+    title = f"Published and ours on {group.name}, {_protocol(protocol)}"
     return Grid(title, ("Method", *columns), _with_content(rows))
 
 
-def _averages(
-    beside: Beside,
-    family: TaskGroup,
-    groups: Sequence[TaskGroup],
-    lines: list[Line],
-    protocol: Protocol,
-) -> Grid:
-    """Averages over the levels of a family, and over all of it."""
-    parts = [(group.level, group.tasks) for group in groups if group.level and len(groups) > 1]
-    parts.append((f"all {len(family.tasks)}", family.tasks))
-    title = f"Averages on {family.name}, {_PROTOCOLS[protocol]}"
-    return _average_grid(beside, title, parts, lines, protocol)
+def _parts(beside: Beside, family: TaskGroup) -> list[tuple[str, tuple[str, ...]]]:
+    """What a family is averaged over: its levels, if it has several, and all of it."""
+    levels = [group for group in beside.groups if group.family == family.family and group.level]
+    parts = [(group.level, group.tasks) for group in levels if len(levels) > 1]
+    return [*parts, (f"all {len(family.tasks)}", family.tasks)]
 
 
 def _over_all(beside: Beside, lines: list[Line], protocol: Protocol) -> Grid:
-    title = f"Averages over all {len(beside.tasks)} tasks, {_PROTOCOLS[protocol]}"
+    title = f"Averages over all {len(beside.tasks)} tasks, {_protocol(protocol)}"
     return _average_grid(beside, title, [("all", tuple(beside.tasks))], lines, protocol)
 
 
@@ -257,7 +274,7 @@ def _published_text(beside: Beside, task: str, line: Line, protocol: Protocol) -
     if other_data(cell.shown):
         said.append(cell.shown.data)
     if cell.width > MARGIN:
-        said.append(f"{cell.lowest.score:.0f}–{cell.highest.score:.0f}")
+        said.append(f"{cell.lowest.score:.0f} to {cell.highest.score:.0f}")
     return Text(points(cell.value), note=", ".join(said))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.published import PROTOCOLS, PublishedCell, PublishedScore
+from harness.published import PublishedCell, PublishedScore
 from harness.published.literature import other_data
 from harness.report import stats
 from harness.report.sections.published.beside import Beside, Line
@@ -172,10 +172,9 @@ def reproduction_notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
 def _published(beside: Beside, task: str, line: Line) -> PublishedCell | None:
     """What there is of the suite's protocol, or else of another."""
     own = beside.suite.evaluation.protocol
-    for protocol in sorted(PROTOCOLS, key=lambda name: name != own):
-        if cell := beside.published(task, line, protocol):
-            return cell
-    return None
+    found = beside.literature.protocols(task, line.method)
+    protocol = own if own in found else next(iter(found), "")
+    return beside.literature.cell(task, line.method, protocol)
 
 
 def _reproduction(
