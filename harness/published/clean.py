@@ -78,7 +78,7 @@ _SOURCES = {
     "Hierarchical Diffuser": _Source(
         "Hierarchical Diffuser, Table 2 (arXiv:2401.02644)", trials=True, data_stated=False
     ),
-    "HorizonFlow": _Source("HorizonFlow, Table 1a"),
+    "HorizonFlow": _Source("HorizonFlow, Table 1a", "planners, which are given the goal"),
     "ICQL": _Source("ICQL, main table", "only the cells that were quoted"),
     "IDQL": _Source("IDQL, Table 1 (arXiv:2304.10573)"),
     "OFQL": _Source("OFQL, Table 1"),

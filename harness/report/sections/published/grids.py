@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.sections.published.beside import Beside, Line, TaskGroup
 from harness.report.sections.published.reproduction import MARGIN, Reproduction, Verdict
 
+MOST_ROWS = 36  # of a grid on a printed page
 _NOT_AT_HAND = Text(MISSING, note="not at hand")
 _MEANINGS = {
     "last": "'last': the final evaluation",
@@ -25,20 +26,36 @@ _MEANINGS = {
 
 
 def published_grids(beside: Beside) -> list[Grid]:
-    """A grid a protocol and group of tasks, and one of averages a protocol and family."""
-    grids = []
+    """A grid a protocol and group of tasks, and one of averages a protocol and family.
+
+    Where there are more methods than fit a page, others than the suite's have grids of their own.
+    """
+    grids: list[Grid] = []
     for protocol in beside.suite.published.protocols:
         lines = _shown(beside, protocol)
-        for family in beside.families:
-            groups = [group for group in beside.groups if group.family == family.family]
-            grids += [_scores(beside, group, lines, protocol) for group in groups]
-            if len(family.tasks) > 1:
-                title = f"Averages on {family.name}, {_protocol(protocol)}"
-                parts = _parts(beside, family)
-                grids.append(_average_grid(beside, title, parts, lines, protocol))
-        if len(beside.families) > 1:
-            grids.append(_over_all(beside, lines, protocol))
+        subjects = [("", lines)]
+        if len(lines) > MOST_ROWS:
+            own = [line for line in lines if line.label]
+            others = [line for line in lines if not line.label]
+            subjects = [(", methods of the suite", own), (", other methods", others)]
+        for whose, those in subjects:
+            grids += _grids(beside, those, protocol, f"{_protocol(protocol)}{whose}")
     return [grid for grid in grids if grid.rows]
+
+
+def _grids(beside: Beside, lines: list[Line], protocol: Protocol, subject: str) -> Iterator[Grid]:
+    """Every grid of some methods under a protocol; `subject` says in titles which these are."""
+    for family in beside.families:
+        for group in beside.groups:
+            if group.family == family.family:
+                title = f"Published and ours on {group.name}, {subject}"
+                yield _scores(beside, title, group.tasks, lines, protocol)
+        if len(family.tasks) > 1:
+            title, parts = f"Averages on {family.name}, {subject}", _parts(beside, family)
+            yield _average_grid(beside, title, parts, lines, protocol)
+    if len(beside.families) > 1:
+        title = f"Averages over all {len(beside.tasks)} tasks, {subject}"
+        yield _average_grid(beside, title, [("all", tuple(beside.tasks))], lines, protocol)
 
 
 def terminal_averages(comparison: Comparison) -> list[Grid]:
@@ -47,20 +64,9 @@ def terminal_averages(comparison: Comparison) -> list[Grid]:
     grids = []
     for protocol in beside.suite.published.protocols:
         for family in beside.families:
-            parts = _parts(beside, family)
-            rows = [
-                GridRow(
-                    line.name,
-                    tuple(
-                        Text(points(_published_average(beside, tasks, line, protocol)))
-                        for _, tasks in parts
-                    ),
-                )
-                for line in _ranked(beside, family.tasks, beside.lines(protocol), protocol)
-            ]
             title = f"Published averages on {family.name}, {_protocol(protocol)}"
-            columns = ("Method", *(name for name, _ in parts))
-            grids.append(Grid(title, columns, _with_content(rows)))
+            parts, lines = _parts(beside, family), beside.lines(protocol)
+            grids.append(_average_grid(beside, title, parts, lines, protocol, ours=False))
     return [grid for grid in grids if grid.rows]
 
 
@@ -149,11 +155,12 @@ def _shown(beside: Beside, protocol: Protocol) -> list[Line]:
 
 
 def _has_any(beside: Beside, line: Line, protocol: Protocol) -> bool:
-    first = beside.suite.published.protocols[0]  # where it is said what is not at hand
+    """Whether there is a published number; the first protocol also has what lacks one."""
+    first = protocol == beside.suite.published.protocols[0]
+    absent = beside.literature.not_at_hand
     return any(
         beside.published(task, line, protocol)
-        or beside.ours(task, line)
-        or (protocol == first and (task, line.method) in beside.literature.not_at_hand)
+        or (first and (beside.ours(task, line) or (task, line.method) in absent))
         for task in beside.tasks
     )
 
@@ -169,26 +176,18 @@ def _without(beside: Beside) -> list[str]:
     ]
 
 
-def _scores(beside: Beside, group: TaskGroup, lines: list[Line], protocol: Protocol) -> Grid:
-    """One group of tasks, published and ours side by side."""
-    columns = [
-        f"{task.split('/')[1]}/{side}" for task in group.tasks for side in ("published", "ours")
-    ]
-    rows = [
-        GridRow(
-            line.name,
-            tuple(
-                text
-                for task in group.tasks
-                for text in (
-                    _published_text(beside, task, line, protocol),
-                    _our_text(beside, task, line),
-                )
-            ),
-        )
-        for line in _ranked(beside, group.tasks, lines, protocol)
-    ]
-    title = f"Published and ours on {group.name}, {_protocol(protocol)}"
+def _scores(
+    beside: Beside, title: str, tasks: Sequence[str], lines: list[Line], protocol: Protocol
+) -> Grid:
+    """Some tasks, published and ours side by side."""
+    columns = [f"{task.split('/')[1]}/{side}" for task in tasks for side in ("published", "ours")]
+    rows = []
+    for line in _ranked(beside, tasks, lines, protocol):
+        texts = []
+        for task in tasks:
+            texts.append(_published_text(beside, task, line, protocol))
+            texts.append(_our_text(beside, task, line))
+        rows.append(GridRow(line.name, tuple(texts)))
     return Grid(title, ("Method", *columns), _with_content(rows))
 
 
@@ -199,34 +198,28 @@ def _parts(beside: Beside, family: TaskGroup) -> list[tuple[str, tuple[str, ...]
     return [*parts, (f"all {len(family.tasks)}", family.tasks)]
 
 
-def _over_all(beside: Beside, lines: list[Line], protocol: Protocol) -> Grid:
-    title = f"Averages over all {len(beside.tasks)} tasks, {_protocol(protocol)}"
-    return _average_grid(beside, title, [("all", tuple(beside.tasks))], lines, protocol)
-
-
 def _average_grid(
     beside: Beside,
     title: str,
     parts: Sequence[tuple[str, tuple[str, ...]]],
     lines: list[Line],
     protocol: Protocol,
+    *,
+    ours: bool = True,
 ) -> Grid:
-    columns = [f"{name}/{side}" for name, _ in parts for side in ("published", "ours")]
-    rows = [
-        GridRow(
-            line.name,
-            tuple(
-                Text(points(value))
-                for _, tasks in parts
-                for value in (
-                    _published_average(beside, tasks, line, protocol),
-                    _our_average(beside, tasks, line),
-                )
-            ),
-        )
-        for line in _ranked(beside, parts[-1][1], lines, protocol)
-    ]
-    return Grid(title, ("Method", *columns), _with_content(rows))
+    """Averages over parts of the tasks, each with its name; `ours`: also the suite's own."""
+    columns = ["Method"]
+    for name, _ in parts:
+        columns += [f"{name}/published", f"{name}/ours"] if ours else [name]
+    rows = []
+    for line in _ranked(beside, parts[-1][1], lines, protocol):
+        texts = []
+        for _, tasks in parts:
+            texts.append(Text(points(_published_average(beside, tasks, line, protocol))))
+            if ours:
+                texts.append(Text(points(_our_average(beside, tasks, line))))
+        rows.append(GridRow(line.name, tuple(texts)))
+    return Grid(title, tuple(columns), _with_content(rows))
 
 
 def _with_content(rows: Iterable[GridRow]) -> tuple[GridRow, ...]:
