@@ -32,7 +32,7 @@ def report_suite(name: str, results: Path, console: Console) -> bool:
     suite, _ = load_suite(path)
     folder = results / suite.name
     if not (folder / FILE_NAME).is_file():
-        planned = outline(suite, path)
+        planned = outline(suite, path, name)
         published = Literature(planned.published.scores, shipped()).tasks()
         if not any(task.id in published for task in planned.tasks):
             raise _no_results(name, suite, results)

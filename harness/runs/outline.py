@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ from harness.suite.schema import Suite, suite_tasks
 from harness.tasks.spec import TaskSpec
 
 
-def outline(suite: Suite, path: Path) -> SuiteFile:
-    """The suite in the file `path`, with no runs; rows lack what only their code knows."""
+def outline(suite: Suite, path: Path, given: str) -> SuiteFile:
+    """The suite in the file `path`, with no runs; rows lack what only their code knows.
+
+    `given` is what the user called it: a name holds wherever the harness is installed.
+    """
     tasks = suite_tasks(suite)
     return SuiteFile(
         name=suite.name,
         file=path.name,
         title=suite.title,
         question=suite.question,
-        command=f"python -m harness run {path}",
+        command=shlex.join(["python", "-m", "harness", "run", given]),
         tasks=tasks,
         rows=[row_info(row, tasks) for row in suite.rows],
         seeds=suite.seed_list,

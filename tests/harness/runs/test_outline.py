@@ -19,9 +19,9 @@ def test_it_is_the_plans_suite_file_without_runs_and_code(
     plan = plan_of(algorithms=algorithms, published={"file": "mine.csv", "protocols": ["last"]})
     path = tmp_path / "tiny.yaml"
     suite, _ = load_suite(path)
-    planned = plan.suite_file(f"python -m harness run {path}").model_dump()
+    planned = plan.suite_file("python -m harness run tiny").model_dump()
     assert planned["runs"]
     assert len(planned["published"]["scores"]) == 1
     only_code_knows = {"config": {}, "action_selection": ""}
     rows = [row | only_code_knows for row in planned["rows"]]
-    assert outline(suite, path).model_dump() == planned | {"rows": rows, "runs": []}
+    assert outline(suite, path, "tiny").model_dump() == planned | {"rows": rows, "runs": []}
