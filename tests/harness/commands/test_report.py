@@ -47,6 +47,11 @@ def test_with_nothing_run_there_is_the_literatures_table(
     assert "| iql | 67.5 | – |" in text
     assert "| df-div | – (not at hand) | – |" in text
     assert "Not at hand: the published scores of df-div" in text
+    of_suite = text.split("gym medium, protocol not stated, methods of the suite")[1].split("**")[1]
+    others = text.split("gym medium, protocol not stated, other methods")[1].split("**")[1]
+    assert "| iql |" in of_suite
+    assert "| dtql |" in others
+    assert "| iql |" not in others
     assert "67.5" in (folder / "table.tex").read_text()
     assert "67.5" in (folder / "report.html").read_text()
     assert not pd.read_csv(folder / "published.csv").empty
