@@ -1,11 +1,16 @@
-"""What pyproject.toml cannot say: the folder suites/ is installed as harness/suites/."""
+"""What pyproject.toml cannot say: folders that are installed under another name.
+
+suites/ becomes harness/suites/, and results/published/ becomes harness/published/shipped/.
+"""
 
 from setuptools import find_packages, setup
+
+FOLDERS = {"harness.suites": "suites", "harness.published.shipped": "results/published"}
 
 setup(
     packages=[
         *find_packages(include=["algorithms*", "baselines*", "harness*"]),
-        "harness.suites",
+        *FOLDERS,
     ],
-    package_dir={"harness.suites": "suites"},
+    package_dir=FOLDERS,
 )

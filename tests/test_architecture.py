@@ -57,6 +57,7 @@ ROOMS = (
     "harness.tasks",
     "harness.rollouts",
     "harness.data",
+    "harness.published",
     "harness.suite",
     "harness.runs",
     "harness.execution",

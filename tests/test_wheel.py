@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("algorithms", "baselines", "harness")
-SOURCES = (*PACKAGES, "suites", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+# Installed under another name.
+FOLDERS = {"suites": "harness/suites", "results/published": "harness/published/shipped"}
+SOURCES = (*PACKAGES, *FOLDERS, "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("build")
     for name in SOURCES:
         source, copy = REPOSITORY / name, folder / "source" / name
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -86,12 +88,11 @@ def pip(*arguments: str | Path) -> None:
 
 
 def test_the_wheel_holds_every_file_of_the_packages_suites_and_licence(wheel: Path) -> None:
-    files = [path for name in (*PACKAGES, "suites") for path in (REPOSITORY / name).rglob("*")]
+    places = {name: name for name in PACKAGES} | FOLDERS
     expected = {
-        str(path.relative_to(REPOSITORY)).replace("suites/", "harness/suites/", 1)
-        if path.is_relative_to(REPOSITORY / "suites")
-        else str(path.relative_to(REPOSITORY))
-        for path in files
+        f"{place}/{path.relative_to(REPOSITORY / name)}"
+        for name, place in places.items()
+        for path in (REPOSITORY / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     held = set(ZipFile(wheel).namelist())
@@ -117,6 +118,11 @@ def test_suites_tasks_and_algorithms_are_listed(installed: Installation) -> None
         here = [sys.executable, "-m", "harness", "list", what, "--json"]
         known = subprocess.run(here, cwd=REPOSITORY, capture_output=True, text=True, check=True)
         assert installed("harness", "list", what, "--json") == known.stdout
+
+
+def test_published_scores_are_found(installed: Installation) -> None:
+    program = "from harness.published import shipped; print(len(shipped()))"
+    assert int(installed("python", "-c", program)) > 1000
 
 
 def test_the_quickstart_smokes_in_an_empty_folder(installed: Installation) -> None:

@@ -128,10 +128,10 @@ def run(
 
 @app.command()
 def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
-    """Rebuild a suite's tables and plots from its results alone."""
-    from harness.commands.report import results_of, show_report
+    """Rebuild a suite's tables and plots from its results, beside what others published."""
+    from harness.commands.report import report_suite
 
-    if not show_report(results_of(suite, results), Console()):
+    if not report_suite(suite, results, Console()):
         raise typer.Exit(1)
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import UserError
+from harness.published import Literature, shipped
 from harness.report import build_report, render_terminal
-from harness.suite.schema import find_suite, load_suite
+from harness.report.records import read_suite
+from harness.runs.outline import outline, planned_published
+from harness.runs.suite_file import FILE_NAME, SuiteFile
+from harness.suite.schema import Suite, find_suite, load_suite
 
 
 def say(console: Console, message: str) -> None:
@@ -16,17 +20,41 @@ def say(console: Console, message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_report(suite_dir: Path, console: Console) -> bool:
+def report_suite(name: str, results: Path, console: Console) -> bool:
+    """`harness report`: of what was run, or of what others published if nothing was.
+
+    `name` is a suite's name or file, or a results folder. A file says anew which published scores
+    to show; of all else `suite.json` tells what was run. Returns and raises as `show_report`.
+    """
+    if not Path(name).is_file() and (folder := _folder_of(name, results)):
+        return show_report(folder, console)
+    path = find_suite(name)
+    suite, _ = load_suite(path)
+    folder = results / suite.name
+    if not (folder / FILE_NAME).is_file():
+        planned = outline(suite, path, name)
+        published = Literature(planned.published.scores, shipped()).tasks()
+        if not any(task.id in published for task in planned.tasks):
+            raise _no_results(name, suite, results)
+        return show_report(folder, console, planned)
+    update = {"published": planned_published(suite, path)}
+    return show_report(folder, console, read_suite(folder).model_copy(update=update))
+
+
+def show_report(suite_dir: Path, console: Console, suite: SuiteFile | None = None) -> bool:
     """Make the report from the files of a suite, print its table and where everything is.
 
-    Returns whether all of it could be made, of runs none of which is damaged.
+    Returns whether all of it could be made, of runs none of which is damaged. `suite` and errors
+    are as in `build_report`.
     """
-    report = build_report(suite_dir)
+    report = build_report(suite_dir, suite)
     paths = report.paths
     console.print()
     console.print(render_terminal(report))
-    say(console, f"tables  {paths.markdown} (also .csv, .tex), scores of every run {paths.scores}")
-    say(console, f"figures {', '.join(str(p) for p in paths.figures if p.suffix == '.png')}")
+    scores = f", scores of every run {paths.scores}" if paths.scores else ""
+    say(console, f"tables  {paths.markdown} (also .tex, {paths.csv.name}){scores}")
+    if paths.figures:
+        say(console, f"figures {', '.join(str(p) for p in paths.figures if p.suffix == '.png')}")
     if paths.left:
         left = ", ".join(path.name for path in paths.left)
         say(console, f"left as they were in {paths.left[0].parent}: {left}")
@@ -36,14 +64,24 @@ def show_report(suite_dir: Path, console: Console) -> bool:
 
 def results_of(name: str, results: Path) -> Path:
     """The results folder of a suite given by folder, name or file. Raises UserError."""
-    for folder in (Path(name), results / name):
-        if (folder / "suite.json").is_file():
-            return folder
+    if folder := _folder_of(name, results):
+        return folder
     suite, _ = load_suite(find_suite(name))
     folder = results / suite.name
-    if not (folder / "suite.json").is_file():
-        raise UserError(
-            f"There are no results of '{suite.name}' in {results}. Make them with: "
-            f"python -m harness run {name}"
-        )
+    if not (folder / FILE_NAME).is_file():
+        raise _no_results(name, suite, results)
     return folder
+
+
+def _no_results(name: str, suite: Suite, results: Path) -> UserError:
+    """That a suite given by `name` was not run."""
+    return UserError(
+        f"There are no results of '{suite.name}' in {results}. Make them with: "
+        f"python -m harness run {name}"
+    )
+
+
+def _folder_of(name: str, results: Path) -> Path | None:
+    """The results folder given by its path, or by its name under `results`."""
+    folders = (Path(name), results / name)
+    return next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)

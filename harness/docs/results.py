@@ -11,7 +11,7 @@ from harness.docs.place import Place
 from harness.errors import UserError
 from harness.report.notes import SMOKE
 from harness.runs.folder import RunFolder
-from harness.runs.suite_file import SuiteFile
+from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.figures import slug
 from harness.suite.problems import unknown
 
@@ -71,8 +71,8 @@ def suite_figure(place: Place, file: str, caption: str) -> str:
 
 
 def _was_run(folder: Path) -> bool:
-    """Whether there is a report to show: it is written when a run of the suite has ended."""
-    return (folder / "table.md").is_file()
+    """Whether there is a report of runs: it is written when a run of the suite has ended."""
+    return all((folder / name).is_file() for name in ("table.md", FILE_NAME))
 
 
 def _not_run(folder: Path) -> str:

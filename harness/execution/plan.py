@@ -17,8 +17,15 @@ from harness.errors import UserError
 from harness.execution.smoke import SMOKE_CONFIG, shrunk, smoke_tasks
 from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder
+from harness.runs.outline import planned_published, row_info
 from harness.runs.spec import EvaluationSpec, RunSpec
-from harness.runs.suite_file import PlannedEvaluation, PlannedRun, RowInfo, SuiteFile
+from harness.runs.suite_file import (
+    PlannedEvaluation,
+    PlannedPublished,
+    PlannedRun,
+    RowInfo,
+    SuiteFile,
+)
 from harness.suite.configs import Configs, resolve_configs
 from harness.suite.figures import figure_problems, parse_figures
 from harness.suite.rows import Row
@@ -41,6 +48,7 @@ class Draft:
         chosen: the (task id, label) cells asked for.
         smoke: whether this is a smoke run.
         file: of the suite, without its folder.
+        published: which published scores its tables show.
     """
 
     suite: Suite
@@ -50,6 +58,7 @@ class Draft:
     chosen: set[tuple[str, str]]
     smoke: bool
     file: str
+    published: PlannedPublished
 
     @property
     def needed_tasks(self) -> list[TaskSpec]:
@@ -90,6 +99,7 @@ class Draft:
             outdated=outdated,
             smoke=self.smoke,
             file=self.file,
+            published=self.published,
         )
 
     def _wanted(self, hashes: Mapping[str, str]) -> list[RunSpec]:
@@ -127,6 +137,7 @@ class Plan:
     outdated: list[RunSpec]
     smoke: bool
     file: str  # of the suite, without its folder
+    published: PlannedPublished
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.directory / spec.folder)
@@ -152,6 +163,7 @@ class Plan:
             online_steps=suite.training.online_steps,
             evaluation=PlannedEvaluation(**suite.evaluation.model_dump()),
             figures=suite.figures,
+            published=self.published,
             runs=[
                 PlannedRun(
                     task=spec.task.id,
@@ -167,21 +179,12 @@ class Plan:
         )
 
     def _row_info(self, row: Row) -> RowInfo:
-        algorithm = registry.algorithms()[row.algorithm]
-        tasks = [task.id for task in self.tasks if row.runs_on(task.id)]
-        return RowInfo(
-            label=row.label,
-            base=row.base,
-            variant=dict(row.variant),
-            id=algorithm.id,
-            title=algorithm.title,
-            paper=algorithm.paper,
-            family=algorithm.family,
-            action_selection=registry.load(algorithm.id).action_selection,
-            trusts_critic=algorithm.trusts_critic,
-            tasks=tasks,
-            config=self.configs[tasks[0], row.label],
-            steps=row.entry.steps,
+        first = next(task.id for task in self.tasks if row.runs_on(task.id))
+        return row_info(
+            row,
+            self.tasks,
+            action_selection=registry.load(row.algorithm).action_selection,
+            config=self.configs[first, row.label],
         )
 
 
@@ -232,6 +235,7 @@ def draft(
         chosen=_select(suite, tasks, only),
         smoke=smoke,
         file=suite_path.name,
+        published=planned_published(suite, suite_path),
     )
 
 

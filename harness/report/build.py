@@ -19,10 +19,12 @@ from harness.report.layout import Grid
 from harness.report.notes import Notes, write_notes
 from harness.report.records import read_records
 from harness.report.section import Card
-from harness.report.sections import SECTIONS
+from harness.report.sections import NOTHING_RUN, SECTIONS
+from harness.report.sections.published.grids import terminal_averages
 from harness.report.sections.scores.grids import terminal_grids
 from harness.report.style import Drawing
 from harness.report.tables import latex, markdown
+from harness.runs.suite_file import SuiteFile
 
 T = TypeVar("T")
 
@@ -32,6 +34,8 @@ class ReportPaths:
     """Where the artefacts are.
 
     Attributes:
+        csv: the scores in full precision.
+        scores: those of every run; None if nothing was run.
         figures: the PNG and PDF of every figure page.
         left: other PNG and PDF files beside them, from earlier reports or other hands.
     """
@@ -39,7 +43,7 @@ class ReportPaths:
     markdown: Path
     latex: Path
     csv: Path
-    scores: Path
+    scores: Path | None
     figures: tuple[Path, ...]
     left: tuple[Path, ...]
     html: Path
@@ -54,20 +58,24 @@ class Report:
     paths: ReportPaths
 
 
-def build_report(suite_dir: Path) -> Report:
+def build_report(suite_dir: Path, suite: SuiteFile | None = None) -> Report:
     """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
 
+    `suite` is what was planned, where that is not what `suite.json` there says: it was not run, or
+    names other published scores by now. Of a suite that was not run there is what others published.
     What is made replaces its earlier version; nothing is deleted. Figures of the data need those in
     the data folder; where they are not, the page says so. A part that cannot be made is left out,
     and every table says so.
     Raises UserError if the folder or its `suite.json` is missing or malformed, or if the suite asks
     for a figure or table under the name of one that every report has.
     """
-    records = read_records(suite_dir)
+    records = read_records(suite_dir, suite)
     comparison = compare(records)
-    sections = [made for kind in SECTIONS for made in kind.all_of(records, comparison)]
+    was_run = bool(records.suite.runs)
+    kinds = SECTIONS if was_run else NOTHING_RUN
+    sections = [made for kind in kinds for made in kind.all_of(records, comparison)]
     folder = suite_dir / "figures"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     attempt = _Attempts()
     grids: list[Grid] = []
     tables: list[tuple[str, pd.DataFrame]] = []
@@ -81,7 +89,8 @@ def build_report(suite_dir: Path) -> Report:
         drawings += attempt(f"the figures of {subject}", partial(section.drawings, folder)) or []
         cards |= attempt(f"the card of {subject}", partial(section.cards, folder)) or {}
         said += attempt(f"the notes of {subject}", section.notes) or ()
-    terminal = attempt("the table for terminals", partial(terminal_grids, comparison)) or []
+    for_terminals = terminal_grids if was_run else terminal_averages
+    terminal = attempt("the table for terminals", partial(for_terminals, comparison)) or []
     notes = write_notes(comparison, said, [*records.damaged, *attempt.failures])
     drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
     figures = tuple(path for drawing in drawn for path in drawing.files)
@@ -97,8 +106,8 @@ def build_report(suite_dir: Path) -> Report:
         ReportPaths(
             markdown=_write(suite_dir / "table.md", markdown(title, grids, notes)),
             latex=_write(suite_dir / "table.tex", latex(title, grids, notes)),
-            csv=suite_dir / "table.csv",
-            scores=suite_dir / "scores.csv",
+            csv=suite_dir / ("table.csv" if was_run else "published.csv"),
+            scores=suite_dir / "scores.csv" if was_run else None,
             figures=figures,
             left=tuple(path for path in pictures if path not in figures),
             html=_write(suite_dir / "report.html", html),

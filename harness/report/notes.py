@@ -50,6 +50,8 @@ def write_notes(
 ) -> Notes:
     """The notes of a comparison and of the report's sections, in plain text; each once."""
     suite = comparison.suite
+    if not suite.runs:
+        return _of_nothing_run(comparison, of_sections, failures)
     statistics = (_cells(comparison), _bold(suite), _intervals(comparison))
     gate = comparison.gate.notes() if any(row.learns_critic for row in suite.rows) else ()
     return Notes(
@@ -60,6 +62,24 @@ def write_notes(
         gate=gate,
         earlier_code=earlier_note(suite),
         statistics=(*statistics, *comparison.scales.notes()),
+        sections=tuple(dict.fromkeys(of_sections)),
+        tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
+    )
+
+
+def _of_nothing_run(
+    comparison: Comparison, of_sections: Iterable[str], failures: Iterable[str]
+) -> Notes:
+    """Only what holds before the first run."""
+    suite = comparison.suite
+    return Notes(
+        smoke=suite.smoke,
+        failures=tuple(failures),
+        protocol=f"Nothing of this suite has been run. To run it: {suite.command}",
+        action_selection="",
+        gate=(),
+        earlier_code=(),
+        statistics=comparison.scales.notes(),
         sections=tuple(dict.fromkeys(of_sections)),
         tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
     )

@@ -75,9 +75,12 @@ class Records:
     damaged: tuple[str, ...]
 
 
-def read_records(folder: Path) -> Records:
-    """Read one suite's folder. Raises UserError if it or its `suite.json` cannot be used."""
-    suite = _read_suite(folder)
+def read_records(folder: Path, suite: SuiteFile | None = None) -> Records:
+    """Read one suite's folder: by its `suite.json`, or as a `suite` that was not run says.
+
+    Raises UserError if the folder or its `suite.json` cannot be used.
+    """
+    suite = suite or read_suite(folder)
     own = own_selections(suite)
     rows: list[dict[str, Any]] = []
     damaged: list[str] = []
@@ -133,7 +136,8 @@ class _Found:
         return pd.DataFrame(columns=[*_KEYS, *columns]).astype({"seed": int, **numbers})
 
 
-def _read_suite(folder: Path) -> SuiteFile:
+def read_suite(folder: Path) -> SuiteFile:
+    """What a results folder says was planned. Raises UserError if it cannot be used."""
     path = folder / "suite.json"
     name, smoke, _ = folder.name.partition("-smoke")
     again = f"Write it with: python -m harness run {name}{' --smoke' if smoke else ''}"

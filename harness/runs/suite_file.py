@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validato
 from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError
 from harness.files import parse_object, write_json
+from harness.published import Protocol, PublishedScore
 from harness.suite.figures import Figure, parse_figures
 from harness.tasks.spec import TaskSpec
 
@@ -91,6 +92,14 @@ class PlannedRun(BaseModel, frozen=True):
     kept: bool = False
 
 
+class PlannedPublished(BaseModel, frozen=True):
+    """Which published scores the suite's tables show, and those of the suite's own file."""
+
+    methods: list[str] = []
+    protocols: list[Protocol] = ["last", "unknown"]
+    scores: list[PublishedScore] = []
+
+
 class SuiteFile(BaseModel, frozen=True):
     """What `suite.json` says was planned."""
 
@@ -106,6 +115,7 @@ class SuiteFile(BaseModel, frozen=True):
     online_steps: Count = 0
     evaluation: PlannedEvaluation
     figures: list[dict[str, JsonValue]] = []
+    published: PlannedPublished = PlannedPublished()
     runs: list[PlannedRun]
     smoke: bool
 

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from harness.errors import UserError, nearest
 from harness.suite.entry import AlgorithmEntry, Overrides, Section
 from harness.suite.figures import parse_figures
 from harness.suite.problems import explain, unknown
+from harness.suite.published import PublishedSection, published_problems
 from harness.suite.rows import Row, expand, label_problems, row_count
 from harness.suite.yaml_file import Document, KeyPath, Problem, read_yaml
 from harness.tasks import get_task
@@ -86,7 +87,13 @@ class Suite(Section):
     training: Training
     evaluation: EvaluationPlan
     resources: Resources = Resources()
+    published: PublishedSection = PublishedSection()  # or only its `file`
     figures: list[Overrides] = Field([])  # what the report draws more: `harness/suite/figures.py`
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _read_file_alone(cls, given: Any) -> Any:
+        return {"file": given} if isinstance(given, str) else given
 
     @field_validator("seeds")
     @classmethod
@@ -111,6 +118,11 @@ class Suite(Section):
         """The rows of the comparison, in the file's order."""
         return [row for label, entry in self.algorithms.items() for row in expand(label, entry)]
 
+    @property
+    def method_names(self) -> set[str]:
+        """The labels of entries and the ids of their algorithms."""
+        return {*self.algorithms, *(row.algorithm for row in self.rows)}
+
     def steps_of(self, entry: AlgorithmEntry) -> int:
         """Gradient steps on the data."""
         return entry.steps or self.training.steps
@@ -128,6 +140,7 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
     problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
     problems += [*_interval_problems(suite), *_budget_problems(suite)]
     problems += parse_figures(suite.figures)[1]
+    problems += published_problems(suite.published, path, suite.method_names)
     if problems:
         raise document.error(problems)
     return suite, document

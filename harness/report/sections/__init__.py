@@ -1,15 +1,17 @@
-"""The sections of every report, in the order in which it shows them."""
+"""The sections of a report, in the order in which it shows them."""
 
 from harness.report.section import Section
 from harness.report.sections.actions import ActionSelections
 from harness.report.sections.data import Data
 from harness.report.sections.modes import Modes
 from harness.report.sections.online import Online
+from harness.report.sections.published import Published
 from harness.report.sections.requested import Requested
 from harness.report.sections.scores import LearningCurves, Scores
 
 SECTIONS: tuple[type[Section], ...] = (
     Scores,
+    Published,
     LearningCurves,
     ActionSelections,
     Requested,
@@ -17,3 +19,6 @@ SECTIONS: tuple[type[Section], ...] = (
     Online,
     Data,
 )
+
+# Of a suite of which nothing was run.
+NOTHING_RUN: tuple[type[Section], ...] = (Published, Data)
