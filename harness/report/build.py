@@ -14,7 +14,7 @@ import pandas as pd
 from harness.errors import UserError
 from harness.files import write_bytes
 from harness.report.comparison import compare
-from harness.report.html import page
+from harness.report.page import page
 from harness.report.layout import Grid
 from harness.report.notes import Notes, write_notes
 from harness.report.records import read_records
