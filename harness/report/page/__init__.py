@@ -2,5 +2,6 @@
 
 from harness.report.page.build import page
 from harness.report.page.index import SuiteEntry, entry_of, index_page
+from harness.report.page.render import is_ours
 
-__all__ = ["SuiteEntry", "entry_of", "index_page", "page"]
+__all__ = ["SuiteEntry", "entry_of", "index_page", "is_ours", "page"]

@@ -58,13 +58,13 @@ def _answer(comparison: Comparison, group: Group) -> str:
     low = comparison.average_interval(first, group.tasks).low
     near = [x for x in others if comparison.average_interval(x, group.tasks).high >= low]
     below = [x for x in others if x not in near]
-    rough = f" (rough intervals, of {plural(min(seeds), 'seed')})" if min(seeds) < ENOUGH_SEEDS else ""
     claims = [
         f"not told apart from it, as intervals overlap: {listed(near)}" if near else "",
         f"with intervals below its own: {listed(below)}" if below else "",
+        f"intervals of {plural(min(seeds), 'seed')} are rough" if min(seeds) < ENOUGH_SEEDS else "",
     ]
     said = "; ".join(claim for claim in claims if claim)
-    return f"On {place}, {first} has the highest mean, {score}{rough}; {said}{rest}."
+    return f"On {place}, {first} has the highest mean, {score}; {said}{rest}."
 
 
 def _left_out(unfinished: int, distrusted: int) -> str:

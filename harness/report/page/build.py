@@ -53,7 +53,8 @@ def page(
     suite, anchors = records.suite, Anchors(records.suite)
     cells = settings_by_cell(records)
     by_task = runs_by_task(records, comparison, cells, anchors)
-    chart, *others = [_figure(drawing) for drawing in drawings] or [None]
+    figures = [_figure(drawing) for drawing in drawings]
+    chart = figures.pop(0) if figures else None
     if chart is not None:
         chart["alt"] = f"{chart['alt']} {averages_in_words(comparison)}"
     return render(
@@ -65,13 +66,13 @@ def page(
         chart=chart,
         tables=[_table(grid, anchors) for grid in grids],
         notes=notes,
-        figures=others,
+        figures=figures,
         states=in_words(sum((task.states for task in by_task), Counter[str]())),
         runs=by_task,
         in_words=in_words,
         failures=failures(records),
         costs=costs(records, anchors),
-        methods=[_method(cells, comparison, row, anchors) for row in suite.rows],
+        methods=_methods(cells, comparison, anchors),
         tasks=[
             _task(records, task, cards.get(task.id, NO_CARD), anchors.tasks[task.id])
             for task in suite.tasks
@@ -134,27 +135,29 @@ class Method:
     runs: list[tuple[str, str]]  # task and the id of its runs
 
 
-def _method(
-    cells: Mapping[tuple[str, str], Settings],
-    comparison: Comparison,
-    row: RowInfo,
-    anchors: Anchors,
-) -> Method:
-    arxiv = _ARXIV.search(row.paper)
-    settings = over_tasks(cells, row.label)
-    others = [dict(over_tasks(cells, label)) for label in comparison.labels]
-    return Method(
-        id=anchors.methods[row.label],
-        row=row,
-        paper=f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else "",
-        unlike=differences(dict(settings), others),
-        settings=settings,
-        runs=[
-            (task, anchors.cells[task, row.label])
-            for task in comparison.tasks
-            if (task, row.label) in anchors.cells
-        ],
-    )
+def _methods(
+    cells: Mapping[tuple[str, str], Settings], comparison: Comparison, anchors: Anchors
+) -> list[Method]:
+    rows = comparison.suite.rows
+    settings = {row.label: over_tasks(cells, row.label) for row in rows}
+    by_name = {label: dict(found) for label, found in settings.items()}
+    return [
+        Method(
+            id=anchors.methods[row.label],
+            row=row,
+            paper=f"https://arxiv.org/abs/{arxiv[1]}"
+            if (arxiv := _ARXIV.search(row.paper))
+            else "",
+            unlike=differences(row.label, rows, by_name),
+            settings=settings[row.label],
+            runs=[
+                (task, anchors.cells[task, row.label])
+                for task in comparison.tasks
+                if (task, row.label) in anchors.cells
+            ],
+        )
+        for row in rows
+    ]
 
 
 def _task(records: Records, task: TaskSpec, card: Card, anchor: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def seed_curves(scores: pd.DataFrame) -> SeedCurves | None:
 
     `scores` has a line for each seed and evaluated step: seed, step, score.
     """
-    by_seed = {seed: rows.sort_values("step") for seed, rows in scores.groupby("seed")}
+    by_seed = {int(str(seed)): rows.sort_values("step") for seed, rows in scores.groupby("seed")}
     drawn = {seed: rows for seed, rows in by_seed.items() if len(rows) > 1}
     if not drawn:
         return None

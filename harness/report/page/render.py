@@ -23,9 +23,14 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        generator=GENERATOR, style=_ours("page.css"), script=_ours("page.js"), **values
+        generator=GENERATOR, style=_inlined("page.css"), script=_inlined("page.js"), **values
     )
 
 
-def _ours(name: str) -> Markup:
+def is_ours(html: str) -> bool:
+    """Whether a page is one that `render` made."""
+    return f'<meta name="generator" content="{GENERATOR}">' in html
+
+
+def _inlined(name: str) -> Markup:
     return Markup((_FOLDER / name).read_text())

@@ -101,9 +101,9 @@ def runs_by_task(
     curves = _curves(records)
     tasks = []
     for task in records.suite.tasks:
-        here = [settings for (of, _), settings in cells.items() if of == task.id]
+        here = {label: settings for (of, label), settings in cells.items() if of == task.id}
         made = [
-            _cell(records, runs[task.id, label], cells[task.id, label], here, curves, anchors)
+            _cell(records, runs[task.id, label], here, curves, anchors)
             for label in comparison.labels
             if (task.id, label) in runs
         ]
@@ -154,8 +154,7 @@ def costs(records: Records, anchors: Anchors) -> list[Cost]:
 def _cell(
     records: Records,
     runs: list[dict[Hashable, Any]],
-    mine: Settings,
-    here: list[Settings],
+    here: Mapping[str, Settings],
     curves: Mapping[tuple[str, str], pd.DataFrame],
     anchors: Anchors,
 ) -> CellRuns:
@@ -169,7 +168,7 @@ def _cell(
         label=label,
         summary=mean,
         states=states,
-        unlike=differences(mine, here),
+        unlike=differences(label, records.suite.rows, here),
         curves=None if of_cell is None else seed_curves(of_cell),
         origins=_origins(records, runs),
         seeds=[_line(records.folder, run) for run in runs],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.report.layout import MISSING
@@ -15,7 +15,7 @@ Settings = dict[str, str]
 
 
 class Difference(NamedTuple):
-    """A setting in which a row is not as most rows that have it; `usual` is empty if none is."""
+    """A setting in which a row is not as others; `usual` is what most rows have, if most agree."""
 
     name: str
     value: str
@@ -48,21 +48,30 @@ def settings_by_cell(records: Records) -> dict[tuple[str, str], Settings]:
     return found
 
 
-def differences(mine: Settings, all_rows: list[Settings]) -> list[Difference]:
-    """In what a row is not as most of those that have the setting too; `all_rows` includes it."""
+def differences(
+    label: str, rows: Sequence[RowInfo], of: Mapping[str, Settings]
+) -> list[Difference]:
+    """In what a row is not as the others: those of its own method, or most of all that have it.
+
+    `of` has the settings of every row that is compared, by label.
+    """
+    method = next(row.id for row in rows if row.label == label)
+    siblings = [of[row.label] for row in rows if row.id == method and row.label in of]
     found = []
-    for name, value in mine.items():
-        values = [settings[name] for settings in all_rows if name in settings]
-        usual, count = Counter(values).most_common(1)[0]
-        shared = count > len(values) / 2
-        if len(values) > 1 and not (shared and usual == value):
-            found.append(Difference(name, value, usual if shared else ""))
+    for name, value in of[label].items():
+        values = [settings[name] for settings in of.values() if name in settings]
+        commonest, count = Counter(values).most_common(1)[0]
+        usual = commonest if count > len(values) / 2 else value
+        if usual != value or any(other.get(name, value) != value for other in siblings):
+            found.append(Difference(name, value, usual if usual != value else ""))
     return found
 
 
 def over_tasks(cells: Mapping[tuple[str, str], Settings], label: str) -> list[tuple[str, str]]:
     """A label's settings by name; one that its tasks differ in lists their values."""
-    by_task = {task: settings for (task, owner), settings in sorted(cells.items()) if owner == label}
+    by_task = {
+        task: settings for (task, owner), settings in sorted(cells.items()) if owner == label
+    }
     names = dict.fromkeys(name for settings in by_task.values() for name in settings)
     rows = []
     for name in names:
