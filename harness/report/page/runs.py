@@ -25,14 +25,13 @@ UNNAMED = "failed without a message"
 
 @dataclass(frozen=True)
 class SeedLine:
-    """One planned run as it is printed; `folder` is relative to the page, empty if there is none."""
+    """One planned run as it is printed; `folder` is relative to the page, empty without files."""
 
     seed: int
     state: str
     score: str
     step: str
     wall: str
-    seconds: float | None
     folder: str
     packed: bool
 
@@ -187,7 +186,6 @@ def _line(folder: Path, run: Mapping[Hashable, Any]) -> SeedLine:
         score=number(run["score"], ".1f"),
         step=number(run["step"], ",.0f"),
         wall=duration(run["wall_seconds"]),
-        seconds=run["wall_seconds"],
         folder=link if packed or path.is_dir() else "",
         packed=packed,
     )
