@@ -149,7 +149,7 @@ def test_filters_hide_what_lacks_a_word_and_say_how_much_is_left(
     box.fill("")
     assert names(table) == LABELS
     page.get_by_role("searchbox", name="Filter runs").fill("large iql")
-    shown = page.locator("details.cell:visible > summary b").all_inner_texts()
+    shown = page.locator("details.cell:visible > summary strong").all_inner_texts()
     assert shown == ["iql"]
 
 

@@ -196,3 +196,9 @@ def test_importing_the_report_loads_no_training_or_simulation_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_costs_count_the_time_of_a_trial_once(make_suite: Callable[..., Any]) -> None:
+    latencies = {(TASK, "bc"): [0.2, 0.4, 0.6]}
+    found = report_of(make_suite(labels=["bc"], latencies=latencies))
+    assert ["bc", "3 of 3", "3 min 20 s", "8%", "111", "0.400"] in found.rows  # 15 s of 200 s
