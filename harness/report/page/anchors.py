@@ -27,10 +27,13 @@ class Anchors:
         return self.methods.get(text.label, "") or self.tasks.get(text.task, "")
 
     def of_all(self, name: str, texts: list[Text]) -> str:
-        """The id of the method or task that a line of numbers has in common, if that is its name.
+        """The id of the method or task that a line or column of numbers is named after.
 
-        `name` may be cut at its beginning, and have marks at its end.
+        Where `name` is not theirs in full, since a task's is cut at its beginning and both have
+        marks at their end, it is of what the numbers have in common.
         """
+        if found := self.methods.get(name, "") or self.tasks.get(name, ""):
+            return found
         labels, tasks = {text.label for text in texts}, {text.task for text in texts}
         label = labels.pop() if len(labels) == 1 else ""
         task = tasks.pop() if len(tasks) == 1 else ""

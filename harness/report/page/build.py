@@ -70,7 +70,7 @@ def page(
         states=in_words(sum((task.states for task in by_task), Counter[str]())),
         runs=by_task,
         in_words=in_words,
-        failures=failures(records),
+        failures=failures(records, anchors),
         costs=costs(records, anchors),
         methods=_methods(cells, comparison, anchors),
         tasks=[

@@ -66,11 +66,14 @@ class TaskRuns:
 
 @dataclass(frozen=True)
 class Failure:
-    """One way in which runs failed: its first sentence, all that was recorded, and which runs."""
+    """One way in which runs failed: its first sentence, all that was recorded, and which runs.
+
+    `runs` are names and the ids of their cells.
+    """
 
     sentence: str
     trace: str
-    runs: list[str]
+    runs: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,14 @@ def runs_by_task(
     return tasks
 
 
-def failures(records: Records) -> list[Failure]:
+def failures(records: Records, anchors: Anchors) -> list[Failure]:
     """Runs that failed or have an error, together where they failed alike; the commonest first."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    alike: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for run in records.runs.to_dict("records"):
         error = run["error"] if isinstance(run["error"], str) else ""
         if error or run["state"] == "failed":
             name = f"{run['task']}, {run['label']}, seed {run['seed']}: {run['state']}"
-            alike[error or UNNAMED].append(name)
+            alike[error or UNNAMED].append((name, anchors.cells[run["task"], run["label"]]))
     found = []
     for error, names in alike.items():
         sentence, _, trace = error.partition("\n")

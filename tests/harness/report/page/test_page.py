@@ -144,7 +144,7 @@ def test_runs_that_failed_alike_are_told_once_and_the_traceback_is_folded(
     assert '<details class="failure">' in html
     assert "4×" in Page(html).text
     for _, label, seed in failed:
-        assert f"<li>{TASK}, {label}, seed {seed}: failed</li>" in html
+        assert f">{TASK}, {label}, seed {seed}: failed</a></li>" in html
 
 
 def test_pictures_say_what_they_show_with_the_numbers_of_the_chart(
