@@ -3,6 +3,7 @@
 
 // Text that is no number and says that there is none: always last.
 const MISSING = new Set(["–", "failed", ""]);
+const MANY = 7; // items from which on a filter helps
 
 function valueOf(cell) {
   const text = cell.dataset.sort ?? cell.textContent.trim();
@@ -49,8 +50,9 @@ function sortable(table) {
   });
 }
 
-// A box that hides the items without the words that are typed into it.
-function filterable(place, items, name) {
+// A box, put in its place by `insert`, that hides the items without the words typed into it;
+// groups are folds around items.
+function filterable(insert, items, name, groups) {
   const box = document.createElement("input");
   box.type = "search";
   box.placeholder = "Filter";
@@ -60,7 +62,7 @@ function filterable(place, items, name) {
   const field = document.createElement("p");
   field.className = "filter";
   field.append(box, found);
-  place.before(field);
+  insert(field);
   const texts = items.map((item) => (item.dataset.filter ?? item.textContent).toLowerCase());
   box.addEventListener("input", () => {
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -70,7 +72,7 @@ function filterable(place, items, name) {
       shown += !item.hidden;
     });
     found.textContent = words.length ? `${shown} of ${items.length} shown` : "";
-    for (const group of place.querySelectorAll(":scope > details")) {
+    for (const group of groups) {
       const some = group.querySelector("[data-filter]:not([hidden])") !== null;
       group.hidden = !some;
       if (words.length && some) group.open = true;
@@ -81,7 +83,8 @@ function filterable(place, items, name) {
 function reveal() {
   const target = document.getElementById(location.hash.slice(1));
   if (!target) return;
-  for (let at = target.parentElement; at; at = at.parentElement) {
+  for (let at = target; at; at = at.parentElement) {
+    at.hidden = false; // a filter may have hidden it
     if (at.tagName === "DETAILS") at.open = true;
   }
   target.scrollIntoView();
@@ -91,11 +94,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
   if (table.tBodies[0].rows.length < 2) continue;
   sortable(table);
   const rows = [...table.tBodies[0].rows];
-  if (rows.length > 7) filterable(table.parentElement, rows, table.caption.textContent.trim());
+  const caption = table.caption;
+  const name = caption.textContent.trim();
+  if (rows.length > MANY) filterable((field) => caption.append(field), rows, name, []);
 }
 for (const list of document.querySelectorAll(".filterable")) {
   const items = [...list.querySelectorAll("[data-filter]")];
-  if (items.length > 7) filterable(list, items, list.dataset.name);
+  const groups = list.querySelectorAll(":scope > details");
+  if (items.length > MANY) {
+    filterable((field) => list.before(field), items, list.dataset.name, groups);
+  }
 }
 addEventListener("hashchange", reveal);
 if (location.hash) reveal();
