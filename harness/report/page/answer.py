@@ -12,7 +12,6 @@ from harness.report.comparison import Comparison, Group
 from harness.report.gate import MARK, UNUSABLE
 from harness.report.layout import points
 from harness.report.page.words import listed, plural
-from harness.report.stats import Interval
 
 ENOUGH_SEEDS = 5  # below it, intervals are said to be rough
 
@@ -86,10 +85,10 @@ def _by_average(comparison: Comparison, group: Group) -> list[str]:
 
 def _with_interval(comparison: Comparison, label: str, group: Group) -> str:
     mean = points(comparison.average(label, group.tasks))
-    interval: Interval = comparison.average_interval(label, group.tasks)
-    if math.isnan(interval.low):
+    low, high = comparison.average_interval(label, group.tasks)
+    if math.isnan(low):
         return f"{mean} (no interval)"
-    return f"{mean} (95% interval {points(interval.low)} to {points(interval.high)})"
+    return f"{mean} (95% interval {points(low)} to {points(high)})"
 
 
 def _place(comparison: Comparison, group: Group) -> str:
