@@ -127,11 +127,25 @@ def run(
 
 
 @app.command()
-def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
-    """Rebuild a suite's tables and plots from its results, beside what others published."""
-    from harness.commands.report import report_suite
+def report(
+    suite: Annotated[
+        str | None, typer.Argument(metavar="SUITE", help="A suite's name or file.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Of every suite with results, and an index over them.")
+    ] = False,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Rebuild a suite's tables, plots and page from its results, beside what others published."""
+    from harness.commands.report import report_suite, show_all_reports
 
-    if not report_suite(suite, results, Console()):
+    if (suite is None) != every:
+        raise UserError("Give the name of a suite, or --all for every suite that has results.")
+    if suite is None:
+        made = show_all_reports(results, Console())
+    else:
+        made = report_suite(suite, results, Console())
+    if not made:
         raise typer.Exit(1)
 
 

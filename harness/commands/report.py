@@ -7,8 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import UserError
+from harness.files import write_bytes
 from harness.published import Literature, shipped
 from harness.report import build_report, render_terminal
+from harness.report.page import SuiteEntry, entry_of, index_page, is_ours
 from harness.report.records import read_suite
 from harness.runs.outline import outline, planned_published
 from harness.runs.suite_file import FILE_NAME, SuiteFile
@@ -60,6 +62,36 @@ def show_report(suite_dir: Path, console: Console, suite: SuiteFile | None = Non
         say(console, f"left as they were in {paths.left[0].parent}: {left}")
     say(console, f"page    {paths.html}")
     return not report.notes.failures
+
+
+def show_all_reports(results: Path, console: Console) -> bool:
+    """Make the report of every suite that has results below `results`, and an index over them.
+
+    Returns whether all of it could be made, of runs none of which is damaged.
+    Raises UserError if there are no results, or an index.html that this did not write.
+    """
+    folders = sorted(path.parent for path in results.rglob("suite.json"))
+    if not folders:
+        raise UserError(
+            f"There are no results in {results}. Make some with: python -m harness run SUITE"
+        )
+    index = results / "index.html"
+    if index.exists() and not is_ours(index.read_text(errors="replace")):
+        raise UserError(f"{index} was not written by this command: move it away, then try again.")
+    entries = []
+    for folder in folders:
+        try:
+            report = build_report(folder)
+        except UserError as error:
+            name = folder.relative_to(results).as_posix()
+            entries.append(SuiteEntry(folder=name, title=name, problem=str(error)))
+        else:
+            problem = " ".join(report.notes.failures)
+            entries.append(entry_of(report.records, report.comparison, results, problem))
+        say(console, f"page    {folder / 'report.html'}  {entries[-1].problem}".rstrip())
+    write_bytes(index, index_page(entries).encode())
+    say(console, f"index   {index}")
+    return not any(entry.problem for entry in entries)
 
 
 def results_of(name: str, results: Path) -> Path:

@@ -13,11 +13,11 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.files import write_bytes
-from harness.report.comparison import compare
-from harness.report.html import page
+from harness.report.comparison import Comparison, compare
 from harness.report.layout import Grid
 from harness.report.notes import Notes, write_notes
-from harness.report.records import read_records
+from harness.report.page import page
+from harness.report.records import Records, read_records
 from harness.report.section import Card
 from harness.report.sections import NOTHING_RUN, SECTIONS
 from harness.report.sections.published.grids import terminal_averages
@@ -51,8 +51,10 @@ class ReportPaths:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: its notes, the tables that a terminal shows, and its files."""
+    """A finished report: what it is of, its notes, the tables that a terminal shows, its files."""
 
+    records: Records
+    comparison: Comparison
     notes: Notes
     terminal: list[Grid]
     paths: ReportPaths
@@ -101,6 +103,8 @@ def build_report(suite_dir: Path, suite: SuiteFile | None = None) -> Report:
     title = records.suite.title
     html = page(records, comparison, grids, notes, drawings, cards)
     return Report(
+        records,
+        comparison,
         notes,
         terminal,
         ReportPaths(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MISSING = "–"
 
 
 @dataclass(frozen=True)
 class Text:
-    """One entry of a grid: `value`, its `mark` (†), `spread` (after ±), and a `note` in words."""
+    """One entry of a grid: `value`, its `mark` (†), `spread` (after ±), and a `note` in words.
+
+    `task` (an id) and `label` say which runs the number is of, for links; empty: of several.
+    """
 
     value: str
     spread: str = ""
     note: str = ""
     bold: bool = False
     mark: str = ""
+    task: str = ""
+    label: str = ""
 
     def __str__(self) -> str:
         spread = f" ± {self.spread}" if self.spread else ""
@@ -30,6 +35,10 @@ class GridRow:
     name: str
     texts: tuple[Text, ...]
     summary: bool = False
+
+    def of(self, *, task: str = "", label: str = "") -> GridRow:
+        """The same with all of its numbers of these runs."""
+        return replace(self, texts=tuple(replace(t, task=task, label=label) for t in self.texts))
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from harness.data.checks.incoming import checked
 from harness.errors import UserError
 from harness.execution.plan import draft
 from harness.report.comparison import compare
-from harness.report.html import page
 from harness.report.layout import Grid
 from harness.report.notes import write_notes
+from harness.report.page import page
 from harness.report.records import read_records
 from harness.report.sections import SECTIONS
 from harness.report.tables import latex, markdown

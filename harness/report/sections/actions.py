@@ -48,7 +48,7 @@ def action_grids(comparison: Comparison) -> list[Grid]:
             GridRow(
                 label + earlier_mark(comparison.suite, label, [task]),
                 tuple(_text(here.get((label, name))) for name in selections),
-            )
+            ).of(task=task, label=label)
             for label in labels
         ]
         title = f"Action selections on {task}"

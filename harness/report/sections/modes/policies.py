@@ -124,7 +124,8 @@ def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
             by_selection = mine[mine["label"] == label].groupby("action_selection", sort=False)
             for selection, runs in by_selection:
                 name = label + earlier_mark(records.suite, label, [task.id])
-                rows.append(GridRow(name, (Text(str(selection)), *map(_text, _values(runs)))))
+                row = GridRow(name, (Text(str(selection)), *map(_text, _values(runs))))
+                rows.append(row.of(task=task.id, label=label))
         title = f"{task.title}: reward, support and coverage"
         grids.append(Grid(title, ("Policy", "Action selection", *COLUMNS.values()), tuple(rows)))
     return grids

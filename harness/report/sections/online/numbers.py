@@ -56,7 +56,7 @@ def online_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
             GridRow(
                 label + earlier_mark(records.suite, label, [task.id]),
                 tuple(_text(runs[label], name) for name in COLUMNS),
-            )
+            ).of(task=task.id, label=label)
             for label in labels
             if label in runs
         )

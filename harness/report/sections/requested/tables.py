@@ -55,9 +55,8 @@ def table_grids(figure: Table, records: Records, comparison: Comparison) -> list
             by_name = {line["quantity"]: line for line in lines.to_dict("records")}
             mark = comparison.gate.mark(str(label), [str(task)])
             name = f"{label}{earlier_mark(comparison.suite, str(label), [str(task)])}"
-            rows.append(
-                GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
-            )
+            row = GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
+            rows.append(row.of(task=str(task), label=str(label)))
         columns = ("Algorithm", *(axis_label(name) for name in figure.values))
         grids.append(Grid(f"{figure.title}: {task}", columns, tuple(rows)))
     return grids

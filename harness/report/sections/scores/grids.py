@@ -100,7 +100,7 @@ def summary_grid(comparison: Comparison) -> Grid:
             ]
         chance = stats.probability_of_improvement(strata[leader], scores)
         texts.append(Text(MISSING if label == leader else f"{chance:.2f}"))
-        rows[index] = GridRow(label, tuple(texts))
+        rows[index] = GridRow(label, tuple(texts)).of(label=label, task="" if several else tasks[0])
     everything = f"{comparison.everything.name}{comparison.scales.mark(tasks)}"
     title = f"Average over {everything}" if several else f"Summary of {tasks[0]}"
     return Grid(title, tuple(columns), tuple(rows))
@@ -111,10 +111,11 @@ def _score(comparison: Comparison, task: str, label: str, bold: bool) -> Text:
     cell = comparison.cells[task, label]
     finished = len(cell.scores)
     if finished == 0:
-        return Text("failed" if cell.failed else MISSING)
+        return Text("failed" if cell.failed else MISSING, task=task, label=label)
     note = f"{finished}/{cell.planned} seeds" if finished < cell.planned else ""
     spread = points(cell.std) if finished > 1 else ""
-    return Text(points(cell.mean), spread, note, bold, comparison.mark(label, [task]))
+    mark = comparison.mark(label, [task])
+    return Text(points(cell.mean), spread, note, bold, mark, task=task, label=label)
 
 
 def _scores(comparison: Comparison, task: str) -> tuple[Text, ...]:
@@ -130,7 +131,7 @@ def _averages(comparison: Comparison, group: Group) -> tuple[Text, ...]:
 def _average(comparison: Comparison, label: str, group: Group, bold: bool) -> Text:
     value = comparison.average(label, group.tasks)
     mark = comparison.mark(label, group.tasks) if value is not None else ""
-    return Text(points(value), bold=bold, mark=mark)
+    return Text(points(value), bold=bold, mark=mark, label=label)
 
 
 def _interval(interval: stats.Interval) -> Text:

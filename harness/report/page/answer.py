@@ -1,0 +1,97 @@
+"""What the scores say, in a sentence for each group of tasks that is averaged.
+
+It claims what the 95% intervals show and no more: no order among methods whose intervals overlap,
+none with a single seed, and none of methods that trust a critic that is not usable.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.report.comparison import Comparison, Group
+from harness.report.gate import MARK, UNUSABLE
+from harness.report.layout import points
+from harness.report.page.words import listed, plural
+
+ENOUGH_SEEDS = 5  # below it, intervals are said to be rough
+
+
+def answers(comparison: Comparison) -> list[str]:
+    """A sentence for every family of tasks; families are not ranked together."""
+    return [_answer(comparison, group) for group in comparison.families]
+
+
+def averages_in_words(comparison: Comparison) -> str:
+    """Every method's average with its interval, by family, best first: a chart for the ear."""
+    parts = []
+    for group in comparison.families:
+        found = _by_average(comparison, group)
+        numbers = [f"{label} {_with_interval(comparison, label, group)}" for label in found]
+        parts.append(f"{_place(comparison, group)}: {'; '.join(numbers) or 'nothing finished'}")
+    return ". ".join(parts) + "."
+
+
+def _answer(comparison: Comparison, group: Group) -> str:
+    place = _place(comparison, group)
+    planned = [label for label in comparison.labels if comparison.applies(label, group.tasks)]
+    found = _by_average(comparison, group)
+    ranked = [label for label in found if not comparison.gate.mark(label, group.tasks)]
+    if not planned:
+        return f"No method runs on all of the {place}, so none is named."
+    if not found:
+        return f"No method has finished on {place}, so nothing is claimed yet."
+    rest = _left_out(len(planned) - len(found), len(found) - len(ranked))
+    if not ranked:
+        return f"No method is named on {place}: {rest}."
+    rest = f"; {rest}" if rest else ""
+    first, *others = ranked
+    score = _with_interval(comparison, first, group)
+    if not others:
+        return f"On {place}, {first} scores {score}, and there is nothing to compare it with{rest}."
+    seeds = [len(comparison.cells[task, label].scores) for task in group.tasks for label in ranked]
+    if min(seeds) < 2:
+        return (
+            f"On {place}, {first} has the highest score, {score}, but some methods have one seed "
+            f"only, so nothing tells them apart{rest}."
+        )
+    low = comparison.average_interval(first, group.tasks).low
+    near = [x for x in others if comparison.average_interval(x, group.tasks).high >= low]
+    below = [x for x in others if x not in near]
+    claims = [
+        f"not told apart from it, as intervals overlap: {listed(near)}" if near else "",
+        f"with intervals below its own: {listed(below)}" if below else "",
+        f"intervals of {plural(min(seeds), 'seed')} are rough" if min(seeds) < ENOUGH_SEEDS else "",
+    ]
+    said = "; ".join(claim for claim in claims if claim)
+    return f"On {place}, {first} has the highest mean, {score}; {said}{rest}."
+
+
+def _left_out(unfinished: int, distrusted: int) -> str:
+    """Which methods the sentence is not about, and why."""
+    reasons = []
+    if unfinished:
+        reasons.append(f"{plural(unfinished, 'method')} not finished")
+    if distrusted:
+        reasons.append(f"{plural(distrusted, 'method')} not ranked ({MARK}: {UNUSABLE})")
+    return ", ".join(reasons)
+
+
+def _by_average(comparison: Comparison, group: Group) -> list[str]:
+    """Labels with a score on every task of the group, best average first."""
+    averages = {label: comparison.average(label, group.tasks) for label in comparison.labels}
+    known = {label: mean for label, mean in averages.items() if mean is not None}
+    return sorted(known, key=lambda label: known[label], reverse=True)
+
+
+def _with_interval(comparison: Comparison, label: str, group: Group) -> str:
+    mean = points(comparison.average(label, group.tasks))
+    low, high = comparison.average_interval(label, group.tasks)
+    if math.isnan(low):
+        return f"{mean} (no interval)"
+    return f"{mean} (95% interval {points(low)} to {points(high)})"
+
+
+def _place(comparison: Comparison, group: Group) -> str:
+    if len(group.tasks) == 1:
+        return next(task.title for task in comparison.suite.tasks if task.id == group.tasks[0])
+    return f"{len(group.tasks)} {group.name} tasks on average"

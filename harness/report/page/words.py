@@ -1,0 +1,36 @@
+"""Numbers and lists as the page prints them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.report.layout import MISSING
+
+
+def number(value: float | None, style: str) -> str:
+    """A number in a format; a dash where there is none."""
+    return MISSING if value is None or math.isnan(value) else format(value, style)
+
+
+def duration(seconds: float | None) -> str:
+    """`48 s`, `3 min 20 s`, `5 h 07 min`."""
+    if seconds is None or math.isnan(seconds):
+        return MISSING
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """`a`, `a and b`, `a, b and c`; beyond `most` names the rest is counted."""
+    shown = [*names[: most - 1], f"{len(names) - most + 1} others"] if len(names) > most else names
+    *head, last = shown
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

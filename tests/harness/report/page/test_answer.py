@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.report.comparison import compare
+from harness.report.page.answer import answers
+from harness.report.records import read_records
+
+TASK = "pointmaze/umaze"
+
+
+@pytest.fixture
+def answer(make_suite: Callable[..., Any]) -> Callable[..., str]:
+    """The answer of a suite of one task, whose title is `Pointmaze Umaze`."""
+
+    def make(**settings: Any) -> str:
+        [sentence] = answers(compare(read_records(make_suite(**settings).write())))
+        return sentence
+
+    return make
+
+
+def test_it_names_the_best_those_that_overlap_and_those_below(answer: Callable[..., str]) -> None:
+    # Student's t of five seeds: ± 2.776 sd / sqrt(5), which is 1.96 for these.
+    final = {
+        (TASK, "iql"): [61.0, 62.0, 63.0, 64.0, 65.0],
+        (TASK, "bc"): [60.0, 61.0, 62.0, 63.0, 64.0],
+        (TASK, "fql"): [10.0, 11.0, 12.0, 13.0, 14.0],
+    }
+    assert answer(labels=["fql", "bc", "iql"], seeds=[0, 1, 2, 3, 4], final=final) == (
+        "On Pointmaze Umaze, iql has the highest mean, 63.0 (95% interval 61.0 to 65.0); not told "
+        "apart from it, as intervals overlap: bc; with intervals below its own: fql."
+    )
+
+
+def test_few_seeds_are_called_rough_and_one_seed_ranks_nothing(answer: Callable[..., str]) -> None:
+    final = {(TASK, "bc"): [1.0], (TASK, "iql"): [9.0]}
+    said = answer(labels=["bc", "iql"], seeds=[0], final=final)
+    assert "nothing tells them apart" in said
+    assert "below" not in said
+
+
+def test_two_seeds_are_called_rough(answer: Callable[..., str]) -> None:
+    final = {(TASK, "bc"): [1.0, 1.1], (TASK, "iql"): [9.0, 9.1]}
+    said = answer(labels=["bc", "iql"], seeds=[0, 1], final=final)
+    assert said.endswith("below its own: bc; intervals of 2 seeds are rough.")
+
+
+def test_nothing_is_claimed_where_nothing_is_finished(answer: Callable[..., str]) -> None:
+    states = {(TASK, label, seed): "missing" for label in ("bc", "iql") for seed in range(3)}
+    assert answer(labels=["bc", "iql"], states=states) == (
+        "No method has finished on Pointmaze Umaze, so nothing is claimed yet."
+    )
+
+
+def test_unfinished_methods_are_counted(answer: Callable[..., str]) -> None:
+    states = {(TASK, "iql", seed): "running" for seed in range(3)}
+    said = answer(labels=["bc", "iql"], states=states, final={(TASK, "bc"): [1.0, 2.0, 3.0]})
+    assert "there is nothing to compare it with; 1 method not finished" in said
+
+
+def test_methods_that_trust_an_unusable_critic_are_not_ranked(answer: Callable[..., str]) -> None:
+    # Picking by the critic is worse than cloning, so that the gate marks what trusts a critic.
+    own = {"action_selection": "best-of-4"}
+    said = answer(
+        labels=["ifql", "bc", "iql"],
+        entries={
+            "ifql": own,
+            "bc": {"trusts_critic": False, "action_selection": "noise-1"},
+            "iql": {"action_selection": "noise-0"},
+        },
+        final={
+            (TASK, "ifql"): [10.0, 11.0, 12.0],
+            (TASK, "bc"): [30.0, 31.0, 32.0],
+            (TASK, "iql"): [90.0, 91.0, 92.0],
+        },
+        selections={(TASK, "ifql"): {"noise-1": [50.0, 51.0, 52.0]}},
+    )
+    assert said.startswith("On Pointmaze Umaze, bc scores 31.0")
+    assert "2 methods not ranked" in said
+    assert "iql" not in said
+
+
+def test_families_are_not_ranked_together(make_suite: Callable[..., Any]) -> None:
+    suite = make_suite(tasks=["pointmaze/umaze", "pointmaze/large", "adroit/pen"], labels=["bc"])
+    sentences = answers(compare(read_records(suite.write())))
+    assert len(sentences) == 2
+    assert "2 pointmaze tasks on average" in sentences[0]
+    assert "Adroit Pen" in sentences[1]
