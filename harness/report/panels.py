@@ -6,29 +6,24 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
-from harness.report.style import (
-    COLOURS,
-    CONTEXT,
-    DASHES,
-    Line,
-    legend_columns,
-    lines,
-    save,
-    styled,
-)
+from harness.report.style import CONTEXT, Line, legend_columns, save, styled
 
 PANELS_PER_PAGE = 6
 WIDTHS = {1: 5.6, 2: 6.2, 3: 7.5}  # inches of a page, by panels side by side
-MARKERS = ("o", "s", "^", "D", "v", "P")
+BAND_FROM = 6  # seeds
+LABEL_INCHES = 0.13  # a name's height beside the end of a line
 
 P = TypeVar("P")
 
@@ -75,17 +70,67 @@ def draw_pages(
     return files
 
 
-def line_styles(names: Iterable[str], comparison: Comparison) -> dict[str, Line]:
-    """One line per name: where all are labels of the comparison, the lines they have everywhere."""
-    names = list(names)
-    known = lines(comparison)
-    if all(known.get(name, CONTEXT) is not CONTEXT for name in names):
-        return {name: known[name] for name in names}
-    styles = {}
-    for index, name in enumerate(names):
-        dash = DASHES[index // len(COLOURS) % len(DASHES)]
-        styles[name] = Line(colour=COLOURS[index % len(COLOURS)], dash=dash, width=1.4)
-    return styles
+def draw_curve(axes: Axes, steps: NDArray[Any], scores: stats.Scores, line: Line) -> None:
+    """A mean over seeds, with its seeds as thin lines, or its 95% band from six seeds on.
+
+    Bands of fewer seeds fill the panel: Student's t is wide then. steps: [N]; scores: [seeds, N].
+    """
+    mean = scores.mean(axis=0)
+    axes.plot(
+        steps,
+        mean,
+        color=line.colour,
+        linestyle=line.dash,
+        linewidth=line.width,
+        solid_capstyle="round",
+    )
+    if line is CONTEXT or len(scores) == 1:
+        return
+    if len(scores) >= BAND_FROM:
+        bounds = np.array([stats.t_interval(column) for column in scores.T])
+        strength = 0.16 if line.emphasised else 0.09
+        axes.fill_between(
+            steps, *bounds.T, color=line.colour, alpha=strength, linewidth=0, zorder=1.5
+        )
+        return
+    for seed in scores:
+        axes.plot(steps, seed, color=line.colour, linewidth=0.5, alpha=0.45, zorder=1.6)
+
+
+def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float) -> None:
+    """Names beside the right ends of lines, moved apart so that none covers another.
+
+    ends: by name, where its line ends (y) and how it is drawn; height: of the axes, in inches.
+    """
+    low, high = axes.get_ylim()
+    apart = (high - low) * LABEL_INCHES / height
+    order = sorted(ends, key=lambda name: ends[name][0])
+    places: list[float] = []
+    for name in order:
+        places.append(max(ends[name][0], places[-1] + apart) if places else ends[name][0])
+    ceiling = high
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], ceiling)
+        ceiling = places[index] - apart
+    right = axes.get_xlim()[1]
+    for name, place in zip(order, places, strict=True):
+        line = ends[name][1]
+        axes.annotate(
+            name,
+            (right, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            annotation_clip=False,
+            color=line.colour,
+            fontsize=7.5,
+            fontweight="bold" if line.emphasised else "normal",
+            verticalalignment="center_baseline",
+        )
+
+
+def labels_fit(count: int, height: float) -> bool:
+    """Whether so many names can stand beside the ends of lines in axes of that height, inches."""
+    return count * LABEL_INCHES <= 0.9 * height
 
 
 def in_words(values: Mapping[str, JsonValue]) -> str:

@@ -14,11 +14,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.data.facts import RowFacts
-from harness.report.style import COLOURS, save, styled
+from harness.report.style import save, styled
 from harness.tasks.spec import TaskSpec
 
-_LOW, _HIGH = COLOURS[1], COLOURS[0]
 _BARS = "#5C6470"
+_LOW, _HIGH = "#A9B2BF", "#3F4652"
+_GOAL = "#C00000"
 _WALL = "#B9BEC6"
 _BINS = 40
 _A_CELL = 16  # squares of the map along a cell's side
@@ -83,7 +84,7 @@ def _map(axes: Axes, grid: NDArray[Any], positions: NDArray[np.float32]) -> None
         if mark == 1:
             axes.add_patch(Rectangle(corner, 1, 1, facecolor=_WALL, edgecolor="none"))
         elif mark == "g":
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_HIGH, zorder=3))
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_GOAL, zorder=3))
     counts, x, y = np.histogram2d(
         positions[:, 0],
         positions[:, 1],
