@@ -94,7 +94,7 @@ def draw_curve(axes: Axes, steps: NDArray[Any], scores: stats.Scores, line: Line
         )
         return
     for seed in scores:
-        axes.plot(steps, seed, color=line.colour, linewidth=0.5, alpha=0.45, zorder=1.6)
+        axes.plot(steps, seed, color=line.colour, linewidth=0.5, alpha=0.35, zorder=1.6)
 
 
 def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float) -> None:
@@ -105,13 +105,7 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float
     low, high = axes.get_ylim()
     apart = (high - low) * LABEL_INCHES / height
     order = sorted(ends, key=lambda name: ends[name][0])
-    places: list[float] = []
-    for name in order:
-        places.append(max(ends[name][0], places[-1] + apart) if places else ends[name][0])
-    ceiling = high
-    for index in reversed(range(len(places))):
-        places[index] = min(places[index], ceiling)
-        ceiling = places[index] - apart
+    places = _apart([min(ends[name][0], high) for name in order], apart)
     right = axes.get_xlim()[1]
     for name, place in zip(order, places, strict=True):
         line = ends[name][1]
@@ -126,6 +120,18 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float
             fontweight="bold" if line.emphasised else "normal",
             verticalalignment="center_baseline",
         )
+
+
+def _apart(places: Sequence[float], distance: float) -> list[float]:
+    """Ascending places moved so little that they are `distance` apart; crowds keep their middle."""
+    crowds: list[tuple[float, int]] = []  # the middle of each, and how many it is of
+    for place in places:
+        middle, count = place, 1
+        while crowds and middle - crowds[-1][0] < distance * (count + crowds[-1][1]) / 2:
+            other, more = crowds.pop()
+            middle, count = (middle * count + other * more) / (count + more), count + more
+        crowds.append((middle, count))
+    return [m + distance * (i - (n - 1) / 2) for m, n in crowds for i in range(n)]
 
 
 def labels_fit(count: int, height: float) -> bool:
