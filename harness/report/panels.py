@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
@@ -157,15 +158,20 @@ def label_points(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) ->
                 fontweight="bold" if line.emphasised else "normal",
             )
             text.set_in_layout(False)
+            text.set_path_effects([withStroke(linewidth=2, foreground="white")])
             box = text.get_window_extent(renderer)
-            inside = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 <= room.y1
-            if inside and box.y1 <= room.y1 and not any(box.overlaps(other) for other in taken):
+            if _holds(room, box) and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break
             text.remove()
         else:
             left_out.append(name)
     return left_out
+
+
+def _holds(room: BboxBase, box: BboxBase) -> bool:
+    across = room.x0 <= box.x0 and box.x1 <= room.x1
+    return across and room.y0 <= box.y0 and box.y1 <= room.y1
 
 
 def _apart(places: Sequence[float], distance: float) -> list[float]:

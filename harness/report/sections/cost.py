@@ -20,11 +20,11 @@ from harness.report.section import Section
 from harness.report.style import Drawing, Line, all_lines, by_score, save, styled
 
 TRAINING = (
-    "training: wall time of a trial on one core, or with one GPU, over the seeds that it trains at "
+    "Training: wall time of a trial on one core, or with one GPU, over the seeds that it trains at "
     "once, compilation included"
 )
 DECISION = (
-    "decision: one call of the trained policy for one observation, the median along an episode, by "
+    "Decision: one call of the trained policy for one observation, the median along an episode, by "
     "the row's own action selection"
 )
 LEAST_ROWS = 3
@@ -67,7 +67,7 @@ class Cost(Section):
         said += [DECISION] if "decision_ms" in shown else []
         caption = (
             "Average score against cost, from finished runs. The grey line joins the rows that no "
-            f"cheaper one matches. {'; '.join(said).capitalize()}. Measured on "
+            f"cheaper one matches. {'. '.join(said)}. Measured on "
             f"{' and '.join(_machines(self)) or 'an unknown machine'}: times of other machines, or "
             "of busier ones, are no comparison."
         )

@@ -58,7 +58,7 @@ def table_grids(figure: Table, records: Records, comparison: Comparison) -> list
             rows.append(
                 GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
             )
-        columns = ("Algorithm", *(axis_label(name) for name in figure.values))
+        columns = ("Algorithm", *(axis_label(name, records) for name in figure.values))
         grids.append(Grid(f"{figure.title}: {task}", columns, tuple(rows)))
     return grids
 

@@ -1,4 +1,4 @@
-"""Trends: a quantity against a swept field, a task's option, or amortised action latency."""
+"""Trends: a quantity against a swept field, a task's option, or latency."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: 
     panels = list(dict.fromkeys(point.panel for point in points))
     x_values = in_order(point.x for point in points if not point.is_reference)
 
+    x_label, y_label = (axis_label(name, records) for name in (figure.x, figure.value))
+
     def draw(axes: Axes, panel: str) -> None:
         here = [point for point in points if point.panel == panel]
         places = _scale_x(axes, figure, x_values)
@@ -52,14 +54,15 @@ def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: 
             line = [point for point in here if point.line == name]
             shift = aside.get(name, 0.0) * min(places.dodge, SPREAD / len(swept or names))
             _draw_line(axes, line, styles[name], places, shift)
-        axes.set_xlabel(axis_label(figure.x))
-        axes.set_ylabel(axis_label(figure.value))
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         axes.set_title(fill(panel, TITLE_WIDTH))
         axes.grid(True, axis="y")
         _limit_y(axes, here)
 
     files = draw_pages(panels, draw, folder / figure.slug, comparison, height=2.3, legend=legend)
-    return Drawing(figure.title, _caption(figure, points, len(swept) < len(names)), tuple(files))
+    caption = _caption(figure, points, x_label, y_label, has_references=len(swept) < len(names))
+    return Drawing(figure.title, caption, tuple(files))
 
 
 class _Places:
@@ -180,7 +183,9 @@ def _handle(name: str, line: Line, has_points: bool) -> Line2D:
     return handle(name, replace(line, dash="dotted"))
 
 
-def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> str:
+def _caption(
+    figure: Trend, points: Sequence[Point], x_label: str, y_label: str, *, has_references: bool
+) -> str:
     tasks = ", ".join(dict.fromkeys(point.task for point in points)) or "no task yet"
     used = dict.fromkeys(p.action_selection for p in points if p.action_selection)
     acting = (
@@ -188,7 +193,7 @@ def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> st
         if used and not figure.value.startswith("metric")
         else ""
     )
-    dotted = f" Dotted: rows without {axis_label(figure.x)}." if has_references else ""
+    dotted = f" Dotted: rows without {x_label}." if has_references else ""
     counts = [len(point.values) for point in points]
     spread = "its seeds"
     if counts and max(counts) >= BAND_FROM:
@@ -196,6 +201,6 @@ def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> st
         spread += f"; of fewer than {BAND_FROM}, the seeds" if min(counts) < BAND_FROM else ""
     numbers = " Numbers beside points: the rows' values." if any(p.words for p in points) else ""
     return (
-        f"{axis_label(figure.value)} against {axis_label(figure.x)}: mean over "
+        f"{y_label} against {x_label}: mean over "
         f"{count_of_seeds(counts)} and {spread}, on {tasks}.{acting}{dotted}{numbers}"
     )
