@@ -103,6 +103,7 @@ def appearance(method: str) -> Appearance:
             place = list(colours).index(method)
             return Appearance(colours[method], DASHES[place % len(DASHES)], marker)
     digest = hashlib.sha256(method.encode()).digest()
-    parts = colorsys.hls_to_rgb(digest[0] / 256, 0.35 + digest[1] / 1024, 0.6)
+    hue = (0.93 + 0.1 * digest[0] / 256) % 1  # reds, which no family has
+    parts = colorsys.hls_to_rgb(hue, 0.3 + 0.35 * digest[1] / 256, 0.55)
     colour = "#" + "".join(f"{round(255 * part):02X}" for part in parts)
     return Appearance(colour, DASHES[digest[2] % len(DASHES)], OTHER_MARKER)

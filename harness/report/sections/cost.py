@@ -95,14 +95,16 @@ def _figure(section: Section, scores: Mapping[str, float], costs: pd.DataFrame) 
     styles, (names, _) = all_lines(comparison), short_names(comparison.suite.rows)
     figure = Figure(figsize=(0.6 + 3.6 * len(costs.columns), 3.4), layout="constrained")
     panels = figure.subplots(1, len(costs.columns), squeeze=False, sharey=True).ravel()
-    found = [
-        {
-            names[label]: (float(costs.loc[label, x]), score, styles[label])
-            for label, score in scores.items()
-            if label in costs.index and not math.isnan(costs.loc[label, x])
-        }
-        for x in costs.columns
-    ]
+    found = []
+    for x in costs.columns:
+        known: dict[str, float] = costs[x].dropna().to_dict()
+        found.append(
+            {
+                names[label]: (known[label], score, styles[label])
+                for label, score in scores.items()
+                if label in known
+            }
+        )
     for axes, x, points in zip(panels, costs.columns, found, strict=True):
         _panel(axes, points)
         axes.set_xlabel(_X[x])

@@ -59,7 +59,6 @@ class SuiteBuilder:
     """Plans a suite; `write` leaves the folder. Scores are final scores, in points.
 
     Lists have one number per seed. `entries` adds to what suite.json says of labels, `specs`
-    Lists have one number per seed. `entries` adds to what suite.json says of labels, `specs`
     replaces made-up tasks, `selections` holds the scores by further action selections, `metrics`,
     `latencies`, `decisions` and `ways` (positions in a maze) the last step's values. With an
     `action_selection` in `entries`, files have that column.

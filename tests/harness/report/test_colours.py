@@ -83,7 +83,7 @@ def test_what_cannot_be_told_apart_by_colour_is_by_marker_or_dash(vision: str) -
 def test_an_unknown_method_has_a_look_of_its_own_that_stays() -> None:
     look = appearance("somebodys-own")
     assert look == appearance("somebodys-own")
-    assert (look.colour, look.marker) == ("#97C738", "p")
+    assert (look.colour, look.marker) == ("#922A31", "p")
     assert appearance("somebody-elses").colour != look.colour
 
 
