@@ -62,7 +62,7 @@ def page(make_suite: Callable[..., Any]) -> Page:
 
 def test_page_is_self_contained(page: Page) -> None:
     images = [source for source in page.sources if source.startswith("data:image/png;base64,")]
-    assert len(images) == 2
+    assert len(images) == 3
     assert [source for source in page.sources if source not in images] == ["#data"]
     for image in images:
         assert base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG")
