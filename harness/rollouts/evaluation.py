@@ -247,7 +247,7 @@ class Rollout:
             self.terminated,
             self._success,
             self._measures,
-            self._path,
+            tuple(self._path),
         )
 
     def _keep_place(self) -> None:

@@ -97,7 +97,7 @@ def _figure(section: Section, scores: Mapping[str, float], costs: pd.DataFrame) 
     panels = figure.subplots(1, len(costs.columns), squeeze=False, sharey=True).ravel()
     found = []
     for x in costs.columns:
-        known: dict[str, float] = costs[x].dropna().to_dict()
+        known = {str(label): float(cost) for label, cost in costs[x].dropna().items()}
         found.append(
             {
                 names[label]: (known[label], score, styles[label])

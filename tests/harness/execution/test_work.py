@@ -342,7 +342,7 @@ def test_a_run_in_a_maze_leaves_ways_values_and_the_time_of_a_decision(plan_of: 
     asked = {"every": 20, "episodes": 2, "action_selections": ["best-of-4"]}
     plan = plan_of(algorithms={"iql": {}, "bc": {}}, seeds=[3, 4], evaluation=asked)
     finish(plan)
-    for index, selections in ((0, ["noise-0", "best-of-4"]), (2, ["noise-0"])):
+    for index, selections in ((0, ["noise-0", "best-of-4"]), (2, ["noise-1"])):
         found = rows(plan, index, "decisions")
         assert [(row["step"], row["action_selection"]) for row in found] == [
             ("40", selection) for selection in selections
