@@ -44,7 +44,7 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
     lines_of_title = max(title.count("\n") for title in titles)
     height = 0.22 * len(order) + 0.6 + 0.15 * lines_of_title
     with styled():
-        figure = Figure(figsize=(width, rows * height + 0.25 + 0.15 * len(keys)))
+        figure = Figure(figsize=(width, rows * height + 0.4 + 0.15 * len(keys)))
         figure.set_layout_engine("constrained")
         panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         styles = all_lines(comparison)
@@ -57,6 +57,8 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
                 tick.set_fontweight("bold" if styles[label].emphasised else "normal")
         dots = "; dots: seeds" if any(len(group.tasks) == 1 for group in groups) else ""
         said = [f"Normalized score (mean; line: 95% interval{dots})", *keys]
+        if absent := len(comparison.labels) - len(order):
+            said.append(f"left out: {absent} without finished runs on all tasks of any panel")
         figure.supxlabel("\n".join(said), fontsize=8)
         for axes in panels[len(groups) :]:
             axes.remove()
@@ -66,8 +68,17 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _order(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
-    """Labels from the bottom up: incomplete ones lowest, then by average; ties in suite order."""
-    shown = {label for group in groups for label in _shown(comparison, group)}
+    """Labels from the bottom up: incomplete ones lowest, then by average; ties in suite order.
+
+    Those without any bar are left out, if others have one.
+    """
+    planned = {label for group in groups for label in _shown(comparison, group)}
+    averaged = [
+        label
+        for label in planned
+        if any(comparison.average(label, group.tasks) is not None for group in groups)
+    ]
+    shown = {*averaged} or planned
     complete = {label: comparison.average(label, comparison.tasks) for label in comparison.labels}
     ranked = sorted(
         by_score(comparison), key=lambda label: _or_lowest(complete[label]), reverse=True
