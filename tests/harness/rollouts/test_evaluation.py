@@ -189,10 +189,10 @@ def test_a_decision_is_timed_alone_and_without_its_first_call() -> None:
         time.sleep(0.5 if len(calls) == 1 else 0.02)
         return np.zeros((1, 1, 1), np.float32)
 
-    seed = next(seed for seed in range(9) if lengths(seed, 1)[0] >= 5)
+    seed = next(seed for seed in range(99) if lengths(seed, 1) == [2])
     milliseconds = Evaluator(Countdown, [seed, 1], 3).decision_ms(policy)
     assert set(calls) == {(1, 1, 2, 1, 1)}
-    assert 20 <= milliseconds < 500
+    assert 20 <= milliseconds < 200  # the median of both calls would be above 260
 
 
 def test_many_episodes_come_in_waves_and_are_the_same_as_at_once(
