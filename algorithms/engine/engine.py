@@ -242,13 +242,16 @@ class Engine:
         """The slot whose inputs each place in the stack is given: its seed's, or any if dropped."""
         return [self.seeds.index(s) if s in self.seeds else 0 for s in self._slots]
 
-    def policy(self, stream: str, selection: str | None = None) -> Policy:
+    def policy(
+        self, stream: str, selection: str | None = None, *, slot: int | None = None
+    ) -> Policy:
         """The current policy as a function `[S, E, obs_dim] -> [S, E, action_dim]` in [-1, 1].
 
         Args:
             stream: its noise comes from the stream of that name, one per seed, started afresh.
             selection: how it acts, in the words of `algorithms/action_selection.py`; by default as
                 the algorithm does.
+            slot: of that seed alone, S = 1; by default of all.
 
         Raises ValueError for a selection the algorithm does not support. Acting raises
         DivergedError if an action, or a value that actions are chosen by, is not finite.
@@ -257,16 +260,39 @@ class Engine:
         selection = selection or algorithm.action_selection
         if not algorithm.supports(selection):
             raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
-        params = of_slots(self._state.params, self._kept)
-        targets = of_slots(self._state.targets, self._kept)
+        slots = range(len(self.seeds)) if slot is None else [slot]
         return make_policy(
             algorithm,
-            Networks(algorithm.networks, params, params, targets),
+            self._networks(slots),
             self._schedule.last_trained(self.step).act or algorithm.act,
             parse_action_selection(selection),
             self._batches,
-            [generator("act", seed, stream, device=self._device) for seed in self.seeds],
+            [generator("act", self.seeds[k], stream, device=self._device) for k in slots],
         )
+
+    def policy_values(
+        self, stream: str, observations: NDArray[np.float32]
+    ) -> NDArray[np.float32] | None:
+        """What best-of-N chooses by, of the current policy's actions. [S, E, obs_dim] -> [S, E].
+
+        None for a method without a critic, or that acts on more than a state.
+        stream: as in `policy`. Raises DivergedError as acting does.
+        """
+        if "critic" not in self.algorithm.networks or self.algorithm.context:
+            return None
+        actions = torch.from_numpy(self.policy(stream)(observations)).to(self._device)
+        seen = self._batches.normalize(torch.from_numpy(observations).to(self._device))
+        with torch.no_grad():
+            values = self.algorithm.action_value(
+                self._networks(range(len(self.seeds))), seen, actions
+            )
+        return np.asarray(values.float().cpu().numpy())
+
+    def _networks(self, slots: Sequence[int]) -> Networks:
+        """The networks of the seeds in these slots, to act with."""
+        kept = [self._kept[slot] for slot in slots]
+        params, targets = (of_slots(n, kept) for n in (self._state.params, self._state.targets))
+        return Networks(self.algorithm.networks, params, params, targets)
 
     # --- saving -----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -322,6 +323,10 @@ class TrialWork:
                 self._end_diverged(error.reasons)
             except EnvironmentFailedError as failure:
                 self._end_failed(failure)
+        if self.runs and self.step == self.spec.total_steps:
+            # No score depends on it, so that no run ends for what it meets here.
+            with suppress(DivergedError, EnvironmentFailedError):
+                self._measure_policies()
         metrics = self.engine.metrics()
         for slot, run in enumerate(self.runs):
             scores: list[float] = []
@@ -346,6 +351,21 @@ class TrialWork:
         )
         self.seconds["evaluation_seconds"] += evaluation.seconds
         return evaluation
+
+    def _measure_policies(self) -> None:
+        """What the trained policies are like: how long a decision takes, and values in a maze."""
+        assert self.evaluator is not None
+        for selection in self._action_selections():
+            policy = self.engine.policy("decision", selection, slot=0)
+            milliseconds = self.evaluator.decision_ms(policy)
+            for run in self.runs:
+                run.tables.add_decision(self.step, selection, milliseconds)
+        if (rest := self.evaluator.rest()) is not None:
+            places, observations = rest
+            values = self.engine.policy_values("values", observations)
+            if values is not None:
+                for run, found in zip(self.runs, values, strict=True):
+                    run.tables.set_values(self.step, places, found)
 
     def _action_selections(self) -> list[str]:
         """The algorithm's own, and after the last step those the suite asks for and it can."""

@@ -6,29 +6,33 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox, BboxBase
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
-from harness.report.style import (
-    COLOURS,
-    CONTEXT,
-    DASHES,
-    Line,
-    legend_columns,
-    lines,
-    save,
-    styled,
-)
+from harness.report.style import CONTEXT, Line, legend_columns, save, styled
 
 PANELS_PER_PAGE = 6
 WIDTHS = {1: 5.6, 2: 6.2, 3: 7.5}  # inches of a page, by panels side by side
-MARKERS = ("o", "s", "^", "D", "v", "P")
+BAND_FROM = 6  # seeds
+# Where a point's name may stand: to the right, left, above, below.
+_BESIDE: tuple[tuple[float, float, Literal["left", "right", "center"], Any], ...] = (
+    (4, 0, "left", "center_baseline"),
+    (-4, 0, "right", "center_baseline"),
+    (0, 4, "center", "bottom"),
+    (0, -4, "center", "top"),
+)
+LABEL_INCHES = 0.13  # a name's height beside the end of a line
 
 P = TypeVar("P")
 
@@ -75,17 +79,116 @@ def draw_pages(
     return files
 
 
-def line_styles(names: Iterable[str], comparison: Comparison) -> dict[str, Line]:
-    """One line per name: where all are labels of the comparison, the lines they have everywhere."""
-    names = list(names)
-    known = lines(comparison)
-    if all(known.get(name, CONTEXT) is not CONTEXT for name in names):
-        return {name: known[name] for name in names}
-    styles = {}
-    for index, name in enumerate(names):
-        dash = DASHES[index // len(COLOURS) % len(DASHES)]
-        styles[name] = Line(colour=COLOURS[index % len(COLOURS)], dash=dash, width=1.4)
-    return styles
+def draw_curve(axes: Axes, steps: NDArray[Any], scores: stats.Scores, line: Line) -> None:
+    """A mean over seeds, with its seeds as thin lines, or its 95% band from six seeds on.
+
+    Bands of fewer seeds fill the panel: Student's t is wide then. steps: [N]; scores: [seeds, N].
+    """
+    mean = scores.mean(axis=0)
+    axes.plot(
+        steps,
+        mean,
+        color=line.colour,
+        linestyle=line.dash,
+        linewidth=line.width,
+        solid_capstyle="round",
+    )
+    if line is CONTEXT or len(scores) == 1:
+        return
+    if len(scores) >= BAND_FROM:
+        bounds = np.array([stats.t_interval(column) for column in scores.T])
+        strength = 0.16 if line.emphasised else 0.09
+        axes.fill_between(
+            steps, *bounds.T, color=line.colour, alpha=strength, linewidth=0, zorder=1.5
+        )
+        return
+    for seed in scores:
+        axes.plot(steps, seed, color=line.colour, linewidth=0.5, alpha=0.35, zorder=1.6)
+
+
+def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float) -> None:
+    """Names beside the right ends of lines, moved apart so that none covers another.
+
+    ends: by name, where its line ends (y) and how it is drawn; height: of the axes, in inches.
+    """
+    low, high = axes.get_ylim()
+    apart = (high - low) * LABEL_INCHES / height
+    order = sorted(ends, key=lambda name: ends[name][0])
+    places = _apart([min(ends[name][0], high) for name in order], apart)
+    right = axes.get_xlim()[1]
+    for name, place in zip(order, places, strict=True):
+        line = ends[name][1]
+        axes.annotate(
+            name,
+            (right, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            annotation_clip=False,
+            color=line.colour,
+            fontsize=7.5,
+            fontweight="bold" if line.emphasised else "normal",
+            verticalalignment="center_baseline",
+        )
+
+
+def label_points(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
+    """Names beside points, the first ones first; returns those that found no room.
+
+    points: by name, x, y and how it is drawn. To be called last, as it settles the figure's layout.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    renderer = figure._get_renderer()  # type: ignore[attr-defined]
+    room = axes.get_window_extent()
+    spots = [axes.transData.transform((x, y)) for x, y, _ in points.values()]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in spots]
+    left_out = []
+    for name, (x, y, line) in points.items():
+        for dx, dy, side, height in _BESIDE:
+            text = axes.annotate(
+                name,
+                (x, y),
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha=side,
+                va=height,
+                fontsize=7,
+                color=line.colour,
+                fontweight="bold" if line.emphasised else "normal",
+            )
+            text.set_in_layout(False)
+            text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+            box = text.get_window_extent(renderer)
+            if _holds(room, box) and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
+        else:
+            left_out.append(name)
+    return left_out
+
+
+def _holds(room: BboxBase, box: BboxBase) -> bool:
+    across = room.x0 <= box.x0 and box.x1 <= room.x1
+    return across and room.y0 <= box.y0 and box.y1 <= room.y1
+
+
+def _apart(places: Sequence[float], distance: float) -> list[float]:
+    """Ascending places moved so little that they are `distance` apart; crowds keep their middle."""
+    crowds: list[tuple[float, int]] = []  # the middle of each, and how many it is of
+    for place in places:
+        middle, count = place, 1
+        while crowds and middle - crowds[-1][0] < distance * (count + crowds[-1][1]) / 2:
+            other, more = crowds.pop()
+            middle, count = (middle * count + other * more) / (count + more), count + more
+        crowds.append((middle, count))
+    return [m + distance * (i - (n - 1) / 2) for m, n in crowds for i in range(n)]
+
+
+def labels_fit(count: int, height: float) -> bool:
+    """Whether so many names can stand beside the ends of lines in axes of that height, inches."""
+    return count * LABEL_INCHES <= 0.9 * height
 
 
 def in_words(values: Mapping[str, JsonValue]) -> str:

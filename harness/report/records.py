@@ -30,6 +30,9 @@ _COLUMNS = {
     "metrics": ("step", "name", "value"),
     "timings": ("step", "amortized_action_ms"),
     "measures": ("step", "episode", "name", "value"),
+    "decisions": ("step", "decision_ms"),
+    "paths": ("step", "episode", "time", "x", "y"),
+    "values": ("step", "x", "y", "value"),
     "online": ("step", "episode", "length", "normalized_score"),
 }
 _KEYS = ("task", "label", "seed", "action_selection")
@@ -69,6 +72,9 @@ class Records:
     metrics: pd.DataFrame
     timings: pd.DataFrame
     measures: pd.DataFrame
+    decisions: pd.DataFrame
+    paths: pd.DataFrame
+    values: pd.DataFrame
     online: pd.DataFrame
     specs: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
@@ -105,6 +111,9 @@ def read_records(folder: Path, suite: SuiteFile | None = None) -> Records:
         metrics=found.table("metrics"),
         timings=found.table("timings"),
         measures=found.table("measures"),
+        decisions=found.table("decisions"),
+        paths=found.table("paths"),
+        values=found.table("values"),
         online=found.table("online"),
         specs=found.specs,
         provenance=found.provenance,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -18,17 +19,15 @@ from matplotlib.typing import RcKeyType
 from PIL import Image
 
 from harness.files import write_bytes
+from harness.report.colours import DASHES, MARKERS, SOLID, appearance, look_of
 from harness.report.comparison import Comparison
 
 EMPHASISED_FAMILY = "decision flow"
 PNG_DPI = 200
-MAX_NAMED = 16  # lines that a reader can tell apart: two patterns of each colour
+MAX_NAMED = 16  # lines that a reader can tell apart
 NAMED_OF_MANY = 8  # beyond that only so many keep a colour; the others are context
+RANGE = (-0.4, 0.5)  # of lightness, over the variants of a method: towards black and white
 
-# Okabe and Ito (2008): distinct under the common colour-vision deficiencies. Their yellow is
-# invisible on white; a violet and a dark grey take its place.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B4B9A", "#4D4D4D")
-DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)))
 SETTINGS: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
     "font.size": 8,
@@ -62,6 +61,7 @@ class Line:
     dash: Any
     width: float
     emphasised: bool = False
+    marker: str = "o"
 
     @property
     def tint(self) -> tuple[float, float, float]:
@@ -80,29 +80,66 @@ class Drawing:
     files: tuple[Path, ...]
 
 
-CONTEXT = Line(colour="#BBBBBB", dash="solid", width=0.8)
+CONTEXT = Line(colour="#C4C4C4", dash="solid", width=0.7)
 
 
 def lines(comparison: Comparison) -> dict[str, Line]:
     """One line per label, in order of drawing: context first, emphasised methods last, on top.
 
-    Emphasised methods come first in the choice of colours and are thicker. In a suite of many
-    algorithms only these and the best others have a colour.
+    Of those, broken lines are above solid ones: where two lie on each other, both are seen. In a
+    suite of many rows only the emphasised and the best of the others have a colour.
     """
-    emphasised = {row.label for row in comparison.suite.rows if row.family == EMPHASISED_FAMILY}
-    order = sorted(comparison.labels, key=lambda label: label not in emphasised)
+    every = all_lines(comparison)
+    named = list(every) if len(every) <= MAX_NAMED else by_score(comparison)
+    order = sorted(named, key=lambda label: not every[label].emphasised)
     if len(order) > MAX_NAMED:
-        ranked = by_score(comparison)
-        order = sorted(ranked, key=lambda label: label not in emphasised)[:NAMED_OF_MANY]
+        order = order[:NAMED_OF_MANY]
+    order.sort(key=lambda label: (not every[label].emphasised, every[label].dash == SOLID))
     styles = {label: CONTEXT for label in comparison.labels if label not in order}
-    for index, label in reversed(list(enumerate(order))):
-        styles[label] = Line(
-            colour=COLOURS[index % len(COLOURS)],
-            dash=DASHES[index // len(COLOURS)],
-            width=2.2 if label in emphasised else 1.2,
-            emphasised=label in emphasised,
-        )
-    return styles
+    return styles | {label: every[label] for label in reversed(order)}
+
+
+def all_lines(comparison: Comparison) -> dict[str, Line]:
+    """One line of its own per label, in the suite's order: for where names stand beside them."""
+    emphasised = {row.label for row in comparison.suite.rows if row.family == EMPHASISED_FAMILY}
+    return method_lines({row.label: row.id for row in comparison.suite.rows}, emphasised)
+
+
+def method_lines(methods: Mapping[str, str], emphasised: Collection[str] = ()) -> dict[str, Line]:
+    """One line per name, by the id of the method it is of, in the order given.
+
+    Names of one method have its hue, from dark to light, and differ in dash and marker. A name that
+    is the method's id is drawn as the method is everywhere.
+    """
+    members: dict[str, list[str]] = {}
+    for name, method in methods.items():
+        members.setdefault(look_of(method), []).append(name)
+    styles = {}
+    for method, names in members.items():
+        variants = [name for name in names if name != method]
+        shades = np.linspace(*RANGE, len(variants)) if len(names) > 1 else np.zeros(len(variants))
+        numbered = enumerate(shades.tolist(), start=len(names) - len(variants))
+        found = dict(zip(variants, numbered, strict=True))
+        for name in names:
+            styles[name] = _line(method, *found.get(name, (0, 0.0)), name in emphasised)
+    return {name: styles[name] for name in methods}
+
+
+def _line(method: str, variant: int, shade: float, emphasised: bool) -> Line:
+    """The line of a method's variant: `shade` moves its colour towards black (-1) or white (1)."""
+    look = appearance(method)
+    red, green, blue = (
+        part + shade * (1 - part) if shade > 0 else part * (1 + shade)
+        for part in to_rgb(look.colour)
+    )
+    dash, marker = DASHES.index(look.dash), MARKERS.index(look.marker)
+    return Line(
+        colour=to_hex((red, green, blue)),
+        dash=DASHES[(dash + variant) % len(DASHES)],
+        width=2.2 if emphasised else 1.2,
+        emphasised=emphasised,
+        marker=MARKERS[(marker + variant) % len(MARKERS)],
+    )
 
 
 def by_score(comparison: Comparison) -> list[str]:
@@ -114,6 +151,20 @@ def by_score(comparison: Comparison) -> list[str]:
         return sum(means) / len(means) if means else -math.inf
 
     return sorted(comparison.labels, key=mean, reverse=True)
+
+
+def handle(name: str, line: Line, marker: bool = False) -> Line2D:
+    """A line of a legend; with its marker where the figure has markers."""
+    return Line2D(
+        [],
+        [],
+        color=line.colour,
+        linestyle=line.dash,
+        linewidth=line.width,
+        marker=line.marker if marker else None,
+        markersize=4,
+        label=name,
+    )
 
 
 def legend_columns(legend: Sequence[Line2D], width: float) -> int:

@@ -18,8 +18,13 @@ from algorithms.errors import sentence_of
 from harness.errors import EnvironmentFailedError, lacks_memory
 from harness.rollouts.time_limit import time_limit
 from harness.tasks import make_environment
+from harness.tasks.maze_floor import MazeFloor
 from harness.tasks.spec import TaskSpec
 
+PATHS = 3  # episodes of a seed whose way through a maze is kept
+SQUARES = 4  # along a cell's side, of which values are kept
+_DECISIONS = 100  # at most, in the measurement of one; fewer if they take over a second
+_DECISION_SECONDS = 1.0
 MOST_AT_ONCE = 250  # episodes per seed; changes the noise, and so the numbers, of those beyond it
 STEP_SECONDS = 600.0  # the most for one step, or reset, of all environments together
 Floats = NDArray[np.float32]
@@ -39,6 +44,7 @@ class Episode:
         terminated: whether the MDP ended it; False at a time limit.
         success: 1 if the environment reported success at any step, else 0; nan if it never says.
         measures: what the environment says of the whole episode in its last step, by name.
+        path: the first episodes' positions in a maze, [steps + 1, 2]; empty anywhere else.
     """
 
     seed: int
@@ -48,6 +54,7 @@ class Episode:
     terminated: bool
     success: float
     measures: Mapping[str, float] = field(default_factory=dict)
+    path: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class Evaluator:
     ) -> None:
         self._seeds = tuple(seeds)
         self._episodes = episodes
+        self._floor = MazeFloor.of(task) if isinstance(task, TaskSpec) else None
         self._environments = [
             make_environment(task) if isinstance(task, TaskSpec) else task()
             for _ in range(len(seeds) * min(episodes, MOST_AT_ONCE))
@@ -133,7 +141,7 @@ class Evaluator:
         keys = [(seed, episode) for seed in self._seeds for episode in episodes]
         with time_limit(STEP_SECONDS):
             rollouts = [
-                Rollout(environment, "evaluation", *key)
+                Rollout(environment, "evaluation", *key, self._floor if key[1] < PATHS else None)
                 for environment, key in zip(self._environments, keys, strict=False)
             ]
         running = rollouts
@@ -156,6 +164,33 @@ class Evaluator:
             running = [rollout for rollout in running if not rollout.done]
         return [rollout.result() for rollout in rollouts]
 
+    def rest(self) -> tuple[Floats, Floats] | None:
+        """Places all over a maze, [N, 2], and observations of a point at rest there, [S, N, 4].
+
+        None for tasks without a maze, or with more in their observations.
+        """
+        if self._floor is None or not self._floor.is_all_seen:
+            return None
+        places, observations = self._floor.at_rest(SQUARES)
+        return places, np.repeat(observations[None], len(self._seeds), 0)
+
+    def decision_ms(self, policy: Policy) -> float:
+        """Milliseconds of a single decision: the median of calls along the first seed's episodes.
+
+        policy: of that seed alone; its first call, which does more, is left out.
+        """
+        calls: list[float] = []
+        begun = time.perf_counter()
+        rollout = Rollout(self._environments[0], "evaluation", self._seeds[0], 0)
+        while not rollout.done and len(calls) <= _DECISIONS:
+            called = time.perf_counter()
+            actions = policy(rollout.observation[None, None], np.full((1, 1), rollout.reward))
+            calls.append(1000.0 * (time.perf_counter() - called))
+            rollout.step(actions[0, 0])
+            if time.perf_counter() - begun > _DECISION_SECONDS:
+                break
+        return median(calls[1:] or calls)
+
     def close(self) -> None:
         for environment in self._environments:
             environment.close()
@@ -163,6 +198,8 @@ class Evaluator:
 
 class Rollout:
     """One environment's first episode after the reset of its `purpose`, seed and number.
+
+    The way over a `floor` is kept.
 
     Attributes:
         observation: what the next action is for.
@@ -172,7 +209,12 @@ class Rollout:
     """
 
     def __init__(
-        self, environment: gym.Env[Any, Any], purpose: str, seed: int, episode: int
+        self,
+        environment: gym.Env[Any, Any],
+        purpose: str,
+        seed: int,
+        episode: int,
+        floor: MazeFloor | None = None,
     ) -> None:
         self._environment = environment
         self._purpose = purpose
@@ -190,6 +232,9 @@ class Rollout:
         except Exception as error:
             self._fail("the reset before", error)
         self.observation: Floats = np.asarray(observation, np.float32)
+        self._floor = floor
+        self._path: list[tuple[float, float]] = []
+        self._keep_place()
 
     def step(self, action: Floats) -> None:
         if not np.isfinite(action).all():
@@ -203,6 +248,7 @@ class Rollout:
         except Exception as error:
             self._fail(f"step {self._length} of", error)
         self.observation = np.asarray(observation, np.float32)
+        self._keep_place()
         self.reward = float(reward)
         self._return += self.reward
         self._length += 1
@@ -232,4 +278,10 @@ class Rollout:
             self.terminated,
             self._success,
             self._measures,
+            tuple(self._path),
         )
+
+    def _keep_place(self) -> None:
+        if self._floor is not None:
+            x, y = self._floor.places(self.observation).tolist()
+            self._path.append((x, y))

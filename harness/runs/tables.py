@@ -34,6 +34,9 @@ _COLUMNS = {
         "amortized_action_ms",
     ),
     "measures": ("seed", "step", "action_selection", "episode", "name", "value"),
+    "decisions": ("step", "action_selection", "decision_ms"),
+    "paths": ("seed", "step", "action_selection", "episode", "time", "x", "y"),
+    "values": ("seed", "step", "x", "y", "value"),
     "online": (
         "seed",
         "step",
@@ -45,8 +48,8 @@ _COLUMNS = {
         "normalized_score",
     ),
 }
-_ONLY_WITH_ROWS = {"measures", "online"}
-_TIMINGS = "timings"  # differs from run to run, and so is no part of a checkpoint
+_ONLY_WITH_ROWS = {"measures", "decisions", "paths", "values", "online"}
+_TIMES = {"timings", "decisions"}  # differ from run to run, and so are no part of a checkpoint
 
 Value = str | int | float | bool
 Values = Sequence[Value]
@@ -59,7 +62,9 @@ class RunTables:
     episodes of an evaluation at once, over the actions in it; a call for one action takes longer.
     `measures.csv` is there if the environment has measures, `online.csv` if episodes of training in
     the environment have ended; their `step` is the run's when they did, so that an episode began
-    `length` steps before.
+    `length` steps before. After the last step, `decisions.csv` has the time of a single decision
+    by every action selection. In mazes, `paths.csv` has the positions of the latest evaluation's
+    first episodes, and `values.csv` what the critic of the trained policy says of a point at rest.
 
     Attributes:
         evaluated_step: the step of the latest evaluation; 0 before the first.
@@ -76,7 +81,7 @@ class RunTables:
 
     def content(self) -> dict[str, bytes]:
         """The tables as files, by name, without the times it took: equal runs, equal bytes."""
-        return {name: self._csv(name) for name in self._present() if name != _TIMINGS}
+        return {name: self._csv(name) for name in self._present() if name not in _TIMES}
 
     def load(self, saved: Mapping[str, bytes], until: int, default: str) -> None:
         """Take over the `content` of a checkpoint, and replace what files there are by it.
@@ -89,9 +94,10 @@ class RunTables:
         for name in saved:
             self._rows[name] = _rows_of(saved[name])
         # Times are for information: where they are lost, the numbers are not.
-        times = _rows_of(self._folder.read_table(_TIMINGS) or b"")
-        fitting = [row for row in times if len(row) == len(_COLUMNS[_TIMINGS])]
-        self._rows[_TIMINGS] = [r for r in fitting if str(r[0]).isdigit() and int(r[0]) <= until]
+        for name in _TIMES:
+            times = _rows_of(self._folder.read_table(name) or b"")
+            fitting = [row for row in times if len(row) == len(_COLUMNS[name])]
+            self._rows[name] = [r for r in fitting if str(r[0]).isdigit() and int(r[0]) <= until]
         rows = [row for row in self._rows["evaluations"] if row[2] == default]
         self.evaluated_step = max((int(row[1]) for row in rows), default=0)
         scores = [float(row[-1]) for row in rows if int(row[1]) == self.evaluated_step]
@@ -131,6 +137,7 @@ class RunTables:
             timing: training and evaluation seconds, and milliseconds an action, amortised.
         """
         scores = []
+        self._rows["paths"] = [row for row in self._rows["paths"] if int(row[1]) == step]
         for episode in episodes:
             outcome = self._outcome(episode)
             scores.append(outcome[-1])
@@ -139,12 +146,29 @@ class RunTables:
                 (self._seed, step, action_selection, episode.episode, name, value)
                 for name, value in episode.measures.items()
             ]
+            self._rows["paths"] += [
+                (self._seed, step, action_selection, episode.episode, time, *_place(place))
+                for time, place in enumerate(episode.path)
+            ]
         self._rows["timings"].append((step, action_selection, *timing))
         return float(sum(scores) / len(scores))
 
     def add_online(self, step: int, episode: Episode) -> None:
         """Append an episode of training that ended with step `step`."""
         self._rows["online"].append((self._seed, step, *self._outcome(episode)))
+
+    def add_decision(self, step: int, action_selection: str, milliseconds: float) -> None:
+        """Append how long a single decision takes."""
+        self._rows["decisions"].append((step, action_selection, milliseconds))
+
+    def set_values(
+        self, step: int, places: Iterable[Sequence[float]], values: Iterable[float]
+    ) -> None:
+        """Replace what the critic says of places in a maze."""
+        found = zip(places, values, strict=True)
+        self._rows["values"] = [
+            (self._seed, step, *_place(place), float(value)) for place, value in found
+        ]
 
     def close_step(self, step: int, score: float, metrics: Mapping[str, float]) -> None:
         """Append the training metrics of an evaluated step, and write all tables.
@@ -176,6 +200,11 @@ class RunTables:
 def _rows_of(content: bytes) -> list[Values]:
     """The rows of a table as text, without its header."""
     return [*csv.reader(io.StringIO(content.decode(errors="replace")))][1:]
+
+
+def _place(place: Sequence[float]) -> tuple[float, ...]:
+    """A position in a maze, as exactly as a picture shows it."""
+    return tuple(round(float(part), 3) for part in place)
 
 
 def _text(value: Value) -> str:

@@ -1,8 +1,8 @@
 """What a suite may ask its report to draw, beside the figures that every report has.
 
 All keys of a suite file's `figures` are the fields of these models. `value`, `values` and `names`
-are measured on finished runs: scores, training metrics, measures of episodes, and the
-amortised action latency, batched over seeds and episodes (`latency`).
+are measured on finished runs: scores, training metrics, measures of episodes, and the time of a
+single decision (`latency`; in results of earlier versions the amortised time of an action).
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-_SHIFT = 0.2  # of D4RL's coordinates against cell centres
+from harness.tasks.mazes import D4RL_SHIFT
+
 _GOAL_RADIUS = 0.5  # of the sparse reward
 _START_NOISE = 0.1  # uniform, of the first position
 _START_SPEED = 0.1  # standard deviation of the first velocity
@@ -30,7 +31,7 @@ class D4rlMaze(gym.Wrapper[NDArray[np.float32], Any, dict[str, Any], Any]):
         robotics: Any = env.unwrapped
         maze = robotics.maze
         self._robotics = robotics
-        self._centre = np.array([maze.y_map_center, maze.x_map_center]) - 0.5 - _SHIFT
+        self._centre = np.array([maze.y_map_center, maze.x_map_center]) - 0.5 - D4RL_SHIFT
         cells = np.array([[mark != 1 for mark in row] for row in maze.maze_map])
         self._starts = np.argwhere(cells)
         (self._goal,) = np.argwhere([[mark == "g" for mark in row] for row in maze.maze_map])

@@ -11,6 +11,7 @@ from harness.errors import UserError
 
 Cell = tuple[int, int]  # row from the top, column from the left
 WALL, FREE, GOAL = "#", " ", "G"  # marks of layouts
+D4RL_SHIFT = 0.2  # of maze2d's coordinates against cell centres
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from harness.report.section import Section
 from harness.report.sections.actions import ActionSelections
+from harness.report.sections.cost import Cost
 from harness.report.sections.data import Data
+from harness.report.sections.mazes import Mazes
 from harness.report.sections.modes import Modes
 from harness.report.sections.online import Online
+from harness.report.sections.overview import Overview
 from harness.report.sections.published import Published
 from harness.report.sections.requested import Requested
 from harness.report.sections.scores import LearningCurves, Scores
@@ -12,11 +15,14 @@ from harness.report.sections.scores import LearningCurves, Scores
 SECTIONS: tuple[type[Section], ...] = (
     Scores,
     Published,
+    Overview,
     LearningCurves,
+    Cost,
     ActionSelections,
     Requested,
     Modes,
     Online,
+    Mazes,
     Data,
 )
 

@@ -47,6 +47,35 @@ def test_no_noise_is_a_gaussians_mean(transitions: Transitions) -> None:
         np.testing.assert_allclose(actions[slot], x, rtol=1e-4, atol=1e-6)
 
 
+def test_a_seed_acts_alone_as_it_does_in_the_stack(transitions: Transitions) -> None:
+    engine, observations = _gaussian(transitions), _observations()
+    stacked = engine.policy("test", "noise-1")(observations)
+    alone = engine.policy("test", "noise-1", slot=1)(observations[1:])
+    np.testing.assert_allclose(alone[0], stacked[1], rtol=1e-5, atol=1e-6)
+
+
+def test_values_are_the_smaller_twins_of_the_policys_actions(transitions: Transitions) -> None:
+    engine, observations = _gaussian(transitions), _observations()
+    values = engine.policy_values("test", observations)
+    assert values is not None
+    actions = engine.policy("test")(observations)
+    prefix = "params/critic/"
+    for slot in (0, 1):
+        state = {k.removeprefix(prefix): v for k, v in engine.state(slot).items() if prefix in k}
+        twins = []
+        for twin in (0, 1):
+            x = np.concatenate([observations[slot], actions[slot]], -1)
+            for i in range(3):
+                x = x @ state[f"weight_{i}"][twin] + state[f"bias_{i}"][twin]
+                x = np.maximum(x, 0) if i < 2 else x
+            twins.append(x[:, 0])
+        np.testing.assert_allclose(values[slot], np.minimum(*twins), rtol=1e-4, atol=1e-5)
+
+
+def test_a_method_without_a_critic_has_no_values(transitions: Transitions) -> None:
+    assert make_engine("bc", transitions).policy_values("test", _observations()) is None
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_a_noise_scale_multiplies_a_gaussians_deviation(
     scale: float, transitions: Transitions

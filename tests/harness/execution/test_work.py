@@ -338,6 +338,29 @@ def test_measures_of_an_environment_are_kept(plan_of: PlanOf) -> None:
     assert keys == {(step, "noise-1", str(e)) for step in ("20", "40") for e in range(3)}
 
 
+def test_a_run_in_a_maze_leaves_ways_values_and_the_time_of_a_decision(plan_of: PlanOf) -> None:
+    asked = {"every": 20, "episodes": 2, "action_selections": ["best-of-4"]}
+    plan = plan_of(algorithms={"iql": {}, "bc": {}}, seeds=[3, 4], evaluation=asked)
+    finish(plan)
+    for index, selections in ((0, ["noise-0", "best-of-4"]), (2, ["noise-1"])):
+        found = rows(plan, index, "decisions")
+        assert [(row["step"], row["action_selection"]) for row in found] == [
+            ("40", selection) for selection in selections
+        ]
+        assert all(float(row["decision_ms"]) > 0 for row in found)
+        ways = rows(plan, index, "paths")
+        assert {(row["step"], row["seed"]) for row in ways} == {("40", "3")}
+        lengths = {row["episode"]: int(row["length"]) for row in rows(plan, index, "evaluations")}
+        for selection in selections:
+            for episode, length in lengths.items():
+                key = {"action_selection": selection, "episode": episode}
+                times = [int(row["time"]) for row in ways if key.items() <= row.items()]
+                assert times == list(range(length + 1))
+    values = rows(plan, 0, "values")
+    assert len({(row["x"], row["y"]) for row in values}) == len(values) > 0
+    assert not (plan.folder(plan.runs[2]).path / "values.csv").exists()
+
+
 def test_a_run_without_measures_leaves_no_file_of_them(plan_of: PlanOf) -> None:
     plan = plan_of(seeds=1)
     finish(plan)

@@ -59,9 +59,9 @@ class SuiteBuilder:
     """Plans a suite; `write` leaves the folder. Scores are final scores, in points.
 
     Lists have one number per seed. `entries` adds to what suite.json says of labels, `specs`
-    replaces made-up tasks, `selections` holds the scores by further action selections, `metrics`
-    and `latencies` the last step's values. With an `action_selection` in `entries`, files have that
-    column.
+    replaces made-up tasks, `selections` holds the scores by further action selections, `metrics`,
+    `latencies`, `decisions` and `ways` (positions in a maze) the last step's values. With an
+    `action_selection` in `entries`, files have that column.
     """
 
     root: Path
@@ -81,6 +81,8 @@ class SuiteBuilder:
     metrics: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
     measures: dict[tuple[str, str], dict[str, list[float]]] = field(default_factory=dict)
     latencies: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    decisions: dict[tuple[str, str], float] = field(default_factory=dict)  # ms, of every seed
+    ways: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
     states: dict[tuple[str, str, int], str] = field(default_factory=dict)
     errors: dict[tuple[str, str, int], str] = field(default_factory=dict)
 
@@ -190,6 +192,7 @@ class SuiteBuilder:
             "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
             "cpu": "Some CPU @ 2.0 GHz",
             "executor": "local",
+            "trial_seeds": self.seeds,
         }
         for name, content in (("spec", spec), ("status", status), ("provenance", provenance)):
             (path / f"{name}.json").write_text(json.dumps(content))
@@ -225,6 +228,17 @@ class SuiteBuilder:
         (path / "evaluations.csv").write_text("\n".join(rows) + "\n")
         (path / "timings.csv").write_text("\n".join(times) + "\n")
         (path / "metrics.csv").write_text("\n".join(metrics) + "\n")
+        if milliseconds := self.decisions.get((task, label)):
+            text = f"step,{header}decision_ms\n{until},{acting}{milliseconds!r}\n"
+            (path / "decisions.csv").write_text(text)
+        if way := self.ways.get((task, label)):
+            found = [f"{seed},{until},{acting}0,{t},{x!r},{y!r}" for t, (x, y) in enumerate(way)]
+            text = "\n".join([f"seed,step,{header}episode,time,x,y", *found])
+            (path / "paths.csv").write_text(text + "\n")
+            found = [
+                f"{seed},{until},{x!r},{y!r},{x + y!r}" for x in (-0.5, 0.5) for y in (-0.5, 0.5)
+            ]
+            (path / "values.csv").write_text("\n".join(["seed,step,x,y,value", *found]) + "\n")
         if measures := self.measures.get((task, label)):
             found = [f"{seed},{until},{acting}0,{k},{v[index]!r}" for k, v in measures.items()]
             text = "\n".join([f"seed,step,{header}episode,name,value", *found])

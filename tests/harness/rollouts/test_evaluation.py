@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import gymnasium as gym
@@ -160,6 +161,38 @@ def test_a_task_is_evaluated_in_its_own_environment() -> None:
     evaluator.close()
     # Without a push the point stays where it starts, more than 0.45 away from the goal.
     assert [(e.length, e.episode_return, e.success) for e in result.episodes] == [(300, 0, 0)] * 2
+
+
+def test_the_way_through_a_maze_is_kept_of_the_first_episodes() -> None:
+    task = get_task("pointmaze/umaze")
+    evaluator = Evaluator(task, [0], evaluation.PATHS + 1)
+    seen: list[Floats] = []
+
+    def push(observations: Floats, rewards: Floats) -> Floats:
+        seen.append(observations[0].copy())
+        return np.ones((*observations.shape[:2], 2), np.float32)
+
+    *first, last = evaluator.evaluate(push).episodes
+    evaluator.close()
+    for number, episode in enumerate(first):
+        assert len(episode.path) == episode.length + 1
+        shown = np.array([step[number, :2] for step in seen])
+        assert np.array(episode.path[:-1]) == pytest.approx(shown)
+    assert last.path == ()
+
+
+def test_a_decision_is_timed_alone_and_without_its_first_call() -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def policy(observations: Floats, rewards: Floats) -> Floats:
+        calls.append((*observations.shape, *rewards.shape))
+        time.sleep(0.5 if len(calls) == 1 else 0.02)
+        return np.zeros((1, 1, 1), np.float32)
+
+    seed = next(seed for seed in range(99) if lengths(seed, 1) == [2])
+    milliseconds = Evaluator(Countdown, [seed, 1], 3).decision_ms(policy)
+    assert set(calls) == {(1, 1, 2, 1, 1)}
+    assert 20 <= milliseconds < 200  # the median of both calls would be above 260
 
 
 def test_many_episodes_come_in_waves_and_are_the_same_as_at_once(

@@ -9,17 +9,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.data.facts import RowFacts
-from harness.report.style import COLOURS, save, styled
+from harness.report.mazes import draw_floor
+from harness.report.style import save, styled
+from harness.tasks.maze_floor import MazeFloor
 from harness.tasks.spec import TaskSpec
 
-_LOW, _HIGH = COLOURS[1], COLOURS[0]
 _BARS = "#5C6470"
-_WALL = "#B9BEC6"
+_LOW, _HIGH = "#A9B2BF", "#3F4652"
 _BINS = 40
 _A_CELL = 16  # squares of the map along a cell's side
 
@@ -31,16 +31,16 @@ def data_figure(
 
     `warning` is printed above, where the data stand in for others.
     """
-    grid = task.environment.kwargs.get("maze_map")
+    floor = MazeFloor.of(task)
     with styled():
         figure = Figure(figsize=(8.6, 2.2), layout="constrained")
-        widths = [1.0, 1.0, 1.0, 1.05] if grid else [1.0, 1.0, 1.3]
+        widths = [1.0, 1.0, 1.0, 1.05] if floor else [1.0, 1.0, 1.3]
         panels = figure.subplots(1, len(widths), width_ratios=widths)
         _histogram(panels[0], facts.returns, "Return of an episode")
         _histogram(panels[1], facts.lengths, "Steps of an episode")
         _limits(panels[2], facts)
-        if grid:
-            _map(panels[3], np.array(grid, dtype=object), rows.observations[:, :2])
+        if floor:
+            _map(panels[3], floor, rows.observations)
         if warning:
             figure.suptitle(warning, color="#C00000", weight="bold")
         return save(figure, stem)
@@ -75,25 +75,18 @@ def _limits(axes: Axes, facts: RowFacts) -> None:
     axes.legend(loc="upper right", ncols=2, handlelength=0.9, columnspacing=0.9)
 
 
-def _map(axes: Axes, grid: NDArray[Any], positions: NDArray[np.float32]) -> None:
-    """PointMaze: rows from the top, a cell of 1 x 1, the origin in the middle."""
-    height, width = grid.shape
-    for (row, column), mark in np.ndenumerate(grid):
-        corner = (column - width / 2, height / 2 - row - 1)
-        if mark == 1:
-            axes.add_patch(Rectangle(corner, 1, 1, facecolor=_WALL, edgecolor="none"))
-        elif mark == "g":
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=_HIGH, zorder=3))
-    counts, x, y = np.histogram2d(
-        positions[:, 0],
-        positions[:, 1],
+def _map(axes: Axes, floor: MazeFloor, observations: NDArray[np.float32]) -> None:
+    width, height = floor.size
+    draw_floor(axes, floor)
+    x, y = floor.places(observations).T
+    counts, x_edges, y_edges = np.histogram2d(
+        x,
+        y,
         bins=(width * _A_CELL, height * _A_CELL),
         range=((-width / 2, width / 2), (-height / 2, height / 2)),
     )
     shown = np.ma.masked_equal(counts.T, 0)
-    axes.pcolormesh(x, y, shown, norm=LogNorm(), cmap="viridis", rasterized=True, zorder=2)
+    axes.pcolormesh(
+        x_edges, y_edges, shown, norm=LogNorm(), cmap="viridis", rasterized=True, zorder=2
+    )
     axes.set_title("Where the steps are")
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[["left", "bottom"]].set_visible(False)

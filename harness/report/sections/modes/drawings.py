@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from textwrap import fill
 
@@ -12,25 +14,35 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from harness.report import stats
 from harness.report.action_selections import own_selections
+from harness.report.colours import MARKERS
 from harness.report.comparison import Comparison
+from harness.report.names import short_names
 from harness.report.notes import SMOKE
 from harness.report.records import Records
 from harness.report.sections.modes.divergence import frontier
 from harness.report.sections.modes.policies import Key, behaviour_numbers, landings, modal_tasks
-from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
+from harness.report.style import (
+    CONTEXT,
+    Line,
+    all_lines,
+    by_score,
+    handle,
+    legend_below,
+    lines,
+    save,
+    styled,
+)
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
 
 BEHAVIOUR = Line(colour="#222222", dash=(0, (1, 1.2)), width=1.0)
-BEST_AT_KL = Line(colour="#222222", dash="solid", width=1.0)
+BEST_AT_KL = Line(colour="#222222", dash="solid", width=1.0, marker="")
 SMALLEST_KL = 0.02  # nats; estimates below it, which may be negative, are drawn there
 SHOWN_ACTIONS = 500  # dots per panel
 MAX_PANELS = 12
@@ -42,7 +54,8 @@ def mode_figures(
 ) -> list[Path]:
     """Write the figures of a suite's multimodal tasks; returns the files, none without numbers.
 
-    `modes.png|pdf`: score, support, coverage and KL against the number of modes; `frontier`: reward
+    `modes.png|pdf`: score, support, coverage and KL against the number of modes, of tasks that
+    differ in nothing else; `policies`: the same by method, of all other tasks; `frontier`: reward
     against KL; `landings-…`: where actions land, a file for every task in two dimensions. All of
     them show the methods' own action selections. `numbers` are the `policy_numbers` of the records.
     """
@@ -53,7 +66,12 @@ def mode_figures(
     tasks = [task for task in modal_tasks(records) if (numbers["task"] == task.id).any()]
     landed = [found for found in landings(records) if found[0][2] == own[found[0][1]]]
     with styled():
-        files = save(_against_modes(comparison, tasks, numbers), folder / "modes")
+        series, others = _series(tasks)
+        files = []
+        if series:
+            files += save(_against_modes(comparison, series, numbers), folder / "modes")
+        if others:
+            files += save(_by_method(comparison, others, numbers), folder / "policies")
         files += save(_against_kl(comparison, tasks, numbers), folder / "frontier")
         for task in tasks:
             if ActionModes.of(task).dim == 2:
@@ -63,13 +81,19 @@ def mode_figures(
     return files
 
 
+def _series(tasks: Sequence[TaskSpec]) -> tuple[dict[str, list[TaskSpec]], list[TaskSpec]]:
+    """Sets of tasks that differ in the number of modes alone, by what they share, and the rest."""
+    found: dict[str, list[TaskSpec]] = {}
+    for task in tasks:
+        found.setdefault(re.sub(r"^\d+ modes? in ", "", task.title), []).append(task)
+    series = {title: group for title, group in found.items() if len(group) > 1}
+    return series, [task for group in found.values() if len(group) == 1 for task in group]
+
+
 def _against_modes(
-    comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.DataFrame
+    comparison: Comparison, rows: Mapping[str, list[TaskSpec]], numbers: pd.DataFrame
 ) -> Figure:
     """A row of panels for every set of tasks that differ in the number of modes alone."""
-    rows: dict[str, list[TaskSpec]] = {}
-    for task in tasks:
-        rows.setdefault(re.sub(r"^\d+ modes? in ", "", task.title), []).append(task)
     figure = Figure(figsize=(8.6, 1.9 * len(rows) + 0.8), layout="constrained")
     panels = figure.subplots(len(rows), len(_MEASURES), squeeze=False, sharex="row")
     styles = lines(comparison)
@@ -80,7 +104,7 @@ def _against_modes(
             axes.set_title(f"{measure}, {title}")
     for axes in panels[-1]:
         axes.set_xlabel("Number of modes")
-    _legend(figure, comparison, styles, {"behaviour": BEHAVIOUR})
+    _legend(figure, comparison, styles, {"behaviour": BEHAVIOUR}, marker=True)
     return figure
 
 
@@ -106,8 +130,8 @@ def _mode_panel(
         x = [count for count, _ in found]
         _plot(axes, x, [scale * float(values.mean()) for _, values in found], line)
         if line is not CONTEXT:
-            bounds = np.array([stats.t_interval(scale * values) for _, values in found])
-            axes.fill_between(x, *bounds.T, color=line.colour, alpha=0.12, linewidth=0, zorder=1.5)
+            ends = [(scale * values.min(), scale * values.max()) for _, values in found]
+            axes.vlines(x, *zip(*ends, strict=True), color=line.colour, linewidth=0.7, alpha=0.6)
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -126,8 +150,64 @@ def _plot(axes: Axes, x: Sequence[int], y: Sequence[float], line: Line) -> None:
         color=line.colour,
         linestyle=line.dash,
         linewidth=line.width,
-        marker="o",
-        markersize=2.5,
+        marker=line.marker,
+        markersize=3.5,
+    )
+
+
+def _by_method(comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.DataFrame) -> Figure:
+    """A line per method, best at the top, and a panel per measure; markers are tasks."""
+    styles, (names, keys) = all_lines(comparison), short_names(comparison.suite.rows)
+    present = set(numbers["label"])
+    order = [label for label in by_score(comparison)[::-1] if label in present]
+    beside = 0.066 * max(len(names[label]) for label in order)
+    extra = 0.17 * math.ceil(len(tasks) / 3) if len(tasks) > 1 else 0.0
+    size = (beside + 6.4, 0.19 * (len(order) + 1) + 0.9 + extra + 0.15 * len(keys))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(_MEASURES), sharey=True)
+    for (name, measure), axes in zip(_MEASURES.items(), panels, strict=True):
+        scale = 100.0 if name == "reward" else 1.0
+        for task, marker in zip(tasks, cycle(MARKERS), strict=False):
+            exact = scale * behaviour_numbers(ActionModes.of(task))[name]
+            _dots(axes, len(order), np.array([exact]), BEHAVIOUR, marker)
+            for position, label in enumerate(order):
+                found = scale * _finite(numbers, task.id, label, name)
+                _dots(axes, position, found, styles[label], marker)
+        if name == "kl":
+            axes.set_xscale("symlog", linthresh=1.0)
+        axes.set_title(f"{measure} (nats)" if name == "kl" else measure)
+        axes.grid(True, axis="both")
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(order) + 1), [*(names[label] for label in order), "behaviour"])
+    for tick, label in zip(panels[0].get_yticklabels(), order, strict=False):
+        tick.set_fontweight("bold" if styles[label].emphasised else "normal")
+    panels[0].set_ylim(-0.6, len(order) + 0.6)
+    if keys:
+        figure.supxlabel("\n".join(keys), fontsize=8)
+    if len(tasks) > 1:
+        drawn = zip(tasks, cycle(MARKERS), strict=False)
+        shown = {task.title: replace(BEHAVIOUR, dash="none", marker=m) for task, m in drawn}
+        legend_below(figure, [handle(title, line, marker=True) for title, line in shown.items()])
+    else:
+        figure.suptitle(tasks[0].title, fontsize=9)
+    if comparison.suite.smoke:
+        figure.suptitle(SMOKE, color="#C00000", weight="bold")
+    return figure
+
+
+def _dots(axes: Axes, position: int, values: Floats, line: Line, marker: str) -> None:
+    """The mean of seeds, and their range."""
+    if not len(values):
+        return
+    axes.hlines(position, values.min(), values.max(), color=line.colour, linewidth=1.0, alpha=0.5)
+    axes.plot(
+        values.mean(),
+        position,
+        marker=marker,
+        markersize=4.5,
+        color=line.colour,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
     )
 
 
@@ -149,10 +229,9 @@ def _against_kl(comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.D
                 mine["kl"].where(np.isfinite(mine["kl"])).clip(lower=SMALLEST_KL),
                 mine["reward"],
                 linestyle="none",
-                marker="o",
+                marker=line.marker,
                 markersize=3.5,
                 color=line.colour,
-                fillstyle="full" if line.dash == "solid" else "none",
             )
         axes.set_xscale("log")
         axes.set_xlim(left=0.8 * SMALLEST_KL)
@@ -163,7 +242,7 @@ def _against_kl(comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.D
     for axes in panels[len(tasks) :]:
         axes.remove()
     figure.supylabel("Reward (a dot a seed)", fontsize=8)
-    _legend(figure, comparison, styles, {"best for that KL": BEST_AT_KL})
+    _legend(figure, comparison, styles, {"best for that KL": BEST_AT_KL}, marker=True)
     return figure
 
 
@@ -218,15 +297,16 @@ def _density(axes: Axes, modes: ActionModes) -> None:
 
 
 def _legend(
-    figure: Figure, comparison: Comparison, styles: dict[str, Line], more: dict[str, Line]
+    figure: Figure,
+    comparison: Comparison,
+    styles: dict[str, Line],
+    more: dict[str, Line],
+    *,
+    marker: bool = False,
 ) -> None:
     named = {name: styles[name] for name in by_score(comparison) if styles[name] is not CONTEXT}
     named |= more
-    handles = [
-        Line2D([], [], color=line.colour, linestyle=line.dash, linewidth=line.width, label=label)
-        for label, line in named.items()
-    ]
-    legend_below(figure, handles)
+    legend_below(figure, [handle(label, line, marker) for label, line in named.items()])
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
 

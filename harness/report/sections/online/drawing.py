@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.curves import read_curves
-from harness.report.panels import draw_pages, line_styles, thousands
+from harness.report.panels import draw_curve, draw_pages, thousands
 from harness.report.records import Records
-from harness.report.style import Line
+from harness.report.style import Line, all_lines, handle
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -27,8 +26,8 @@ CAPTION = (
     "Going on online. Left: evaluations over gradient steps; the dotted line is where offline "
     "training ends and interaction begins, with one step in the environment a gradient step. "
     "Right: while interacting, the mean score of the episodes that ended within the last tenth of "
-    "the interaction. Means over seeds with their 95% band (Student's t, cut off at the panel's "
-    "edge)."
+    "the interaction. Means over seeds, with single seeds as thin lines; from six seeds on the 95% "
+    "band of the mean instead (Student's t, cut off at the panel's edge)."
 )
 WINDOWS = 10  # of the interaction, over which the scores of its episodes are averaged
 _POINTS = 60  # of a running mean
@@ -38,7 +37,7 @@ def online_figures(records: Records, comparison: Comparison, folder: Path) -> li
     """Write `online.png|pdf`, two panels a task; returns the files, none without interaction."""
     if not records.suite.online_steps or records.evaluations.empty:
         return []
-    styles = line_styles(comparison.labels, comparison)
+    styles = all_lines(comparison)
     curves = read_curves(records)
     panels = []
     for task in records.suite.tasks:
@@ -46,10 +45,7 @@ def online_figures(records: Records, comparison: Comparison, folder: Path) -> li
         evaluated = {k: (curve.steps.astype(float), curve.scores) for k, curve in here.items()}
         lived = running_scores(records, task.id)
         panels += [(task, "evaluated", evaluated), (task, "while interacting", lived)]
-    handles = [
-        Line2D([], [], color=line.colour, linestyle=line.dash, linewidth=line.width, label=label)
-        for label, line in styles.items()
-    ]
+    handles = [handle(label, line) for label, line in styles.items()]
     draw = partial(_panel, styles=styles, boundary=records.suite.steps)
     return draw_pages(panels, draw, folder / "online", comparison, columns=2, legend=handles)
 
@@ -94,19 +90,7 @@ def _panel(
     task, what, points = panel
     lowest, highest = 0.0, 1.0
     for label, (steps, scores) in points.items():
-        line = styles[label]
-        axes.plot(
-            steps,
-            scores.mean(axis=0),
-            color=line.colour,
-            linestyle=line.dash,
-            linewidth=line.width,
-        )
-        if len(scores) > 1:
-            bounds = np.array([stats.t_interval(column) for column in scores.T])
-            axes.fill_between(
-                steps, bounds[:, 0], bounds[:, 1], color=line.colour, alpha=0.1, linewidth=0
-            )
+        draw_curve(axes, steps, scores, styles[label])
         lowest, highest = min(lowest, scores.min()), max(highest, scores.max())
     margin = 0.05 * (highest - lowest)
     axes.set_ylim(lowest - margin, highest + margin)

@@ -14,14 +14,19 @@ from harness.report.records import Records
 from harness.report.section import Section
 from harness.report.sections.requested.heatmap import draw_heatmap
 from harness.report.sections.requested.metrics import draw_metrics
+from harness.report.sections.requested.quantities import AMORTISED, DECISION, has_decisions
 from harness.report.sections.requested.tables import table_grids, table_numbers
 from harness.report.sections.requested.trend import draw_trend
 from harness.report.style import Drawing
 from harness.suite.figures import Figure, Heatmap, Metrics, Table, Trend
 
-LATENCY_NOTE = (
-    "Amortised action latency: the median time of a policy's call over the actions in it, batched "
-    "over seeds and episodes of an evaluation; a call for one action alone takes longer."
+DECISION_NOTE = (
+    f"{DECISION}: one call of the trained policy for one observation, the median along an episode; "
+    "seeds of a trial share it."
+)
+AMORTISED_NOTE = (
+    f"{AMORTISED}: the median time of a policy's call over the actions in it, batched over seeds "
+    "and episodes of an evaluation. It is no latency: a call for one action alone takes longer."
 )
 
 
@@ -64,4 +69,6 @@ class Requested(Section):
     def notes(self) -> tuple[str, ...]:
         asked = self.figure.model_dump()
         numbers = [asked.get("x"), asked.get("value"), *asked.get("values", ())]
-        return (LATENCY_NOTE,) if "latency" in numbers else ()
+        if "latency" not in numbers:
+            return ()
+        return (DECISION_NOTE if has_decisions(self.records) else AMORTISED_NOTE,)

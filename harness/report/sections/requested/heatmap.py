@@ -55,8 +55,12 @@ def draw_heatmap(
     limits = _limits(panels)
     panels = [panel for panel in panels if panel.task in limits]
 
+    x, y, value = (axis_label(name, records) for name in (figure.x, figure.y, figure.value))
+
     def draw(axes: Axes, panel: _Panel) -> None:
         _draw(axes, panel, figure, limits[panel.task])
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
 
     widest = max((_letters(panel) for panel in panels), default=0)
     tallest = max((len(panel.rows) for panel in panels), default=0)
@@ -69,8 +73,7 @@ def draw_heatmap(
         height=0.26 * tallest + 1.0,
     )
     caption = (
-        f"{axis_label(figure.value)}, mean over {count_of_seeds(found['count'])}, by "
-        f"{axis_label(figure.x)} and {axis_label(figure.y)}, on "
+        f"{value}, mean over {count_of_seeds(found['count'])}, by {x} and {y}, on "
         f"{', '.join(dict.fromkeys(panel.task for panel in panels)) or 'no task yet'}. Panels of a "
         f"task share their colours; {MISSING}: no finished run."
     )
@@ -152,6 +155,4 @@ def _draw(axes: Axes, panel: _Panel, figure: Heatmap, limits: tuple[float, float
     if are_numbers(panel.rows):
         axes.invert_yaxis()  # larger values further up
     axes.tick_params(length=0, labelrotation=0)
-    axes.set_xlabel(axis_label(figure.x))
-    axes.set_ylabel(axis_label(figure.y))
     axes.set_title(panel.title)

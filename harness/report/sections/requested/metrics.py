@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.report.comparison import Comparison
-from harness.report.panels import count_of_seeds, draw_pages, line_styles, thousands
+from harness.report.panels import count_of_seeds, draw_pages, thousands
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import finished, shown
-from harness.report.style import Drawing, Line
+from harness.report.style import Drawing, Line, all_lines, handle
 from harness.suite.figures import Metrics, slug
 
 
@@ -23,12 +22,9 @@ def draw_metrics(
     """Mean and range over finished seeds; a page for each task that has any."""
     rows = shown(figure, records, finished(records, records.metrics))
     rows = rows[rows["name"].isin(figure.names)]
-    labels = [label for label in comparison.labels if label in set(rows["label"])]
-    styles = line_styles(labels, comparison)
-    legend = [
-        Line2D([], [], color=line.colour, linestyle=line.dash, linewidth=line.width, label=label)
-        for label, line in styles.items()
-    ]
+    present = set(rows["label"])
+    styles = {label: line for label, line in all_lines(comparison).items() if label in present}
+    legend = [handle(label, line) for label, line in styles.items()]
     tasks = [task for task in comparison.tasks if task in set(rows["task"])]
     files = []
     for task in tasks:

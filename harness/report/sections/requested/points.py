@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from harness.report import stats
 from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
-from harness.report.panels import in_words
+from harness.report.panels import in_words, spelled
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import own_actions, quantity, shown
 from harness.runs.suite_file import RowInfo
@@ -23,17 +23,32 @@ from harness.tasks.spec import TaskSpec
 
 @dataclass(frozen=True)
 class Point:
-    """A mean over seeds with its 95% interval; a reference is a row that does not sweep `x`."""
+    """What the seeds of a row have at one `x`; a reference is a row that does not sweep `x`.
+
+    Attributes:
+        method: id of the row's method.
+        words: the row's values that its line does not name; empty where `x` says them.
+        values: one per seed.
+    """
 
     panel: str
     line: str
+    method: str
     x: JsonValue
+    words: str
     is_reference: bool
-    mean: float
-    interval: stats.Interval
-    seeds: int
+    values: tuple[float, ...]
     action_selection: str
     task: str
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values))
+
+    @property
+    def interval(self) -> stats.Interval:
+        """95% interval of the mean."""
+        return stats.t_interval(np.array(self.values))
 
 
 def trend_points(figure: Trend, records: Records, comparison: Comparison) -> list[Point]:
@@ -56,16 +71,16 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
         is_reference = figure.x not in place and figure.x in swept
         if key not in found or not (is_reference or figure.x in place):
             continue
-        values = found[key].to_numpy(np.float64)
+        line, words = _line(figure, row, selection)
         points.append(
             Point(
                 panels[task.id],
-                _line(figure, row, selection),
+                line,
+                row.id,
                 place.get(figure.x),
+                words,
                 is_reference,
-                float(values.mean()),
-                stats.t_interval(values),
-                len(values),
+                tuple(found[key].to_numpy(np.float64).tolist()),
                 selection,
                 task.id,
             )
@@ -73,12 +88,17 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
     return points
 
 
-def _line(figure: Trend, row: RowInfo, selection: str) -> str:
-    """The name of a line. Against latency the rows of an entry share one, otherwise not."""
+def _line(figure: Trend, row: RowInfo, selection: str) -> tuple[str, str]:
+    """The name of a line, and of the row's point on it.
+
+    Against latency the rows of an entry share a line, and their values name its points.
+    """
     keep = {figure.group} if figure.x == "latency" else row.variant.keys() - {figure.x}
-    rest = {field: value for field, value in row.variant.items() if field in keep}
+    named = {field: value for field, value in row.variant.items() if field in keep}
+    rest = [spelled(row.variant[field]) for field in row.variant if field not in keep]
     acting = selection if figure.group == "selection" else ""
-    return ", ".join(filter(None, [row.base, acting, in_words(rest)]))
+    line = ", ".join(filter(None, [row.base, acting, in_words(named)]))
+    return line, ", ".join(rest) if figure.x == "latency" else ""
 
 
 def _panels(figure: Trend, tasks: Sequence[TaskSpec]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What figures are about, a number a finished run: score, latency, training metric or measure.
 
-The latency is amortised: a call of a policy acts for all seeds and episodes of an evaluation.
+The latency is the time of a single decision, where runs have measured it. Results of earlier
+versions have an amortised one instead, of calls that act for all seeds and episodes of an
+evaluation; the two never stand side by side, and axes and notes say which it is.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from harness.report.records import Records
 from harness.suite.figures import Heatmap, Metrics, Table, Trend
 
 RUN = ["task", "label", "seed"]
+DECISION, AMORTISED = "Latency of a decision", "Amortised time of an action"
 
 
 def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFrame:
@@ -21,11 +24,14 @@ def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFram
     Columns are task, label, seed, action_selection and value.
     Scores, measures and latencies have a line for each action selection; metrics, which do not
     depend on it, have one for the row's own. Measures are means over the last step's episodes,
-    metrics are those of the last step, latencies medians over all evaluations, in milliseconds.
+    metrics are those of the last step. Latencies are in milliseconds, amortised ones medians over
+    all evaluations.
     """
     kind, _, what = name.partition(":")
     if kind == "score":
         return comparison.selection_scores.rename(columns={"score": "value"})
+    if kind == "latency" and has_decisions(records):
+        return _by_run(finished(records, records.decisions), "decision_ms", "median")
     if kind == "latency":
         times = finished(records, records.timings)
         return _by_run(times, "amortized_action_ms", "median")
@@ -44,10 +50,18 @@ def finished(records: Records, table: pd.DataFrame) -> pd.DataFrame:
     return table.merge(done, on=RUN)
 
 
-def axis_label(name: str) -> str:
+def has_decisions(records: Records) -> bool:
+    """Whether every finished run has measured single decisions."""
+    measured = set(records.decisions[RUN].itertuples(index=False, name=None))
+    done = records.runs.loc[records.runs["state"] == "done", RUN]
+    return not done.empty and measured.issuperset(done.itertuples(index=False, name=None))
+
+
+def axis_label(name: str, records: Records) -> str:
     """A quantity, swept field or task option in the words of an axis."""
     kind, colon, what = name.partition(":")
-    words = {"score": "Normalized score", "latency": "Amortised action latency (ms)"}
+    latency = DECISION if has_decisions(records) else AMORTISED
+    words = {"score": "Normalized score", "latency": f"{latency} (ms)"}
     text = what if colon else words.get(kind, kind)
     return text.replace("_", " ")
 

@@ -57,7 +57,7 @@ def table_grids(figure: Table, records: Records, comparison: Comparison) -> list
             name = f"{label}{earlier_mark(comparison.suite, str(label), [str(task)])}"
             row = GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
             rows.append(row.of(task=str(task), label=str(label)))
-        columns = ("Algorithm", *(axis_label(name) for name in figure.values))
+        columns = ("Algorithm", *(axis_label(name, records) for name in figure.values))
         grids.append(Grid(f"{figure.title}: {task}", columns, tuple(rows)))
     return grids
 

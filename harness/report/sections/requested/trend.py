@@ -1,34 +1,32 @@
-"""Trends: a quantity against a swept field, a task's option, or amortised action latency."""
+"""Trends: a quantity against a swept field, a task's option, or latency."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
-from matplotlib.transforms import offset_copy
+from matplotlib.transforms import Transform, offset_copy
 
 from harness.report.comparison import Comparison
 from harness.report.panels import (
-    MARKERS,
+    BAND_FROM,
     are_numbers,
     count_of_seeds,
     draw_pages,
     in_order,
-    line_styles,
     spans_decades,
     spelled,
 )
 from harness.report.records import Records
 from harness.report.sections.requested.points import Point, trend_points
 from harness.report.sections.requested.quantities import axis_label
-from harness.report.style import Drawing, Line
+from harness.report.style import Drawing, Line, handle, method_lines
 from harness.suite.figures import Trend
 
 TITLE_WIDTH = 30  # characters
@@ -39,16 +37,15 @@ SPREAD = 14  # points that all lines together may be set apart
 def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: Path) -> Drawing:
     """One panel per task, or one for all tasks that differ in the option alone."""
     points = trend_points(figure, records, comparison)
-    names = list(dict.fromkeys(point.line for point in points))
-    styles = line_styles(names, comparison)
-    markers = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
+    styles = method_lines({point.line: point.method for point in points})
+    names = list(styles)
     swept = [name for name in names if any(p.line == name and not p.is_reference for p in points)]
     aside = {name: index - (len(swept) - 1) / 2 for index, name in enumerate(swept)}
-    legend = [
-        _handle(name, styles[name], markers[name] if name in swept else None) for name in names
-    ]
+    legend = [_handle(name, styles[name], name in swept) for name in names]
     panels = list(dict.fromkeys(point.panel for point in points))
     x_values = in_order(point.x for point in points if not point.is_reference)
+
+    x_label, y_label = (axis_label(name, records) for name in (figure.x, figure.value))
 
     def draw(axes: Axes, panel: str) -> None:
         here = [point for point in points if point.panel == panel]
@@ -56,15 +53,16 @@ def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: 
         for name in names:
             line = [point for point in here if point.line == name]
             shift = aside.get(name, 0.0) * min(places.dodge, SPREAD / len(swept or names))
-            _draw_line(axes, line, styles[name], markers[name], places, shift)
-        axes.set_xlabel(axis_label(figure.x))
-        axes.set_ylabel(axis_label(figure.value))
+            _draw_line(axes, line, styles[name], places, shift)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         axes.set_title(fill(panel, TITLE_WIDTH))
         axes.grid(True, axis="y")
         _limit_y(axes, here)
 
     files = draw_pages(panels, draw, folder / figure.slug, comparison, height=2.3, legend=legend)
-    return Drawing(figure.title, _caption(figure, points, len(swept) < len(names)), tuple(files))
+    caption = _caption(figure, points, x_label, y_label, has_references=len(swept) < len(names))
+    return Drawing(figure.title, caption, tuple(files))
 
 
 class _Places:
@@ -108,68 +106,86 @@ def _scale_x(axes: Axes, figure: Trend, values: Sequence[Any]) -> _Places:
 
 
 def _draw_line(
-    axes: Axes, line: Sequence[Point], style: Line, marker: str, places: _Places, shift: float
+    axes: Axes, line: Sequence[Point], style: Line, places: _Places, shift: float
 ) -> None:
     for point in line:
         if point.is_reference:
             axes.axhline(point.mean, color=style.colour, linestyle="dotted", linewidth=1.3)
-    line = sorted((p for p in line if not p.is_reference), key=lambda p: places(p.x))
+    line = [point for point in line if not point.is_reference]
+    if not any(point.words for point in line):  # else in the suite's order, along what is swept
+        line = sorted(line, key=lambda point: places(point.x))
     if not line:
         return
     x = [places(point.x) for point in line]
     aside = offset_copy(axes.transData, fig=axes.get_figure(root=True), x=shift, units="points")
-    means = [point.mean for point in line]
-    bounds = np.array([point.interval for point in line])
-    axes.vlines(
-        x,
-        bounds[:, 0],
-        bounds[:, 1],
-        color=style.colour,
-        linewidth=0.9,
-        alpha=0.75,
-        transform=aside,
-    )
+    _draw_spread(axes, line, x, style, aside)
     axes.plot(
         x,
-        means,
+        [point.mean for point in line],
         color=style.colour,
         linestyle=style.dash if places.numeric else "none",
         linewidth=style.width,
-        marker=marker,
-        markersize=4,
+        marker=style.marker,
+        markersize=4.5,
         markeredgecolor="white",
         markeredgewidth=0.5,
         transform=aside,
     )
+    for point, place in zip(line, x, strict=True):
+        axes.annotate(
+            point.words,
+            (place, point.mean),
+            xytext=(3, 3),
+            textcoords="offset points",
+            fontsize=6.5,
+            color=style.colour,
+        )
+
+
+def _draw_spread(
+    axes: Axes, line: Sequence[Point], x: Sequence[float], style: Line, aside: Transform
+) -> None:
+    """The seeds of every point, or from six seeds on the 95% interval of its mean."""
+    for point, place in zip(line, x, strict=True):
+        if len(point.values) >= BAND_FROM:
+            axes.vlines(
+                place,
+                *point.interval,
+                color=style.colour,
+                linewidth=0.9,
+                alpha=0.75,
+                transform=aside,
+            )
+        elif len(point.values) > 1:
+            axes.plot(
+                [place] * len(point.values),
+                point.values,
+                color=style.colour,
+                linewidth=0.6,
+                marker="_",
+                markersize=4,
+                alpha=0.6,
+                transform=aside,
+            )
 
 
 def _limit_y(axes: Axes, points: Sequence[Point]) -> None:
-    """Intervals of few seeds can be far wider than all means; they may not squash the lines."""
-    means = [point.mean for point in points]
-    low, high = min(means), max(means)
+    """Intervals can be far wider than all means; they may not squash the lines."""
+    values = [value for point in points for value in point.values]
+    low, high = min(values), max(values)
     room = max(high - low, 0.1 * abs(high), 1e-9)
-    ends = [end for point in points for end in point.interval if not math.isnan(end)]
-    bottom = max(min([low, *ends]), low - 0.6 * room)
-    top = min(max([high, *ends]), high + 0.6 * room)
-    margin = 0.05 * (top - bottom)
-    axes.set_ylim(bottom - margin, top + margin)
+    axes.set_ylim(low - 0.05 * room, high + 0.05 * room)
 
 
-def _handle(name: str, line: Line, marker: str | None) -> Line2D:
-    dash: Any = "dotted" if marker is None else line.dash
-    return Line2D(
-        [],
-        [],
-        color=line.colour,
-        linestyle=dash,
-        linewidth=1.4,
-        marker=marker,
-        markersize=4,
-        label=name,
-    )
+def _handle(name: str, line: Line, has_points: bool) -> Line2D:
+    if has_points:
+        return handle(name, line, marker=True)
+    return handle(name, replace(line, dash="dotted"))
 
 
-def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> str:
+def _caption(
+    figure: Trend, points: Sequence[Point], x_label: str, y_label: str, *, has_references: bool
+) -> str:
     tasks = ", ".join(dict.fromkeys(point.task for point in points)) or "no task yet"
     used = dict.fromkeys(p.action_selection for p in points if p.action_selection)
     acting = (
@@ -177,9 +193,14 @@ def _caption(figure: Trend, points: Sequence[Point], has_references: bool) -> st
         if used and not figure.value.startswith("metric")
         else ""
     )
-    dotted = f" Dotted: rows without {axis_label(figure.x)}." if has_references else ""
+    dotted = f" Dotted: rows without {x_label}." if has_references else ""
+    counts = [len(point.values) for point in points]
+    spread = "its seeds"
+    if counts and max(counts) >= BAND_FROM:
+        spread = "its 95% interval (Student's t, cut off at the panel's edge)"
+        spread += f"; of fewer than {BAND_FROM}, the seeds" if min(counts) < BAND_FROM else ""
+    numbers = " Numbers beside points: the rows' values." if any(p.words for p in points) else ""
     return (
-        f"{axis_label(figure.value)} against {axis_label(figure.x)}: mean over "
-        f"{count_of_seeds(point.seeds for point in points)} and its 95% interval (Student's t, cut "
-        f"off at the panel's edge), on {tasks}.{acting}{dotted}"
+        f"{y_label} against {x_label}: mean over "
+        f"{count_of_seeds(counts)} and {spread}, on {tasks}.{acting}{dotted}{numbers}"
     )

@@ -16,9 +16,12 @@ from harness.report.style import Drawing
 
 AVERAGES = "Averages, best first. Lines are 95% intervals; dots, in panels of one task, seeds."
 CURVES = (
-    "Learning curves: mean over seeds with its 95% band (Student's t, cut off at the panel's "
-    "edge). A curve covers the cell's finished runs, or all of them if none has."
+    "Learning curves: mean over seeds, with single seeds as thin lines; from six seeds on its 95% "
+    "band instead (Student's t, cut off at the panel's edge). Grey lines: a score of 100 where "
+    "scores come near it, and the mean score of the data where they are on this machine. A curve "
+    "covers the cell's finished runs, or all of them if none has."
 )
+NO_CURVES = "Not drawn: no run was evaluated more than once, and a point is no curve."
 
 
 class Scores(Section):
@@ -47,4 +50,4 @@ class LearningCurves(Section):
 
     def drawings(self, folder: Path) -> list[Drawing]:
         files = learning_curves(self.records, self.comparison, folder)
-        return [Drawing("Learning curves", CURVES, tuple(files))]
+        return [Drawing("Learning curves", CURVES if files else NO_CURVES, tuple(files))]

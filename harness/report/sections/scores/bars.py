@@ -1,41 +1,65 @@
-"""Bar chart of suite averages: one panel per family of tasks, best at the top, 95% whiskers."""
+"""Bar chart of suite averages: one panel per family of tasks, 95% whiskers, best at the top."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from harness.report.comparison import Comparison, Group
 from harness.report.layout import MISSING
+from harness.report.names import short_names
 from harness.report.notes import SMOKE
-from harness.report.style import Line, lines, save, styled
+from harness.report.style import Line, all_lines, by_score, save, styled
 
 COLUMNS = 4
+PANEL = 1.9  # inches of one of several side by side
+LETTER = 0.066  # inches, of a name at the left, bold
+TITLE_WIDTH = 26  # characters
 
 
 def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write `averages.png|pdf`; returns the files."""
+    """Write `averages.png|pdf`; returns the files.
+
+    Panels share the order of rows, by the average over all tasks, and their names at the left.
+    """
     groups = comparison.families
     if len(groups) > 1:
         groups = [comparison.everything, *groups]
     groups = [group for group in groups if _shown(comparison, group)]
     if not groups:
         return []
+    order = _order(comparison, groups)
+    names, keys = short_names(comparison.suite.rows)
     columns = min(COLUMNS, len(groups))
     rows = math.ceil(len(groups) / columns)
-    height = 0.24 * max(len(_shown(comparison, group)) for group in groups) + 0.75
-    width = 5.6 if columns == 1 else 2.6 * columns
+    beside = 0.25 + LETTER * max(len(names[label]) for label in order)
+    width = beside + (3.6 if columns == 1 else PANEL * columns)
+    titles = [_title(comparison, group) for group in groups]
+    lines_of_title = max(title.count("\n") for title in titles)
+    height = 0.22 * len(order) + 0.6 + 0.15 * lines_of_title
     with styled():
-        figure = Figure(figsize=(width, rows * height + 0.2), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        styles = lines(comparison)
-        for axes, group in zip(panels, groups, strict=False):
-            _panel(axes, comparison, group, styles)
+        figure = Figure(figsize=(width, rows * height + 0.4 + 0.15 * len(keys)))
+        figure.set_layout_engine("constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+        styles = all_lines(comparison)
+        for axes, group, title in zip(panels, groups, titles, strict=False):
+            _panel(axes, comparison, group, order, styles)
+            axes.set_title(title)
+        for axes in panels[::columns]:
+            axes.set_yticks(range(len(order)), [names[label] for label in order])
+            for tick, label in zip(axes.get_yticklabels(), order, strict=True):
+                tick.set_fontweight("bold" if styles[label].emphasised else "normal")
         dots = "; dots: seeds" if any(len(group.tasks) == 1 for group in groups) else ""
-        figure.supxlabel(f"Normalized score (mean; line: 95% interval{dots})", fontsize=8)
+        said = [f"Normalized score (mean; line: 95% interval{dots})", *keys]
+        if absent := len(comparison.labels) - len(order):
+            said.append(f"left out: {absent} without finished runs on all tasks of any panel")
+        figure.supxlabel("\n".join(said), fontsize=8)
         for axes in panels[len(groups) :]:
             axes.remove()
         if comparison.suite.smoke:
@@ -43,15 +67,34 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
         return save(figure, folder / "averages")
 
 
-def _panel(axes: Axes, comparison: Comparison, group: Group, styles: dict[str, Line]) -> None:
-    averages = {
-        label: comparison.average(label, group.tasks) for label in _shown(comparison, group)
-    }
-    best_first = sorted(averages, key=lambda label: _or_lowest(averages[label]), reverse=True)
-    order = best_first[::-1]  # positions count from the bottom
+def _order(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
+    """Labels from the bottom up: incomplete ones lowest, then by average; ties in suite order.
+
+    Those without any bar are left out, if others have one.
+    """
+    planned = {label for group in groups for label in _shown(comparison, group)}
+    averaged = [
+        label
+        for label in planned
+        if any(comparison.average(label, group.tasks) is not None for group in groups)
+    ]
+    shown = {*averaged} or planned
+    complete = {label: comparison.average(label, comparison.tasks) for label in comparison.labels}
+    ranked = sorted(
+        by_score(comparison), key=lambda label: _or_lowest(complete[label]), reverse=True
+    )
+    return [label for label in ranked[::-1] if label in shown]
+
+
+def _panel(
+    axes: Axes, comparison: Comparison, group: Group, order: Sequence[str], styles: dict[str, Line]
+) -> None:
+    shown = _shown(comparison, group)
     right = 1.0
-    for position, label in enumerate(order):
-        mean, line = averages[label], styles[label]
+    for position, label in enumerate(order):  # from the bottom
+        if label not in shown:
+            continue
+        mean, line = comparison.average(label, group.tasks), styles[label]
         if mean is None:
             _annotate(axes, 0.0, position, f"{MISSING} (incomplete)")
             continue
@@ -73,16 +116,13 @@ def _panel(axes: Axes, comparison: Comparison, group: Group, styles: dict[str, L
         end = max(0.0, mean, -math.inf if math.isnan(high) else high)
         _annotate(axes, end, position, f"{mean:.1f}{comparison.mark(label, group.tasks)}")
         right = max(right, end)
-    axes.set_xlim(right=right * 1.14)
+    axes.set_xlim(right=right * 1.3)  # for the numbers
     axes.axvline(0.0, color="#444444", linewidth=0.7)
-    axes.set_yticks(range(len(order)), order)
-    for tick, label in zip(axes.get_yticklabels(), order, strict=True):
-        tick.set_fontweight("bold" if styles[label].emphasised else "normal")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(True, axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_ylim(-0.6, len(order) - 0.4)
-    axes.set_title(_title(comparison, group))
 
 
 def _shown(comparison: Comparison, group: Group) -> list[str]:
@@ -103,11 +143,13 @@ def _annotate(axes: Axes, end: float, position: int, text: str) -> None:
 
 def _title(comparison: Comparison, group: Group) -> str:
     if len(group.tasks) == 1:
-        return next(task.title for task in comparison.suite.tasks if task.id == group.tasks[0])
+        only = next(task for task in comparison.suite.tasks if task.id == group.tasks[0])
+        return fill(only.title, TITLE_WIDTH, break_on_hyphens=False)
     mark = comparison.scales.mark(group.tasks)
     if group == comparison.everything:
         return f"{group.name.capitalize()}{mark}"
-    return f"{group.name}{mark} ({len(group.tasks)} tasks)"
+    title = f"{group.name}{mark} ({len(group.tasks)} tasks)"
+    return fill(title, TITLE_WIDTH, break_on_hyphens=False)
 
 
 def _or_lowest(value: float | None) -> float:

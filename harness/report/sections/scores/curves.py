@@ -1,4 +1,4 @@
-"""Learning curves: one panel per task, mean over seeds with its 95% band."""
+"""Learning curves: one panel per task, the mean over seeds with its seeds or its 95% band."""
 
 from __future__ import annotations
 
@@ -6,52 +6,61 @@ import math
 from pathlib import Path
 from textwrap import fill
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.curves import Curves, read_curves
+from harness.report.data_means import data_score
 from harness.report.notes import SMOKE
-from harness.report.panels import thousands
+from harness.report.panels import draw_curve, label_ends, labels_fit, thousands
 from harness.report.records import Records
-from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
+from harness.report.style import CONTEXT, Line, by_score, handle, legend_below, lines, save, styled
 
 PANELS_PER_PAGE = 12
 COLUMNS = 3
 TITLE_WIDTH = 28  # characters; longer titles would touch their neighbours'
+HEIGHT = 3.2  # inches of a panel alone on its page; of its axes a little less
+REFERENCE = "#767676"
 
 
 def learning_curves(records: Records, comparison: Comparison, folder: Path) -> list[Path]:
-    """Write `curves.png|pdf`, and `curves-2.…` and so on beyond twelve tasks; returns the files."""
+    """Write `curves.png|pdf`, and `curves-2.…` and so on beyond twelve tasks; returns the files.
+
+    None where every run was evaluated once: a point is no curve.
+    """
     shown = lines(comparison)
-    curves = read_curves(records)
+    curves = {key: curve for key, curve in read_curves(records).items() if len(curve.steps) > 1}
+    tasks = [task for task in records.suite.tasks if any(task.id == key[0] for key in curves)]
+    means = {task.id: data_score(records, task) for task in tasks}
     files = []
-    for start in range(0, len(comparison.tasks), PANELS_PER_PAGE):
-        page = comparison.tasks[start : start + PANELS_PER_PAGE]
+    for start in range(0, len(tasks), PANELS_PER_PAGE):
+        page = [task.id for task in tasks[start : start + PANELS_PER_PAGE]]
         name = "curves" if start == 0 else f"curves-{start // PANELS_PER_PAGE + 1}"
         with styled():
-            files += save(_page(comparison, curves, page, shown), folder / name)
+            files += save(_page(comparison, curves, page, shown, means), folder / name)
     return files
 
 
 def _page(
-    comparison: Comparison, curves: Curves, tasks: list[str], shown: dict[str, Line]
+    comparison: Comparison,
+    curves: Curves,
+    tasks: list[str],
+    shown: dict[str, Line],
+    means: dict[str, float | None],
 ) -> Figure:
     columns = min(COLUMNS, len(tasks))
     if len(tasks) == 4:
         columns = 2
     rows = math.ceil(len(tasks) / columns)
     single = len(tasks) == 1
-    size = (5.6, 3.0) if single else (2.4 * columns + 0.3, 1.95 * rows + 0.75)
+    size = (6.2, HEIGHT) if single else (2.4 * columns + 0.3, 1.95 * rows + 0.75)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     titles = {task.id: task.title for task in comparison.suite.tasks}
     for index, (axes, task) in enumerate(zip(panels, tasks, strict=False)):
-        _panel(axes, curves, task, shown)
+        _panel(axes, curves, task, shown, means[task])
         axes.set_title(fill(titles[task], TITLE_WIDTH, break_on_hyphens=False))
         if index % columns == 0:
             axes.set_ylabel("Normalized score")
@@ -61,40 +70,33 @@ def _page(
     panels[0].set_xlim(left=0)  # of all, after the last: it fixes the right end as well
     for axes in panels[len(tasks) :]:
         axes.remove()
-    _legend(figure, comparison, shown, beside=single)
+    named = _named(comparison, shown)
+    others = len(shown) - len(named)
+    if single and not others and labels_fit(len(named), 0.75 * HEIGHT):
+        _name_ends(panels[0], curves, tasks[0], named)
+    else:
+        _legend(figure, named | ({f"{others} others": CONTEXT} if others else {}))
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
     return figure
 
 
-def _panel(axes: Axes, curves: Curves, task: str, shown: dict[str, Line]) -> None:
+def _panel(
+    axes: Axes, curves: Curves, task: str, shown: dict[str, Line], data_mean: float | None
+) -> None:
     lowest, highest = 0.0, 1.0
     for label, line in shown.items():
         found = curves.get((task, label))
         if found is None:
             continue
-        mean = found.scores.mean(axis=0)
-        axes.plot(
-            found.steps,
-            mean,
-            color=line.colour,
-            linestyle=line.dash,
-            linewidth=line.width,
-            marker="o" if len(found.steps) == 1 else None,
-            solid_capstyle="round",
-        )
-        if len(found.scores) > 1 and line is not CONTEXT:
-            bounds = np.array([stats.t_interval(scores) for scores in found.scores.T])
-            axes.fill_between(
-                found.steps,
-                bounds[:, 0],
-                bounds[:, 1],
-                color=line.colour,
-                alpha=0.16 if line.emphasised else 0.09,
-                linewidth=0,
-                zorder=1.5,
-            )
+        draw_curve(axes, found.steps, found.scores, line)
         lowest, highest = min(lowest, found.scores.min()), max(highest, found.scores.max())
+    if data_mean is not None:
+        lowest, highest = min(lowest, data_mean), max(highest, data_mean)
+        _reference(axes, data_mean, "data")
+    if highest > 50.0:  # where scores are far below it, it would squash them
+        highest = max(highest, 100.0)
+        axes.axhline(100.0, color=REFERENCE, linewidth=0.7, zorder=1)
     # Bands of few seeds can be far wider than all the data; they may not squash the curves.
     margin = 0.05 * (highest - lowest)
     axes.set_ylim(lowest - margin, highest + margin)
@@ -104,21 +106,37 @@ def _panel(axes: Axes, curves: Curves, task: str, shown: dict[str, Line]) -> Non
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _legend(figure: Figure, comparison: Comparison, shown: dict[str, Line], beside: bool) -> None:
+def _reference(axes: Axes, score: float, name: str) -> None:
+    """A horizontal line with its name at the left, where curves begin below or above it."""
+    axes.axhline(score, color=REFERENCE, linewidth=0.7, linestyle=(0, (5, 3)), zorder=1)
+    axes.annotate(
+        name,
+        (0.0, score),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 2),
+        textcoords="offset points",
+        color=REFERENCE,
+        fontsize=6.5,
+    )
+
+
+def _named(comparison: Comparison, shown: dict[str, Line]) -> dict[str, Line]:
     """Best first, so that a reader can follow the lines from top to bottom."""
-    ranked = by_score(comparison)
-    named = {label: shown[label] for label in ranked if shown[label] is not CONTEXT}
-    others = len(shown) - len(named)
-    if others:
-        named[f"{others} others"] = CONTEXT
-    handles = [
-        Line2D([], [], color=line.colour, linestyle=line.dash, linewidth=line.width, label=label)
+    return {name: shown[name] for name in by_score(comparison) if shown[name] is not CONTEXT}
+
+
+def _name_ends(axes: Axes, curves: Curves, task: str, named: dict[str, Line]) -> None:
+    ends = {
+        label: (float(curves[task, label].scores[:, -1].mean()), line)
         for label, line in named.items()
-    ]
-    if beside:
-        legend = figure.legend(handles=handles, loc="outside right center", handlelength=2.4)
-    else:
-        legend = legend_below(figure, handles)
+        if (task, label) in curves
+    }
+    label_ends(axes, ends, 0.75 * HEIGHT)
+
+
+def _legend(figure: Figure, named: dict[str, Line]) -> None:
+    handles = [handle(name, line) for name, line in named.items()]
+    legend = legend_below(figure, handles)
     for text in legend.get_texts():
-        if text.get_text() in shown and shown[text.get_text()].emphasised:
+        if text.get_text() in named and named[text.get_text()].emphasised:
             text.set_fontweight("bold")

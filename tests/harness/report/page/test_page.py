@@ -77,7 +77,7 @@ def report_of(suite: Any) -> Page:
 
 def test_page_is_self_contained(page: Page) -> None:
     images = [source for source in page.sources if source.startswith("data:image/png;base64,")]
-    assert len(images) == 2
+    assert len(images) == 3
     for image in images:
         assert base64.b64decode(image.partition(",")[2]).startswith(b"\x89PNG")
     loaded = [x for x in page.sources if x not in images and not x.startswith(("#", "runs/"))]

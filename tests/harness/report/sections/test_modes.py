@@ -205,7 +205,8 @@ def test_every_policy_has_a_line_for_each_action_selection_below_the_behaviour(
 def test_figures_are_of_each_kind(records: Records, tmp_path: Path) -> None:
     files = mode_figures(records, compare(records), policy_numbers(records), tmp_path)
     assert {path.name for path in files if path.suffix == ".png"} == {
-        "modes.png",
+        "modes.png",  # of the tasks that differ in the number of modes alone
+        "policies.png",  # of the one that differs in more
         "frontier.png",
         "landings-modes-2-dim-2.png",
         "landings-modes-8-dim-2.png",

@@ -15,10 +15,10 @@ from harness.errors import UserError
 from harness.report import build_report
 from harness.report.comparison import Comparison, compare
 from harness.report.records import Records, read_records
-from harness.report.sections.requested import LATENCY_NOTE, Requested
+from harness.report.sections.requested import AMORTISED_NOTE, DECISION_NOTE, Requested
 from harness.report.sections.requested.heatmap import draw_heatmap
 from harness.report.sections.requested.points import trend_points
-from harness.report.sections.requested.quantities import quantity
+from harness.report.sections.requested.quantities import axis_label, quantity
 from harness.report.sections.requested.tables import table_grids
 from harness.suite.figures import Table, Trend
 from harness.suite.rows import label_of
@@ -109,8 +109,9 @@ def test_against_latency_the_rows_of_an_entry_are_points_of_one_line(
 ) -> None:
     latencies = {(TASK, label): [0.1 * i + 0.1] * 3 for i, label in enumerate(SWEPT)}
     records = read_records(swept(latencies=latencies).write())
-    line = [(p.line, p.x) for p in points(records, x="latency", label="df-*")]
-    assert line == [("df-div", pytest.approx(0.1 * i + 0.1)) for i in range(4)]
+    line = [(p.line, p.words, p.x) for p in points(records, x="latency", label="df-*")]
+    words = ["0.3, 1", "0.3, 10", "1, 1", "1, 10"]
+    assert line == [("df-div", words[i], pytest.approx(0.1 * i + 0.1)) for i in range(4)]
     split = [p.line for p in points(records, x="latency", label="df-*", group="rho")]
     assert split == ["df-div, rho 0.3"] * 2 + ["df-div, rho 1"] * 2
 
@@ -169,11 +170,11 @@ def test_every_kind_is_drawn_into_the_report(swept: Callable[..., Any]) -> None:
     paths = build_report(swept(figures=figures, metrics=metrics).write()).paths
     names = {path.stem for path in paths.figures}
     slugs = {"score-by-rho", "score-by-steps", "by-latency", "training"}
-    assert names == {"averages", "curves"} | slugs
+    assert names == {"averages", "curves", "cost"} | slugs
     page = paths.html.read_text()
     for title in ("Score by rho", "Score by steps", "By latency", "Training", "Both"):
         assert f"{title}" in page
-    assert page.count("data:image/png") == 6
+    assert page.count("data:image/png") == 7
     assert f"| {BEST} | 3.0 ± 2.2 | 0.2 ± 0.082 |" in paths.markdown.read_text()
     with (paths.csv.parent / "both.csv").open(newline="") as file:
         rows = {(row["algorithm"], row["quantity"]): row for row in csv.DictReader(file)}
@@ -202,12 +203,33 @@ def test_a_title_that_the_report_needs_itself_is_refused(
         {"kind": "table", "title": "Both", "values": ["score", "latency"]},
     ],
 )
-def test_where_latency_is_shown_a_note_says_that_it_is_amortised(
+def test_where_latency_is_shown_a_note_says_how_it_was_measured(
     swept: Callable[..., Any], figure: dict[str, Any]
 ) -> None:
-    sections = Requested.all_of(*read(swept(figures=[figure, TREND])))
-    assert [section.notes() for section in sections] == [(LATENCY_NOTE,), ()]
-    assert "batched over seeds and episodes" in LATENCY_NOTE
+    suite = swept(figures=[figure, TREND])
+    sections = Requested.all_of(*read(suite))
+    assert [section.notes() for section in sections] == [(AMORTISED_NOTE,), ()]
+    assert "It is no latency" in AMORTISED_NOTE
+    measured = {(TASK, label): 0.5 for label in suite.labels}
+    suite = swept(figures=[figure, TREND], name="measured", decisions=measured)
+    sections = Requested.all_of(*read(suite))
+    assert [section.notes() for section in sections] == [(DECISION_NOTE,), ()]
+
+
+def test_latency_is_that_of_single_decisions_once_every_run_has_measured_them(
+    swept: Callable[..., Any],
+) -> None:
+    amortised = {(TASK, label): [0.01, 0.01, 0.01] for label in [*SWEPT, "bc"]}
+    measured = {(TASK, label): 0.5 for label in [*SWEPT, "bc"]}
+    for name, decisions, expected in (
+        ("all", measured, (0.5, "Latency of a decision (ms)")),
+        ("one-lacks-it", {(TASK, BEST): 0.5}, (0.01, "Amortised time of an action (ms)")),
+    ):
+        suite = swept(name=name, latencies=amortised, decisions=decisions)
+        records = read_records(suite.write())
+        values = quantity(records, compare(records), "latency")["value"]
+        assert values.tolist() == pytest.approx([expected[0]] * len(values))
+        assert axis_label("latency", records) == expected[1]
 
 
 def test_where_no_latency_is_shown_there_is_no_note_of_it(swept: Callable[..., Any]) -> None:
@@ -242,7 +264,7 @@ def test_a_table_leaves_out_rows_that_it_knows_nothing_of(swept: Callable[..., A
     records = read_records(swept(metrics=metrics).write())
     figure = Table(kind="table", title="D", values=["metric:policy/divergence", "latency"])
     [grid] = table_grids(figure, records, compare(records))
-    assert grid.columns == ("Algorithm", "policy/divergence", "Amortised action latency (ms)")
+    assert grid.columns == ("Algorithm", "policy/divergence", "Amortised time of an action (ms)")
     cells = {row.name: [str(text) for text in row.texts] for row in grid.rows}
     assert cells[BEST][0] == "0.2 ± 0.082"
     assert cells["bc"][0] == "–"

@@ -1,0 +1,51 @@
+"""Scores against what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.report.comparison import compare
+from harness.report.records import read_records
+from harness.report.sections.cost import Cost
+
+TASK = "pointmaze/umaze"
+LABELS = ["df-div", "iql", "bc"]
+
+
+def cost_of(suite: Any) -> Cost:
+    records = read_records(suite.write())
+    return Cost(records, compare(records))
+
+
+def test_seconds_are_those_of_one_run_of_its_trial(make_suite: Callable[..., Any]) -> None:
+    table = cost_of(make_suite(labels=LABELS)).tables()["costs"]
+    assert table["train_seconds"].tolist() == pytest.approx([180.0 / 3] * 9)
+    assert all(math.isnan(value) for value in table["decision_ms"])
+
+
+def test_decisions_of_the_rows_own_selection_are_beside_them(
+    make_suite: Callable[..., Any],
+) -> None:
+    decisions = {(TASK, "iql"): 0.25}
+    entries = {label: {"action_selection": "noise-0"} for label in LABELS}
+    table = cost_of(make_suite(labels=LABELS, decisions=decisions, entries=entries)).tables()
+    found = table["costs"].groupby("label")["decision_ms"].mean()
+    assert found["iql"] == 0.25
+    assert math.isnan(found["bc"])
+
+
+def test_an_unfinished_row_is_no_point_and_few_points_are_no_figure(
+    make_suite: Callable[..., Any], tmp_path: Path
+) -> None:
+    [drawing] = cost_of(make_suite(labels=LABELS)).drawings(tmp_path)
+    assert [path.name for path in drawing.files] == ["cost.png", "cost.pdf"]
+    assert "Some CPU @ 2.0 GHz" in drawing.caption
+    states = {(TASK, "bc", seed): "running" for seed in range(3)}
+    section = cost_of(make_suite(name="two", labels=LABELS, states=states))
+    assert section.drawings(tmp_path) == []
+    assert set(section.tables()["costs"]["label"]) == {"df-div", "iql"}
