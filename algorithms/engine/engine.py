@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import registry
-from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config, Networks, Stage
 from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
@@ -57,6 +56,7 @@ class Engine:
         seeds: of the learners that were not dropped; their numbers here are called slots.
         step: gradient steps taken so far.
         compiled: whether updates really are compiled.
+        preprocessing: what the data decide of acting.
         pretraining_steps: the steps that methods of equal pretraining have in common.
     """
 
@@ -93,7 +93,8 @@ class Engine:
             raise ValueError(f"{algorithm_id} selects no episode of the dataset")
         dims = (transitions.obs_dim, transitions.action_dim)
         self._batches = Batches(selected, config, self._device)
-        self.algorithm: Algorithm[Any] = cls(config, *dims, known_q, self._batches.facts)
+        self.preprocessing = self._batches.preprocessing
+        self.algorithm: Algorithm[Any] = cls(config, *dims, known_q, self.preprocessing.facts)
         self._batches.context = self.algorithm.context
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
         online = self.algorithm.online_stage() if online_steps else None
@@ -250,17 +251,14 @@ class Engine:
         DivergedError if an action, or a value that actions are chosen by, is not finite.
         """
         algorithm = self.algorithm
-        selection = selection or algorithm.action_selection
-        if not algorithm.supports(selection):
-            raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
         params = of_slots(self._state.params, self._kept)
         targets = of_slots(self._state.targets, self._kept)
         return make_policy(
             algorithm,
             Networks(algorithm.networks, params, params, targets),
             self._schedule.last_trained(self.step).act or algorithm.act,
-            parse_action_selection(selection),
-            self._batches,
+            selection,
+            self.preprocessing,
             [generator("act", seed, stream, device=self._device) for seed in self.seeds],
         )
 
@@ -304,9 +302,7 @@ class Engine:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
         slots = [states[slot] for slot in self._sources()]
-        beside = (_METRICS, _COLUMNS)
-        learned = [{k: v for k, v in s.items() if not k.startswith(beside)} for s in slots]
-        self._state.load(learned, networks)
+        self._state.load([learned(state) for state in slots], networks)
         self._metrics = self._stacked(slots, _METRICS)
         self._batches.set_columns(self._stacked(slots, _COLUMNS))
         self.step = step
@@ -362,6 +358,11 @@ class Engine:
         if self.algorithm.online_sampling == "uniform":
             return draw_uniform(len(self._batches), sizes, indices, generators)
         return draw_symmetric(sizes, indices, generators)
+
+
+def learned(state: SeedState) -> SeedState:
+    """What of an engine's state is its learning state."""
+    return {k: v for k, v in state.items() if not k.startswith((_METRICS, _COLUMNS))}
 
 
 def _due(stage: Stage, local: int) -> tuple[bool, ...]:

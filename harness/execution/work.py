@@ -343,9 +343,10 @@ class TrialWork:
         if self.spec.steps < self.step < self.spec.total_steps:
             return
         self._count_wall_seconds()
+        preprocessing = self.engine.preprocessing.state()
         for slot, run in enumerate(self.runs):
             state, tables = self.engine.state(slot), run.tables.content()
-            checkpoint = Checkpoint(run.spec.hash, self.step, state, tables)
+            checkpoint = Checkpoint(run.spec.hash, self.step, state, tables, preprocessing)
             run.folder.write_checkpoint(checkpoint, self.seconds)
         self._saved = time.perf_counter()
 
