@@ -42,13 +42,13 @@ def test_every_method_acts_without_its_data(algorithm_id: str, transitions: Tran
 
 
 def test_the_stage_that_trained_last_acts(transitions: Transitions) -> None:
-    """QGPO acts by its behaviour policy until it has energies to be guided by."""
-    engine = make_engine("qgpo", transitions, total_steps=STEPS)
+    """QDT acts by the policy of its CQL until its transformer is trained."""
+    engine = make_engine("qdt", transitions, total_steps=STEPS)
     observations, actions = np.ones((2, 3, OBS_DIM), np.float32), []
     for step in (1, STEPS):
         engine.step = step
         trained = Trained(
-            "qgpo",
+            "qdt",
             engine.algorithm.config,
             engine.preprocessing,
             engine.state(0),
