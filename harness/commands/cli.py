@@ -45,6 +45,12 @@ class Listable(StrEnum):
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name or file.")]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of all suites' results.")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, which holds its spec.json.")
+]
+SelectionOption = Annotated[
+    str | None, typer.Option(help="How it acts, as noise-0 or best-of-4; its own, if not given.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -142,6 +148,33 @@ def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None
     from harness.runs.pack import pack_suite
 
     print(pack_suite(results_of(suite, results)))
+
+
+@app.command("eval")
+def eval_(
+    run: RunArgument,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="As many as the run had, if not given.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of resets and noise; the run's, if not given.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Film the first episode: a .gif, .webp or .mp4 file.")
+    ] = None,
+    action_selection: SelectionOption = None,
+) -> None:
+    """Evaluate a run's trained policy again; needs none of its data."""
+    from harness.commands.eval import evaluate_run
+
+    evaluate_run(
+        run,
+        episodes=episodes,
+        seed=seed,
+        video=video,
+        action_selection=action_selection,
+        console=Console(),
+    )
 
 
 @app.command("list")
