@@ -78,7 +78,7 @@ def make_unwrapped(
     if render_mode is not None:
         arguments["render_mode"] = render_mode
     try:
-        with _care(spec.id):
+        with _care(spec.id, share=render_mode is None):
             return gym.make(
                 spec.id, max_episode_steps=horizon, disable_env_checker=True, **arguments
             )
@@ -98,12 +98,12 @@ def _is_unit(space: gym.Space[Any]) -> bool:
     return space.shape[0] > 1 and bool((space.low == -1).all() and (space.high == 1).all())
 
 
-def _care(environment_id: str) -> AbstractContextManager[None]:
+def _care(environment_id: str, *, share: bool) -> AbstractContextManager[None]:
     """What makes environments cheaper or quieter. Imports MuJoCo only for those that need it."""
     if environment_id.startswith(("PointMaze", "AdroitHand")):
         from harness.tasks.robotics import light_environments
 
-        return light_environments()
+        return light_environments(share=share)
     if environment_id.startswith("HalfCheetah"):
         from harness.tasks.quiet import quiet_loading
 
