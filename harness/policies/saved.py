@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,6 +58,11 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
             f"{path} holds no run: give the folder of one, which ends as "
             "runs/<task>/<row>/seed-<n> and has a spec.json."
         )
+    if not folder.path.is_dir():
+        raise UserError(
+            f"{path} is packed, and packed runs keep their numbers but not their networks. "
+            f"{_again(folder, found)}"
+        )
     spec = _spec_of(folder, found)
     if spec.algorithm not in registry.algorithms():
         raise UserError(
@@ -65,7 +71,8 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
         )
     checkpoint, wrong = folder.read_checkpoint(str(found.get("hash")))
     if checkpoint is None or not checkpoint.preprocessing:
-        raise UserError(_cannot_act(folder, spec, wrong, old=checkpoint is not None))
+        reason = _cannot_act(wrong, old=checkpoint is not None)
+        raise UserError(f"{path} {reason}. {_again(folder, found)}")
     preprocessing = Preprocessing.of_state(checkpoint.preprocessing, torch.device(device))
     try:
         config = config_of(spec)
@@ -87,7 +94,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
     return SavedRun(folder, spec, checkpoint.step, trained, (*wrong, *_remarks(spec)))
 
 
-def _spec_of(folder: RunFolder, found: dict[str, object]) -> RunSpec:
+def _spec_of(folder: RunFolder, found: dict[str, Any]) -> RunSpec:
     fields = {key: value for key, value in found.items() if key not in {"hash", "cell"}}
     try:
         return RunSpec.model_validate_json(json.dumps(fields))
@@ -98,22 +105,20 @@ def _spec_of(folder: RunFolder, found: dict[str, object]) -> RunSpec:
         ) from error
 
 
-def _cannot_act(folder: RunFolder, spec: RunSpec, wrong: list[str], *, old: bool) -> str:
-    """Why a run has no networks to act with, and what to do."""
+def _cannot_act(wrong: list[str], *, old: bool) -> str:
+    """Why a run's folder has no networks to act with."""
     if wrong:
-        reason = f"has no checkpoint that can be trusted: {' and '.join(wrong)}"
-    elif old:
-        reason = "has a checkpoint from before checkpoints held the normalisation of observations"
-    elif not folder.path.is_dir():
-        reason = "is packed, and packed runs keep their numbers but not their networks"
-    else:
-        reason = "has no checkpoint yet"
+        return f"has no checkpoint that can be trusted: {' and '.join(wrong)}"
+    if old:
+        return "has a checkpoint from before checkpoints held the normalisation of observations"
+    return "has no checkpoint yet"
+
+
+def _again(folder: RunFolder, spec: dict[str, Any]) -> str:
+    """How to train the run of a spec.json again."""
     suite = read_json(folder.path.parents[3] / SUITE_FILE) or {}
     command = suite.get("command", "python -m harness run SUITE")
-    return (
-        f"{folder.path} {reason}. Train it again: {command} --only "
-        f"'{spec.task.id}/{spec.label}' --fresh"
-    )
+    return f"Train it again: {command} --only '{spec['task']['id']}/{spec['label']}' --fresh"
 
 
 def _remarks(spec: RunSpec) -> Iterator[str]:
