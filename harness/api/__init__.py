@@ -1,7 +1,7 @@
 """What `import harness` offers to notebooks and programs: runs, their results, their policies."""
 
+from harness.api.frames import Results, results
 from harness.api.policies import load_policy
-from harness.api.results import Results, results
 from harness.api.runs import run
 from harness.errors import UserError
 from harness.policies.policy import Policy

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from harness.api.results import Results, results
+from harness.api.frames import Results, results
 from harness.commands.run import STOPPED, run_suite
 from harness.execution.plan import draft
 from harness.suite.schema import find_suite
@@ -25,6 +25,7 @@ def run(
     cpu: bool = False,
     fresh: bool = False,
     keep: bool = False,
+    log: Sequence[Literal["wandb", "mlflow", "aim"]] = (),
     folder: str | Path = "results",
     quiet: bool = False,
 ) -> Results:
@@ -43,6 +44,7 @@ def run(
         cpu: train without the GPU that the suite asks for, into results of its own.
         fresh: delete the selected runs first.
         keep: keep runs that a method's earlier code finished.
+        log: trackers that are given the numbers too, beside TensorBoard.
         folder: of all suites' results.
         quiet: print nothing.
 
@@ -60,6 +62,7 @@ def run(
         cpu=cpu,
         fresh=fresh,
         keep=keep,
+        log=log,
         results=Path(folder),
         command=f"harness.run({str(suite)!r})",
         console=Console(quiet=quiet),

@@ -34,6 +34,14 @@ class ExecutorName(StrEnum):
     local = "local"
 
 
+class TrackerName(StrEnum):
+    """Experiment trackers, each an extra of the installation."""
+
+    wandb = "wandb"
+    mlflow = "mlflow"
+    aim = "aim"
+
+
 class Listable(StrEnum):
     """What `list` knows."""
 
@@ -106,6 +114,10 @@ def run(
             "--keep", help="Keep runs that a method's earlier code finished, marked in tables."
         ),
     ] = False,
+    log: Annotated[
+        list[TrackerName] | None,
+        typer.Option(help="Log to a tracker too; each run's folder has TensorBoard's files."),
+    ] = None,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
@@ -125,6 +137,7 @@ def run(
         cpu=cpu,
         fresh=fresh,
         keep=keep,
+        log=[tracker.value for tracker in log or []],
         results=results,
         command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),
         console=Console(),
