@@ -190,6 +190,34 @@ def eval_(
     )
 
 
+@app.command()
+def export(
+    run: RunArgument,
+    to: Annotated[Path, typer.Option(help="The file to write.")],
+    action_selection: SelectionOption = None,
+) -> None:
+    """Write a run's trained policy as TorchScript, which torch alone can run."""
+    from harness.commands.export import export_run
+
+    export_run(run, to, action_selection, Console())
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="Results: a folder, a commit, or commit:folder.")
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="The same; a commit means A's folder.")
+    ],
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Compare two results of a suite: cells, differences by seed, and what changed in specs."""
+    from harness.commands.compare import compare_results
+
+    compare_results(first, second, results, Console())
+
+
 @app.command("list")
 def list_(
     what: Listable,
