@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from algorithms import registry
-from algorithms.base import Algorithm, Config, Networks
-from algorithms.engine.acting import Policy, make_policy
+from algorithms.action_selection import parse_action_selection
+from algorithms.base import Algorithm, Config, Networks, Noise, NoiseSpec
+from algorithms.engine.acting import Policy, make_policy, select_actions
 from algorithms.engine.engine import learned
 from algorithms.engine.learning_state import LearningState, SeedState
 from algorithms.engine.preprocessing import Preprocessing
@@ -69,6 +71,22 @@ class Trained:
         """
         return make_policy(
             self.algorithm, self.nets, self.choose, selection, self.preprocessing, noise
+        )
+
+    def act(
+        self, observations: Tensor, selection: str, draws: Callable[[NoiseSpec, int], Noise]
+    ) -> Tensor:
+        """The same in tensors, of a method without a `context`, and with noise of any kind.
+
+        draws: noise by name, `[1, n, dim]`, for specs and a number n.
+        """
+        return select_actions(
+            self.algorithm,
+            self.nets,
+            self.choose,
+            parse_action_selection(selection),
+            self.preprocessing.normalize(observations),
+            draws,
         )
 
     def noise(self, seed: int, stream: str) -> list[torch.Generator]:

@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from algorithms.action_selection import parse_action_selection
 from algorithms.base import Key, Noise, NoiseSpec, Normal, Uniform
-from algorithms.engine.acting import select_actions
 from algorithms.engine.trained import Trained
 from harness.errors import UserError
 from harness.policies.policy import selection_of
@@ -26,16 +24,11 @@ class Exportable(nn.Module):
     def __init__(self, trained: Trained, selection: str) -> None:
         super().__init__()
         self.trained = trained
-        self._selection = parse_action_selection(selection)
+        self._selection = selection
 
     def forward(self, observations: Tensor) -> Tensor:
         """As `Policy` acts, but for where noise comes from."""
-        trained = self.trained
-        x = trained.preprocessing.normalize(observations.unsqueeze(0))
-        actions = select_actions(
-            trained.algorithm, trained.nets, trained.choose, self._selection, x, _noise
-        )
-        return actions.squeeze(0)
+        return self.trained.act(observations.unsqueeze(0), self._selection, _noise).squeeze(0)
 
 
 def export_policy(run: SavedRun, path: Path, action_selection: str | None = None) -> float:
