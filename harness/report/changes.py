@@ -82,12 +82,12 @@ def _scores(records: Records) -> dict[tuple[str, str], dict[int, float]]:
 
 
 def _specs(records: Records) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """A run's spec by cell."""
-    return {
-        (run.task, run.label): records.specs[run.path]
-        for run in reversed(records.suite.runs)
-        if run.path in records.specs
-    }
+    """The spec of each cell's first run."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for run in records.suite.runs:
+        if run.path in records.specs:
+            found.setdefault((run.task, run.label), records.specs[run.path])
+    return found
 
 
 def _flat(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
