@@ -31,6 +31,7 @@ print(json.dumps({
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1300)
 @pytest.mark.usefixtures("data_home")
 def test_the_pages_code_runs_from_top_to_bottom(tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
@@ -38,7 +39,7 @@ def test_the_pages_code_runs_from_top_to_bottom(tmp_path: Path) -> None:
     # Workers import the module that is run as `__main__`, which is to start nothing then.
     code = "\n".join([*blocks, FACTS])
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=280
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stdout + done.stderr
     *printed, last = done.stdout.splitlines()
