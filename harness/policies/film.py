@@ -64,14 +64,16 @@ class Film(gym.Wrapper[Any, Any, Any, Any]):
 
 def filmed_environment(task: TaskSpec) -> Film:
     """The task's environment with a camera. Raises UserError if it or nothing here can render."""
-    _use_renderer()
-    env = make_environment(task, "rgb_array")
-    if "rgb_array" not in env.unwrapped.metadata.get("render_modes", ()):
+    plain = make_environment(task)
+    modes = plain.unwrapped.metadata.get("render_modes") or ()
+    plain.close()
+    if "rgb_array" not in modes:
         raise UserError(
             f"The environment {task.environment.id} of {task.id} draws no pictures: leave the "
             "video out."
         )
-    return Film(env)
+    _use_renderer()
+    return Film(make_environment(task, "rgb_array"))
 
 
 def check_film(path: Path) -> None:
