@@ -61,12 +61,14 @@ ROOMS = (
     "harness.suite",
     "harness.runs",
     "harness.execution",
+    "harness.policies",
     "harness.report",
     "harness.docs",
     "harness.bench",
     "harness.check",
     "harness.new",
     "harness.commands",
+    "harness.api",
 )
 
 
@@ -136,7 +138,7 @@ def test_the_harness_reaches_algorithms_through_the_registry() -> None:
         "transitions",
     }
     allowed |= {f"engine.{name}" for name in ("engine", "version", "seeding")}
-    allowed |= {"engine.precision", "engine.preflight"}
+    allowed |= {"engine.precision", "engine.preflight", "engine.preprocessing", "engine.trained"}
     for path in (REPOSITORY / "harness").rglob("*.py"):
         if TEMPLATE in path.parents:
             continue

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.action_selection import ActionSelection
-from algorithms.base import Algorithm, History, Networks, Noise, Uniform
-from algorithms.engine.batches import Batches
+from algorithms.action_selection import ActionSelection, parse_action_selection
+from algorithms.base import Algorithm, History, Networks, Noise, NoiseSpec, Uniform
+from algorithms.engine.preprocessing import Preprocessing
 from algorithms.engine.streams import draw
 from algorithms.errors import DivergedError
 
@@ -35,8 +35,8 @@ def make_policy(
     algorithm: Algorithm[Any],
     nets: Networks,
     choose: Choose,
-    selection: ActionSelection,
-    batches: Batches,
+    selection: str | None,
+    preprocessing: Preprocessing,
     generators: Sequence[torch.Generator],
 ) -> Policy:
     """A policy that acts by `choose`.
@@ -45,12 +45,18 @@ def make_policy(
         algorithm: whose noise is drawn, and whose critic ranks candidates.
         nets: of the S seeds.
         choose: gives the actions of normalised observations, as `Algorithm.act` does.
-        selection: how much noise, how many candidates, and how one of them is chosen.
-        batches: normalises observations and transforms rewards.
+        selection: how it acts, in the words of `algorithms/action_selection.py`; None: as the
+            algorithm does.
+        preprocessing: of observations and rewards.
         generators: of the noise, one per seed, on the networks' device.
 
-    Acting raises DivergedError if an action, or a value that actions are chosen by, is not finite.
+    Raises ValueError for a selection that the algorithm does not support. Acting raises
+    DivergedError if an action, or a value that actions are chosen by, is not finite.
     """
+    name = selection or algorithm.action_selection
+    if not algorithm.supports(name):
+        raise ValueError(f"{type(algorithm).__name__} cannot act by '{name}'")
+    chosen = parse_action_selection(name)
     seeds, device = len(generators), generators[0].device
     memory = Memory(algorithm.context, algorithm.action_dim) if algorithm.context else None
 
@@ -63,29 +69,54 @@ def make_policy(
                 f"obs_dim), found {list(observations.shape)}"
             )
         x = torch.from_numpy(np.asarray(observations, np.float32)).to(device)
-        x = batches.normalize(x).repeat_interleave(selection.candidates, 1)
-        noise = draw(algorithm.act_noise, generators, (x.shape[1],))
-        noise = {name: selection.noise_scale * value for name, value in noise.items()}
+        seen = None if rewards is None else preprocessing.rewards(rewards)
+
+        def remember(nets: Networks, x: Tensor, noise: Noise) -> Tensor:
+            assert memory is not None
+            return memory.act(lambda history: choose(nets, history, noise), x, seen)
+
         with torch.no_grad():
-            if memory is not None:
-                seen = None if rewards is None else batches.rewards(rewards)
-                actions = memory.act(lambda history: choose(nets, history, noise), x, seen)
-            else:
-                actions = choose(nets, x, noise).clamp(-1, 1)
-            _refuse_non_finite(actions, "its policy's actions were not finite")
-            if selection.candidates > 1:
-                value = algorithm.softmax_value if selection.softmax else algorithm.action_value
-                values = value(nets, x, actions)
-                _refuse_non_finite(
-                    values, "its critic's values were not finite, so no action was the best"
-                )
-                if selection.softmax:
-                    gumbel = _gumbel(generators, x.shape[1])
-                    values = values + algorithm.selection_temperature * gumbel
-                actions = _best(actions, values, selection.candidates)
+            actions = select_actions(
+                algorithm,
+                nets,
+                choose if memory is None else remember,
+                chosen,
+                preprocessing.normalize(x),
+                lambda specs, count: draw(specs, generators, (count,)),
+            )
         return np.asarray(actions.cpu().numpy(), np.float32)
 
     return act
+
+
+def select_actions(
+    algorithm: Algorithm[Any],
+    nets: Networks,
+    choose: Choose,
+    selection: ActionSelection,
+    x: Tensor,
+    draws: Callable[[NoiseSpec, int], Noise],
+) -> Tensor:
+    """Actions for normalised observations. [S, E, obs_dim] -> [S, E, action_dim].
+
+    draws: noise by name, `[S, n, dim]`, for specs and a number n.
+
+    Raises DivergedError if an action, or a value that actions are chosen by, is not finite.
+    """
+    x = x.repeat_interleave(selection.candidates, 1)
+    noise = draws(algorithm.act_noise, x.shape[1])
+    noise = {name: selection.noise_scale * value for name, value in noise.items()}
+    actions = choose(nets, x, noise).clamp(-1, 1)
+    _refuse_non_finite(actions, "its policy's actions were not finite")
+    if selection.candidates == 1:
+        return actions
+    value = algorithm.softmax_value if selection.softmax else algorithm.action_value
+    values = value(nets, x, actions)
+    _refuse_non_finite(values, "its critic's values were not finite, so no action was the best")
+    if selection.softmax:
+        uniform = draws({"uniform": Uniform(1)}, x.shape[1])["uniform"].squeeze(-1)
+        values = values + algorithm.selection_temperature * _gumbel(uniform)
+    return _best(actions, values, selection.candidates)
 
 
 def _refuse_non_finite(numbers: Tensor, sentence: str) -> None:
@@ -156,7 +187,6 @@ def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
     return options.gather(2, choices.expand(-1, -1, 1, action_dim)).squeeze(2)
 
 
-def _gumbel(generators: Sequence[torch.Generator], count: int) -> Tensor:
-    """Standard Gumbel noise: the largest of v / T + noise is a draw from softmax(v / T). [S, n]."""
-    uniform = draw({"uniform": Uniform(1)}, generators, (count,))["uniform"].squeeze(-1)
+def _gumbel(uniform: Tensor) -> Tensor:
+    """Standard Gumbel noise: the largest of v / T + noise is a draw from softmax(v / T)."""
     return -torch.log(-torch.log(uniform))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from algorithms.base import Batch, Column, Config, Networks
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
+from algorithms.engine.preprocessing import KeptQuantiles, Preprocessing
 from algorithms.engine.rewards import LearnedRewards
 from algorithms.transitions import Floats, Transitions
 
@@ -25,7 +26,7 @@ class Batches:
 
     Attributes:
         rewards: the transform of rewards.
-        facts: numbers of the data, in transformed rewards.
+        preprocessing: it, the normalisation, and the facts of the data in transformed rewards.
         mean_return: mean of the returns to go over the data.
         high_return: their 99th percentile.
         device: where they are.
@@ -39,7 +40,10 @@ class Batches:
         self._transitions = transitions
         self._rows = torch.from_numpy(transitions.rows).to(device)
         self.rewards = LearnedRewards.of(transitions, config)
-        self.facts = replace(self.rewards.facts(transitions), quantiles=self._quantiles)
+        facts = replace(self.rewards.facts(transitions), quantiles=KeptQuantiles(self._quantiles))
+        self.preprocessing = Preprocessing(
+            self._action_dim, *_normalisation(transitions, config, device), self.rewards, facts
+        )
         rewards = self.rewards(transitions.rewards)
         self._discount, self._mean_reward = config.discount, float(rewards.mean(dtype=np.float64))
         returns = transitions.returns(config.discount, rewards)
@@ -47,7 +51,6 @@ class Batches:
         self.high_return = float(np.quantile(returns, 0.99))
         self._returns = torch.from_numpy(returns).to(device)
         self._steps = torch.from_numpy(transitions.steps()).to(device)
-        self._mean, self._scale = _normalisation(transitions, config, device)
         self.context = 0
         self.columns: dict[str, Tensor] = {}
 
@@ -56,7 +59,7 @@ class Batches:
 
     def normalize(self, observations: Tensor) -> Tensor:
         """Observations as networks see them. [..., obs_dim] -> the same."""
-        return (observations - self._mean) * self._scale
+        return self.preprocessing.normalize(observations)
 
     def _quantiles(self, parts: int) -> Floats:
         """As `Facts.quantiles` says: of n sorted numbers those at k n / parts, and the last."""

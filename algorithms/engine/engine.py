@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from algorithms import registry
-from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config, Networks, Stage
 from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
@@ -59,6 +58,7 @@ class Engine:
         seeds: of the learners that were not dropped; their numbers here are called slots.
         step: gradient steps taken so far.
         compiled: whether updates really are compiled.
+        preprocessing: what the data decide of acting.
         pretraining_steps: the steps that methods of equal pretraining have in common.
     """
 
@@ -97,7 +97,8 @@ class Engine:
             raise ValueError(f"{algorithm_id} selects no episode of the dataset")
         dims = (transitions.obs_dim, transitions.action_dim)
         self._batches = Batches(selected, config, self._device)
-        self.algorithm: Algorithm[Any] = cls(config, *dims, known_q, self._batches.facts)
+        self.preprocessing = self._batches.preprocessing
+        self.algorithm: Algorithm[Any] = cls(config, *dims, known_q, self.preprocessing.facts)
         self._batches.context = self.algorithm.context
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
         online = self.algorithm.online_stage() if online_steps else None
@@ -257,16 +258,13 @@ class Engine:
         DivergedError if an action, or a value that actions are chosen by, is not finite.
         """
         algorithm = self.algorithm
-        selection = selection or algorithm.action_selection
-        if not algorithm.supports(selection):
-            raise ValueError(f"{type(algorithm).__name__} cannot act by '{selection}'")
         slots = range(len(self.seeds)) if slot is None else [slot]
         return make_policy(
             algorithm,
             self._networks(slots),
             self._schedule.last_trained(self.step).act or algorithm.act,
-            parse_action_selection(selection),
-            self._batches,
+            selection,
+            self.preprocessing,
             [generator("act", self.seeds[k], stream, device=self._device) for k in slots],
         )
 
@@ -281,7 +279,7 @@ class Engine:
         if "critic" not in self.algorithm.networks or self.algorithm.context:
             return None
         actions = torch.from_numpy(self.policy(stream)(observations)).to(self._device)
-        seen = self._batches.normalize(torch.from_numpy(observations).to(self._device))
+        seen = self.preprocessing.normalize(torch.from_numpy(observations).to(self._device))
         with torch.no_grad():
             values = self.algorithm.action_value(
                 self._networks(range(len(self.seeds))), seen, actions
@@ -334,9 +332,7 @@ class Engine:
         if len(states) != len(self.seeds):
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
         slots = [states[slot] for slot in self._sources()]
-        beside = (_METRICS, _COLUMNS)
-        learned = [{k: v for k, v in s.items() if not k.startswith(beside)} for s in slots]
-        self._state.load(learned, networks)
+        self._state.load([learned(state) for state in slots], networks)
         self._metrics = self._stacked(slots, _METRICS)
         self._batches.set_columns(self._stacked(slots, _COLUMNS))
         self.step = step
@@ -392,6 +388,11 @@ class Engine:
         if self.algorithm.online_sampling == "uniform":
             return draw_uniform(len(self._batches), sizes, indices, generators)
         return draw_symmetric(sizes, indices, generators)
+
+
+def learned(state: SeedState) -> SeedState:
+    """What of an engine's state is its learning state."""
+    return {k: v for k, v in state.items() if not k.startswith((_METRICS, _COLUMNS))}
 
 
 def _due(stage: Stage, local: int) -> tuple[bool, ...]:

@@ -34,6 +34,14 @@ class ExecutorName(StrEnum):
     local = "local"
 
 
+class TrackerName(StrEnum):
+    """Experiment trackers, each an extra of the installation."""
+
+    wandb = "wandb"
+    mlflow = "mlflow"
+    aim = "aim"
+
+
 class Listable(StrEnum):
     """What `list` knows."""
 
@@ -45,6 +53,12 @@ class Listable(StrEnum):
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name or file.")]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of all suites' results.")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, which holds its spec.json.")
+]
+SelectionOption = Annotated[
+    str | None, typer.Option(help="How it acts, as noise-0 or best-of-4; its own, if not given.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -100,6 +114,10 @@ def run(
             "--keep", help="Keep runs that a method's earlier code finished, marked in tables."
         ),
     ] = False,
+    log: Annotated[
+        list[TrackerName] | None,
+        typer.Option(help="Log to a tracker too; each run's folder has TensorBoard's files."),
+    ] = None,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
@@ -119,6 +137,7 @@ def run(
         cpu=cpu,
         fresh=fresh,
         keep=keep,
+        log=[tracker.value for tracker in log or []],
         results=results,
         command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),
         console=Console(),
@@ -156,6 +175,61 @@ def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None
     from harness.runs.pack import pack_suite
 
     print(pack_suite(results_of(suite, results)))
+
+
+@app.command("eval")
+def eval_(
+    run: RunArgument,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="As many as the run had, if not given.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of resets and noise; the run's, if not given.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Film the first episode: a .gif, .webp or .mp4 file.")
+    ] = None,
+    action_selection: SelectionOption = None,
+) -> None:
+    """Evaluate a run's trained policy again; needs none of its data."""
+    from harness.commands.eval import evaluate_run
+
+    evaluate_run(
+        run,
+        episodes=episodes,
+        seed=seed,
+        video=video,
+        action_selection=action_selection,
+        console=Console(),
+    )
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    to: Annotated[Path, typer.Option(help="The file to write.")],
+    action_selection: SelectionOption = None,
+) -> None:
+    """Write a run's trained policy as TorchScript, which torch alone can run."""
+    from harness.commands.export import export_run
+
+    export_run(run, to, action_selection, Console())
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="Results: a folder, a commit, or commit:folder.")
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="The same; a commit means A's folder.")
+    ],
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Compare two results of a suite: cells, differences by seed, and what changed in specs."""
+    from harness.commands.compare import compare_results
+
+    compare_results(first, second, results, Console())
 
 
 @app.command("list")

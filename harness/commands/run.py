@@ -21,6 +21,7 @@ from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
+from harness.runs.trackers import installed_trackers
 from harness.runs.trial import LOCKS, Trial, group
 from harness.suite.schema import find_suite
 
@@ -41,12 +42,14 @@ def run_suite(
     results: Path,
     command: str,
     console: Console,
+    log: Sequence[str] = (),
 ) -> int:
     """Carry out `harness run` with its arguments; `command` is the command line, for the record.
 
     Returns the exit code. Raises UserError for anything wrong before the first run starts.
     """
     path = find_suite(suite)
+    trackers = installed_trackers(log)
     with data_progress(console) as progress:
         plan = prepare(
             path,
@@ -82,6 +85,7 @@ def run_suite(
                 invocation=uuid.uuid4().hex,
                 command=command,
                 executor=executor,
+                trackers=trackers,
             )
         )
         if trials and not _carry_out(plan, trials, executor, address, console):

@@ -22,7 +22,7 @@ def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -
     """
     if spec.compiled:
         settle_compiled_code()
-    config = _config(spec)
+    config = config_of(spec)
     return Engine(
         spec.algorithm,
         config,
@@ -42,7 +42,7 @@ def check_method(spec: RunSpec, transitions: Transitions) -> list[str]:
 
     Raises AlgorithmError for a mistake in it.
     """
-    config = _config(spec)
+    config = config_of(spec)
     return check(
         registry.load(spec.algorithm),
         config,
@@ -54,6 +54,7 @@ def check_method(spec: RunSpec, transitions: Transitions) -> list[str]:
     )
 
 
-def _config(spec: RunSpec) -> Config:
+def config_of(spec: RunSpec) -> Config:
+    """The resolved config of a run. Raises ValueError if it is none of its method."""
     config_class = registry.load(spec.algorithm).Config
     return config_class.model_validate_json(json.dumps(spec.config))

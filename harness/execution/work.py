@@ -21,7 +21,8 @@ from harness.execution.pretraining import SharedPretraining
 from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder, State, Status, now
 from harness.runs.spec import RunSpec
-from harness.runs.tables import RunTables
+from harness.runs.tables import RunTables, outcomes
+from harness.runs.trackers import Tracked, Trackers
 from harness.runs.trial import Trial
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class _Run:
     spec: RunSpec
     folder: RunFolder
     tables: RunTables
+    trackers: Trackers
     described: bool  # whether its provenance is as the run left it
     note: str  # what a reader should know of its checkpoints
 
@@ -95,6 +97,7 @@ class TrialWork:
                 spec,
                 folder := trial.folder(spec),
                 RunTables(folder, spec.task, spec.seed),
+                Trackers(Tracked(spec, trial.suite_dir), trial.trackers),
                 folder.is_intact("provenance.json"),
                 _note(self.step, wrong),
             )
@@ -288,6 +291,7 @@ class TrialWork:
         """End runs as failed, for reasons by slot; the others go on."""
         for slot in sorted(reasons, reverse=True):
             run = self.runs.pop(slot)
+            run.trackers.close(done=False)
             for part in (self.engine, self.evaluator, self._online, self._pretraining):
                 if part is not None:
                     part.drop(slot)
@@ -304,7 +308,9 @@ class TrialWork:
         assert self._online is not None
         for lived in self._online.train(steps):
             slot = self.engine.seeds.index(lived.episode.seed)
-            self.runs[slot].tables.add_online(lived.step, lived.episode)
+            run = self.runs[slot]
+            run.tables.add_online(lived.step, lived.episode)
+            run.trackers.log(lived.step, outcomes("online", run.spec.task, [lived.episode]))
 
     def evaluate(self) -> None:
         """Evaluate all seeds' policies by every action selection, write the tables, and save.
@@ -330,13 +336,17 @@ class TrialWork:
         metrics = self.engine.metrics()
         for slot, run in enumerate(self.runs):
             scores: list[float] = []
+            tracked: dict[str, float] = {}
             for selection, evaluation in found.items():
                 seconds = (0.0 if scores else training, evaluation.seconds)
                 timing = (*seconds, evaluation.amortized_action_ms)
                 mine = [e for e in evaluation.episodes if e.seed == run.spec.seed]
+                prefix = f"evaluation/{selection}" if scores else "evaluation"
+                tracked |= outcomes(prefix, run.spec.task, mine)
                 scores.append(run.tables.add(self.step, selection, mine, timing))
             values = {name: float(values[slot]) for name, values in metrics.items()}
             run.tables.close_step(self.step, scores[0], values)
+            run.trackers.log(self.step, values | tracked)
         self.save()
         self._write_status("running")
 
@@ -381,9 +391,10 @@ class TrialWork:
         if self.spec.steps < self.step < self.spec.total_steps:
             return
         self._count_wall_seconds()
+        preprocessing = self.engine.preprocessing.state()
         for slot, run in enumerate(self.runs):
             state, tables = self.engine.state(slot), run.tables.content()
-            checkpoint = Checkpoint(run.spec.hash, self.step, state, tables)
+            checkpoint = Checkpoint(run.spec.hash, self.step, state, tables, preprocessing)
             run.folder.write_checkpoint(checkpoint, self.seconds)
         self._saved = time.perf_counter()
 
@@ -396,7 +407,9 @@ class TrialWork:
         self._write_status("failed", describe(error, trace, where))
 
     def close(self) -> None:
-        """Release the environments, and the compiled code that a next trial cannot use."""
+        """Release the environments, trackers, and compiled code that a next trial cannot use."""
+        for run in self.runs:
+            run.trackers.close(done=self.step == self.spec.total_steps)
         if self.evaluator is not None:
             self.evaluator.close()
         if self._online is not None:
@@ -437,7 +450,7 @@ class TrialWork:
             run.folder.write_status(
                 replace(
                     status,
-                    note=run.note,
+                    note="; ".join(filter(None, (run.note, run.trackers.note))),
                     evaluated_step=run.tables.evaluated_step,
                     latest_score=run.tables.latest_score,
                 )

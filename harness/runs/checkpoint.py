@@ -1,7 +1,7 @@
 """`checkpoint.safetensors`: all that a run needs to go on, in one file that is whole or not used.
 
-It holds a seed's learning state and the run's tables up to the same step, and a digest of both, so
-that a damaged or exchanged file is noticed instead of trained on.
+It holds a seed's learning state, what else acting needs, the run's tables up to the same step, and
+a digest of all, so that a damaged or exchanged file is noticed instead of trained on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     SeedState = dict[str, NDArray[np.generic]]
 
-_TABLES = "tables/"
+_TABLES, _PREPROCESSING = "tables/", "preprocessing/"
 _ABOUT = "about"
 _DIGITS = 64  # of a sha256
 
@@ -39,12 +39,14 @@ class Checkpoint:
         step: gradient steps so far.
         state: the learning state.
         tables: the run's CSV files up to here, by name, as bytes.
+        preprocessing: what the data decide of acting; nothing in files of earlier versions.
     """
 
     owner: str
     step: int
     state: SeedState
     tables: Mapping[str, bytes]
+    preprocessing: SeedState = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Replace the file at `path`; on the disk when this returns."""
@@ -55,7 +57,8 @@ class Checkpoint:
             f"{_TABLES}{name}": np.frombuffer(content, np.uint8)
             for name, content in self.tables.items()
         }
-        arrays = {**self.state, **tables}
+        beside = {f"{_PREPROCESSING}{name}": a for name, a in self.preprocessing.items()}
+        arrays = {**self.state, **tables, **beside}
         about = json.dumps({"owner": self.owner, "step": self.step})
         # One entry, since the library writes several in no fixed order.
         content = save(arrays, {_ABOUT: _digest(about, arrays) + about})
@@ -83,13 +86,18 @@ class Checkpoint:
         facts = json.loads(about)
         if facts["owner"] != owner:
             raise DamagedError(f"{path} belongs to another run")
-        tables = {name: a.tobytes() for name, a in arrays.items() if name.startswith(_TABLES)}
+        tables, beside = _part(arrays, _TABLES), _part(arrays, _PREPROCESSING)
         return cls(
             owner=owner,
             step=facts["step"],
-            state={name: a for name, a in arrays.items() if name not in tables},
-            tables={name.removeprefix(_TABLES): content for name, content in tables.items()},
+            state={k: a for k, a in arrays.items() if not k.startswith((_TABLES, _PREPROCESSING))},
+            tables={name: content.tobytes() for name, content in tables.items()},
+            preprocessing=beside,
         )
+
+
+def _part(arrays: SeedState, prefix: str) -> SeedState:
+    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
 
 
 def _digest(about: str, arrays: SeedState) -> str:

@@ -186,6 +186,8 @@ class RunFolder:
         for path in sorted(self.path.iterdir()):
             if path.name.endswith(".tmp") or path.name.startswith(("status.", "checkpoint.")):
                 continue
+            if path.is_dir():  # of trackers, whose files are not results
+                continue
             with path.open("rb") as file:
                 seals[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())

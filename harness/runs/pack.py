@@ -18,7 +18,8 @@ _PACKED = ".packed"  # ends the name of a folder that is in the archive and abou
 def pack_suite(directory: Path) -> str:
     """Pack every finished run below results/<suite>. Returns what was done, in a sentence.
 
-    What is lost is the learning state: a finished run needs it no more. Killed at any time, every
+    What is lost is the learning state and what trackers left in the run's folder: a finished run
+    needs them no more. Killed at any time, every
     run is whole in its folder or in the archive. Raises UserError for an archive that is damaged.
     """
     before = _megabytes(directory)
@@ -48,7 +49,8 @@ def _pack(cell: Path, runs: list[Path]) -> None:
     }
     for run in runs:
         for file in run.iterdir():
-            if not file.name.startswith(_LEARNING_STATE) and not file.is_symlink():
+            kept = file.is_file() and not file.is_symlink()
+            if kept and not file.name.startswith(_LEARNING_STATE):
                 members[f"{run.name}/{file.name}"] = file.read_bytes()
     write_bytes(archive_path(cell), archive_bytes(members), durable=True)
     for run in runs:

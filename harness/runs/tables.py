@@ -197,6 +197,17 @@ class RunTables:
         )
 
 
+def outcomes(prefix: str, task: TaskSpec, episodes: Sequence[Episode]) -> dict[str, float]:
+    """Means over episodes by name, below a prefix: score in points, return, length, success."""
+    columns: dict[str, list[float]] = {
+        "score": [task.normalized_score(episode.episode_return) for episode in episodes],
+        "return": [episode.episode_return for episode in episodes],
+        "length": [episode.length for episode in episodes],
+        "success": [episode.success for episode in episodes],
+    }
+    return {f"{prefix}/{name}": sum(found) / len(found) for name, found in columns.items()}
+
+
 def _rows_of(content: bytes) -> list[Values]:
     """The rows of a table as text, without its header."""
     return [*csv.reader(io.StringIO(content.decode(errors="replace")))][1:]

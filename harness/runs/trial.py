@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ class Trial(BaseModel):
     invocation: str  # id of the `harness run` that asked for it
     command: str
     executor: str
+    trackers: tuple[str, ...] = ()  # that are given the numbers, too
 
     @property
     def name(self) -> str:
@@ -118,6 +119,7 @@ def group(
     invocation: str,
     command: str,
     executor: str,
+    trackers: Sequence[str] = (),
 ) -> list[Trial]:
     """Group runs of the same cell into trials of up to `seeds_per_trial` seeds, in order."""
     cells: dict[tuple[str, str], list[RunSpec]] = {}
@@ -130,6 +132,7 @@ def group(
             invocation=invocation,
             command=command,
             executor=executor,
+            trackers=tuple(trackers),
         )
         for members in cells.values()
         for start in range(0, len(members), seeds_per_trial)

@@ -73,11 +73,14 @@ def installed_recipe(name: str) -> str | None:
     return next((target for target in found if target is not None), None)
 
 
-def make_environment(task: TaskSpec) -> gym.Env[Any, Any]:
-    """The task's evaluation environment: flat float32 observations, actions in [-1, 1]."""
+def make_environment(task: TaskSpec, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """The task's evaluation environment: flat float32 observations, actions in [-1, 1].
+
+    render_mode: gymnasium's, such as `rgb_array`.
+    """
     from harness.tasks.environment import make
 
-    return make(task.environment, task.horizon)
+    return make(task.environment, task.horizon, render_mode)
 
 
 def known_q(task: TaskSpec) -> Network | None:

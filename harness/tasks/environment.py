@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError, lacks_memory
 from harness.tasks import d4rl_wrappers as d4rl
 from harness.tasks.d4rl_maze import D4rlMaze
+from harness.tasks.observations import point_goal, point_state
 from harness.tasks.spec import EnvironmentSpec
 
 Environment = gym.Env[Any, Any]
@@ -27,7 +28,7 @@ class PointState(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
 
     def observation(self, observation: dict[str, Any]) -> NDArray[np.float32]:
-        return np.asarray(observation["observation"], np.float32)
+        return point_state(observation)
 
 
 class PointGoal(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]]):
@@ -38,8 +39,7 @@ class PointGoal(gym.ObservationWrapper[NDArray[np.float32], Any, dict[str, Any]]
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (6,), np.float32)
 
     def observation(self, observation: dict[str, Any]) -> NDArray[np.float32]:
-        parts = (observation["observation"], observation["desired_goal"])
-        return np.concatenate(parts, dtype=np.float32)
+        return point_goal(observation)
 
 
 _WRAPPERS: dict[str, Callable[[Environment], Environment]] = {
@@ -56,9 +56,9 @@ _WRAPPERS: dict[str, Callable[[Environment], Environment]] = {
 }
 
 
-def make(spec: EnvironmentSpec, horizon: int) -> Environment:
+def make(spec: EnvironmentSpec, horizon: int, render_mode: str | None = None) -> Environment:
     """The environment of a spec with its time limit (steps) and wrappers."""
-    env = make_unwrapped(spec, horizon)
+    env = make_unwrapped(spec, horizon, render_mode)
     for name in spec.wrappers:
         env = _WRAPPERS[name](env)
     observations, actions = env.observation_space, env.action_space
@@ -70,11 +70,15 @@ def make(spec: EnvironmentSpec, horizon: int) -> Environment:
     return env
 
 
-def make_unwrapped(spec: EnvironmentSpec, horizon: int) -> Environment:
+def make_unwrapped(
+    spec: EnvironmentSpec, horizon: int, render_mode: str | None = None
+) -> Environment:
     """The same without our wrappers, as Minari's metadata describes it."""
     arguments: dict[str, Any] = dict(spec.kwargs)
+    if render_mode is not None:
+        arguments["render_mode"] = render_mode
     try:
-        with _care(spec.id):
+        with _care(spec.id, share=render_mode is None):
             return gym.make(
                 spec.id, max_episode_steps=horizon, disable_env_checker=True, **arguments
             )
@@ -94,12 +98,12 @@ def _is_unit(space: gym.Space[Any]) -> bool:
     return space.shape[0] > 1 and bool((space.low == -1).all() and (space.high == 1).all())
 
 
-def _care(environment_id: str) -> AbstractContextManager[None]:
+def _care(environment_id: str, *, share: bool) -> AbstractContextManager[None]:
     """What makes environments cheaper or quieter. Imports MuJoCo only for those that need it."""
     if environment_id.startswith(("PointMaze", "AdroitHand")):
         from harness.tasks.robotics import light_environments
 
-        return light_environments()
+        return light_environments(share=share)
     if environment_id.startswith("HalfCheetah"):
         from harness.tasks.quiet import quiet_loading
 

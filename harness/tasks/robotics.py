@@ -79,16 +79,20 @@ _LIGHT_HANDS = {
 
 
 @contextlib.contextmanager
-def light_environments() -> Iterator[None]:
+def light_environments(*, share: bool = True) -> Iterator[None]:
     """Mazes and hands made inside share their models; mazes leave no files behind.
+
+    share: False for one that is drawn, as a shared model shows another environment's goal.
 
     gymnasium-robotics writes each maze's model to the temporary directory, under a name made of
     the clock alone, which two processes can share, and never removes it.
     """
     heavy, directory = point_maze.PointEnv, tempfile.tempdir
     with tempfile.TemporaryDirectory() as private:
-        point_maze.PointEnv, tempfile.tempdir = _LightPoint, private
-        _use(_LIGHT_HANDS)
+        tempfile.tempdir = private
+        if share:
+            point_maze.PointEnv = _LightPoint
+            _use(_LIGHT_HANDS)
         try:
             yield
         finally:

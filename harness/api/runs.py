@@ -1,0 +1,72 @@
+"""Running a suite from a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from harness.api.frames import Results, results
+from harness.commands.run import STOPPED, run_suite
+from harness.execution.plan import draft
+from harness.suite.schema import find_suite
+
+
+def run(
+    suite: str | Path,
+    *,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    smoke: bool = False,
+    cpu: bool = False,
+    fresh: bool = False,
+    keep: bool = False,
+    log: Sequence[Literal["wandb", "mlflow", "aim"]] = (),
+    folder: str | Path = "results",
+    quiet: bool = False,
+) -> Results:
+    """Do what `harness run` does, report included, and return the suite's results.
+
+    Runs that fail do not raise: their `state` in `runs` says so. A notebook's interrupt saves all
+    runs, which go on when this is called again.
+
+    Args:
+        suite: its name or file.
+        executor: processes on this machine, or Ray Tune.
+        address: a Ray cluster to use instead of this machine.
+        only: patterns of cells, as `task/algorithm`, algorithm or task; none: all.
+        seeds: this many instead of the suite's.
+        smoke: shrink everything to seconds, into results of its own.
+        cpu: train without the GPU that the suite asks for, into results of its own.
+        fresh: delete the selected runs first.
+        keep: keep runs that a method's earlier code finished.
+        log: trackers that are given the numbers too, beside TensorBoard.
+        folder: of all suites' results.
+        quiet: print nothing.
+
+    Raises:
+        UserError: anything wrong before the first run starts, with what to do.
+        KeyboardInterrupt: it was stopped.
+    """
+    code = run_suite(
+        str(suite),
+        executor=executor,
+        address=address,
+        only=only,
+        seeds=seeds,
+        smoke=smoke,
+        cpu=cpu,
+        fresh=fresh,
+        keep=keep,
+        log=log,
+        results=Path(folder),
+        command=f"harness.run({str(suite)!r})",
+        console=Console(quiet=quiet),
+    )
+    if code == STOPPED:
+        raise KeyboardInterrupt
+    return results(draft(find_suite(str(suite)), Path(folder), smoke=smoke, cpu=cpu).directory)

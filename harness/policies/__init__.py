@@ -1,0 +1,1 @@
+"""A run's policy after its training: loaded, evaluated again, filmed, exported."""

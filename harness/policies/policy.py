@@ -1,0 +1,127 @@
+"""A trained policy as a function of raw observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms import registry
+from harness.errors import UserError
+from harness.policies.saved import SavedRun
+from harness.tasks import make_environment
+from harness.tasks.observations import flat_observation
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from harness.runs.spec import RunSpec
+
+Floats = NDArray[np.float32]
+
+
+class Policy:
+    """Acts as a run does in its evaluation, on observations as its environment gives them.
+
+    Observations are normalised as in training, and dict observations of mazes unpacked. A policy
+    that needs the steps before remembers them: begin every episode with `reset()`, and tell it the
+    reward of each step.
+
+    Args:
+        run: whose networks act.
+        action_selection: such as `noise-0` or `best-of-4`; None: the method's own.
+        seed: of its noise.
+
+    Attributes:
+        spec: what the run is: its task, method and settings.
+        step: gradient steps that the networks have taken.
+        action_selection: how it acts.
+        context: how many of the latest steps it acts on; 0: on the present one alone.
+
+    Raises UserError for an action selection that the method does not support.
+    """
+
+    def __init__(self, run: SavedRun, action_selection: str | None = None, seed: int = 0) -> None:
+        self._trained = run.trained
+        self.spec: RunSpec = run.spec
+        self.step = run.step
+        self.context = run.trained.algorithm.context
+        self.action_selection = selection_of(run, action_selection)
+        self.reset(seed)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the steps before; with a seed, draw its noise from the start again, too."""
+        if seed is not None:
+            self._noise = self._trained.noise(seed, "policy")
+        self._act = self._trained.policy(self._noise, self.action_selection)
+        self._shape: tuple[int, ...] | None = None
+
+    def __call__(
+        self,
+        observation: NDArray[Any] | Mapping[str, Any],
+        reward: float | NDArray[Any] | None = None,
+    ) -> Floats:
+        """The action `[action_dim]`, in [-1, 1], for an observation `[obs_dim]`.
+
+        Or actions `[N, action_dim]` for observations `[N, obs_dim]` of N episodes in lock step.
+
+        reward: of the step before, in the environment's units, or `[N]`. Only a policy that
+            remembers needs it, in every step but an episode's first.
+
+        Raises UserError for observations of another shape, also than since the last `reset()`, and
+        for a reward that is missing.
+        """
+        flat = flat_observation(self.spec.task.environment, observation)
+        obs_dim = self._trained.algorithm.obs_dim
+        if flat.ndim not in (1, 2) or flat.shape[-1] != obs_dim:
+            raise UserError(
+                f"An observation of {self.spec.task.id} has shape [{obs_dim}], and a batch "
+                f"[N, {obs_dim}]; found {list(flat.shape)}."
+            )
+        if self.context and self._shape is not None:
+            self._check_step(flat.shape, reward)
+        self._shape = flat.shape
+        batch = flat.reshape(1, -1, obs_dim)
+        earned = np.asarray(0 if reward is None else reward, np.float32)
+        actions = self._act(batch, np.broadcast_to(earned, batch.shape[:2]))
+        return actions.reshape(*flat.shape[:-1], -1)
+
+    def _check_step(self, shape: tuple[int, ...], reward: float | NDArray[Any] | None) -> None:
+        """Raises UserError if a step does not go on with the episodes that are remembered."""
+        name = self.spec.algorithm
+        if shape != self._shape:
+            raise UserError(
+                f"{name} remembers observations of shape {list(self._shape or ())} and was given "
+                f"{list(shape)}: call policy.reset() where episodes begin."
+            )
+        if reward is None:
+            raise UserError(
+                f"{name} acts on the steps before: tell it what the latest earned, as in "
+                "policy(observation, reward), and call policy.reset() where an episode begins."
+            )
+
+    def make_environment(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """The environment of its evaluation, whose observations are flat already."""
+        return make_environment(self.spec.task, render_mode)
+
+
+def selection_of(run: SavedRun, asked: str | None) -> str:
+    """The action selection asked for, or the method's own.
+
+    Raises UserError for one that is none, or that the method does not support.
+    """
+    algorithm = run.trained.algorithm
+    name = asked or algorithm.action_selection
+    try:
+        supported = algorithm.supports(name)
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    if not supported:
+        title = registry.algorithms()[run.spec.algorithm].title
+        raise UserError(
+            f"{title} cannot act by '{name}': only noise that a policy has can be scaled, and only "
+            f"a critic can choose. Its own action selection is '{algorithm.action_selection}'."
+        )
+    return name
