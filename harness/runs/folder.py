@@ -90,11 +90,13 @@ class RunFolder:
             found = read_json(self.path / "spec.json")
         except UserError:
             return
-        if found is None or found.get("hash") == _hash_of(found, type(spec)) == spec.hash:
+        wanted = spec.to_json()
+        if found is None or found == wanted:
+            return
+        if found.get("hash") == _hash_of(found, type(spec)) == spec.hash:  # other words
             return
         if "spec.json" in self._broken_seals():
             return
-        wanted = json.loads(json.dumps(spec.to_json()))
         wrong = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
         raise UserError(
             f"{self.path} holds the results of a different spec: its spec.json differs in "
