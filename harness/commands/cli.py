@@ -45,6 +45,15 @@ class Listable(StrEnum):
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name or file.")]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of all suites' results.")]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."),
+]
+SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")]
+CpuOption = Annotated[
+    bool,
+    typer.Option("--cpu", help="Train without the GPU a suite asks for, into results of its own."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -73,24 +82,12 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster to use instead of this machine.")
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")
-    ] = None,
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink everything to seconds, into results of its own.")
     ] = False,
-    cpu: Annotated[
-        bool,
-        typer.Option(
-            "--cpu", help="Train without the GPU a suite asks for, into results of its own."
-        ),
-    ] = False,
+    cpu: CpuOption = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the selected runs first and start over.")
     ] = False,
@@ -124,6 +121,47 @@ def run(
         console=Console(),
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    by: Annotated[
+        str | None, typer.Option(metavar="30m|8h|2d", help="A deadline: what does it take?")
+    ] = None,
+    rates: Annotated[
+        Path | None, typer.Option(help="A CSV table of rates, instead of those measured here.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure rates that are not known yet, and keep them.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="What an hour of this machine costs.")
+    ] = None,
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
+    cpu: CpuOption = False,
+    json: JsonOption = False,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Say what a suite takes: runs, steps, hours, memory, disk, cost. Makes nothing."""
+    from harness.commands.plan import show_plan
+
+    if rates is not None and measure:
+        raise UserError("--rates is instead of what is measured here: leave --measure out.")
+    show_plan(
+        suite,
+        only=only or [],
+        seeds=seeds,
+        cpu=cpu,
+        results=results,
+        by=by,
+        rates=rates,
+        measuring=measure,
+        price=price_per_hour,
+        as_json=json,
+        console=Console(width=None if sys.stdout.isatty() else 120),
+    )
 
 
 @app.command()

@@ -1,0 +1,112 @@
+"""What can be said of a method without training it: its stages, and how large its networks are."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+
+from algorithms import registry
+from algorithms.base import Algorithm
+from algorithms.transitions import row_width
+from harness.bench.contenders import ACTION_DIM, OBS_DIM
+from harness.data import packed_rows
+from harness.files import digest_of
+from harness.runs.spec import RunSpec
+from harness.tasks import known_q
+
+_ROWS = 1_000_000  # of data that are not there yet
+# What a process takes before it has any network, compiled or not: measured with torch 2.14.
+_PROCESS_MB = {True: 750.0, False: 450.0}
+_COPIES = 6  # of parameters: themselves, gradients, two moments, averages, and one being made
+_ACTIVATIONS = 4  # numbers a parameter's output leaves for each row of a batch, at most
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A method with a config, on a task.
+
+    Attributes:
+        ends: the step after the last of each stage.
+        pretraining_stages: how many of them other methods may share.
+        parameters: of all networks, of a seed.
+        batch_size: transitions an update, of a seed.
+        rows: transitions of the data, or what is assumed of data that are not there.
+    """
+
+    ends: list[int]
+    pretraining_stages: int
+    parameters: int
+    batch_size: int
+    rows: int
+
+    def work(self, steps: int, seeds: int) -> float:
+        """A guess of how long a trial trains, in a unit of its own: never of seconds."""
+        return float(steps) * seeds * self.batch_size * self.parameters
+
+    def memory_mb(self, spec: RunSpec, seeds: int, row_bytes: int) -> float:
+        """A guess of a trial's peak memory, rather too large."""
+        numbers = seeds * self.parameters * _COPIES
+        numbers += seeds * self.batch_size * _ACTIVATIONS * math.isqrt(self.parameters)
+        return _PROCESS_MB[spec.compiled] + (4 * numbers + self.rows * row_bytes) / 1e6
+
+    @property
+    def state_mb(self) -> float:
+        """A guess of a seed's checkpoint."""
+        return self.parameters * 4 * 4 / 1e6  # themselves, two moments and averages
+
+
+class Outlines:
+    """The outlines of the runs of a suite, each made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Outline] = {}
+
+    def of(self, spec: RunSpec) -> Outline:
+        """The outline of a run."""
+        key = digest_of([spec.algorithm, spec.config, spec.steps, spec.task.id])
+        if key not in self._known:
+            self._known[key] = _outline(spec)
+        return self._known[key]
+
+
+def row_bytes(spec: RunSpec) -> int:
+    """Of a transition of a run's data, and of what is kept beside it."""
+    return 4 * row_width(*_dims(spec)) + 16
+
+
+def _dims(spec: RunSpec) -> tuple[int, int]:
+    """Of observations and actions; HalfCheetah's where the data are not there yet."""
+    rows = packed_rows(spec.task)
+    return (OBS_DIM, ACTION_DIM) if rows is None else (rows["obs_dim"], rows["action_dim"])
+
+
+def _outline(spec: RunSpec) -> Outline:
+    cls = registry.load(spec.algorithm)
+    config = cls.Config.model_validate_json(json.dumps(spec.config))
+    closed_form = known_q(spec.task) if config.known_q else None
+    algorithm: Algorithm[Any] = cls(config, *_dims(spec), closed_form)
+    shares = accumulate(stage.share for stage in algorithm.stages)
+    generator = torch.Generator().manual_seed(0)
+    rows = packed_rows(spec.task)
+    return Outline(
+        ends=[*[round(spec.steps * share) for share in shares][:-1], spec.steps],
+        pretraining_stages=algorithm.pretraining_stages,
+        parameters=sum(
+            parameter.numel()
+            for network in algorithm.networks.values()
+            for parameter in network.init(generator).values()
+        ),
+        batch_size=config.batch_size,
+        rows=_ROWS if rows is None else rows["dataset"]["steps"],
+    )
+
+
+def steps_by_stage(outline: Outline, start: int) -> list[int]:
+    """How many steps of each stage are left after the first `start` of a run."""
+    bounds = [0, *outline.ends]
+    return [max(0, end - max(begin, start)) for begin, end in pairwise(bounds)]
