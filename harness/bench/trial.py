@@ -68,7 +68,7 @@ def trial_times(spec: RunSpec, seeds: int) -> TrialTimes:
     assert environment.action_space.shape
     dims = (environment.observation_space.shape[0], environment.action_space.shape[0])
     environment.close()
-    row_bytes = 4 * row_width(*dims) + _BESIDE_ROW
+    row_bytes = bytes_of_row(*dims)
     rows = min(_MOST_ROWS, int(_MOST_BYTES / row_bytes))
     endless = spec.model_copy(update={"steps": _BUDGET, "online_steps": 0})
     engine = make_engine(endless, range(seeds), synthetic_transitions(rows, *dims))
@@ -98,6 +98,11 @@ def trial_times(spec: RunSpec, seeds: int) -> TrialTimes:
         row_bytes=row_bytes,
         state_mb=sum(array.nbytes for array in engine.state(0).values()) / 1e6,
     )
+
+
+def bytes_of_row(obs_dim: int, action_dim: int) -> int:
+    """What a transition of the data takes in memory, with what is kept beside it."""
+    return 4 * row_width(obs_dim, action_dim) + _BESIDE_ROW
 
 
 def chunk_of(updates: float) -> int:

@@ -97,6 +97,9 @@ def run(
             "--keep", help="Keep runs that a method's earlier code finished, marked in tables."
         ),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and why, and write nothing.")
+    ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
@@ -106,6 +109,21 @@ def run(
         raise UserError("--address is of a Ray cluster: it needs --executor ray.")
     if fresh and keep:
         raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
+    if dry_run:
+        from harness.commands.dry_run import show_dry_run
+
+        show_dry_run(
+            suite,
+            only=only or [],
+            seeds=seeds,
+            smoke=smoke,
+            cpu=cpu,
+            fresh=fresh,
+            keep=keep,
+            results=results,
+            console=Console(width=None if sys.stdout.isatty() else 200),
+        )
+        return
     code = run_suite(
         suite,
         executor=executor.value,

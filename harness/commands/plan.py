@@ -87,7 +87,11 @@ def show_plan(
     telling = Console(stderr=True) if as_json else console
     failed = measure_unknown(plan, lambda line: say(telling, line)) if measuring else {}
     costs = costs_of(plan, trials_left(plan), find)
-    lines = [_line(label, costs) for label in dict.fromkeys(spec.label for spec in plan.left)]
+    by_label: dict[str, list[TrialCost]] = {}
+    for cost in costs:
+        by_label.setdefault(cost.trial.specs[0].label, []).append(cost)
+    order = dict.fromkeys(spec.label for spec in plan.left)
+    lines = [_line(label, by_label[label]) for label in order]
     together = _Together.of(plan, costs, deadline, price)
     if as_json:
         print(json.dumps(_content(plan, lines, together, failed), indent=2))
@@ -114,8 +118,7 @@ def _heading(plan: Plan, costs: Sequence[TrialCost]) -> str:
     )
 
 
-def _line(label: str, costs: Sequence[TrialCost]) -> Line:
-    mine = [cost for cost in costs if cost.trial.specs[0].label == label]
+def _line(label: str, mine: Sequence[TrialCost]) -> Line:
     unknown = [cost.trial.specs[0].task.id for cost in mine if cost.seconds is None]
     return Line(
         label=label,
@@ -191,8 +194,8 @@ class _Together:
             "Evaluation counts as if no episode ended before its horizon: it is the most."
         )
         yield (
-            f"Here: {self.hours:,.1f} hours, {self.at_once} trials at once ({self.limit}), which "
-            f"take up to {self.memory_gb:,.1f} GB of memory."
+            f"Here: {self.hours:,.1f} hours; trials at once: {self.at_once}, {self.limit}; memory: "
+            f"up to {self.memory_gb:,.1f} GB."
         )
         if self.cost is not None:
             yield f"Cost: {self.cost:,.2f}, for as long as this machine is needed."
@@ -205,12 +208,12 @@ class _Together:
                 "budget."
             )
         elif self.needed_at_once <= self.at_once:
-            yield f"It fits {by}: {self.needed_at_once} trials at once are enough."
+            yield f"It fits {by}. Trials at once that are enough: {self.needed_at_once}."
         else:
             machines = -(-self.needed_at_once // self.at_once)
             yield (
-                f"It does not fit {by} here: it takes {self.needed_at_once} trials at once, as on "
-                f"{machines} machines like this one."
+                f"It does not fit {by} here. Trials at once that it takes: {self.needed_at_once}, "
+                f"as on {machines} machines like this one."
             )
 
 

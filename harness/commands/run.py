@@ -14,12 +14,12 @@ from rich.console import Console
 
 from harness.commands.data_progress import data_progress
 from harness.commands.report import say, show_report
+from harness.costs.prospect import in_order
 from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executor import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
-from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
 from harness.runs.trial import LOCKS, Trial, group
 from harness.suite.schema import find_suite
@@ -74,15 +74,13 @@ def run_suite(
         say(console, _announcement(plan, len(left)))
         for sentence in earlier_code(plan):
             say(console, sentence)
-        trials = pretrainers_first(
-            group(
-                left,
-                plan.suite.resources.seeds_per_trial,
-                suite_dir=plan.directory,
-                invocation=uuid.uuid4().hex,
-                command=command,
-                executor=executor,
-            )
+        trials = group(
+            left,
+            plan.suite.resources.seeds_per_trial,
+            suite_dir=plan.directory,
+            invocation=uuid.uuid4().hex,
+            command=command,
+            executor=executor,
         )
         if trials and not _carry_out(plan, trials, executor, address, console):
             say(console, _farewell(plan, fresh))
@@ -96,9 +94,10 @@ def _carry_out(
     plan: Plan, trials: Sequence[Trial], executor: str, address: str | None, console: Console
 ) -> bool:
     """Run the trials to their end; False if the user stopped them."""
+    ordered, memory_of = in_order(plan, trials)
     try:
-        workers = make_executor(executor, address)
-        execute(trials, plan.suite.resources, workers, make_display(console))
+        workers = make_executor(executor, address, memory_of)
+        execute(ordered, plan.suite.resources, workers, make_display(console))
     except (Stopped, KeyboardInterrupt):
         return False
     shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.bench.trial import TrialTimes
-from harness.costs.outline import Outline, Outlines, row_bytes, steps_by_stage
+from harness.costs.outline import Outline, Outlines, steps_by_stage
 from harness.costs.rates import Find
 from harness.execution.pretraining import pretraining_key
 from harness.rollouts.evaluation import MOST_AT_ONCE
@@ -78,7 +78,7 @@ def forecast(trials: Iterable[Trial], find: Find, stack: int) -> list[TrialCost]
             train_seconds=None,
             evaluation_seconds=None,
             work=outline.work(sum(left) + online, seeds),
-            memory_mb=outline.memory_mb(spec, seeds, row_bytes(spec)),
+            memory_mb=outline.memory_mb(seeds, compiled=spec.compiled),
             disk_mb=seeds * _disk_mb(spec, outline.state_mb),
         )
         costs.append(cost if times is None else _measured(cost, times, outline, left, online))

@@ -12,8 +12,8 @@ import torch
 
 from algorithms import registry
 from algorithms.base import Algorithm
-from algorithms.transitions import row_width
 from harness.bench.contenders import ACTION_DIM, OBS_DIM
+from harness.bench.trial import bytes_of_row
 from harness.data import packed_rows
 from harness.files import digest_of
 from harness.runs.spec import RunSpec
@@ -36,6 +36,7 @@ class Outline:
         parameters: of all networks, of a seed.
         batch_size: transitions an update, of a seed.
         rows: transitions of the data, or what is assumed of data that are not there.
+        row_bytes: of one of them, with what is kept beside it.
     """
 
     ends: list[int]
@@ -43,16 +44,17 @@ class Outline:
     parameters: int
     batch_size: int
     rows: int
+    row_bytes: int
 
     def work(self, steps: int, seeds: int) -> float:
         """A guess of how long a trial trains, in a unit of its own: never of seconds."""
         return float(steps) * seeds * self.batch_size * self.parameters
 
-    def memory_mb(self, spec: RunSpec, seeds: int, row_bytes: int) -> float:
+    def memory_mb(self, seeds: int, *, compiled: bool) -> float:
         """A guess of a trial's peak memory, rather too large."""
         numbers = seeds * self.parameters * _COPIES
         numbers += seeds * self.batch_size * _ACTIVATIONS * math.isqrt(self.parameters)
-        return _PROCESS_MB[spec.compiled] + (4 * numbers + self.rows * row_bytes) / 1e6
+        return _PROCESS_MB[compiled] + (4 * numbers + self.rows * self.row_bytes) / 1e6
 
     @property
     def state_mb(self) -> float:
@@ -70,29 +72,22 @@ class Outlines:
         """The outline of a run."""
         key = digest_of([spec.algorithm, spec.config, spec.steps, spec.task.id])
         if key not in self._known:
-            self._known[key] = _outline(spec)
+            try:
+                self._known[key] = _outline(spec)
+            except Exception:  # of anyone's code; its runs will say what is wrong
+                self._known[key] = Outline([spec.steps], 0, 0, 0, 0, 0)
         return self._known[key]
-
-
-def row_bytes(spec: RunSpec) -> int:
-    """Of a transition of a run's data, and of what is kept beside it."""
-    return 4 * row_width(*_dims(spec)) + 16
-
-
-def _dims(spec: RunSpec) -> tuple[int, int]:
-    """Of observations and actions; HalfCheetah's where the data are not there yet."""
-    rows = packed_rows(spec.task)
-    return (OBS_DIM, ACTION_DIM) if rows is None else (rows["obs_dim"], rows["action_dim"])
 
 
 def _outline(spec: RunSpec) -> Outline:
     cls = registry.load(spec.algorithm)
     config = cls.Config.model_validate_json(json.dumps(spec.config))
     closed_form = known_q(spec.task) if config.known_q else None
-    algorithm: Algorithm[Any] = cls(config, *_dims(spec), closed_form)
+    rows = packed_rows(spec.task)
+    dims = (OBS_DIM, ACTION_DIM) if rows is None else (rows["obs_dim"], rows["action_dim"])
+    algorithm: Algorithm[Any] = cls(config, *dims, closed_form)
     shares = accumulate(stage.share for stage in algorithm.stages)
     generator = torch.Generator().manual_seed(0)
-    rows = packed_rows(spec.task)
     return Outline(
         ends=[*[round(spec.steps * share) for share in shares][:-1], spec.steps],
         pretraining_stages=algorithm.pretraining_stages,
@@ -103,6 +98,7 @@ def _outline(spec: RunSpec) -> Outline:
         ),
         batch_size=config.batch_size,
         rows=_ROWS if rows is None else rows["dataset"]["steps"],
+        row_bytes=bytes_of_row(*dims),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.costs.forecast import TrialCost, forecast
+from harness.costs.forecast import TrialCost, forecast, longest_first
 from harness.costs.rates import Find, measure, measured, shape_key
 from harness.data import packed_rows
 from harness.errors import UserError
+from harness.execution.executor import MemoryOf
 from harness.execution.machine import local_gpus
 from harness.execution.memory import available_mb
 from harness.execution.plan import Draft, Plan
@@ -53,6 +54,16 @@ def costs_of(plan: Plan, trials: list[Trial], find: Find) -> list[TrialCost]:
     return forecast(trials, find, stack_of(plan.suite))
 
 
+def in_order(plan: Plan, trials: Iterable[Trial]) -> tuple[list[Trial], MemoryOf]:
+    """The trials, longest first but for shared pretraining; and what each is expected to take.
+
+    The order changes no number.
+    """
+    costs = costs_of(plan, pretrainers_first(trials), measured)
+    memory = {cost.trial.name: cost.memory_mb for cost in costs}
+    return pretrainers_first(longest_first(costs)), lambda trial: memory[trial.name]
+
+
 def measure_unknown(plan: Plan, say: Callable[[str], None]) -> dict[str, str]:
     """Measure what is not known of the plan's trials; why some could not be, by cell's name."""
     stack, failed = stack_of(plan.suite), {}
@@ -81,11 +92,11 @@ class Machine:
     def for_trials(cls, suite: Suite, costs: list[TrialCost]) -> Machine:
         """By cores, GPUs and memory: as many of the largest trials as fit."""
         resources = suite.resources
-        limits = {f"{core_count()} cores": core_count() // resources.cpus_per_trial}
+        limits = {"as many as there are cores for": core_count() // resources.cpus_per_trial}
         if resources.gpus_per_trial:
-            limits[f"{local_gpus()} GPUs"] = int(local_gpus() / resources.gpus_per_trial)
+            limits["as many as there are GPUs for"] = int(local_gpus() / resources.gpus_per_trial)
         room, largest = available_mb(), max((cost.memory_mb for cost in costs), default=0.0)
         if room is not None and largest:
-            limits[f"{room / 1000:.1f} GB of free memory"] = int(room / largest)
+            limits[f"as many as fit into {room / 1000:.1f} GB of free memory"] = int(room / largest)
         limit = min(limits, key=lambda name: limits[name])
         return cls(max(1, limits[limit]), limit)

@@ -45,6 +45,7 @@ class Status:
     evaluation_seconds: float = 0.0
     wall_seconds: float = 0.0
     steps_per_second: float = 0.0
+    peak_memory_mb: float = 0.0  # of the trial's process so far
     evaluated_step: _Steps = 0
     latest_score: float | None = None  # normalised, in points
     note: str = ""  # what a reader should know, such as a damaged checkpoint that was passed over
