@@ -285,16 +285,23 @@ def bench(
             help="Instead time a decision of the methods whose ids match, in every way they act.",
         ),
     ] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Instead time the planning of 10,000 runs.")
+    ] = False,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_acting_bench, run_bench, run_methods_bench
+    from harness.bench import run_acting_bench, run_bench, run_methods_bench, run_scale_bench
 
-    if (corl, methods, acting).count(None) < 2:
-        raise UserError("--corl, --methods and --acting measure different things; give one.")
+    if (corl, methods, acting, scale or None).count(None) < 3:
+        raise UserError(
+            "--corl, --methods, --acting and --scale measure different things; give one."
+        )
     if methods is not None:
         run_methods_bench(methods, json)
     elif acting is not None:
         run_acting_bench(acting, json)
+    elif scale:
+        run_scale_bench(json)
     else:
         run_bench(json, corl)
 

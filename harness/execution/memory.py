@@ -37,5 +37,14 @@ def resident_mb(process: int) -> float:
 
 def peak_mb() -> float:
     """The most that this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _peak_mb(resource.RUSAGE_SELF)
+
+
+def children_peak_mb() -> float:
+    """The most that any of its processes has held that has ended."""
+    return _peak_mb(resource.RUSAGE_CHILDREN)
+
+
+def _peak_mb(whose: int) -> float:
+    peak = resource.getrusage(whose).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
