@@ -148,7 +148,11 @@ def plan(
         str | None, typer.Option(metavar="30m|8h|2d", help="A deadline: what does it take?")
     ] = None,
     rates: Annotated[
-        Path | None, typer.Option(help="A CSV table of rates, instead of those measured here.")
+        Path | None,
+        typer.Option(
+            help="A CSV table of rates, instead of those measured here. Columns: algorithm, "
+            "steps_per_second; as wanted task, evaluation_seconds, memory_mb, checkpoint_mb."
+        ),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure rates that are not known yet, and keep them.")

@@ -119,7 +119,7 @@ def test_a_trial_that_does_not_fit_into_memory_waits_and_others_go_before_it(
 
 def test_a_trial_that_fits_nowhere_runs_alone(two_places: None, plan_of: PlanOf) -> None:
     executor = LocalExecutor(lambda _: 5000.0)
-    first, second = trials = labelled(plan_of, "first", "second")
+    first, _ = trials = labelled(plan_of, "first", "second")
     executor.start(trials, Resources())
     assert at_work(executor) == ["first"]
     finish(first)
