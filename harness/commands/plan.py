@@ -105,9 +105,13 @@ def show_plan(
         say(console, f"could not be measured: {name}: {reason}")
     unknown = [line for line in lines if line.unknown]
     if unknown:
-        names = ", ".join(f"{line.label} ({len(line.unknown)} tasks)" for line in unknown)
+        names = ", ".join(f"{line.label} ({_tasks(line.unknown)})" for line in unknown)
         how = "add lines to the table" if rates else f"harness plan {suite} --measure"
         say(console, f"No rate is known, and none is counted, of {names}. To measure: {how}")
+
+
+def _tasks(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
 
 
 def _heading(plan: Plan, costs: Sequence[TrialCost]) -> str:
@@ -143,12 +147,14 @@ class _Together:
     """What all trials with known rates take, on this machine and by a deadline.
 
     Attributes:
+        unknown: trials whose rates are not known.
         hours: by the clock, on this machine, longest first.
         at_once: trials that this machine runs at once.
         needed_at_once: trials that have to run at once to meet the deadline; 0 without a deadline,
             None if one trial alone takes longer.
     """
 
+    unknown: int
     cpu_hours: float
     gpu_hours: float
     hours: float
@@ -173,6 +179,7 @@ class _Together:
         hours = makespan(seconds, machine.at_once) / 3600
         needed = 0 if deadline is None else needed_at_once(seconds, deadline)
         return cls(
+            unknown=len(costs) - len(known),
             cpu_hours=sum(seconds) / 3600 * resources.cpus_per_trial,
             gpu_hours=sum(seconds) / 3600 * resources.gpus_per_trial,
             hours=hours,
@@ -190,7 +197,7 @@ class _Together:
     def sentences(self, by: str | None) -> Iterator[str]:
         gpu = f", {self.gpu_hours:,.1f} GPU-hours" if self.gpu_hours else ""
         yield (
-            f"All together: {self.cpu_hours:,.1f} CPU-hours{gpu}, {self.disk_gb:,.1f} GB of disk. "
+            f"{'What is known' if self.unknown else 'All'} together: {self.cpu_hours:,.1f} CPU-hours{gpu}, {self.disk_gb:,.1f} GB of disk. "
             "Evaluation counts as if no episode ended before its horizon: it is the most."
         )
         yield (
@@ -201,6 +208,8 @@ class _Together:
             yield f"Cost: {self.cost:,.2f}, for as long as this machine is needed."
         if by is None:
             return
+        if self.unknown:
+            yield f"Of {self.unknown} trials no rate is known: what follows leaves them out."
         if self.needed_at_once is None:
             yield (
                 f"It does not fit {by}, however many trials run at once: {self.longest} alone "

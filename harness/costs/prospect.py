@@ -68,7 +68,7 @@ def measure_unknown(plan: Plan, say: Callable[[str], None]) -> dict[str, str]:
     """Measure what is not known of the plan's trials; why some could not be, by cell's name."""
     stack, failed = stack_of(plan.suite), {}
     wanted: dict[str, RunSpec] = {}
-    for spec in plan.left:
+    for spec in {spec.cell: spec for spec in plan.left}.values():
         if measured(spec, stack) is None:
             wanted.setdefault(shape_key(spec, stack), spec)
     for number, spec in enumerate(wanted.values(), 1):

@@ -123,8 +123,9 @@ def test_methods_without_a_rate_are_named_with_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     suite = write_suite(algorithms={"bc": {}, "iql": {}})
-    said = planned(suite, tmp_path, capsys, rates="bc,1000,\n")
-    assert "No rate is known, and none is counted, of iql (1 tasks)." in said
+    said = planned(suite, tmp_path, capsys, rates="bc,1000,\n", by="1h")
+    assert "No rate is known, and none is counted, of iql (pointmaze/umaze)." in said
+    assert "Of 1 trials no rate is known: what follows leaves them out." in said
 
 
 @pytest.mark.parametrize("text", ["8", "h", "0h", "8 hours", "-1h", "1e3h"])
