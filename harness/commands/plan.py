@@ -196,8 +196,9 @@ class _Together:
 
     def sentences(self, by: str | None) -> Iterator[str]:
         gpu = f", {self.gpu_hours:,.1f} GPU-hours" if self.gpu_hours else ""
+        what = "What is known, together" if self.unknown else "All together"
         yield (
-            f"{'What is known' if self.unknown else 'All'} together: {self.cpu_hours:,.1f} CPU-hours{gpu}, {self.disk_gb:,.1f} GB of disk. "
+            f"{what}: {self.cpu_hours:,.1f} CPU-hours{gpu}, {self.disk_gb:,.1f} GB of disk. "
             "Evaluation counts as if no episode ended before its horizon: it is the most."
         )
         yield (
