@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,8 +78,8 @@ class Idle:
 @pytest.fixture
 def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with two cores and 1000 MB of free memory, whose workers are idle."""
-    monkeypatch.setattr("harness.execution.local.subprocess.Popen", Idle)
-    monkeypatch.setattr("harness.execution.local.os.killpg", lambda *_: None)
+    idle = SimpleNamespace(Popen=Idle, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr("harness.execution.local.subprocess", idle)
     monkeypatch.setattr("harness.execution.local.core_count", lambda: 2)
     monkeypatch.setattr("harness.execution.local.available_mb", lambda: 1000.0)
     monkeypatch.setattr("harness.execution.local.resident_mb", lambda _: 0.0)
