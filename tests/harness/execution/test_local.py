@@ -86,9 +86,9 @@ def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def finish(trial: Trial, peak_memory_mb: float = 0.0) -> None:
-    """Leave what a worker leaves that has done a trial."""
+    """Leave the status of a trial that is over, without its files."""
     for spec in trial.specs:
-        status = Status("done", 40, 40, trial.invocation, now(), peak_memory_mb=peak_memory_mb)
+        status = Status("failed", 40, 40, trial.invocation, now(), peak_memory_mb=peak_memory_mb)
         trial.folder(spec).write_status(status)
 
 
