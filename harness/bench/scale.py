@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.data import silent
+from harness.data.datasets import silent
 from harness.errors import UserError
 from harness.execution.memory import children_peak_mb
 from harness.execution.plan import Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.data import packed_rows
 from harness.files import digest_of
 from harness.runs.spec import RunSpec
 from harness.tasks import known_q
+from harness.tasks.spec import TaskSpec
 
 _ROWS = 1_000_000  # of data that are not there yet
 # What a process takes before it has any network, compiled or not: measured with torch 2.14.
@@ -62,30 +63,50 @@ class Outline:
         return self.parameters * 4 * 4 / 1e6  # themselves, two moments and averages
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """How many transitions a task has, and of which sizes; guesses where they are not there yet."""
+
+    count: int
+    obs_dim: int
+    action_dim: int
+
+
 class Outlines:
     """The outlines of the runs of a suite, each made once."""
 
     def __init__(self) -> None:
+        self._rows: dict[str, _Rows] = {}  # by task
         self._known: dict[str, Outline] = {}
 
     def of(self, spec: RunSpec) -> Outline:
         """The outline of a run."""
-        key = digest_of([spec.algorithm, spec.config, spec.steps, spec.task.id])
+        rows = self._rows_of(spec.task)
+        own = spec.task.id if spec.config.get("known_q") else ""
+        key = digest_of([spec.algorithm, spec.config, spec.steps, astuple(rows), own])
         if key not in self._known:
             try:
-                self._known[key] = _outline(spec)
+                self._known[key] = _outline(spec, rows)
             except Exception:  # of anyone's code; its runs will say what is wrong
                 self._known[key] = Outline([spec.steps], 0, 0, 0, 0, 0)
         return self._known[key]
 
+    def _rows_of(self, task: TaskSpec) -> _Rows:
+        if task.id not in self._rows:
+            found = packed_rows(task)
+            self._rows[task.id] = (
+                _Rows(_ROWS, OBS_DIM, ACTION_DIM)
+                if found is None
+                else _Rows(found["dataset"]["steps"], found["obs_dim"], found["action_dim"])
+            )
+        return self._rows[task.id]
 
-def _outline(spec: RunSpec) -> Outline:
+
+def _outline(spec: RunSpec, rows: _Rows) -> Outline:
     cls = registry.load(spec.algorithm)
     config = cls.Config.model_validate_json(json.dumps(spec.config))
     closed_form = known_q(spec.task) if config.known_q else None
-    rows = packed_rows(spec.task)
-    dims = (OBS_DIM, ACTION_DIM) if rows is None else (rows["obs_dim"], rows["action_dim"])
-    algorithm: Algorithm[Any] = cls(config, *dims, closed_form)
+    algorithm: Algorithm[Any] = cls(config, rows.obs_dim, rows.action_dim, closed_form)
     shares = accumulate(stage.share for stage in algorithm.stages)
     generator = torch.Generator().manual_seed(0)
     return Outline(
@@ -97,8 +118,8 @@ def _outline(spec: RunSpec) -> Outline:
             for parameter in network.init(generator).values()
         ),
         batch_size=config.batch_size,
-        rows=_ROWS if rows is None else rows["dataset"]["steps"],
-        row_bytes=bytes_of_row(*dims),
+        rows=rows.count,
+        row_bytes=bytes_of_row(rows.obs_dim, rows.action_dim),
     )
 
 
