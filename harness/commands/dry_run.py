@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.commands.report import say
+from harness.commands.console import say
 from harness.costs.prospect import planned_without_data
 from harness.data import changed, missing
 from harness.execution.plan import Plan, draft

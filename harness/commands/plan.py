@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.commands.report import say
+from harness.commands.console import say
 from harness.costs.forecast import TrialCost, makespan, needed_at_once
 from harness.costs.prospect import (
     Machine,

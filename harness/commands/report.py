@@ -6,14 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.commands.console import say
 from harness.errors import UserError
 from harness.report import build_report, render_terminal
 from harness.suite.schema import find_suite, load_suite
-
-
-def say(console: Console, message: str) -> None:
-    """Print a line as it is: no colours, no wrapping, brackets kept."""
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_report(suite_dir: Path, console: Console) -> bool:

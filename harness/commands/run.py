@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.commands.console import say
 from harness.commands.data_progress import data_progress
-from harness.commands.report import say, show_report
+from harness.commands.report import show_report
 from harness.costs.prospect import in_order
 from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
