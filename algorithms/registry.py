@@ -344,9 +344,11 @@ def load(algorithm_id: str) -> type[Algorithm[Any]]:
         KeyError: unknown algorithm.
         AlgorithmError: what it names cannot be imported, or is no complete algorithm.
     """
-    info = algorithms()[algorithm_id]
+    ours = {algorithm.id: algorithm for algorithm in _BUILT_IN}
+    # Looking through the installed packages takes a while, and this is asked for every run.
+    info = ours.get(algorithm_id) or algorithms()[algorithm_id]
     named = f"the algorithm '{algorithm_id}' = {info.target}"
-    if algorithm_id not in {algorithm.id for algorithm in _BUILT_IN}:
+    if algorithm_id not in ours:
         named += f" of package '{info.family}'"
     return load_class(info.target, named)
 

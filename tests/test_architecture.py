@@ -65,6 +65,7 @@ ROOMS = (
     "harness.report",
     "harness.docs",
     "harness.bench",
+    "harness.costs",
     "harness.check",
     "harness.new",
     "harness.commands",

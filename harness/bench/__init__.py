@@ -9,6 +9,11 @@ could reach at best, in the same moment.
 
 from __future__ import annotations
 
-from harness.bench.report import run_acting_bench, run_bench, run_methods_bench
+from harness.bench.report import (
+    run_acting_bench,
+    run_bench,
+    run_methods_bench,
+    run_scale_bench,
+)
 
-__all__ = ["run_acting_bench", "run_bench", "run_methods_bench"]
+__all__ = ["run_acting_bench", "run_bench", "run_methods_bench", "run_scale_bench"]

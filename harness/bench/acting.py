@@ -198,7 +198,7 @@ def full_policy(engine: Engine, selection: str, episodes: int) -> Policy:
     if idling:
         vars(algorithm)["act"] = act_or_idle
     policy = engine.policy(_STREAM, selection)
-    observations = np.zeros((len(engine.seeds), episodes, OBS_DIM), np.float32)
+    observations = np.zeros((len(engine.seeds), episodes, algorithm.obs_dim), np.float32)
     for _ in range(algorithm.context):
         policy(observations, np.zeros(observations.shape[:2], np.float32))
     idling = False

@@ -15,6 +15,7 @@ from harness.bench import acting
 from harness.bench.contenders import SEEDS, engine_worker, groups, matching
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, ask, last_core, measure
+from harness.bench.scale import scale_parts
 from harness.docs.acting import ActingTime, ActingTimes
 from harness.errors import UserError
 from harness.files import write_json
@@ -63,10 +64,7 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         "acting, df-div, T = 10, 10 observations, ms (target <= 5)": acting_milliseconds(),
         **real_run(),
     }
-    table = Table("measure", "median", title="Everything else")
-    for name, value in parts.items():
-        table.add_row(name, f"{value:.3g}")
-    console.print(table)
+    console.print(_parts_table(parts, "Everything else"))
     if json_path is not None:
         write_json(json_path, {**_content(rates), "parts": parts})
 
@@ -93,6 +91,16 @@ def run_methods_bench(pattern: str, json_path: Path | None) -> None:
     console.print(rates_table(rates, title))
     for name, reason in failed.items():
         console.print(f"{name}: {reason}", markup=False)
+
+
+def run_scale_bench(json_path: Path | None) -> None:
+    """Measure what a suite of thousands of runs takes before any of them starts."""
+    console = _console()
+    console.print("Planning and finding finished runs (a minute) …")
+    parts = scale_parts()
+    console.print(_parts_table(parts, "Thousands of runs"))
+    if json_path is not None:
+        write_json(json_path, {"parts": parts, **_machine()})
 
 
 def run_acting_bench(pattern: str, json_path: Path | None) -> None:
@@ -169,6 +177,13 @@ def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
         else:
             row += [f"{rate.flop / 1e6:.0f}", f"{rate.bound:.3g}", f"{rate.share:.0%}"]
         table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
+    return table
+
+
+def _parts_table(parts: Mapping[str, float], title: str) -> Table:
+    table = Table("measure", "median", title=title)
+    for name, value in parts.items():
+        table.add_row(name, f"{value:.3g}")
     return table
 
 

@@ -1,7 +1,8 @@
 """One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
 
 Kinds: `engine ALGORITHM SEEDS STAGE PRECISION SETTINGS`, with the stage's number from 0 and the
-settings as JSON, `corl SCRIPT FOLDER`, and `acting ALGORITHM`, which says all it has to at once.
+settings as JSON; `corl SCRIPT FOLDER`; and two that say all they have to at once:
+`acting ALGORITHM`, and `trial SEEDS SPEC` with a run's spec as JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
-from algorithms.engine.engine import BLOCK, Engine
+from algorithms.engine.engine import Engine
 from algorithms.engine.precision import Precision
 from algorithms.errors import sentence_of
 from algorithms.registry import resolve_config
@@ -27,7 +28,9 @@ from harness.bench.contenders import ACTION_DIM, OBS_DIM, ROWS
 from harness.bench.products import ProductTimer, count_products, dominant, enter_stage, total_flop
 from harness.bench.rotation import CHUNK_SECONDS, PRODUCT_SECONDS, pin_to
 from harness.bench.synthetic import synthetic_transitions
+from harness.bench.trial import chunk_of, trial_times
 from harness.errors import UserError
+from harness.runs.spec import RunSpec
 
 _ROWS_TO_COUNT = 4096
 _BUDGET = 10**9  # steps, never reached
@@ -93,16 +96,6 @@ def _transitions(rows: int) -> Transitions:
     return synthetic_transitions(rows, OBS_DIM, ACTION_DIM)
 
 
-def chunk_of(updates: float) -> int:
-    """How many updates to take at once, near a number of them.
-
-    Whole blocks, since the noise of a block is drawn at once and every chunk is to bear its part;
-    where updates are so slow that a block is too long, drawing does not matter. At least a few, so
-    that phases of every other update have their part.
-    """
-    return BLOCK * round(updates / BLOCK) if updates >= BLOCK else max(4, int(updates / 4) * 4)
-
-
 def main() -> None:
     """Warm up, say so, then run one chunk for every line on standard input."""
     try:
@@ -118,6 +111,10 @@ def _serve(core: str, kind: str, *arguments: str) -> None:
     torch.set_num_threads(1)
     if kind == "acting":
         _say(acting=[found.model_dump() for found in acting_times(*arguments)])
+        return
+    if kind == "trial":
+        seeds, spec = arguments
+        _say(trial=trial_times(RunSpec.model_validate_json(spec), int(seeds)).model_dump())
         return
     if kind == "engine":
         algorithm, seeds, stage, precision, settings = arguments

@@ -59,6 +59,15 @@ RunArgument = Annotated[
 SelectionOption = Annotated[
     str | None, typer.Option(help="How it acts, as noise-0 or best-of-4; its own, if not given.")
 ]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."),
+]
+SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")]
+CpuOption = Annotated[
+    bool,
+    typer.Option("--cpu", help="Train without the GPU a suite asks for, into results of its own."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -87,24 +96,12 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster to use instead of this machine.")
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only cells matching task/algorithm, algorithm or task; * is a wildcard."
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")
-    ] = None,
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Shrink everything to seconds, into results of its own.")
     ] = False,
-    cpu: Annotated[
-        bool,
-        typer.Option(
-            "--cpu", help="Train without the GPU a suite asks for, into results of its own."
-        ),
-    ] = False,
+    cpu: CpuOption = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the selected runs first and start over.")
     ] = False,
@@ -118,6 +115,9 @@ def run(
         list[TrackerName] | None,
         typer.Option(help="Log to a tracker too; each run's folder has TensorBoard's files."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and why, and write nothing.")
+    ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
@@ -127,6 +127,21 @@ def run(
         raise UserError("--address is of a Ray cluster: it needs --executor ray.")
     if fresh and keep:
         raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
+    if dry_run:
+        from harness.commands.dry_run import show_dry_run
+
+        show_dry_run(
+            suite,
+            only=only or [],
+            seeds=seeds,
+            smoke=smoke,
+            cpu=cpu,
+            fresh=fresh,
+            keep=keep,
+            results=results,
+            console=Console(width=None if sys.stdout.isatty() else 200),
+        )
+        return
     code = run_suite(
         suite,
         executor=executor.value,
@@ -143,6 +158,51 @@ def run(
         console=Console(),
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    by: Annotated[
+        str | None, typer.Option(metavar="30m|8h|2d", help="A deadline: what does it take?")
+    ] = None,
+    rates: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV table of rates, instead of those measured here. Columns: algorithm, "
+            "steps_per_second; as wanted task, evaluation_seconds, memory_mb, checkpoint_mb."
+        ),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure rates that are not known yet, and keep them.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="What an hour of this machine costs.")
+    ] = None,
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
+    cpu: CpuOption = False,
+    json: JsonOption = False,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Say what a suite takes: runs, steps, hours, memory, disk, cost. Makes nothing."""
+    from harness.commands.plan import show_plan
+
+    if rates is not None and measure:
+        raise UserError("--rates is instead of what is measured here: leave --measure out.")
+    show_plan(
+        suite,
+        only=only or [],
+        seeds=seeds,
+        cpu=cpu,
+        results=results,
+        by=by,
+        rates=rates,
+        measuring=measure,
+        price=price_per_hour,
+        as_json=json,
+        console=Console(width=None if sys.stdout.isatty() else 120),
+    )
 
 
 @app.command()
@@ -317,16 +377,23 @@ def bench(
             help="Instead time a decision of the methods whose ids match, in every way they act.",
         ),
     ] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Instead time the planning of 10,000 runs.")
+    ] = False,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_acting_bench, run_bench, run_methods_bench
+    from harness.bench import run_acting_bench, run_bench, run_methods_bench, run_scale_bench
 
-    if (corl, methods, acting).count(None) < 2:
-        raise UserError("--corl, --methods and --acting measure different things; give one.")
+    if (corl, methods, acting, scale or None).count(None) < 3:
+        raise UserError(
+            "--corl, --methods, --acting and --scale measure different things; give one."
+        )
     if methods is not None:
         run_methods_bench(methods, json)
     elif acting is not None:
         run_acting_bench(acting, json)
+    elif scale:
+        run_scale_bench(json)
     else:
         run_bench(json, corl)
 

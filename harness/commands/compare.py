@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from harness.commands.report import say
+from harness.commands.console import say
 from harness.errors import UserError
 from harness.report.changes import Change, score_differences, spec_changes
 from harness.report.records import read_records

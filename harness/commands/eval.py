@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from algorithms.engine.precision import use_products
-from harness.commands.report import say
+from harness.commands.console import say
 from harness.policies.evaluation import Evaluated, decision_milliseconds, evaluate
 from harness.policies.film import check_film, filmed_environment, write_film
 from harness.policies.policy import Policy

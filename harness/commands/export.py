@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.commands.report import say
+from harness.commands.console import say
 from harness.policies.export import export_policy
 from harness.policies.saved import open_run
 

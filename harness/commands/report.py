@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.commands.console import say
 from harness.errors import UserError
 from harness.files import write_bytes
 from harness.published import Literature, shipped
@@ -15,11 +16,6 @@ from harness.report.records import read_suite
 from harness.runs.outline import outline, planned_published
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.schema import Suite, find_suite, load_suite
-
-
-def say(console: Console, message: str) -> None:
-    """Print a line as it is: no colours, no wrapping, brackets kept."""
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def report_suite(name: str, results: Path, console: Console) -> bool:

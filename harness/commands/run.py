@@ -12,14 +12,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.commands.console import say
 from harness.commands.data_progress import data_progress
-from harness.commands.report import say, show_report
+from harness.commands.report import show_report
+from harness.costs.prospect import in_order
 from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executor import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
-from harness.execution.pretraining import pretrainers_first
 from harness.execution.progress import make_display
 from harness.runs.trackers import installed_trackers
 from harness.runs.trial import LOCKS, Trial, group
@@ -77,16 +78,14 @@ def run_suite(
         say(console, _announcement(plan, len(left)))
         for sentence in earlier_code(plan):
             say(console, sentence)
-        trials = pretrainers_first(
-            group(
-                left,
-                plan.suite.resources.seeds_per_trial,
-                suite_dir=plan.directory,
-                invocation=uuid.uuid4().hex,
-                command=command,
-                executor=executor,
-                trackers=trackers,
-            )
+        trials = group(
+            left,
+            plan.suite.resources.seeds_per_trial,
+            suite_dir=plan.directory,
+            invocation=uuid.uuid4().hex,
+            command=command,
+            executor=executor,
+            trackers=trackers,
         )
         if trials and not _carry_out(plan, trials, executor, address, console):
             say(console, _farewell(plan, fresh))
@@ -100,9 +99,10 @@ def _carry_out(
     plan: Plan, trials: Sequence[Trial], executor: str, address: str | None, console: Console
 ) -> bool:
     """Run the trials to their end; False if the user stopped them."""
+    ordered, memory_of = in_order(plan, trials)
     try:
-        workers = make_executor(executor, address)
-        execute(trials, plan.suite.resources, workers, make_display(console))
+        workers = make_executor(executor, address, memory_of)
+        execute(ordered, plan.suite.resources, workers, make_display(console))
     except (Stopped, KeyboardInterrupt):
         return False
     shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more

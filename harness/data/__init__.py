@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.data import dataset_lock
-from harness.data.cache import LoadedData, build_rows, cache_folder, drop_rows, open_rows
+from harness.data.cache import (
+    LoadedData,
+    build_rows,
+    cache_folder,
+    drop_rows,
+    open_rows,
+    packed_rows,
+)
 from harness.data.datasets import (
     Progress,
     another_dataset,
@@ -26,6 +33,7 @@ __all__ = [
     "ensure",
     "fetch",
     "missing",
+    "packed_rows",
     "prepare",
     "to_make",
     "verify",

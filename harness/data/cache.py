@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,17 @@ def cache_folder(task: TaskSpec) -> Path:
         }
     )
     return data_root() / "cache" / key
+
+
+def packed_rows(task: TaskSpec) -> RowsManifest | None:
+    """What the manifest of the task's rows says, unread and unchecked; None if there are none.
+
+    Makes nothing. Raises UserError for a manifest that cannot be read.
+    """
+    if not DatasetFolder.of(task).exists:
+        return None
+    path = cache_folder(task) / MANIFEST
+    return cast(RowsManifest, read_manifest(path, _FORM)) if path.exists() else None
 
 
 def open_rows(task: TaskSpec) -> LoadedData:

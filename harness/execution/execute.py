@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from harness.errors import UserError
 from harness.execution.executor import Executor
 from harness.execution.progress import Display, TrialView
-from harness.runs.trial import LOCKS, STOP_FILE, Trial
+from harness.runs.trial import LOCKS, STOP_FILE, Trial, taken_up
 from harness.suite.schema import Resources
 
 _POLL_SECONDS = 0.25
@@ -75,9 +75,12 @@ def execute(
         try:
             executor.start(trials, resources)
             while executor.working():
-                _show(views, display)
-                time.sleep(_POLL_SECONDS)
-            _show(views, display)
+                begun = time.perf_counter()
+                known = taken_up(trials[0].suite_dir)
+                _show(views, display, [view for view in views if view.trial.is_begun(known)])
+                # Of thousands of trials even a look takes a while: not more than a tenth of a core.
+                time.sleep(max(_POLL_SECONDS, 9 * (time.perf_counter() - begun)))
+            _show(views, display, views)
         except BaseException:
             executor.kill()
             raise
@@ -141,7 +144,8 @@ def _stop_on_signals(stop_file: Path, display: Display) -> Iterator[_Stop]:
         stop_file.unlink(missing_ok=True)
 
 
-def _show(views: Sequence[TrialView], display: Display) -> None:
-    for view in views:
+def _show(views: Sequence[TrialView], display: Display, moving: Sequence[TrialView]) -> None:
+    """Look at those of the trials that may have moved, and show all."""
+    for view in moving:
         view.refresh()
     display.update(views)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from algorithms.errors import causes
@@ -12,6 +12,8 @@ from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
 RESTARTS = 3  # of a trial, after the death of a process or node; its own errors end it at once
+MemoryOf = Callable[[Trial], float]
+"""What a trial is expected to take, in MB; 0: nobody knows."""
 
 
 class Executor(Protocol):
@@ -36,12 +38,15 @@ class Executor(Protocol):
         """End all workers now and wait until they are gone."""
 
 
-def make_executor(name: str, address: str | None) -> Executor:
-    """The executor called `local` or `ray`. Raises UserError if Ray is needed and absent."""
+def make_executor(name: str, address: str | None, memory_of: MemoryOf = lambda _: 0.0) -> Executor:
+    """The executor called `local` or `ray`; `memory_of` is for the former.
+
+    Raises UserError if Ray is needed and absent.
+    """
     if name == "local":
         from harness.execution.local import LocalExecutor
 
-        return LocalExecutor()
+        return LocalExecutor(memory_of)
     if address is not None:
         prepare_to_join(address)
     try:

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, as many as there are cores. No Ray."""
+"""Worker processes on this machine, as many as there are cores and memory for. No Ray."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.execution.executor import RESTARTS, worker_environment
+from harness.execution.executor import RESTARTS, MemoryOf, worker_environment
 from harness.execution.machine import gpu_problem, local_gpus
+from harness.execution.memory import available_mb, resident_mb
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
@@ -35,6 +36,12 @@ class _Worker:
             self.process.stdin.write(trial.model_dump_json() + "\n")
             self.process.stdin.flush()
 
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether it was told to end, and may be at that."""
+        assert self.process.stdin is not None
+        return self.process.stdin.closed
+
     def dismiss(self) -> None:
         """Tell it that there is nothing more to do; it ends after its trial."""
         assert self.process.stdin is not None
@@ -43,9 +50,18 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Hands trials to worker processes; the trial of one that dies goes on in another."""
+    """Hands trials to worker processes; the trial of one that dies goes on in another.
 
-    def __init__(self) -> None:
+    Trials start in the order given, but for those that do not fit into the memory that is free:
+    others that do go before them. One trial runs whatever it takes.
+
+    Args:
+        memory_of: what trials are expected to take, until one of their cell has been measured.
+    """
+
+    def __init__(self, memory_of: MemoryOf = lambda _: 0.0) -> None:
+        self._memory_of = memory_of
+        self._peaks: dict[tuple[str, str], float] = {}  # MB, by task and label
         self._gpus_per_trial = 0.0
         self._deaths: Counter[str] = Counter()  # of workers, by the trial that they were at
         self._spawned = 0
@@ -89,6 +105,7 @@ class LocalExecutor:
                 self._take_back(worker.trial, _how_it_ended(code, worker.log))
             self._workers[slot] = None
         elif worker.trial is not None and worker.trial.is_over():
+            self._remember_peak(worker.trial)
             worker.trial = None
 
     def _take_back(self, trial: Trial, ending: str) -> None:
@@ -104,15 +121,51 @@ class LocalExecutor:
     def _assign(self, slot: int) -> None:
         """Give the slot's worker its next trial, or nothing more to do."""
         worker = self._workers[slot]
-        if worker is not None and worker.trial is not None:
+        if worker is not None and (worker.trial is not None or worker.is_dismissed):
             return
-        if self._waiting and not self._waiting[0].stop_requested():
-            trial = self._waiting.pop(0)
+        trial = self._next(slot)
+        if trial is not None:
+            self._waiting.remove(trial)
             worker = worker or self._spawn(slot, trial.suite_dir / "logs")
             worker.send(trial)
             self._workers[slot] = worker
         elif worker is not None:
             worker.dismiss()
+
+    def _next(self, slot: int) -> Trial | None:
+        """The first waiting trial that fits into memory beside those at work."""
+        if not self._waiting or self._waiting[0].stop_requested():
+            return None
+        others = [
+            worker
+            for other, worker in self._workers.items()
+            if worker is not None and other != slot and worker.trial is not None
+        ]
+        free = available_mb()
+        if not others or free is None:
+            return self._waiting[0]
+        idle = self._workers[slot]
+        held = resident_mb(idle.process.pid) if idle is not None else 0.0
+        room = free + held - sum(self._still_to_take(worker) for worker in others)
+        return next((trial for trial in self._waiting if self._expected_mb(trial) <= room), None)
+
+    def _still_to_take(self, worker: _Worker) -> float:
+        """How much a worker at work is expected to grow, in MB."""
+        assert worker.trial is not None
+        return max(0.0, self._expected_mb(worker.trial) - resident_mb(worker.process.pid))
+
+    def _expected_mb(self, trial: Trial) -> float:
+        first = trial.specs[0]
+        peak = self._peaks.get((first.task.id, first.label))
+        return self._memory_of(trial) if peak is None else peak
+
+    def _remember_peak(self, trial: Trial) -> None:
+        """Keep what a trial took; it is never less than what its worker's earlier ones took."""
+        first = trial.specs[0]
+        found = [status.peak_memory_mb for s in trial.specs if (status := trial.status(s))]
+        peak = max([*found, self._peaks.get((first.task.id, first.label), 0.0)])
+        if peak:
+            self._peaks[first.task.id, first.label] = peak
 
     def _spawn(self, slot: int, logs: Path) -> _Worker:
         environment = {**os.environ, **worker_environment()}

@@ -35,6 +35,17 @@ def local_gpus() -> int:
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
+@functools.cache
+def gpu_name() -> str:
+    """What the driver calls the first GPU; empty if there is none."""
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(asked, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return listed.stdout.partition("\n")[0].strip()
+
+
 def gpu_problem() -> str:
     """Why nothing can be trained on a GPU of this machine, a sentence; empty if it can."""
     if not local_gpus():
@@ -73,7 +84,7 @@ def settle_compiled_code() -> None:
     asked = compiled_code()
     if can_load_from(asked):
         return
-    instead = Path.home() / ".cache" / "decision-flow-harness"
+    instead = user_cache()
     if _COMPILED in os.environ or not can_load_from(instead):
         raise UserError(
             f"Compiled code cannot be loaded from {asked}: it is mounted noexec, or cannot be "
@@ -81,6 +92,11 @@ def settle_compiled_code() -> None:
             "under training."
         )
     os.environ[_COMPILED] = str(instead)
+
+
+def user_cache() -> Path:
+    """The folder of what this user need not have made twice on this machine."""
+    return Path.home() / ".cache" / "decision-flow-harness"
 
 
 def can_load_from(folder: Path) -> bool:

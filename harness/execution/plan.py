@@ -6,12 +6,13 @@ Reads files and makes none: `prepare` makes the data that a plan is about.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from algorithms import registry
 from algorithms.engine.version import ENGINE_VERSION
+from algorithms.registry import AlgorithmInfo
 from algorithms.source import code_digest
 from harness.errors import UserError
 from harness.execution.smoke import SMOKE_CONFIG, shrunk, smoke_tasks
@@ -75,26 +76,32 @@ class Draft:
                 as those of other cells are left.
         """
         runs: list[RunSpec] = []
+        selected: list[RunSpec] = []
+        left: list[RunSpec] = []
         kept: list[RunSpec] = []
         outdated: list[RunSpec] = []
         for spec in self._wanted(hashes):
+            chosen = (spec.task.id, spec.label) in self.chosen
             done = RunFolder(self.directory / spec.folder).is_done()
             earlier = None if done else earlier_run(self.directory, spec)
-            if earlier is None:
-                runs.append(spec)
-            elif keep or (spec.task.id, spec.label) not in self.chosen:
-                runs.append(earlier)
-                kept.append(earlier)
-            else:
-                runs.append(spec)
+            if earlier is not None and chosen and not keep:
                 outdated.append(earlier)
+            elif earlier is not None:
+                kept.append(earlier)
+            run = earlier if earlier is not None and (keep or not chosen) else spec
+            runs.append(run)
+            if chosen:
+                selected.append(run)
+            if chosen and run is spec and not done:
+                left.append(run)
         return Plan(
             suite=self.suite,
             directory=self.directory,
             tasks=self.tasks,
             configs=self.configs,
             runs=runs,
-            selected=[run for run in runs if (run.task.id, run.label) in self.chosen],
+            selected=selected,
+            left=left,
             kept=kept,
             outdated=outdated,
             smoke=self.smoke,
@@ -105,8 +112,8 @@ class Draft:
     def _wanted(self, hashes: Mapping[str, str]) -> list[RunSpec]:
         """Every run on the tasks with data, as today's code makes it."""
         rows = self.suite.rows
-        modules = {row.algorithm: registry.algorithms()[row.algorithm].module for row in rows}
-        codes = {algorithm: code_digest(module) for algorithm, module in modules.items()}
+        known = registry.algorithms()
+        codes = {name: code_digest(known[name].module) for name in {row.algorithm for row in rows}}
         return [
             _run_spec(
                 self.suite, task, row, seed, self.configs, hashes[task.id], codes[row.algorithm]
@@ -123,8 +130,9 @@ class Draft:
 class Plan:
     """All runs of a suite, and those that this invocation was asked for.
 
-    `kept` are those of all runs that earlier code of their method has finished. `outdated` are
-    such runs too, which today's code is to replace.
+    `left` are those asked for that were not done when this was planned. `kept` are those of all
+    runs that earlier code of their method has finished. `outdated` are such runs too, which today's
+    code is to replace.
     """
 
     suite: Suite
@@ -133,6 +141,7 @@ class Plan:
     configs: Configs
     runs: list[RunSpec]
     selected: list[RunSpec]
+    left: list[RunSpec]
     kept: list[RunSpec]
     outdated: list[RunSpec]
     smoke: bool
@@ -143,12 +152,20 @@ class Plan:
         return RunFolder(self.directory / spec.folder)
 
     def unfinished(self) -> list[RunSpec]:
-        """The selected runs that are not done yet."""
-        return [spec for spec in self.selected if not self.folder(spec).is_done()]
+        """The selected runs that are not done yet.
+
+        Those that were done when this was planned are not looked at again: that means reading, for
+        every run, all of its files.
+        """
+        return [spec for spec in self.left if not self.folder(spec).is_done()]
+
+    def afresh(self) -> Plan:
+        """The same with every selected run to be trained again."""
+        return replace(self, left=self.selected)
 
     def suite_file(self, command: str) -> SuiteFile:
         """What the results folder is to say of the suite; `command` makes all of its results."""
-        suite = self.suite
+        suite, known = self.suite, registry.algorithms()
         kept = {spec.hash for spec in self.kept}
         return SuiteFile(
             name=suite.name,
@@ -157,7 +174,7 @@ class Plan:
             question=suite.question,
             command=command,
             tasks=self.tasks,
-            rows=[self._row_info(row) for row in suite.rows],
+            rows=[self._row_info(row, known[row.algorithm]) for row in suite.rows],
             seeds=suite.seed_list,
             steps=suite.training.steps,
             online_steps=suite.training.online_steps,
@@ -178,10 +195,11 @@ class Plan:
             smoke=self.smoke,
         )
 
-    def _row_info(self, row: Row) -> RowInfo:
+    def _row_info(self, row: Row, algorithm: AlgorithmInfo) -> RowInfo:
         first = next(task.id for task in self.tasks if row.runs_on(task.id))
         return row_info(
             row,
+            algorithm,
             self.tasks,
             action_selection=registry.load(row.algorithm).action_selection,
             config=self.configs[first, row.label],

@@ -51,7 +51,9 @@ def prepare(
     if stale := changed(drafted.needed_tasks):
         raise UserError("\n".join(stale))
     plan = drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
-    if fresh or plan.unfinished():
+    if fresh:
+        plan = plan.afresh()
+    if plan.left:
         _refuse(lacking(resources))
     return plan
 

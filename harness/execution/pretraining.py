@@ -148,10 +148,14 @@ class SharedPretraining:
 
 def pretrainers_first(trials: Iterable[Trial]) -> list[Trial]:
     """The trials in an order in which few wait: who pretrains first, who profits last."""
+    keys: dict[str, str | None] = {}  # by cell, since a cell has many trials
     seen: set[tuple[str, tuple[int, ...]]] = set()
     ranked: list[tuple[int, Trial]] = []
     for trial in trials:
-        key = pretraining_key(trial.specs[0])
+        first = trial.specs[0]
+        if first.cell not in keys:
+            keys[first.cell] = pretraining_key(first)
+        key = keys[first.cell]
         seeds = tuple(spec.seed for spec in trial.specs)
         if key is None:
             ranked.append((1, trial))

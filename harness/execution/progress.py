@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -57,16 +57,7 @@ class TrialView:
 
     @property
     def seeds(self) -> str:
-        """`0-3,7`."""
-        parts: list[list[int]] = []
-        for seed in sorted(spec.seed for spec in self.trial.specs):
-            if parts and seed == parts[-1][-1] + 1:
-                parts[-1].append(seed)
-            else:
-                parts.append([seed])
-        return ",".join(
-            f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts
-        )
+        return seed_ranges(spec.seed for spec in self.trial.specs)
 
     @property
     def total_steps(self) -> int:
@@ -241,6 +232,17 @@ class Clock:
             if view.state in {"running", "waiting"}
         ]
         return max(sum(each) / self._most_at_once, *each) if each else 0.0
+
+
+def seed_ranges(seeds: Iterable[int]) -> str:
+    """`0-3,7`."""
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def totals(views: Sequence[TrialView]) -> str:

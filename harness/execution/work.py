@@ -17,6 +17,7 @@ from algorithms import registry
 from algorithms.errors import DivergedError, author_line
 from algorithms.source import code_digest
 from harness.errors import EnvironmentFailedError, UserError, describe
+from harness.execution.memory import peak_mb
 from harness.execution.pretraining import SharedPretraining
 from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder, State, Status, now
@@ -445,6 +446,7 @@ class TrialWork:
             evaluation_seconds=self.seconds["evaluation_seconds"],
             wall_seconds=self.seconds["wall_seconds"],
             steps_per_second=self._steps_per_second,
+            peak_memory_mb=round(peak_mb(), 1),
         )
         for run in self.runs if runs is None else runs:
             run.folder.write_status(

@@ -1,14 +1,31 @@
-"""Finished runs of a method's earlier code. They stay in folders of their own when it changes."""
+"""Runs beside a run that were its own until something changed: they stay, in their own folders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 from harness.runs.archive import ARCHIVE_SUFFIX
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.spec import RunSpec
+
+# What a run's spec may differ in from another's of its name: field -> word.
+_CHANGES = {
+    "code": "code",
+    "dataset_sha256": "data",
+    "config": "config",
+    "steps": "steps",
+    "online_steps": "online steps",
+    "evaluation": "evaluation",
+    "algorithm": "algorithm",
+    "task": "task",
+    "precision": "precision",
+    "compiled": "compilation",
+    "device": "device",
+    "engine_version": "engine",
+}
 
 
 def earlier_run(directory: Path, spec: RunSpec) -> RunSpec | None:
@@ -22,15 +39,36 @@ def earlier_run(directory: Path, spec: RunSpec) -> RunSpec | None:
     return finished[max(finished)] if finished else None
 
 
+def what_changed(directory: Path, spec: RunSpec) -> list[str]:
+    """In what the spec differs from that run of its label, task and seed which is most like it.
+
+    Nothing if there is none.
+    """
+    wanted = spec.to_json()
+    differing = (
+        [word for name, word in _CHANGES.items() if found.get(name) != wanted.get(name)]
+        for found in _beside(directory, spec)
+        if found.get("label") == spec.label
+    )
+    return min(differing, key=len, default=[])
+
+
 def _of_other_code(directory: Path, spec: RunSpec) -> Iterator[RunSpec]:
     """What else the spec is with the code that runs beside it were made by."""
+    for found in _beside(directory, spec):
+        other = spec.model_copy(update={"code": found.get("code", "")})
+        if other.hash == found.get("hash"):
+            yield other
+
+
+def _beside(directory: Path, spec: RunSpec) -> Iterator[dict[str, Any]]:
+    """What the specs of other runs say whose folders are called as the run's but for the digest."""
     cell = (directory / spec.folder).parent
     names = {path.name.removesuffix(ARCHIVE_SUFFIX) for path in cell.parent.glob(f"{spec.label}-*")}
     for name in sorted(names - {cell.name}):
         try:
-            found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json") or {}
+            found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json")
         except UserError:  # damaged, and so not finished
             continue
-        other = spec.model_copy(update={"code": found.get("code", "")})
-        if other.hash == found.get("hash"):
-            yield other
+        if found is not None:
+            yield found

@@ -46,6 +46,7 @@ class Status:
     evaluation_seconds: float = 0.0
     wall_seconds: float = 0.0
     steps_per_second: float = 0.0
+    peak_memory_mb: float = 0.0  # of the trial's process so far
     evaluated_step: _Steps = 0
     latest_score: float | None = None  # normalised, in points
     note: str = ""  # what a reader should know, such as a damaged checkpoint that was passed over
@@ -91,11 +92,13 @@ class RunFolder:
             found = read_json(self.path / "spec.json")
         except UserError:
             return
-        if found is None or found.get("hash") == _hash_of(found, type(spec)) == spec.hash:
+        wanted = spec.to_json()
+        if found is None or found == wanted:
+            return
+        if found.get("hash") == _hash_of(found, type(spec)) == spec.hash:  # other words
             return
         if "spec.json" in self._broken_seals():
             return
-        wanted = json.loads(json.dumps(spec.to_json()))
         wrong = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
         raise UserError(
             f"{self.path} holds the results of a different spec: its spec.json differs in "

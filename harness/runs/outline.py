@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithms import registry
+from algorithms.registry import AlgorithmInfo
 from harness.runs.suite_file import PlannedEvaluation, PlannedPublished, RowInfo, SuiteFile
 from harness.suite.published import own_scores
 from harness.suite.rows import Row
@@ -20,7 +21,7 @@ def outline(suite: Suite, path: Path, given: str) -> SuiteFile:
 
     `given` is what the user called it: a name holds wherever the harness is installed.
     """
-    tasks = suite_tasks(suite)
+    tasks, known = suite_tasks(suite), registry.algorithms()
     return SuiteFile(
         name=suite.name,
         file=path.name,
@@ -28,7 +29,7 @@ def outline(suite: Suite, path: Path, given: str) -> SuiteFile:
         question=suite.question,
         command=shlex.join(["python", "-m", "harness", "run", given]),
         tasks=tasks,
-        rows=[row_info(row, tasks) for row in suite.rows],
+        rows=[row_info(row, known[row.algorithm], tasks) for row in suite.rows],
         seeds=suite.seed_list,
         steps=suite.training.steps,
         online_steps=suite.training.online_steps,
@@ -42,13 +43,13 @@ def outline(suite: Suite, path: Path, given: str) -> SuiteFile:
 
 def row_info(
     row: Row,
+    algorithm: AlgorithmInfo,
     tasks: Sequence[TaskSpec],
     *,
     action_selection: str = "",
     config: Mapping[str, Any] | None = None,
 ) -> RowInfo:
     """What the registry and the suite know of a row, with what only its code knows."""
-    algorithm = registry.algorithms()[row.algorithm]
     return RowInfo(
         label=row.label,
         base=row.base,

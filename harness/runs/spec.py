@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -89,12 +90,26 @@ class RunSpec(BaseModel):
     @property
     def hash(self) -> str:
         """Sha256 of the canonical JSON of everything that can change numbers."""
-        return digest_of(self.model_dump(mode="json", exclude=_UNHASHED))
+        return self._digests[0]
 
     @property
     def cell(self) -> str:
         """The same without the seed: equal for all runs that are averaged together."""
-        return digest_of(self.model_dump(mode="json", exclude={**_UNHASHED, "seed": True}))
+        return self._digests[1]
+
+    @cached_property
+    def _digests(self) -> tuple[str, str]:
+        """Hash and cell, made once: a suite asks for those of thousands of runs again and again."""
+        fields = self.model_dump(mode="json", exclude=_UNHASHED)
+        whole = digest_of(fields)
+        del fields["seed"]
+        return whole, digest_of(fields)
+
+    def __copy__(self) -> Self:
+        """A copy is made to be changed: it makes its own digests."""
+        copied = super().__copy__()
+        copied.__dict__.pop("_digests", None)
+        return copied
 
     @property
     def folder(self) -> PurePosixPath:

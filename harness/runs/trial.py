@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +66,10 @@ class Trial(BaseModel):
                 held.callback(lock.release)
             yield True
 
+    def is_begun(self, taken_up: Container[str]) -> bool:
+        """Whether its runs are among those that workers have `taken_up`."""
+        return self.specs[0].hash in taken_up
+
     def stop_requested(self) -> bool:
         """Whether the user asked all runs of the suite to stop."""
         return (self.suite_dir / STOP_FILE).exists()
@@ -101,6 +105,12 @@ class Trial(BaseModel):
             if status is not None and not self._is_over(spec):
                 failed = replace(status, state="failed", error=error, finished=now())
                 self.folder(spec).write_status(failed)
+
+
+def taken_up(suite_dir: Path) -> set[str]:
+    """Hashes of the runs that workers have begun with since their locks were last cleared."""
+    folder = suite_dir / LOCKS
+    return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _acquired(lock: FileLock) -> bool:

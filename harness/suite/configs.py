@@ -49,7 +49,8 @@ def resolve_configs(
             closed-form critic asked for where there is none.
     """
     rows = suite.rows
-    models = {row.label: config_model(row.algorithm) for row in rows}
+    by_id = {algorithm: config_model(algorithm) for algorithm in {row.algorithm for row in rows}}
+    models = {row.label: by_id[row.algorithm] for row in rows}
     problems = {p.key_path: p for p in _misplaced(suite, [task.id for task in tasks], models)}
     configs: Configs = {}
     for row in rows:

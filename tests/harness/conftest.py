@@ -125,7 +125,7 @@ class CommandLine:
     def start(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
         """The running command, which ends with the `with` at the latest, also if a test fails."""
         command, *rest = map(str, arguments)
-        where = ["--results", str(self.results)] if command in {"run", "report"} else []
+        where = ["--results", str(self.results)] if command in {"run", "report", "plan"} else []
         with subprocess.Popen(
             [sys.executable, "-m", "harness", command, *rest, *where],
             cwd=REPOSITORY,

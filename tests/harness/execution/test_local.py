@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +18,7 @@ from harness.execution.executor import RESTARTS
 from harness.execution.local import LocalExecutor
 from harness.execution.plan import Plan
 from harness.execution.work import work
+from harness.runs.folder import Status, now
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
@@ -55,6 +59,95 @@ def worker_processes(log_folder: Path) -> list[int]:
         if target.parent == log_folder:
             found.append(int(process.name))
     return found
+
+
+class Idle:
+    """A process that is sent trials and never works on them."""
+
+    pid = 0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.stdin = io.StringIO()
+
+    def poll(self) -> int | None:
+        return 0 if self.stdin.closed else None
+
+    def wait(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two cores and 1000 MB of free memory, whose workers are idle."""
+    idle = SimpleNamespace(Popen=Idle, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr("harness.execution.local.subprocess", idle)
+    monkeypatch.setattr("harness.execution.local.core_count", lambda: 2)
+    monkeypatch.setattr("harness.execution.local.available_mb", lambda: 1000.0)
+    monkeypatch.setattr("harness.execution.local.resident_mb", lambda _: 0.0)
+
+
+def finish(trial: Trial, peak_memory_mb: float = 0.0) -> None:
+    """Leave the status of a trial that is over, without its files."""
+    for spec in trial.specs:
+        status = Status("failed", 40, 40, trial.invocation, now(), peak_memory_mb=peak_memory_mb)
+        trial.folder(spec).write_status(status)
+
+
+def at_work(executor: LocalExecutor) -> list[str]:
+    executor.working()
+    workers = [worker for worker in executor._workers.values() if worker is not None]
+    return sorted(worker.trial.specs[0].label for worker in workers if worker.trial is not None)
+
+
+def labelled(plan_of: PlanOf, *labels: str) -> list[Trial]:
+    return trials_of(plan_of(algorithms={label: {"algorithm": "bc"} for label in labels}))
+
+
+def test_a_trial_that_does_not_fit_into_memory_waits_and_others_go_before_it(
+    two_places: None, plan_of: PlanOf
+) -> None:
+    expected = {"big": 700.0, "bigger": 800.0, "small": 200.0}
+    executor = LocalExecutor(lambda trial: expected[trial.specs[0].label])
+    big, bigger, small = trials = labelled(plan_of, "big", "bigger", "small")
+    executor.start(trials, Resources())
+    assert at_work(executor) == ["big", "small"]
+    finish(small)
+    assert at_work(executor) == ["big"]  # its place stays empty
+    finish(big)
+    assert at_work(executor) == ["bigger"]
+    finish(bigger)
+    executor.working()
+    assert not executor.working()
+
+
+def test_a_trial_that_fits_nowhere_runs_alone(two_places: None, plan_of: PlanOf) -> None:
+    executor = LocalExecutor(lambda _: 5000.0)
+    first, _ = trials = labelled(plan_of, "first", "second")
+    executor.start(trials, Resources())
+    assert at_work(executor) == ["first"]
+    finish(first)
+    assert at_work(executor) == ["second"]
+
+
+def test_what_a_trial_was_measured_to_take_counts_more_than_what_was_expected(
+    two_places: None, plan_of: PlanOf
+) -> None:
+    executor = LocalExecutor(lambda _: 900.0)
+    trials = trials_of(plan_of(seeds=3), seeds_per_trial=1)
+    executor.start(trials, Resources())
+    assert len(at_work(executor)) == 1
+    finish(trials[0], peak_memory_mb=400.0)
+    assert len(at_work(executor)) == 2
+
+
+def test_without_a_word_on_memory_all_cores_are_busy(
+    two_places: None, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = labelled(plan_of, "one", "two", "three")
+    executor = LocalExecutor(lambda _: 5000.0)
+    monkeypatch.setattr("harness.execution.local.available_mb", lambda: None)
+    executor.start(trials, Resources())
+    assert at_work(executor) == ["one", "two"]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from harness.data import ensure
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
+from harness.execution.pretraining import pretrainers_first
 from harness.execution.work import work
 from harness.suite.schema import find_suite
 from harness.tasks import make_environment
@@ -96,6 +97,34 @@ def test_a_suite_that_is_done_needs_no_executor_unless_it_starts_afresh(plan_of:
     for more in ({"fresh": True}, {"seeds": 2}):
         with pytest.raises(UserError, match=r"- a GPU$"):
             plan_of(options | more, seeds=1)
+
+
+def test_what_was_done_when_planned_is_left_out_unless_it_starts_afresh(plan_of: PlanOf) -> None:
+    assert len(plan_of(seeds=1).left) == 1
+    for trial in trials_of(plan_of(seeds=1)):
+        list(work(trial))
+    plan = plan_of(seeds=2)
+    assert [spec.seed for spec in plan.left] == [1]
+    assert [spec.seed for spec in plan_of({"fresh": True}, seeds=2).left] == [0, 1]
+
+
+def test_thousands_of_trials_look_for_installed_packages_a_few_times(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def entry_points(group: str) -> tuple[()]:
+        looks.append(group)
+        return ()
+
+    monkeypatch.setattr("algorithms.registry.entry_points", entry_points)
+    counts = []
+    for seeds in (2, 200):
+        plan = plan_of(algorithms={"bc": {}, "df-div": {}}, seeds=seeds)
+        pretrainers_first(trials_of(plan, seeds_per_trial=1))
+        counts.append(len(looks))
+        looks.clear()
+    assert counts[0] == counts[1] > 0
 
 
 def test_adding_seeds_and_algorithms_keeps_the_runs_there_are(plan_of: PlanOf) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.runs.trial import Trial
+from harness.runs.trial import Trial, taken_up
 from tests.harness.runs.test_spec import BASE
 
 
@@ -24,3 +24,15 @@ def test_names_of_many_seeds_name_folders_and_differ(tmp_path: Path) -> None:
         (tmp_path / trial.name).mkdir()
         assert trial.name.startswith("pointmaze_umaze-mine-seeds-0-1-2-")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_trial_has_begun_once_a_worker_has_taken_it_up(tmp_path: Path) -> None:
+    begun, waiting = (
+        trial_of(seeds).model_copy(update={"suite_dir": tmp_path}) for seeds in ([0, 1], [2])
+    )
+    assert taken_up(tmp_path) == set()
+    with begun.sole_work(lambda: False) as ours:
+        assert ours
+        known = taken_up(tmp_path)
+    assert begun.is_begun(known)
+    assert not waiting.is_begun(known)

@@ -1,0 +1,90 @@
+"""What `harness run --dry-run` says: every run, what would become of it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.commands.console import say
+from harness.costs.prospect import planned_without_data
+from harness.data import changed, missing
+from harness.execution.plan import Plan, draft
+from harness.execution.progress import seed_ranges
+from harness.runs.earlier import what_changed
+from harness.runs.spec import RunSpec
+from harness.suite.schema import find_suite
+
+_DONE = "done"
+
+
+def show_dry_run(
+    suite: str,
+    *,
+    only: Sequence[str],
+    seeds: int | None,
+    smoke: bool,
+    cpu: bool,
+    fresh: bool,
+    keep: bool,
+    results: Path,
+    console: Console,
+) -> None:
+    """List what `harness run` with these arguments would run, and why. Writes nothing.
+
+    Raises UserError for anything wrong with the suite or the selection.
+    """
+    path = find_suite(suite)
+    drafted = draft(path, results, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
+    plan = planned_without_data(drafted, keep=keep)
+    if fresh:
+        plan = plan.afresh()
+    left = {id(spec) for spec in plan.left}
+    grouped: dict[tuple[str, str, str], list[int]] = {}
+    for spec in plan.selected:
+        why = why_run(plan, spec, fresh=fresh) if id(spec) in left else _DONE
+        grouped.setdefault((spec.task.id, spec.label, why), []).append(spec.seed)
+    table = Table(box=None, pad_edge=False)
+    for column in ("task", "algorithm", "seeds", "what", "why"):
+        table.add_column(column, overflow="fold")
+    for (task, label, why), found in grouped.items():
+        what = ("skip", "done") if why == _DONE else ("run", why)
+        table.add_row(task, label, seed_ranges(found), *what)
+    console.print(table)
+    count = len(plan.left)
+    say(console, f"Would run {count:,} of {len(plan.selected):,} runs. Nothing was written.")
+    for sentence in _obstacles(plan):
+        say(console, sentence)
+
+
+def why_run(plan: Plan, spec: RunSpec, *, fresh: bool) -> str:
+    """Why a run that is left would be run, in a few words."""
+    folder = plan.folder(spec)
+    status = folder.status()
+    if fresh and folder.exists():
+        return "asked for afresh"
+    if status is None and folder.exists():
+        return "has no status that can be read"
+    if not spec.dataset_sha256:
+        return "its data are not ready"
+    if status is None:
+        changes = what_changed(plan.directory, spec)
+        return f"changed {' and '.join(changes)}" if changes else "new"
+    if status.state == "failed":
+        return f"failed at step {status.step}: {status.error.partition(chr(10))[0]}"
+    if status.state == "done":
+        return f"damaged: {', '.join(folder.damage())}"
+    return f"{'interrupted' if status.state == 'interrupted' else 'ended'} at step {status.step}"
+
+
+def _obstacles(plan: Plan) -> Iterator[str]:
+    """What `run` would do or say before it trains."""
+    needed = {spec.task.id for spec in plan.selected}
+    tasks = [task for task in plan.tasks if task.id in needed]
+    absent = {spec.task.id for spec in plan.left if not spec.dataset_sha256}
+    if absent:
+        yield f"Data that are not ready yet, of {', '.join(sorted(absent))}, would be made first."
+    yield from missing(tasks)
+    yield from changed(tasks)

@@ -1,0 +1,211 @@
+"""`harness plan` and `harness run --dry-run`: what they say, and that they leave nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.commands.dry_run import show_dry_run
+from harness.commands.plan import seconds_of, show_plan
+from harness.errors import UserError
+from harness.execution.plan import Plan
+from harness.execution.work import work
+from harness.runs.folder import Status, now
+from tests.harness.conftest import trials_of
+
+PlanOf = Callable[..., Plan]
+WriteSuite = Callable[..., Path]
+HOURS = {"steps": 3_600_000, "compile": False}
+ONCE = {"every": 3_600_000, "episodes": 1}
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Contents and times of all files."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def planned(
+    suite: Path,
+    results: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    rates: str = "",
+    as_json: bool = False,
+    **options: Any,
+) -> str:
+    """What `harness plan` prints."""
+    table = suite.with_name("rates.csv")
+    table.write_text(f"algorithm,steps_per_second,memory_mb\n{rates}")
+    settings: dict[str, Any] = {"by": None, "price": None, **options}
+    show_plan(
+        str(suite),
+        only=[],
+        seeds=None,
+        cpu=False,
+        results=results,
+        rates=table,
+        measuring=False,
+        as_json=as_json,
+        console=Console(width=200),
+        **settings,
+    )
+    return capsys.readouterr().out
+
+
+def test_hours_and_cost_are_those_of_the_rates(
+    data_home: Path,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.costs.prospect.core_count", lambda: 2)
+    monkeypatch.setattr("harness.costs.prospect.available_mb", lambda: 10_000.0)
+    suite = write_suite(algorithms={"bc": {}, "iql": {}}, seeds=8, training=HOURS, evaluation=ONCE)
+    before = everything(data_home)
+    found = json.loads(
+        planned(
+            suite,
+            tmp_path / "results",
+            capsys,
+            rates="bc,1000,900\niql,500,900\n",
+            as_json=True,
+            by="2h",
+            price=3.0,
+        )
+    )
+    # Two trials of four seeds each: 1 h each for bc, 2 h each for iql, two at once.
+    rows = {row["label"]: row for row in found["rows"]}
+    assert rows["bc"]["train_hours"] == pytest.approx(2)
+    assert rows["iql"]["train_hours"] == pytest.approx(4)
+    assert rows["iql"]["steps"] == 8 * 3_600_000
+    together = found["together"]
+    assert together["cpu_hours"] == pytest.approx(6)
+    assert together["hours"] == pytest.approx(3)
+    assert together["cost"] == pytest.approx(9)
+    assert together["at_once"] == 2
+    assert together["needed_at_once"] == 3
+    assert found["left"] == 16
+    assert not (tmp_path / "results").exists()
+    assert everything(data_home) == before
+
+
+def test_memory_limits_how_many_run_at_once(
+    data_home: Path,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.costs.prospect.core_count", lambda: 8)
+    monkeypatch.setattr("harness.costs.prospect.available_mb", lambda: 4_000.0)
+    suite = write_suite(seeds=40, training=HOURS, evaluation=ONCE)
+    said = planned(suite, tmp_path, capsys, rates="bc,1000,1500\n", by="6h")
+    assert "trials at once: 2, as many as fit into 4.0 GB of free memory" in said
+    assert "It fits 6h. Trials at once that are enough: 2." in said
+    said = planned(suite, tmp_path, capsys, rates="bc,1000,1500\n", by="4h")
+    assert "It does not fit 4h here. Trials at once that it takes: 3, as on 2 machines" in said
+    said = planned(suite, tmp_path, capsys, rates="bc,1000,1500\n", by="30m")
+    assert "It does not fit 30m, however many trials run at once" in said
+
+
+def test_methods_without_a_rate_are_named_with_what_to_do(
+    data_home: Path,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    suite = write_suite(algorithms={"bc": {}, "iql": {}})
+    said = planned(suite, tmp_path, capsys, rates="bc,1000,\n", by="1h")
+    assert "No rate is known, and none is counted, of iql (pointmaze/umaze)." in said
+    assert "Of 1 trials no rate is known: what follows leaves them out." in said
+
+
+@pytest.mark.parametrize("text", ["8", "h", "0h", "8 hours", "-1h", "1e3h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="is no duration: give it as 30m, 8h or 2d"):
+        seconds_of(text)
+
+
+def test_durations() -> None:
+    assert [seconds_of(text) for text in ("30m", "8h", "1.5d")] == [1800, 28_800, 129_600]
+
+
+def test_a_dry_run_says_why_each_run_would_run_and_writes_nothing(
+    plan_of: PlanOf, data_home: Path, tmp_path: Path, write_suite: WriteSuite
+) -> None:
+    algorithms = {
+        name: {"algorithm": "bc"} for name in ("done", "failed", "stopped", "broken", "new")
+    }
+    plan = plan_of(algorithms=algorithms, seeds=1)
+    by_label = {spec.label: spec for spec in plan.runs}
+    for trial in trials_of(plan):
+        if trial.specs[0].label in {"done", "broken"}:
+            list(work(trial))
+    status = Status("failed", 7, 40, "before", now(), error="it is broken\ntrace")
+    plan.folder(by_label["failed"]).write_status(status)
+    stopped = replace(status, state="interrupted", step=20, error="")
+    plan.folder(by_label["stopped"]).write_status(stopped)
+    (plan.folder(by_label["broken"]).path / "evaluations.csv").write_text("0")
+    before = everything(tmp_path) | everything(data_home)
+
+    console = Console(width=200, record=True)
+    show_dry_run(
+        str(tmp_path / "tiny.yaml"),
+        only=[],
+        seeds=None,
+        smoke=False,
+        cpu=False,
+        fresh=False,
+        keep=False,
+        results=tmp_path / "results",
+        console=console,
+    )
+    assert everything(tmp_path) | everything(data_home) == before
+    said = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    for line in (
+        "pointmaze/umaze done 0 skip done",
+        "pointmaze/umaze failed 0 run failed at step 7: it is broken",
+        "pointmaze/umaze stopped 0 run interrupted at step 20",
+        "pointmaze/umaze broken 0 run damaged: evaluations.csv is not what the run wrote",
+        "pointmaze/umaze new 0 run new",
+        "Would run 4 of 5 runs. Nothing was written.",
+    ):
+        assert line in said
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"code": "another"}, "changed code"),
+        ({"dataset_sha256": "another"}, "changed data"),
+        ({"config": {"batch_size": 8}}, "changed config"),
+        ({"code": "another", "dataset_sha256": "another"}, "changed code and data"),
+    ],
+)
+def test_a_dry_run_tells_what_has_changed_since(
+    plan_of: PlanOf, tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    plan = plan_of(seeds=1)
+    before = plan.runs[0].model_copy(update=change)
+    plan.folder(before).write_spec(before)
+    console = Console(width=200, record=True)
+    show_dry_run(
+        str(tmp_path / "tiny.yaml"),
+        only=[],
+        seeds=None,
+        smoke=False,
+        cpu=False,
+        fresh=False,
+        keep=False,
+        results=tmp_path / "results",
+        console=console,
+    )
+    assert f"run   {why}\n" in "\n".join(map(str.rstrip, console.export_text().splitlines())) + "\n"
