@@ -57,6 +57,7 @@ ROOMS = (
     "harness.tasks",
     "harness.rollouts",
     "harness.data",
+    "harness.statistics",
     "harness.suite",
     "harness.runs",
     "harness.execution",
@@ -109,6 +110,7 @@ def test_a_room_knows_only_those_before_it(room: str) -> None:
     [
         ("algorithms", {"harness", "baselines", "ray"} | SIMULATION | OUTPUT),
         ("baselines", {"harness", "ray"} | SIMULATION | OUTPUT),
+        ("harness/statistics", {"torch", "ray", "algorithms", "baselines"} | SIMULATION | OUTPUT),
         ("harness/suite", {"torch", "ray", "baselines"} | SIMULATION | OUTPUT),
         ("harness/runs", {"ray", "baselines"} | SIMULATION | OUTPUT),
         ("harness/report", {"torch", "ray", "algorithms", "baselines"} | SIMULATION),

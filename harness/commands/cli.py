@@ -127,11 +127,21 @@ def run(
 
 
 @app.command()
-def report(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
+def report(
+    suite: SuiteArgument,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Score runs by last, mean-of-last-K, best (online selection) or "
+            "expected-best-of-N instead of as the suite says.",
+        ),
+    ] = None,
+    results: ResultsOption = Path("results"),
+) -> None:
     """Rebuild a suite's tables and plots from its results alone."""
     from harness.commands.report import results_of, show_report
 
-    if not show_report(results_of(suite, results), Console()):
+    if not show_report(results_of(suite, results), Console(), protocol):
         raise typer.Exit(1)
 
 

@@ -16,12 +16,13 @@ def say(console: Console, message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_report(suite_dir: Path, console: Console) -> bool:
+def show_report(suite_dir: Path, console: Console, protocol: str | None = None) -> bool:
     """Make the report from the files of a suite, print its table and where everything is.
 
+    Scores are by `protocol`, the suite's if none is named.
     Returns whether all of it could be made, of runs none of which is damaged.
     """
-    report = build_report(suite_dir)
+    report = build_report(suite_dir, protocol)
     paths = report.paths
     console.print()
     console.print(render_terminal(report))

@@ -54,17 +54,20 @@ class Report:
     paths: ReportPaths
 
 
-def build_report(suite_dir: Path) -> Report:
+def build_report(suite_dir: Path, protocol: str | None = None) -> Report:
     """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
+
+    Scores are by `protocol`, the suite's if none is named.
 
     What is made replaces its earlier version; nothing is deleted. Figures of the data need those in
     the data folder; where they are not, the page says so. A part that cannot be made is left out,
     and every table says so.
-    Raises UserError if the folder or its `suite.json` is missing or malformed, or if the suite asks
-    for a figure or table under the name of one that every report has.
+    Raises UserError if the folder or its `suite.json` is missing or malformed, if the protocol is
+    unknown or needs more evaluations than there are, or if the suite asks for a figure or table
+    under the name of one that every report has.
     """
     records = read_records(suite_dir)
-    comparison = compare(records)
+    comparison = compare(records, protocol)
     sections = [made for kind in SECTIONS for made in kind.all_of(records, comparison)]
     folder = suite_dir / "figures"
     folder.mkdir(exist_ok=True)

@@ -16,7 +16,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from harness.report import stats
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
@@ -24,6 +23,7 @@ from harness.report.records import Records
 from harness.report.sections.modes.divergence import frontier
 from harness.report.sections.modes.policies import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
+from harness.statistics.intervals import t_interval
 from harness.tasks.multimodal_geometry import ActionModes
 from harness.tasks.spec import TaskSpec
 
@@ -106,7 +106,7 @@ def _mode_panel(
         x = [count for count, _ in found]
         _plot(axes, x, [scale * float(values.mean()) for _, values in found], line)
         if line is not CONTEXT:
-            bounds = np.array([stats.t_interval(scale * values) for _, values in found])
+            bounds = np.array([t_interval(scale * values) for _, values in found])
             axes.fill_between(x, *bounds.T, color=line.colour, alpha=0.12, linewidth=0, zorder=1.5)
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])

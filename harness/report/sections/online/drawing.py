@@ -12,16 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.curves import read_curves
 from harness.report.panels import draw_pages, line_styles, thousands
 from harness.report.records import Records
 from harness.report.style import Line
+from harness.statistics.intervals import Scores, t_interval
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
-Points = dict[str, tuple[Floats, stats.Scores]]  # by label: steps [N], scores [seeds, N]
+Points = dict[str, tuple[Floats, Scores]]  # by label: steps [N], scores [seeds, N]
 
 CAPTION = (
     "Going on online. Left: evaluations over gradient steps; the dotted line is where offline "
@@ -103,7 +103,7 @@ def _panel(
             linewidth=line.width,
         )
         if len(scores) > 1:
-            bounds = np.array([stats.t_interval(column) for column in scores.T])
+            bounds = np.array([t_interval(column) for column in scores.T])
             axes.fill_between(
                 steps, bounds[:, 0], bounds[:, 1], color=line.colour, alpha=0.1, linewidth=0
             )

@@ -10,13 +10,13 @@ from itertools import product
 import numpy as np
 from pydantic import JsonValue
 
-from harness.report import stats
 from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
 from harness.report.panels import in_words
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import own_actions, quantity, shown
 from harness.runs.suite_file import RowInfo
+from harness.statistics.intervals import Interval, t_interval
 from harness.suite.figures import Trend, task_options
 from harness.tasks.spec import TaskSpec
 
@@ -30,7 +30,7 @@ class Point:
     x: JsonValue
     is_reference: bool
     mean: float
-    interval: stats.Interval
+    interval: Interval
     seeds: int
     action_selection: str
     task: str
@@ -64,7 +64,7 @@ def trend_points(figure: Trend, records: Records, comparison: Comparison) -> lis
                 place.get(figure.x),
                 is_reference,
                 float(values.mean()),
-                stats.t_interval(values),
+                t_interval(values),
                 len(values),
                 selection,
                 task.id,

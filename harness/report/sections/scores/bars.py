@@ -35,7 +35,7 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
         for axes, group in zip(panels, groups, strict=False):
             _panel(axes, comparison, group, styles)
         dots = "; dots: seeds" if any(len(group.tasks) == 1 for group in groups) else ""
-        figure.supxlabel(f"Normalized score (mean; line: 95% interval{dots})", fontsize=8)
+        figure.supxlabel(f"{comparison.score_name} (mean; line: 95% interval{dots})", fontsize=8)
         for axes in panels[len(groups) :]:
             axes.remove()
         if comparison.suite.smoke:

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.curves import Curves, read_curves
 from harness.report.notes import SMOKE
 from harness.report.panels import thousands
 from harness.report.records import Records
 from harness.report.style import CONTEXT, Line, by_score, legend_below, lines, save, styled
+from harness.statistics.intervals import t_interval
 
 PANELS_PER_PAGE = 12
 COLUMNS = 3
@@ -84,7 +84,7 @@ def _panel(axes: Axes, curves: Curves, task: str, shown: dict[str, Line]) -> Non
             solid_capstyle="round",
         )
         if len(found.scores) > 1 and line is not CONTEXT:
-            bounds = np.array([stats.t_interval(scores) for scores in found.scores.T])
+            bounds = np.array([t_interval(scores) for scores in found.scores.T])
             axes.fill_between(
                 found.steps,
                 bounds[:, 0],
