@@ -107,8 +107,8 @@ class Aggregates(Section):
         return (
             "IQM (mean of the middle half of all runs), optimality gap (points short of 100), rank "
             f"and P(better): of methods with {FEWEST_SEEDS} seeds or more on all tasks of a "
-            "family, over the seeds that all of these share; tasks held fixed. Intervals of IQM and "
-            "rank: bootstrap of the seeds within each task, all resamples where they can be listed, else "
-            "50,000; of the gap: Welch-Satterthwaite's t; of P(better) and profiles: Wilson's."
+            "family, over the seeds that all of these share; tasks held fixed. Intervals of IQM "
+            "and rank: bootstrap of the seeds within each task, all resamples where they can be "
+            "listed, else 50,000; of the gap: Welch-Satterthwaite's t; of P(better) and profiles: Wilson's."
             f"{absent}",
         )

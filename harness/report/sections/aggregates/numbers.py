@@ -75,7 +75,7 @@ def profiles(pools: Sequence[Pool]) -> pd.DataFrame:
 def efficiency(pools: Sequence[Pool], records: Records) -> pd.DataFrame:
     """One line per family, algorithm and step: the IQM of all runs then."""
     keys = ["task", "label", "seed", "step"]
-    means = records.evaluations.groupby(keys)["normalized_score"].mean()
+    means = records.evaluations.groupby(keys)["normalized_score"].mean().unstack("step")
     lines = []
     for pool in pools:
         drawn = resamples(pool.seed_counts, CURVE_DRAWS)
@@ -87,10 +87,13 @@ def efficiency(pools: Sequence[Pool], records: Records) -> pd.DataFrame:
     return _table(lines, "algorithm", "step", *(f"iqm{b}" for b in _BOUNDS))
 
 
-def _by_step(means: pd.Series[float], pool: Pool, label: str) -> list[tuple[int, list[Scores]]]:
-    """The scores by task at steps that all tasks have, evenly spaced if there are many."""
+def _by_step(means: pd.DataFrame, pool: Pool, label: str) -> list[tuple[int, list[Scores]]]:
+    """The scores by task at steps that all tasks have, evenly spaced if there are many.
+
+    `means` has a line per (task, label, seed) and a column per step.
+    """
     by_task = [
-        means.loc[task, label].unstack("step").loc[seeds].dropna(axis="columns")
+        means.loc[[(task, label, seed) for seed in seeds]].dropna(axis="columns")
         for task, seeds in zip(pool.family.tasks, pool.seeds, strict=True)
     ]
     steps = sorted(set.intersection(*({*table.columns} for table in by_task)))
