@@ -132,7 +132,7 @@ def test_unknown_protocol_lists_the_known_ones(make_suite: Callable[..., Any]) -
     (folder / "suite.json").write_text(json.dumps(content))
     with pytest.raises(
         UserError,
-        match="evaluation.protocol of suite.json: 'lats' is no protocol; there are last, ",
+        match=r"evaluation\.protocol of suite\.json: 'lats' is no protocol; there are last, ",
     ):
         compare(read_records(folder))
 

@@ -206,7 +206,7 @@ def test_a_protocol_that_needs_more_evaluations_than_there_are_says_so(
     make_suite: Callable[..., Any],
 ) -> None:
     records = read_records(make_suite(labels=["bc"], seeds=[0], steps=6_000).write())
-    with pytest.raises(UserError, match="needs 5 evaluations a run, and bc on .*, seed 0, has 3"):
+    with pytest.raises(UserError, match=r"needs 5 evaluations a run, and bc on .*, seed 0, has 3"):
         compare(records, "mean-of-last-5")
 
 
