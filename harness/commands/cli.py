@@ -239,13 +239,34 @@ def bench(
             help="Instead time a decision of the methods whose ids match, in every way they act.",
         ),
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Instead time statistics and a report of 10,000 runs.")
+    ] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Instead simulate how often intervals hold the truth."),
+    ] = False,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_acting_bench, run_bench, run_methods_bench
+    from harness.bench import (
+        run_acting_bench,
+        run_bench,
+        run_coverage,
+        run_methods_bench,
+        run_report_bench,
+    )
 
-    if (corl, methods, acting).count(None) < 2:
-        raise UserError("--corl, --methods and --acting measure different things; give one.")
-    if methods is not None:
+    asked = [corl is not None, methods is not None, acting is not None, report, coverage]
+    if sum(asked) > 1:
+        raise UserError(
+            "--corl, --methods, --acting, --report and --coverage measure different things; "
+            "give one."
+        )
+    if report:
+        run_report_bench(json)
+    elif coverage:
+        run_coverage(json)
+    elif methods is not None:
         run_methods_bench(methods, json)
     elif acting is not None:
         run_acting_bench(acting, json)
