@@ -57,9 +57,10 @@ class Cell:
 
     @property
     def episode_share(self) -> float:
-        """Of the variance over seeds, what the noise of episodes explains, at most 1."""
-        explained, variance = self.episode_error**2, self.std**2
-        return min(1.0, explained / variance) if variance > 0 else math.nan
+        """Of the variance over seeds, what the noise of episodes explains, at most 1; or NaN."""
+        variance = self.std**2
+        share = self.episode_error**2 / variance if variance > 0 else math.nan
+        return 1.0 if share > 1 else share
 
 
 @dataclass(frozen=True)
