@@ -155,7 +155,12 @@ class Comparison:
 
     def mark(self, label: str, tasks: Sequence[str]) -> str:
         """What a score of the label on the tasks carries: notes say what it means."""
-        return self.gate.mark(label, tasks) + earlier_mark(self.suite, label, tasks)
+        earlier = earlier_mark(self.suite, label, tasks) if self._has_kept_runs else ""
+        return self.gate.mark(label, tasks) + earlier
+
+    @cached_property
+    def _has_kept_runs(self) -> bool:
+        return any(run.kept for run in self.suite.runs)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[Scores] | None:
         """The label's scores by task, or None when a task has no finished seed."""

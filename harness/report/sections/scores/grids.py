@@ -7,7 +7,8 @@ fit a page as columns are rows too, and the columns are the tasks of one family 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
 
 from harness.report.comparison import ALPHA, Comparison, Group
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
@@ -19,7 +20,7 @@ TERMINAL_COLUMNS = 4  # tasks side by side in 80 characters
 EPISODE_MARK = "°"
 MOST = 0.5  # of the variance over seeds
 
-Write = Callable[[str, Sequence[str]], Text]  # what a label has on some tasks
+Write = Callable[[str, tuple[str, ...]], Text]  # what a label has on some tasks
 
 
 def score_grids(comparison: Comparison) -> list[Grid]:
@@ -77,7 +78,7 @@ def _tasks_by_methods(comparison: Comparison, title: str, write: Write, without:
     rows, mark = [], comparison.scales.mark
     labels = [label for label in comparison.ranked(comparison.tasks) if label != without]
 
-    def add(name: str, tasks: Sequence[str], summary: bool) -> None:
+    def add(name: str, tasks: tuple[str, ...], summary: bool) -> None:
         texts = tuple(write(label, tasks) for label in labels)
         rows.append(GridRow(f"{name}{mark(tasks)}", texts, summary))
 
@@ -99,7 +100,7 @@ def _methods_by_tasks(
     for family in comparison.families:
         labels = [label for label in comparison.ranked(family.tasks) if label != without]
         for tasks in _split(family, max_columns):
-            columns: list[tuple[str, Sequence[str]]] = [
+            columns: list[tuple[str, tuple[str, ...]]] = [
                 (task.removeprefix(f"{family.name}/"), (task,)) for task in tasks
             ]
             if family in comparison.averaged and tasks[-1] == family.tasks[-1]:
@@ -127,9 +128,10 @@ def _name(comparison: Comparison, label: str) -> str:
 
 def _scores(comparison: Comparison) -> Write:
     """A task's cell, or an average over several tasks."""
+    best = cache(comparison.best)  # of a line, and asked for once per label
 
-    def write(label: str, tasks: Sequence[str]) -> Text:
-        bold = label in comparison.best(tasks)
+    def write(label: str, tasks: tuple[str, ...]) -> Text:
+        bold = label in best(tasks)
         if len(tasks) == 1:
             return _cell(comparison, tasks[0], label, bold)
         value = comparison.average(label, tasks)
@@ -154,8 +156,8 @@ def _cell(comparison: Comparison, task: str, label: str, bold: bool) -> Text:
 def _differences(comparison: Comparison) -> Write:
     """`difference ± half of its interval (p)`; bold where the reference is told apart."""
 
-    def write(label: str, tasks: Sequence[str]) -> Text:
-        found = comparison.to_reference.get((tuple(tasks), label))
+    def write(label: str, tasks: tuple[str, ...]) -> Text:
+        found = comparison.to_reference.get((tasks, label))
         if found is None:
             return Text(MISSING)
         difference, p = found
