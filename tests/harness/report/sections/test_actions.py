@@ -4,7 +4,6 @@ import csv
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from harness.report import build_report
