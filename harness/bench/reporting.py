@@ -128,7 +128,9 @@ def _make_run(
     for step in range(EVERY, steps + 1, EVERY):
         for episode, points in enumerate(rng.normal(level, 8, EPISODES)):
             earned = low + points / 100 * (high - low)
-            lines.append(f"{seed},{step},{episode},{earned!r},300,false,1.0,{float(points)!r}")
+            lines.append(
+                f"{seed},{step},{episode},{float(earned)!r},300,false,1.0,{float(points)!r}"
+            )
         times.append(f"{step},20.0,5.0,0.3")
         metrics += [f"{seed},{step},{name},1.0" for name in ("actor/loss", "critic/loss")]
     for name, content in (("evaluations", lines), ("timings", times), ("metrics", metrics)):

@@ -265,9 +265,10 @@ def final_scores(evaluations: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
     means = table["mean"].to_numpy(np.float64)
     variances = (table["var"] / table["count"]).to_numpy(np.float64)
     first = np.flatnonzero(~table.duplicated(key))
+    ends = np.append(first[1:], len(table))[: len(first)]  # none where nothing has finished
     found = table.loc[first, key].reset_index(drop=True)
     scored = []
-    for place, (start, end) in enumerate(zip(first, [*first[1:], len(table)], strict=True)):
+    for place, (start, end) in enumerate(zip(first, ends, strict=True)):
         if end - start < protocol.evaluations:
             task, label, seed, _ = found.loc[place]
             raise UserError(

@@ -159,6 +159,13 @@ def test_failed_missing_and_partial_cells_say_so(two_tasks: Callable[..., Compar
     }
 
 
+def test_nothing_finished_is_dashes(two_tasks: Callable[..., Comparison]) -> None:
+    states = {(task, label, seed): "missing" for task, label in FINAL for seed in range(3)}
+    comparison = two_tasks(states=states)
+    grids = [*score_grids(comparison), summary_grid(comparison)]
+    assert {str(text) for grid in grids for row in grid.rows for text in row.texts} == {"–"}
+
+
 def test_a_single_seed_has_no_spread(two_tasks: Callable[..., Comparison]) -> None:
     comparison = two_tasks(seeds=[0])
     rows = score_grids(comparison)[0].rows
