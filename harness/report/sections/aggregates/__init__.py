@@ -75,7 +75,11 @@ class Aggregates(Section):
     def tables(self) -> dict[str, pd.DataFrame]:
         if not self.pools:
             return {}
-        return {name: with_budget(table, self.comparison) for name, table in self.numbers.items()}
+        return {
+            # Curves show every evaluation, whatever the protocol.
+            name: table if name == "efficiency" else with_budget(table, self.comparison)
+            for name, table in self.numbers.items()
+        }
 
     def drawings(self, folder: Path) -> list[Drawing]:
         if not self.pools:

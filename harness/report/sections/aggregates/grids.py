@@ -34,7 +34,9 @@ def _statistics(pool: Pool, table: pd.DataFrame) -> Grid:
         rows.append(GridRow(str(line["algorithm"]), tuple(texts)))
     columns = ("IQM", "95% interval", "Optimality gap", "95% interval", "Rank", "95% interval")
     seeds = count_of_seeds(pool.seed_counts)
-    title = f"Aggregates on {pool.family.name} ({len(pool.family.tasks)} tasks, {seeds})"
+    tasks = len(pool.family.tasks)
+    counts = f"{tasks} task{'s' if tasks > 1 else ''}, {seeds}"
+    title = f"Aggregates on {pool.family.name} ({counts})"
     return Grid(title, ("Algorithm", *columns), tuple(rows))
 
 
