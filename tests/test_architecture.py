@@ -58,6 +58,7 @@ ROOMS = (
     "harness.rollouts",
     "harness.data",
     "harness.published",
+    "harness.statistics",
     "harness.suite",
     "harness.runs",
     "harness.execution",
@@ -113,6 +114,7 @@ def test_a_room_knows_only_those_before_it(room: str) -> None:
     [
         ("algorithms", {"harness", "baselines", "ray"} | SIMULATION | OUTPUT),
         ("baselines", {"harness", "ray"} | SIMULATION | OUTPUT),
+        ("harness/statistics", {"torch", "ray", "algorithms", "baselines"} | SIMULATION | OUTPUT),
         ("harness/suite", {"torch", "ray", "baselines"} | SIMULATION | OUTPUT),
         ("harness/runs", {"ray", "baselines"} | SIMULATION | OUTPUT),
         ("harness/report", {"torch", "ray", "algorithms", "baselines"} | SIMULATION),

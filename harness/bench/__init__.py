@@ -9,11 +9,20 @@ could reach at best, in the same moment.
 
 from __future__ import annotations
 
+from harness.bench.coverage import run_coverage
 from harness.bench.report import (
     run_acting_bench,
     run_bench,
     run_methods_bench,
     run_scale_bench,
 )
+from harness.bench.reporting import run_report_bench
 
-__all__ = ["run_acting_bench", "run_bench", "run_methods_bench", "run_scale_bench"]
+__all__ = [
+    "run_acting_bench",
+    "run_bench",
+    "run_coverage",
+    "run_methods_bench",
+    "run_report_bench",
+    "run_scale_bench",
+]

@@ -213,6 +213,13 @@ def report(
     every: Annotated[
         bool, typer.Option("--all", help="Of every suite with results, and an index over them.")
     ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Score runs by last, mean-of-last-K, best (online selection) or "
+            "expected-best-of-N instead of as the suite says.",
+        ),
+    ] = None,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Rebuild a suite's tables, plots and page from its results, beside what others published."""
@@ -221,9 +228,9 @@ def report(
     if (suite is None) != every:
         raise UserError("Give the name of a suite, or --all for every suite that has results.")
     if suite is None:
-        made = show_all_reports(results, Console())
+        made = show_all_reports(results, Console(), protocol)
     else:
-        made = report_suite(suite, results, Console())
+        made = report_suite(suite, results, Console(), protocol)
     if not made:
         raise typer.Exit(1)
 
@@ -380,15 +387,35 @@ def bench(
     scale: Annotated[
         bool, typer.Option("--scale", help="Instead time the planning of 10,000 runs.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Instead time statistics and a report of 10,000 runs.")
+    ] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Instead simulate how often intervals hold the truth."),
+    ] = False,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import run_acting_bench, run_bench, run_methods_bench, run_scale_bench
+    from harness.bench import (
+        run_acting_bench,
+        run_bench,
+        run_coverage,
+        run_methods_bench,
+        run_report_bench,
+        run_scale_bench,
+    )
 
-    if (corl, methods, acting, scale or None).count(None) < 3:
+    asked = [corl is not None, methods is not None, acting is not None, scale, report, coverage]
+    if sum(asked) > 1:
         raise UserError(
-            "--corl, --methods, --acting and --scale measure different things; give one."
+            "--corl, --methods, --acting, --scale, --report and --coverage measure different "
+            "things; give one."
         )
-    if methods is not None:
+    if report:
+        run_report_bench(json)
+    elif coverage:
+        run_coverage(json)
+    elif methods is not None:
         run_methods_bench(methods, json)
     elif acting is not None:
         run_acting_bench(acting, json)

@@ -14,7 +14,7 @@ from harness.policies.evaluation import Evaluated, decision_milliseconds, evalua
 from harness.policies.film import check_film, filmed_environment, write_film
 from harness.policies.policy import Policy
 from harness.policies.saved import SavedRun, open_run
-from harness.report.stats import t_interval
+from harness.statistics.intervals import t_interval
 from harness.tasks import make_environment
 
 

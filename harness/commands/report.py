@@ -18,14 +18,14 @@ from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.schema import Suite, find_suite, load_suite
 
 
-def report_suite(name: str, results: Path, console: Console) -> bool:
+def report_suite(name: str, results: Path, console: Console, protocol: str | None = None) -> bool:
     """`harness report`: of what was run, or of what others published if nothing was.
 
     `name` is a suite's name or file, or a results folder. A file says anew which published scores
     to show; of all else `suite.json` tells what was run. Returns and raises as `show_report`.
     """
     if not Path(name).is_file() and (folder := _folder_of(name, results)):
-        return show_report(folder, console)
+        return show_report(folder, console, protocol=protocol)
     path = find_suite(name)
     suite, _ = load_suite(path)
     folder = results / suite.name
@@ -36,16 +36,21 @@ def report_suite(name: str, results: Path, console: Console) -> bool:
             raise _no_results(name, suite, results)
         return show_report(folder, console, planned)
     update = {"published": planned_published(suite, path)}
-    return show_report(folder, console, read_suite(folder).model_copy(update=update))
+    return show_report(folder, console, read_suite(folder).model_copy(update=update), protocol)
 
 
-def show_report(suite_dir: Path, console: Console, suite: SuiteFile | None = None) -> bool:
+def show_report(
+    suite_dir: Path,
+    console: Console,
+    suite: SuiteFile | None = None,
+    protocol: str | None = None,
+) -> bool:
     """Make the report from the files of a suite, print its table and where everything is.
 
-    Returns whether all of it could be made, of runs none of which is damaged. `suite` and errors
-    are as in `build_report`.
+    Returns whether all of it could be made, of runs none of which is damaged. `suite`, `protocol`
+    and errors are as in `build_report`.
     """
-    report = build_report(suite_dir, suite)
+    report = build_report(suite_dir, suite, protocol)
     paths = report.paths
     console.print()
     console.print(render_terminal(report))
@@ -60,7 +65,7 @@ def show_report(suite_dir: Path, console: Console, suite: SuiteFile | None = Non
     return not report.notes.failures
 
 
-def show_all_reports(results: Path, console: Console) -> bool:
+def show_all_reports(results: Path, console: Console, protocol: str | None = None) -> bool:
     """Make the report of every suite that has results below `results`, and an index over them.
 
     Returns whether all of it could be made, of runs none of which is damaged.
@@ -77,7 +82,7 @@ def show_all_reports(results: Path, console: Console) -> bool:
     entries = []
     for folder in folders:
         try:
-            report = build_report(folder)
+            report = build_report(folder, protocol=protocol)
         except UserError as error:
             name = folder.relative_to(results).as_posix()
             entries.append(SuiteEntry(folder=name, title=name, problem=str(error)))

@@ -7,13 +7,14 @@
     samplers                  and what their samplers were
     acting FILE               how long methods take to act, from `harness bench --acting`'s JSON
     rates FILE                how fast they train, from `harness bench --methods`'s JSON
+    coverage FILE             how often intervals hold the truth, `harness bench --coverage`'s JSON
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
-SUITE and the FILE of `acting`, `rates` and `figure` are paths under the results folder; a figure's
-may have `*` in its name.
+SUITE and the FILE of `acting`, `rates`, `coverage` and `figure` are paths under the results folder;
+a figure's may have `*` in its name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 
 from harness.docs.acting import acting_table
 from harness.docs.config_tables import config_tables
+from harness.docs.coverage import coverage_table
 from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
 from harness.docs.oracles import oracles_table
@@ -50,6 +52,7 @@ _KINDS = {
     "samplers": _Kind("samplers", (0,), samplers_table),
     "acting": _Kind("acting FILE", (1,), acting_table),
     "rates": _Kind("rates FILE", (1,), rates_table),
+    "coverage": _Kind("coverage FILE", (1,), coverage_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }

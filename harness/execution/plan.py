@@ -175,6 +175,7 @@ class Plan:
             command=command,
             tasks=self.tasks,
             rows=[self._row_info(row, known[row.algorithm]) for row in suite.rows],
+            compare_to=suite.compare_to,
             seeds=suite.seed_list,
             steps=suite.training.steps,
             online_steps=suite.training.online_steps,

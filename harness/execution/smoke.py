@@ -49,7 +49,8 @@ def shrunk(suite: Suite) -> Suite:
     online_steps = _ONLINE_STEPS if suite.training.online_steps else 0
     shorter = {"steps": _STEPS, "online_steps": online_steps, "compile": False}
     training = suite.training.model_copy(update=shorter)
-    every = {"every": _STEPS // 2, "episodes": 2}
+    # Other protocols may need more evaluations than two.
+    every = {"every": _STEPS // 2, "episodes": 2, "protocol": "last"}
     evaluation = suite.evaluation.model_copy(update=every)
     return suite.model_copy(
         update={

@@ -60,19 +60,23 @@ class Report:
     paths: ReportPaths
 
 
-def build_report(suite_dir: Path, suite: SuiteFile | None = None) -> Report:
+def build_report(
+    suite_dir: Path, suite: SuiteFile | None = None, protocol: str | None = None
+) -> Report:
     """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
 
     `suite` is what was planned, where that is not what `suite.json` there says: it was not run, or
     names other published scores by now. Of a suite that was not run there is what others published.
+    Scores are by `protocol`, the suite's if none is named.
     What is made replaces its earlier version; nothing is deleted. Figures of the data need those in
     the data folder; where they are not, the page says so. A part that cannot be made is left out,
     and every table says so.
-    Raises UserError if the folder or its `suite.json` is missing or malformed, or if the suite asks
-    for a figure or table under the name of one that every report has.
+    Raises UserError if the folder or its `suite.json` is missing or malformed, if the protocol is
+    unknown or needs more evaluations than there are, or if the suite asks for a figure or table
+    under the name of one that every report has.
     """
     records = read_records(suite_dir, suite)
-    comparison = compare(records)
+    comparison = compare(records, protocol)
     was_run = bool(records.suite.runs)
     kinds = SECTIONS if was_run else NOTHING_RUN
     sections = [made for kind in kinds for made in kind.all_of(records, comparison)]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from harness.report.comparison import compare
 from harness.report.records import Records
-from harness.report.stats import t_interval
+from harness.statistics.intervals import t_interval
 
 _CELL = ["task", "label"]
 _OF_A_RUN = {"seed", "hash", "cell", "label"}  # of a spec, beside what a cell's runs have in common

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from harness.errors import UserError, nearest
-from harness.report import stats
+from harness.errors import UserError
 from harness.report.action_selections import own_selections
 from harness.report.earlier_code import earlier_mark
 from harness.report.gate import Gate, critic_gate
 from harness.report.records import Records
 from harness.report.scales import Scales
 from harness.runs.suite_file import SuiteFile
+from harness.statistics import intervals
+from harness.statistics.intervals import Interval, Scores
+from harness.statistics.paired import FEWEST_PAIRS, Difference, holm, paired_difference
+from harness.statistics.protocols import Protocol, parse_protocol
 
-# Which of a run's evaluations make its score. `last` involves no selection by online returns.
-PROTOCOLS = {
-    "last": "the mean over the episodes of a run's last evaluation, with no choice of checkpoint",
-}
+ALPHA = 0.05
+_RUN = ["task", "label", "seed"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row on one task: final scores of its finished seeds, in points."""
+    """One row on one task: scores of its finished seeds, in points.
 
-    scores: stats.Scores  # [finished seeds]
+    Attributes:
+        episode_error: sd over seeds that the noise of the runs' evaluation episodes gives by
+            itself, in points; NaN for one episode.
+    """
+
+    seeds: NDArray[np.int64]  # [finished seeds]
+    scores: Scores  # [finished seeds]
+    episode_error: float
     planned: int  # seeds
     failed: int  # seeds
 
@@ -38,11 +48,19 @@ class Cell:
 
     @property
     def std(self) -> float:
-        return stats.population_std(self.scores)
+        """With ddof=1; NaN for one seed."""
+        return intervals.standard_deviation(self.scores)
 
     @property
-    def interval(self) -> stats.Interval:
-        return stats.t_interval(self.scores)
+    def interval(self) -> Interval:
+        return intervals.t_interval(self.scores)
+
+    @property
+    def episode_share(self) -> float:
+        """Of the variance over seeds, what the noise of episodes explains, at most 1; or NaN."""
+        variance = self.std**2
+        share = self.episode_error**2 / variance if variance > 0 else math.nan
+        return 1.0 if share > 1 else share
 
 
 @dataclass(frozen=True)
@@ -59,14 +77,18 @@ class Comparison:
 
     Attributes:
         suite: what was planned.
-        scores: one line per planned run: task, label, seed, action_selection, state, score or NaN.
-        selection_scores: one line per finished run and action selection, further ones included:
-            task, label, seed, action_selection, score.
+        protocol: by which all scores are.
+        scores: one line per planned run: task, label, seed, action_selection, state, score and
+            episode_error, or NaN.
+        selection_scores: one line per finished run and action selection: task, label, seed,
+            action_selection, score, episode_error. Further selections are evaluated once, at the
+            end: they are among them by `last` alone.
         cells: by task and label.
         gate: whether critics could be trusted.
     """
 
     suite: SuiteFile
+    protocol: Protocol
     scores: pd.DataFrame
     selection_scores: pd.DataFrame
     cells: dict[tuple[str, str], Cell]
@@ -89,6 +111,12 @@ class Comparison:
         return [Group(name, tuple(tasks)) for name, tasks in members.items()]
 
     @cached_property
+    def averaged(self) -> list[Group]:
+        """The groups that have an average of their own: families of several tasks, and all."""
+        groups = [family for family in self.families if len(family.tasks) > 1]
+        return [*groups, self.everything] if len(self.families) > 1 else groups
+
+    @cached_property
     def scales(self) -> Scales:
         """Which tasks' scores do not mean the same beside each other."""
         return Scales(self.suite.tasks)
@@ -97,6 +125,29 @@ class Comparison:
     def everything(self) -> Group:
         return Group(f"all {len(self.tasks)} tasks", tuple(self.tasks))
 
+    @property
+    def reference(self) -> str | None:
+        """The label that the suite compares the others to, if it names one."""
+        return self.suite.compare_to or None
+
+    @property
+    def score_name(self) -> str:
+        """What a number is, for titles and axes: says so where online returns chose it."""
+        chosen = (
+            f" ({self.protocol.name}: ONLINE SELECTION)" if self.protocol.selects_online else ""
+        )
+        return f"Normalized score{chosen}"
+
+    def ranked(self, tasks: Sequence[str]) -> list[str]:
+        """Labels by their mean over those of the tasks they have a score on, best first."""
+
+        def mean(label: str) -> float:
+            cells = [self.cells[task, label] for task in tasks]
+            means = [cell.mean for cell in cells if len(cell.scores)]
+            return sum(means) / len(means) if means else -math.inf
+
+        return sorted(self.labels, key=mean, reverse=True)
+
     def applies(self, label: str, tasks: Sequence[str]) -> bool:
         """Whether the suite has the label run on all of the tasks."""
         row = next(row for row in self.suite.rows if row.label == label)
@@ -104,9 +155,14 @@ class Comparison:
 
     def mark(self, label: str, tasks: Sequence[str]) -> str:
         """What a score of the label on the tasks carries: notes say what it means."""
-        return self.gate.mark(label, tasks) + earlier_mark(self.suite, label, tasks)
+        earlier = earlier_mark(self.suite, label, tasks) if self._has_kept_runs else ""
+        return self.gate.mark(label, tasks) + earlier
 
-    def strata(self, label: str, tasks: Sequence[str]) -> list[stats.Scores] | None:
+    @cached_property
+    def _has_kept_runs(self) -> bool:
+        return any(run.kept for run in self.suite.runs)
+
+    def strata(self, label: str, tasks: Sequence[str]) -> list[Scores] | None:
         """The label's scores by task, or None when a task has no finished seed."""
         scores = [self.cells[task, label].scores for task in tasks]
         return scores if all(len(stratum) for stratum in scores) else None
@@ -114,64 +170,139 @@ class Comparison:
     def average(self, label: str, tasks: Sequence[str]) -> float | None:
         """Mean of the task means, in points; None when a task is missing."""
         strata = self.strata(label, tasks)
-        return None if strata is None else float(stats.average(strata))
+        return None if strata is None else intervals.average(strata)
 
-    def average_interval(self, label: str, tasks: Sequence[str]) -> stats.Interval:
+    def average_interval(self, label: str, tasks: Sequence[str]) -> Interval:
         """95% interval of `average`; NaN bounds where there is none."""
         strata = self.strata(label, tasks)
-        if strata is None:
-            return stats.Interval(float("nan"), float("nan"))
-        return stats.average_interval(strata)
+        return intervals.UNKNOWN if strata is None else intervals.average_interval(strata)
+
+    def difference(self, label: str, other: str, tasks: Sequence[str]) -> Difference | None:
+        """Of the label minus the other, paired by seed; None if they share none on some task."""
+        differences = []
+        for task in tasks:
+            here, there = self.cells[task, label], self.cells[task, other]
+            _, ours, theirs = np.intersect1d(here.seeds, there.seeds, return_indices=True)
+            differences.append(here.scores[ours] - there.scores[theirs])
+        return paired_difference(differences) if all(map(len, differences)) else None
+
+    @cached_property
+    def to_reference(self) -> dict[tuple[tuple[str, ...], str], tuple[Difference, float]]:
+        """Differences to the reference by tasks and label, each with its p after Holm.
+
+        Tasks are single ones or those of an average; the correction is over all of them together.
+        """
+        if self.reference is None:
+            return {}
+        found = {}
+        for tasks in [*((task,) for task in self.tasks), *(group.tasks for group in self.averaged)]:
+            for label in self.labels:
+                difference = self.difference(label, self.reference, tasks)
+                if label != self.reference and difference is not None:
+                    found[tasks, label] = difference
+        corrected = holm([difference.p for difference in found.values()])
+        return {
+            key: (difference, p)
+            for (key, difference), p in zip(found.items(), corrected, strict=True)
+        }
 
     def best(self, tasks: Sequence[str]) -> frozenset[str]:
-        """The label with the highest average on `tasks` and those not separated from it."""
-        strata = {label: self.strata(label, tasks) for label in self.labels}
-        complete = {label: scores for label, scores in strata.items() if scores is not None}
-        first = max(complete, key=lambda label: float(stats.average(complete[label])), default="")
-        return frozenset(
-            label
-            for label, scores in complete.items()
-            if not stats.separated(complete[first], scores)
-        )
+        """The label with the highest average and those not told apart from it, by paired tests.
+
+        Holm's correction is over the labels. Nothing without five seeds; a label that shares fewer
+        with the best is not among them.
+        """
+        averages = {label: self.average(label, tasks) for label in self.labels}
+        complete = {label: mean for label, mean in averages.items() if mean is not None}
+        first = max(complete, key=lambda label: complete[label], default="")
+        if not first or min(len(self.cells[task, first].seeds) for task in tasks) < FEWEST_PAIRS:
+            return frozenset()
+        compared = {
+            label: difference
+            for label in complete
+            if label != first
+            and (difference := self.difference(first, label, tasks)) is not None
+            and difference.pairs >= FEWEST_PAIRS
+        }
+        corrected = holm([difference.p for difference in compared.values()])
+        tied = {label for label, p in zip(compared, corrected, strict=True) if p >= ALPHA}
+        return frozenset({first} | tied)
 
 
-def compare(records: Records) -> Comparison:
-    """Score every run by the suite's protocol. Raises UserError for an unknown protocol."""
+def compare(records: Records, protocol: str | None = None) -> Comparison:
+    """Score every run by a protocol, the suite's if none is named.
+
+    Raises UserError if it is unknown or a run has too few evaluations for it.
+    """
     suite = records.suite
-    planned = records.runs[["task", "label", "seed", "state"]]
+    chosen = _protocol(protocol or suite.evaluation.protocol, asked=protocol is not None)
+    planned = records.runs[[*_RUN, "state"]]
     planned.insert(3, "action_selection", planned["label"].map(own_selections(suite)))
-    episodes = pd.concat([records.evaluations, records.other_selections])
-    measured = final_scores(episodes, suite.evaluation.protocol)
-    run = ["task", "label", "seed"]
-    finished = planned.loc[planned["state"] == "done", run]
-    selection_scores = measured.merge(finished, on=run)
-    scores = planned.merge(selection_scores, how="left", on=[*run, "action_selection"])
-    cells = {}
-    for task in suite.tasks:
-        for row in suite.rows:
-            runs = scores[(scores["task"] == task.id) & (scores["label"] == row.label)]
-            cells[task.id, row.label] = Cell(
-                scores=runs["score"].dropna().to_numpy(np.float64),
-                planned=len(runs),
-                failed=int((runs["state"] == "failed").sum()),
-            )
+    finished = planned.loc[planned["state"] == "done", _RUN]
+    own = records.evaluations.merge(finished, on=_RUN)
+    further = records.other_selections.merge(finished, on=_RUN)
+    last = final_scores(pd.concat([own, further]), parse_protocol("last"))
+    selection_scores = last if chosen.name == "last" else final_scores(own, chosen)
+    scores = planned.merge(selection_scores, how="left", on=[*_RUN, "action_selection"])
     return Comparison(
         suite=suite,
+        protocol=chosen,
         scores=scores,
         selection_scores=selection_scores,
-        cells=cells,
-        gate=critic_gate(suite, selection_scores, records.metrics.merge(finished, on=run)),
+        cells=_cells(suite, scores),
+        gate=critic_gate(suite, last, records.metrics.merge(finished, on=_RUN)),
     )
 
 
-def final_scores(evaluations: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """One line per run and action selection, with its `score`, in points, under `protocol`."""
-    if protocol not in PROTOCOLS:
-        raise UserError(
-            f"suite.json asks for the evaluation protocol '{protocol}', known: "
-            f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
-        )
-    run = ["task", "label", "seed", "action_selection"]
-    last = evaluations[evaluations["step"] == evaluations.groupby(run)["step"].transform("max")]
-    means: pd.Series[float] = last.groupby(run)["normalized_score"].mean()
-    return means.rename("score").reset_index()
+def final_scores(evaluations: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """One line per run and action selection, with its score and episode error, in points.
+
+    Raises UserError if a run has too few evaluations.
+    """
+    key = [*_RUN, "action_selection"]
+    by_step = evaluations.groupby([*key, "step"])["normalized_score"]
+    table = by_step.agg(["mean", "var", "count"]).reset_index()
+    means = table["mean"].to_numpy(np.float64)
+    variances = (table["var"] / table["count"]).to_numpy(np.float64)
+    first = np.flatnonzero(~table.duplicated(key))
+    ends = np.append(first[1:], len(table))[: len(first)]  # none where nothing has finished
+    found = table.loc[first, key].reset_index(drop=True)
+    scored = []
+    for place, (start, end) in enumerate(zip(first, ends, strict=True)):
+        if end - start < protocol.evaluations:
+            task, label, seed, _ = found.loc[place]
+            raise UserError(
+                f"The protocol '{protocol.name}' needs {protocol.evaluations} evaluations a run, "
+                f"and {label} on {task}, seed {seed}, has {end - start}: name another one, as in "
+                f"`harness report SUITE --protocol last`."
+            )
+        scored.append(protocol.score(means[start:end], variances[start:end]))
+    columns = ["score", "episode_error"]
+    return found.join(pd.DataFrame(scored, columns=columns, dtype=np.float64))
+
+
+def _protocol(name: str, asked: bool) -> Protocol:
+    try:
+        return parse_protocol(name)
+    except ValueError as error:
+        where = "--protocol" if asked else "evaluation.protocol of suite.json"
+        raise UserError(f"{where}: {error}.") from error
+
+
+def _cells(suite: SuiteFile, scores: pd.DataFrame) -> dict[tuple[str, str], Cell]:
+    by_cell = dict(list(scores.groupby(["task", "label"])))
+    none = scores.iloc[:0]
+    cells = {}
+    for task in suite.tasks:
+        for row in suite.rows:
+            runs = by_cell.get((task.id, row.label), none)
+            done = runs.dropna(subset="score")
+            errors = done["episode_error"].to_numpy(np.float64)
+            cells[task.id, row.label] = Cell(
+                seeds=done["seed"].to_numpy(np.int64),
+                scores=done["score"].to_numpy(np.float64),
+                episode_error=math.sqrt(np.mean(errors**2)) if len(errors) else math.nan,
+                planned=len(runs),
+                failed=int((runs["state"] == "failed").sum()),
+            )
+    return cells

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report import stats
 from harness.report.records import Records
+from harness.statistics.intervals import Scores
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Curve:
     """Scores by gradient step, in points: `steps` [N], `scores` [seeds, N]."""
 
     steps: NDArray[np.int64]
-    scores: stats.Scores
+    scores: Scores
 
 
 Curves = dict[tuple[str, str], Curve]  # by task and label

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from harness.report.action_selections import selection_note
-from harness.report.comparison import PROTOCOLS, Comparison
+from harness.report.comparison import Comparison
 from harness.report.earlier_code import earlier_note
 from harness.runs.suite_file import SuiteFile
+from harness.statistics.paired import FEWEST_PAIRS
 from harness.tasks import words
 from harness.tasks.spec import TaskSpec
 
@@ -52,12 +53,17 @@ def write_notes(
     suite = comparison.suite
     if not suite.runs:
         return _of_nothing_run(comparison, of_sections, failures)
-    statistics = (_cells(comparison), _bold(suite), _intervals(comparison))
+    statistics = (
+        _cells(comparison),
+        _bold(suite),
+        _intervals(comparison),
+        _differences(comparison),
+    )
     gate = comparison.gate.notes() if any(row.learns_critic for row in suite.rows) else ()
     return Notes(
         smoke=suite.smoke,
         failures=tuple(failures),
-        protocol=_protocol(suite),
+        protocol=_protocol(comparison),
         action_selection=selection_note(suite),
         gate=gate,
         earlier_code=earlier_note(suite),
@@ -106,16 +112,26 @@ def _semantics(suite: SuiteFile) -> list[str]:
     return [f"Semantics of {', '.join(ids)}: {_sentence(text)}" for text, ids in tasks.items()]
 
 
-def _protocol(suite: SuiteFile) -> str:
+def _protocol(comparison: Comparison) -> str:
+    suite, protocol = comparison.suite, comparison.protocol
     plan = suite.evaluation
     online = f", then {suite.online_steps:,} online" if suite.online_steps else ""
     own = [f"{row.label} {row.steps:,}" for row in suite.rows if row.steps]
     seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
     others = f" (but {', '.join(own)})" if own else ""
+    warning = "ONLINE SELECTION. " if protocol.selects_online else ""
+    asked = "" if protocol.name == plan.protocol else f", the suite's being '{plan.protocol}'"
+    further = ""
+    if protocol.name != "last" and plan.action_selections:
+        further = (
+            " Further action selections are evaluated once, at the end, and have no score by this "
+            "protocol; the critic gate compares them by 'last'."
+        )
     return (
-        f"Protocol '{plan.protocol}': a run's score is {PROTOCOLS[plan.protocol]}. "
+        f"{warning}Protocol '{protocol.name}'{asked}: a run's score is {protocol.meaning}. "
         f"{suite.steps:,} gradient steps a run{others}{online}; {plan.episodes} evaluation "
         f"episodes every {plan.every:,} steps; {seeds} ({', '.join(map(str, suite.seeds))})."
+        f"{further}"
     )
 
 
@@ -125,32 +141,48 @@ def _cells(comparison: Comparison) -> str:
     if len(comparison.suite.seeds) == 1:
         return f"Cells: the score of the only seed, so no spread is given.{dash}"
     return (
-        "Cells: mean ± standard deviation over seeds (population, ddof = 0; scaled with the "
-        "scores, never shifted). '(2/3 seeds)': only these finished and count. 'failed': no seed "
-        "finished and one failed. '–': nothing finished yet; an average needs every task." + dash
+        "Cells: mean ± standard deviation over seeds (ddof = 1; scaled with the scores, never "
+        "shifted). '(2/3 seeds)': only these finished and count. 'failed': no seed finished and "
+        "one failed. '–': nothing finished yet; an average needs every task. '°': the noise of "
+        "the evaluations' episodes alone explains half or more of the variance over seeds, and "
+        f"more episodes would narrow it.{dash}"
     )
 
 
 def _bold(suite: SuiteFile) -> str:
-    if len(suite.seeds) == 1:
-        return "Bold: the best mean; with one seed nothing else can be called tied or separated."
+    if len(suite.seeds) < FEWEST_PAIRS:
+        return (
+            f"Nothing is bold: with fewer than {FEWEST_PAIRS} seeds a test finds next to nothing, "
+            "and which method is best, or level with the best, cannot be said."
+        )
     return (
-        "Bold: the best mean, and every method that a two-sided Welch t-test over seeds at 5% "
-        "(not corrected for multiple comparisons) does not separate from it; a method with a "
-        "single finished seed is bold only if it is the best."
+        "Bold: the best mean, and every method that a paired t-test by seed, at 5% after Holm's "
+        "correction over the methods, does not tell apart from it. A method with fewer than "
+        f"{FEWEST_PAIRS} seeds in common with the best is not bold, and nothing is where the best "
+        "has fewer."
     )
 
 
 def _intervals(comparison: Comparison) -> str:
-    single = "95% intervals of a task's score: Student's t over seeds"
-    better = "P(x better): the chance that a run of x beats a run of the row, ties half"
-    if len(comparison.tasks) == 1:
-        return f"{single}. {better}."
+    several = len(comparison.tasks) > 1
+    averages = "; of averages: Welch-Satterthwaite's t, tasks held fixed" if several else ""
+    return f"95% intervals of a task's score: Student's t over seeds{averages}."
+
+
+def _differences(comparison: Comparison) -> str:
+    if len(comparison.labels) == 1:
+        return "Differences: there is one method."
+    if comparison.reference is None:
+        return (
+            "Differences to a reference: none, as the suite names no reference. Write `compare_to: "
+            f"{comparison.ranked(comparison.tasks)[0]}` (or another label) into the suite file and "
+            "run the suite again; finished runs are kept."
+        )
     return (
-        f"{single}; of averages: Welch-Satterthwaite's t, tasks held fixed (a bootstrap of so few "
-        "seeds is too narrow). Of the IQM (mean of the middle half of all runs): bootstrap of "
-        "20,000 resamples of the seeds within each task, deviations stretched by sqrt(n/(n-1)). "
-        f"{better}, averaged over tasks."
+        f"Differences to {comparison.reference}: of the runs with the same seed, mean ± half of "
+        "the 95% interval of the paired t-test (averages: Welch-Satterthwaite's t), and its p "
+        "after Holm's correction over all of these differences. Bold: p < 5%, from "
+        f"{FEWEST_PAIRS} pairs on."
     )
 
 

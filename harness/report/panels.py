@@ -17,10 +17,10 @@ from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
 from harness.report.style import CONTEXT, Line, legend_columns, save, styled
+from harness.statistics.intervals import Scores, t_interval
 
 PANELS_PER_PAGE = 6
 WIDTHS = {1: 5.6, 2: 6.2, 3: 7.5}  # inches of a page, by panels side by side
@@ -79,7 +79,7 @@ def draw_pages(
     return files
 
 
-def draw_curve(axes: Axes, steps: NDArray[Any], scores: stats.Scores, line: Line) -> None:
+def draw_curve(axes: Axes, steps: NDArray[Any], scores: Scores, line: Line) -> None:
     """A mean over seeds, with its seeds as thin lines, or its 95% band from six seeds on.
 
     Bands of fewer seeds fill the panel: Student's t is wide then. steps: [N]; scores: [seeds, N].
@@ -96,7 +96,7 @@ def draw_curve(axes: Axes, steps: NDArray[Any], scores: stats.Scores, line: Line
     if line is CONTEXT or len(scores) == 1:
         return
     if len(scores) >= BAND_FROM:
-        bounds = np.array([stats.t_interval(column) for column in scores.T])
+        bounds = np.array([t_interval(column) for column in scores.T])
         strength = 0.16 if line.emphasised else 0.09
         axes.fill_between(
             steps, *bounds.T, color=line.colour, alpha=strength, linewidth=0, zorder=1.5

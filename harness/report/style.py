@@ -144,13 +144,7 @@ def _line(method: str, variant: int, shade: float, emphasised: bool) -> Line:
 
 def by_score(comparison: Comparison) -> list[str]:
     """Labels by their mean over the tasks they have a score on, best first; ties in suite order."""
-
-    def mean(label: str) -> float:
-        cells = [comparison.cells[task, label] for task in comparison.tasks]
-        means = [cell.mean for cell in cells if len(cell.scores)]
-        return sum(means) / len(means) if means else -math.inf
-
-    return sorted(comparison.labels, key=mean, reverse=True)
+    return comparison.ranked(comparison.tasks)
 
 
 def handle(name: str, line: Line, marker: bool = False) -> Line2D:

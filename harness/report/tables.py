@@ -37,6 +37,7 @@ _LATEX = {
     "‡": r"$^\ddagger$",
     "§": r"\S{}",
     "¶": r"\P{}",
+    "°": r"$^\circ$",
     "ρ": r"$\rho$",
     "…": r"\ldots{}",
 }
@@ -100,7 +101,8 @@ def with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     suite = comparison.suite
     labels = table["label" if "label" in table else "algorithm"]
     return table.assign(
-        protocol=suite.evaluation.protocol,
+        protocol=comparison.protocol.name,
+        online_selection=comparison.protocol.selects_online,
         steps=labels.map(suite.steps_of).astype("int64"),
         episodes=suite.evaluation.episodes,
         note=SMOKE if suite.smoke else "",
@@ -145,6 +147,6 @@ def _latex_row(row: GridRow) -> str:
 
 def _latex_text(text: Text) -> str:
     value = rf"\textbf{{{escape_latex(text.value)}}}" if text.bold else escape_latex(text.value)
-    spread = rf"{{\tiny\,$\pm$\,{text.spread}}}" if text.spread else ""
+    spread = rf"{{\tiny\,$\pm$\,{escape_latex(text.spread)}}}" if text.spread else ""
     note = rf" {{\tiny({escape_latex(text.note)})}}" if text.note else ""
     return value + escape_latex(text.mark) + spread + note

@@ -17,7 +17,13 @@ def render_terminal(report: Report) -> RenderableType:
     notes, grids = report.notes, report.terminal
     warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
     tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
-    said = [notes.protocol, notes.action_selection, *notes.gate[1:], *notes.earlier_code]
+    said = [
+        notes.protocol,
+        notes.action_selection,
+        notes.statistics[0],
+        *notes.gate[1:],
+        *notes.earlier_code,
+    ]
     below = [RichText(text, style="dim") for text in said if text]
     return Group(*warning, *tables, *below, *(RichText(t, style="red") for t in notes.failures))
 

@@ -110,6 +110,7 @@ class SuiteFile(BaseModel, frozen=True):
     command: str
     tasks: Annotated[list[TaskSpec], Field(min_length=1)]
     rows: Annotated[list[RowInfo], Field(min_length=1)]
+    compare_to: str = ""  # label of the reference
     seeds: Annotated[list[Count], Field(min_length=1)]
     steps: Count
     online_steps: Count = 0
@@ -130,6 +131,8 @@ class SuiteFile(BaseModel, frozen=True):
         for run in self.runs:
             if run.task not in tasks or run.label not in labels or run.seed not in self.seeds:
                 raise ValueError(f"{run.path} is of a task, row or seed that it does not list")
+        if self.compare_to and self.compare_to not in labels:
+            raise ValueError(f"it compares to '{self.compare_to}', which is none of its rows")
         for name in [*(row.action_selection for row in self.rows if row.action_selection)]:
             parse_action_selection(name)
         return self

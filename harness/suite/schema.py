@@ -21,6 +21,7 @@ from pydantic import (
 from algorithms import registry
 from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError, nearest
+from harness.statistics.protocols import parse_protocol
 from harness.suite.entry import AlgorithmEntry, Overrides, Section
 from harness.suite.figures import parse_figures
 from harness.suite.problems import explain, unknown
@@ -45,6 +46,11 @@ def _selection(name: str) -> str:
     return name
 
 
+def _protocol(name: str) -> str:
+    parse_protocol(name)
+    return name
+
+
 class Training(Section):
     """The budget of every run."""
 
@@ -60,7 +66,8 @@ class EvaluationPlan(Section):
 
     every: int = Field(ge=1)  # gradient steps; divides those of training, offline and online
     episodes: int = Field(ge=1, le=10_000)  # per seed and evaluation
-    protocol: Literal["last"] = "last"  # the score is the mean of the last evaluation
+    # Which evaluations make a score: `harness/statistics/protocols.py`.
+    protocol: Annotated[str, AfterValidator(_protocol)] = "last"
     # More action selections, for those who can; measured after the last step, beside the scores.
     action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
 
@@ -83,6 +90,7 @@ class Suite(Section):
     tasks: list[str | dict[str, Overrides]] = Field(min_length=1, max_length=_MOST_TASKS)
     defaults: Overrides = Field({})  # config for every algorithm that has such a field
     algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
+    compare_to: str = ""  # label of the row that tables compare the others to, paired by seed
     seeds: int | list[int]  # a count, or the seeds themselves
     training: Training
     evaluation: EvaluationPlan
@@ -138,7 +146,7 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
     if too_many := [*_row_count_problems(suite)]:
         raise document.error(too_many)
     problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
-    problems += [*_interval_problems(suite), *_budget_problems(suite)]
+    problems += [*_interval_problems(suite), *_budget_problems(suite), *_report_problems(suite)]
     problems += parse_figures(suite.figures)[1]
     problems += published_problems(suite.published, path, suite.method_names)
     if problems:
@@ -188,6 +196,19 @@ def _budget_problems(suite: Suite) -> Iterator[Problem]:
                 "all entries go online after training.steps: leave it out, or set "
                 "training.online_steps to 0",
             )
+
+
+def _report_problems(suite: Suite) -> Iterator[Problem]:
+    """A reference that is no row, and a protocol that needs more evaluations than runs have."""
+    labels = [row.label for row in suite.rows]
+    if suite.compare_to and suite.compare_to not in labels:
+        yield Problem(("compare_to",), unknown("row", suite.compare_to, labels))
+    plan, needed = suite.evaluation, parse_protocol(suite.evaluation.protocol).evaluations
+    shortest = min(suite.steps_of(entry) for entry in suite.algorithms.values())
+    found = (shortest + suite.training.online_steps) // plan.every
+    if found < needed:
+        message = f"'{plan.protocol}' needs {needed:,} evaluations, and the shortest runs have "
+        yield Problem(("evaluation", "protocol"), f"{message}{found:,}: evaluate more often")
 
 
 def _divisors_near(number: int, of: int) -> list[int]:

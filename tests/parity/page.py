@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.stats import Interval, difference_interval
+from harness.statistics.intervals import Interval, difference_interval
 from tests.parity.repositories import REPOSITORIES, Repository
 from tests.parity.scores import HARNESS, Score
 

@@ -2,6 +2,7 @@
 
 from harness.report.section import Section
 from harness.report.sections.actions import ActionSelections
+from harness.report.sections.aggregates import Aggregates
 from harness.report.sections.cost import Cost
 from harness.report.sections.data import Data
 from harness.report.sections.mazes import Mazes
@@ -17,6 +18,7 @@ SECTIONS: tuple[type[Section], ...] = (
     Published,
     Overview,
     LearningCurves,
+    Aggregates,
     Cost,
     ActionSelections,
     Requested,

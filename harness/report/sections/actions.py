@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report import stats
 from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
 from harness.report.earlier_code import earlier_mark
@@ -17,6 +16,7 @@ from harness.report.gate import MARK, trusts
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.section import Section
 from harness.report.tables import with_budget
+from harness.statistics.intervals import standard_deviation, t_interval
 
 
 class ActionSelections(Section):
@@ -67,7 +67,7 @@ def action_table(comparison: Comparison) -> pd.DataFrame:
         if (task, label, selection) not in measured:
             continue
         scores = measured[task, label, selection].to_numpy(np.float64)
-        low_high = stats.t_interval(scores)
+        low_high = t_interval(scores)
         judged = comparison.gate.verdicts[task].usable is not None and trusts(row, selection)
         lines.append(
             {
@@ -76,7 +76,7 @@ def action_table(comparison: Comparison) -> pd.DataFrame:
                 "action_selection": selection,
                 "own": selection == row.action_selection,
                 "mean": scores.mean(),
-                "std": stats.population_std(scores),
+                "std": standard_deviation(scores),
                 "ci95_low": low_high.low,
                 "ci95_high": low_high.high,
                 "seeds": len(scores),

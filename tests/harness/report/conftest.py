@@ -72,6 +72,7 @@ class SuiteBuilder:
     every: int = 2_000
     episodes: int = 10
     smoke: bool = False
+    reference: str = ""
     name: str = "demo"
     final: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by task, label
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # by label
@@ -123,6 +124,7 @@ class SuiteBuilder:
             "command": f"python -m harness run suites/{self.name}.yaml",
             "tasks": [self.task(task).model_dump(mode="json") for task in self.tasks],
             "rows": algorithms,
+            "compare_to": self.reference,
             "figures": self.figures,
             "seeds": self.seeds,
             "steps": self.steps,

@@ -53,8 +53,16 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
             "evaluation.episodes: expected a number of at least 1 and of at most 10,000, found",
         ),
         (
-            {"evaluation": {"every": 10, "episodes": 1, "protocol": "best"}},
-            "evaluation.protocol: expected 'last', found the text 'best'",
+            {"evaluation": {"every": 10, "episodes": 1, "protocol": "lats"}},
+            "evaluation.protocol: 'lats' is no protocol; there are last, mean-of-last-K, best, ",
+        ),
+        (
+            {"evaluation": {"every": 20, "episodes": 1, "protocol": "mean-of-last-3"}},
+            "evaluation.protocol: 'mean-of-last-3' needs 3 evaluations, and the shortest runs have",
+        ),
+        (
+            {"compare_to": "bcc"},
+            "compare_to: unknown row 'bcc'. Did you mean 'bc'?",
         ),
         (
             {"evaluation": {"every": 10, "episodes": 1, "action_selections": ["noise-0", "mean"]}},

@@ -151,7 +151,9 @@ def _values(runs: pd.DataFrame) -> Iterator[Floats]:
 
 
 def _text(values: Floats) -> Text:
-    spread = _number(float(values.std())) if len(values) > 1 and np.isfinite(values).all() else ""
+    spread = (
+        _number(float(values.std(ddof=1))) if len(values) > 1 and np.isfinite(values).all() else ""
+    )
     return Text(_number(float(values.mean())), spread)
 
 

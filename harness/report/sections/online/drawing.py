@@ -11,16 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report import stats
 from harness.report.comparison import Comparison
 from harness.report.curves import read_curves
 from harness.report.panels import draw_curve, draw_pages, thousands
 from harness.report.records import Records
 from harness.report.style import Line, all_lines, handle
+from harness.statistics.intervals import Scores
 from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
-Points = dict[str, tuple[Floats, stats.Scores]]  # by label: steps [N], scores [seeds, N]
+Points = dict[str, tuple[Floats, Scores]]  # by label: steps [N], scores [seeds, N]
 
 CAPTION = (
     "Going on online. Left: evaluations over gradient steps; the dotted line is where offline "

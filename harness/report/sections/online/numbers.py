@@ -81,5 +81,5 @@ def _text(runs: pd.DataFrame, name: str) -> Text:
     if np.isnan(values).any():
         return Text(MISSING)
     digits = 3 if name == "regret" else 1
-    spread = f"{values.std():.{digits}f}" if len(values) > 1 else ""
+    spread = f"{values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
     return Text(f"{values.mean():.{digits}f}", spread)

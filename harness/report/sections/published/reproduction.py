@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from harness.published import PublishedCell, PublishedScore
 from harness.published.literature import other_data
-from harness.report import stats
 from harness.report.sections.published.beside import Beside, Line
+from harness.statistics.intervals import Interval, Scores, t_bounds, t_interval
 from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
 
@@ -53,7 +53,7 @@ class Reproduction:
     published: PublishedScore
     scores: NDArray[np.float64]
     action_selection: str
-    interval: stats.Interval
+    interval: Interval
     is_point: bool
     differs: tuple[str, ...]
     unstated: tuple[str, ...]
@@ -92,9 +92,7 @@ def reproductions(beside: Beside) -> list[Reproduction]:
     return found
 
 
-def difference_interval(
-    ours: stats.Scores, published: PublishedScore
-) -> tuple[stats.Interval, bool]:
+def difference_interval(ours: Scores, published: PublishedScore) -> tuple[Interval, bool]:
     """95% interval of our mean minus a published score, and whether that is taken as a point.
 
     Welch's t where the published spread and its seeds are known, else Student's t of our mean.
@@ -102,18 +100,17 @@ def difference_interval(
     assert published.score is not None
     theirs = _squared_error(published)
     if len(ours) < 2:
-        return stats.Interval(math.nan, math.nan), theirs is None
+        return Interval(math.nan, math.nan), theirs is None
     if theirs is None:
-        low, high = stats.t_interval(ours)
-        return stats.Interval(low - published.score, high - published.score), True
+        low, high = t_interval(ours)
+        return Interval(low - published.score, high - published.score), True
     own = float(ours.var(ddof=1)) / len(ours)
     assert published.seeds is not None
-    half = 0.0
-    if total := own + theirs:
+    total, dof = own + theirs, 1.0
+    if total:
         dof = total**2 / (own**2 / (len(ours) - 1) + theirs**2 / (published.seeds - 1))
-        half = stats.t_quantile(dof) * math.sqrt(total)
     centre = float(ours.mean()) - published.score
-    return stats.Interval(centre - half, centre + half), False
+    return t_bounds(centre, math.sqrt(total), dof), False
 
 
 def reproduction_csv(found: Iterable[Reproduction]) -> pd.DataFrame:

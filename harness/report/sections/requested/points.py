@@ -10,13 +10,13 @@ from itertools import product
 import numpy as np
 from pydantic import JsonValue
 
-from harness.report import stats
 from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
 from harness.report.panels import in_words, spelled
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import own_actions, quantity, shown
 from harness.runs.suite_file import RowInfo
+from harness.statistics.intervals import Interval, t_interval
 from harness.suite.figures import Trend, task_options
 from harness.tasks.spec import TaskSpec
 
@@ -46,9 +46,9 @@ class Point:
         return float(np.mean(self.values))
 
     @property
-    def interval(self) -> stats.Interval:
+    def interval(self) -> Interval:
         """95% interval of the mean."""
-        return stats.t_interval(np.array(self.values))
+        return t_interval(np.array(self.values))
 
 
 def trend_points(figure: Trend, records: Records, comparison: Comparison) -> list[Point]:

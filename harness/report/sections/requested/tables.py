@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report import stats
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
 from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import axis_label, own_actions, quantity, shown
+from harness.statistics.intervals import standard_deviation
 from harness.suite.figures import Table
 
 
@@ -33,7 +33,7 @@ def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd
             "action_selection": own[label],
             "quantity": name,
             "mean": measured[task, label, name].mean(),
-            "std": stats.population_std(measured[task, label, name]),
+            "std": standard_deviation(measured[task, label, name]),
             "seeds": len(measured[task, label, name]),
         }
         for task in comparison.tasks

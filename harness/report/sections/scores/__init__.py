@@ -10,8 +10,12 @@ from harness.report.layout import Grid
 from harness.report.section import Section
 from harness.report.sections.scores.bars import average_bars
 from harness.report.sections.scores.curves import learning_curves
-from harness.report.sections.scores.grids import score_grids, summary_grid
-from harness.report.sections.scores.numbers import scores_csv, table_csv
+from harness.report.sections.scores.grids import (
+    difference_grids,
+    score_grids,
+    summary_grid,
+)
+from harness.report.sections.scores.numbers import curves_csv, scores_csv, table_csv
 from harness.report.style import Drawing
 
 AVERAGES = "Averages, best first. Lines are 95% intervals; dots, in panels of one task, seeds."
@@ -32,7 +36,11 @@ class Scores(Section):
         return "the scores"
 
     def grids(self) -> list[Grid]:
-        return [*score_grids(self.comparison), summary_grid(self.comparison)]
+        return [
+            *score_grids(self.comparison),
+            summary_grid(self.comparison),
+            *difference_grids(self.comparison),
+        ]
 
     def tables(self) -> dict[str, pd.DataFrame]:
         return {"table": table_csv(self.comparison), "scores": scores_csv(self.comparison)}
@@ -47,6 +55,9 @@ class LearningCurves(Section):
     @property
     def subject(self) -> str:
         return "the learning curves"
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {"curves": curves_csv(self.records)}
 
     def drawings(self, folder: Path) -> list[Drawing]:
         files = learning_curves(self.records, self.comparison, folder)

@@ -56,7 +56,7 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
             for tick, label in zip(axes.get_yticklabels(), order, strict=True):
                 tick.set_fontweight("bold" if styles[label].emphasised else "normal")
         dots = "; dots: seeds" if any(len(group.tasks) == 1 for group in groups) else ""
-        said = [f"Normalized score (mean; line: 95% interval{dots})", *keys]
+        said = [f"{comparison.score_name} (mean; line: 95% interval{dots})", *keys]
         if absent := len(comparison.labels) - len(order):
             said.append(f"left out: {absent} without finished runs on all tasks of any panel")
         figure.supxlabel("\n".join(said), fontsize=8)

@@ -8,54 +8,77 @@ from typing import Any
 import pandas as pd
 
 from harness.report.action_selections import own_selections
-from harness.report.comparison import Comparison
+from harness.report.comparison import Cell, Comparison
 from harness.report.earlier_code import MEANING
-from harness.report.stats import Interval
+from harness.report.records import Records
 from harness.report.tables import with_budget
+from harness.statistics.intervals import Interval
+
+NUMBERS = ("mean", "std", "ci95_low", "ci95_high", "episode_error", "episode_share")
+DIFFERENCE = ("difference", "difference_ci95_low", "difference_ci95_high", "p", "p_holm", "pairs")
+COUNTS = ("seeds", "planned_seeds", "failed_seeds")
 
 
 def table_csv(comparison: Comparison) -> pd.DataFrame:
-    """One line per task (or average) and algorithm, in full precision, for other programs."""
-    lines: list[dict[str, Any]] = []
+    """One line per task (or average) and algorithm, in full precision, for other programs.
+
+    The columns from `difference` on are of the algorithm minus the suite's reference.
+    """
+    named: list[tuple[str, tuple[str, ...]]] = [(task, (task,)) for task in comparison.tasks]
+    named += [(f"average ({group.name})", group.tasks) for group in comparison.averaged]
     own = own_selections(comparison.suite)
-    for task in comparison.tasks:
-        best = comparison.best([task])
+    lines: list[dict[str, Any]] = []
+    for name, tasks in named:
+        best = comparison.best(tasks)
         for label in comparison.labels:
-            cell = comparison.cells[task, label]
-            counts = {"seeds": len(cell.scores), "planned_seeds": cell.planned}
-            line = {"task": task, "algorithm": label, "action_selection": own[label], **counts}
-            line |= {
-                "failed_seeds": cell.failed,
-                "critic_usable": _usable(comparison, [task], label),
+            line: dict[str, Any] = {
+                "task": name,
+                "algorithm": label,
+                "action_selection": own[label],
             }
-            if len(cell.scores):
-                line |= {"mean": cell.mean, "std": cell.std, **_bounds(cell.interval)}
-            lines.append(line | {"best": label in best})
-    groups = [group for group in comparison.families if len(group.tasks) > 1]
-    if len(comparison.families) > 1:
-        groups.append(comparison.everything)
-    for group in groups:
-        best = comparison.best(group.tasks)
-        for label in comparison.labels:
-            line = {"task": f"average ({group.name})", "algorithm": label, "best": label in best}
-            line["action_selection"] = own[label]
-            line["critic_usable"] = _usable(comparison, group.tasks, label)
-            line["mean"] = comparison.average(label, group.tasks)
-            lines.append(line | _bounds(comparison.average_interval(label, group.tasks)))
-    numbers = ["mean", "std", "ci95_low", "ci95_high"]
-    counted = ["seeds", "planned_seeds", "failed_seeds"]
-    names = ["task", "algorithm", "action_selection", *numbers, *counted, "best", "critic_usable"]
-    table = pd.DataFrame(lines, columns=names)
-    kinds = {**dict.fromkeys(counted, "Int64"), "critic_usable": "boolean"}
+            line |= {"mean": comparison.average(label, tasks), "best": label in best}
+            line |= _bounds("ci95", comparison.average_interval(label, tasks))
+            line["critic_usable"] = _usable(comparison, tasks, label)
+            if len(tasks) == 1:
+                line |= _of_cell(comparison.cells[tasks[0], label])
+            lines.append(line | _to_reference(comparison, tasks, label))
+    names = ["task", "algorithm", "action_selection", *NUMBERS, *COUNTS, "best", "critic_usable"]
+    table = pd.DataFrame(lines, columns=[*names, "compared_to", *DIFFERENCE])
+    kinds = {**dict.fromkeys([*COUNTS, "pairs"], "Int64"), "critic_usable": "boolean"}
     return with_budget(table.astype(kinds), comparison)
 
 
+def _of_cell(cell: Cell) -> dict[str, Any]:
+    counts = {"seeds": len(cell.scores), "planned_seeds": cell.planned, "failed_seeds": cell.failed}
+    spread = {"std": cell.std, "episode_error": cell.episode_error}
+    return counts | spread | {"episode_share": cell.episode_share}
+
+
+def _to_reference(comparison: Comparison, tasks: tuple[str, ...], label: str) -> dict[str, Any]:
+    found = comparison.to_reference.get((tasks, label))
+    if found is None:
+        return {"compared_to": ""}
+    difference, corrected = found
+    numbers = {"difference": difference.mean, "p": difference.p, "p_holm": corrected}
+    bounds = _bounds("difference_ci95", difference.interval)
+    return {"compared_to": comparison.reference, "pairs": difference.pairs, **numbers, **bounds}
+
+
 def scores_csv(comparison: Comparison) -> pd.DataFrame:
-    """One line per planned run with its state and score; the score is empty unless it is done."""
+    """One line per planned run with its state, score and episode error; empty unless it is done."""
     kept = {(run.task, run.label, run.seed) for run in comparison.suite.runs if run.kept}
     keys = comparison.scores[["task", "label", "seed"]].itertuples(index=False, name=None)
     made = [MEANING if key in kept else "" for key in keys]
     return with_budget(comparison.scores.assign(code=made), comparison)
+
+
+def curves_csv(records: Records) -> pd.DataFrame:
+    """One line per run and evaluation by its own action selection: the mean of its episodes."""
+    keys = ["task", "label", "seed", "step"]
+    scores: pd.Series[float] = records.evaluations.groupby(keys, sort=False)[
+        "normalized_score"
+    ].mean()
+    return scores.rename("score").reset_index()[["step", "task", "label", "seed", "score"]]
 
 
 def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | None:
@@ -67,5 +90,5 @@ def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | 
     return not comparison.gate.mark(label, tasks)
 
 
-def _bounds(interval: Interval) -> dict[str, float]:
-    return {"ci95_low": interval.low, "ci95_high": interval.high}
+def _bounds(name: str, interval: Interval) -> dict[str, float]:
+    return {f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -175,7 +175,7 @@ def test_every_kind_is_drawn_into_the_report(swept: Callable[..., Any]) -> None:
     for title in ("Score by rho", "Score by steps", "By latency", "Training", "Both"):
         assert f"{title}" in page
     assert page.count("data:image/png") == 7
-    assert f"| {BEST} | 3.0 ± 2.2 | 0.2 ± 0.082 |" in paths.markdown.read_text()
+    assert f"| {BEST} | 3.0 ± 2.6 | 0.2 ± 0.1 |" in paths.markdown.read_text()
     with (paths.csv.parent / "both.csv").open(newline="") as file:
         rows = {(row["algorithm"], row["quantity"]): row for row in csv.DictReader(file)}
     assert float(rows[BEST, "metric:policy/divergence"]["mean"]) == pytest.approx(0.2)
@@ -266,7 +266,7 @@ def test_a_table_leaves_out_rows_that_it_knows_nothing_of(swept: Callable[..., A
     [grid] = table_grids(figure, records, compare(records))
     assert grid.columns == ("Algorithm", "policy/divergence", "Amortised time of an action (ms)")
     cells = {row.name: [str(text) for text in row.texts] for row in grid.rows}
-    assert cells[BEST][0] == "0.2 ± 0.082"
+    assert cells[BEST][0] == "0.2 ± 0.1"
     assert cells["bc"][0] == "–"
 
 
