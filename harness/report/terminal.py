@@ -20,7 +20,7 @@ def render_terminal(report: Report) -> RenderableType:
     said = [
         notes.protocol,
         notes.action_selection,
-        notes.statistics[0],
+        *notes.statistics[:1],  # what a cell is
         *notes.gate[1:],
         *notes.earlier_code,
     ]
