@@ -228,8 +228,10 @@ def _curves(records: Records) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def in_words(states: Counter[str]) -> str:
-    """`3 done, 1 failed of 6 runs`; `6 runs done` where all are."""
+    """`3 done, 1 failed of 6 runs`; `6 runs done` where all are; `none yet`."""
     total = states.total()
+    if not states:
+        return "none yet"
     if len(states) == 1:
         return f"{plural(total, 'run')} {next(iter(states))}"
     counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
