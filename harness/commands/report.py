@@ -22,7 +22,7 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
     """`harness report`: of what was run, or of what others published if nothing was.
 
     `name` is a suite's name or file, or a results folder. A file says anew which published scores
-    to show; of all else `suite.json` tells what was run. Returns and raises as `show_report`.
+    to show and which row to compare to; of all else `suite.json` tells what was run. Returns and raises as `show_report`.
     """
     if not Path(name).is_file() and (folder := _folder_of(name, results)):
         return show_report(folder, console, protocol=protocol)
@@ -35,8 +35,13 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
         if not any(task.id in published for task in planned.tasks):
             raise _no_results(name, suite, results)
         return show_report(folder, console, planned)
-    update = {"published": planned_published(suite, path)}
-    return show_report(folder, console, read_suite(folder).model_copy(update=update), protocol)
+    found = read_suite(folder)
+    was_run = suite.compare_to in {row.label for row in found.rows}
+    update = {
+        "published": planned_published(suite, path),
+        "compare_to": suite.compare_to if was_run else "",
+    }
+    return show_report(folder, console, found.model_copy(update=update), protocol)
 
 
 def show_report(
