@@ -7,16 +7,6 @@ from pydantic import BaseModel, ValidationError
 from harness.docs.place import Place
 from harness.errors import UserError
 
-_HEADER = (
-    "stage",
-    "updates a CPU-second",
-    "min – max",
-    "of td3-bc's",
-    "MFLOP",
-    "bound",
-    "share of it",
-)
-
 
 class Rate(BaseModel):
     """What a stage of a method reached; `harness/bench/rotation.py` says what each number is."""
@@ -58,7 +48,10 @@ def rates_table(place: Place, file: str) -> str:
             f"{path} cannot be read: {error}; write it with `harness bench --methods '*' "
             f"--json {path}`"
         ) from error
-    rows = [_HEADER, ("---", *["---:"] * (len(_HEADER) - 1)), *map(_row, rates.training)]
+    base = rates.training[0].base
+    ratio = f"of {base}'s"
+    header = ("stage", "updates a CPU-second", "min – max", ratio, "MFLOP", "bound", "share of it")
+    rows = [header, ("---", *["---:"] * (len(header) - 1)), *map(_row, rates.training)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     failed = [f"- {name}: not measured: {reason}" for name, reason in rates.failed.items()]
     setting = f"One core of {rates.cpu}, torch {rates.packages['torch']}."

@@ -195,7 +195,8 @@ def test_a_task_without_curves_has_no_panel_and_others_start_at_0(
 def test_a_suite_without_any_result_still_gets_its_report(make_suite: Callable[..., Any]) -> None:
     states = {(TASK, label, seed): "missing" for label in ("bc", "iql") for seed in range(3)}
     paths = build_report(make_suite(labels=["bc", "iql"], states=states).write()).paths
-    assert "| pointmaze/umaze | – | – |" in paths.markdown.read_text()
+    lines = paths.markdown.read_text().splitlines()
+    assert {"| bc | – |", "| iql | – |"} <= {*lines}
     assert {path.name for path in paths.figures} == {"averages.png", "averages.pdf"}
 
 

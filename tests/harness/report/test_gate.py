@@ -196,7 +196,7 @@ def test_every_artefact_says_which_cells_trust_an_unusable_critic(
     paths = build_report(suite.write()).paths
     assert f"11.0{MARK} ± 1.0°" in paths.markdown.read_text()
     assert r"11.0$^\dagger$" in paths.latex.read_text()
-    assert f'11.0<sup title="{UNUSABLE}">{MARK}</sup>' in paths.html.read_text()
+    assert f'11.0</a><sup title="{UNUSABLE}">{MARK}</sup>' in paths.html.read_text()
     for path in (paths.markdown, paths.latex, paths.html):
         assert UNUSABLE in path.read_text()
     with paths.csv.open(newline="") as file:

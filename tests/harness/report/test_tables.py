@@ -329,7 +329,7 @@ def test_terminal_table_fits_80_characters(make_suite: Callable[..., Any]) -> No
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(render_terminal(report))
     lines = console.export_text().splitlines()
-    assert any(re.match(r"df-dir +\d+\.\d ± \d+\.\d +\[", line) for line in lines)
+    assert any(re.match(r"df-dir +\d+\.\d ± \d+\.\d°? +\[", line) for line in lines), lines
 
 
 def test_a_row_of_another_budget_has_it_in_the_notes_and_beside_its_numbers(
