@@ -54,8 +54,15 @@ def rates_table(place: Place, file: str) -> str:
     rows = [header, ("---", *["---:"] * (len(header) - 1)), *map(_row, rates.training)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     failed = [f"- {name}: not measured: {reason}" for name, reason in rates.failed.items()]
-    setting = f"One core of {rates.cpu}, torch {rates.packages['torch']}."
+    setting = f"One core of {rates.cpu}, torch {rates.packages['torch']}. {_lowest(rates)}"
     return "\n\n".join([setting, table, *(["\n".join(failed)] if failed else [])])
+
+
+def _lowest(rates: Rates) -> str:
+    """The stages that are furthest from their bounds."""
+    shares = sorted((rate.share, rate.name) for rate in rates.training if rate.share is not None)
+    named = ", ".join(f"{name} {share:.0%}" for share, name in shares[:3])
+    return f"The lowest of {len(shares)} shares: {named}."
 
 
 def _row(rate: Rate) -> tuple[str, ...]:

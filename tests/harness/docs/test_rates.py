@@ -1,0 +1,41 @@
+"""The table of how fast methods train, from a file of `harness bench --methods`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.docs.place import Place
+from harness.docs.rates import rates_table
+from harness.errors import UserError
+
+
+def rate(name: str, **numbers: Any) -> dict[str, Any]:
+    """A stage's line of the file, as the bench writes it."""
+    known = {"median": 10.0, "low": 9.0, "high": 11.0, "ratio": 0.5, "base": "bc", "flop": 2e6}
+    return {"name": name, **known, "bound": 20.0, "share": 0.5, "peak_memory_mb": 1.0, **numbers}
+
+
+def place(folder: Path) -> Place:
+    return Place(page=folder / "docs" / "speed.md", results=folder)
+
+
+def test_every_stage_has_a_line_and_the_lowest_shares_are_named(tmp_path: Path) -> None:
+    stages = [rate("bc", share=0.9, ratio=1.0), rate("slow, stage 2 of 2", share=0.41)]
+    stages += [rate("unknown", flop=None, bound=None, share=None), rate("middle", share=0.6)]
+    found = {"training": stages, "failed": {"odd": "it broke"}, "cpu": "a CPU"}
+    (tmp_path / "rates.json").write_text(json.dumps({**found, "packages": {"torch": "2"}}))
+    table = rates_table(place(tmp_path), "rates.json")
+    assert "| slow, stage 2 of 2 | 10 | 9 – 11 | 0.50 | 2 | 20 | 41% |" in table
+    assert "| unknown | 10 | 9 – 11 | 0.50 |  |  |  |" in table
+    assert "of bc's" in table
+    assert "The lowest of 3 shares: slow, stage 2 of 2 41%, middle 60%, bc 90%." in table
+    assert "- odd: not measured: it broke" in table
+
+
+def test_a_file_that_is_not_there_is_a_sentence_with_the_command(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="harness bench --methods"):
+        rates_table(place(tmp_path), "rates.json")
