@@ -144,10 +144,14 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
 def test_a_command_that_is_asked_to_end_or_loses_its_terminal_stops_cleanly_and_can_go_on(
     harness: CommandLine, write_suite: WriteSuite, executor: str, asked: signal.Signals
 ) -> None:
-    with harness.start("run", write_suite(**HUGE), "--executor", executor) as process:
-        wait_for(lambda: is_training(harness.results), process)
-        process.send_signal(asked)
-        printed, _ = process.communicate(timeout=60)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
+    try:
+        with harness.start("run", write_suite(**HUGE), "--executor", executor) as process:
+            wait_for(lambda: is_training(harness.results), process)
+            process.send_signal(asked)
+            printed, _ = process.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert process.returncode == 130
     assert "same command to continue" in printed
     assert states(harness.results) == ["interrupted"] * 2
