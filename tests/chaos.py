@@ -49,7 +49,7 @@ _TARGETS = {  # what is killed how, by what its command line has in it
     "raylet": (("/raylet/raylet",), (signal.SIGKILL,)),
 }
 _TARGETS_OF = {"local": ("worker", "driver"), "ray": ("worker", "driver", "raylet")}
-_OWN_NAMES = ("logs", "report.html", "figures")  # not compared: times, words and drawings
+_OWN_NAMES = ("logs", "report.html", "figures", "tracking")  # times, words and drawings
 
 
 @dataclass

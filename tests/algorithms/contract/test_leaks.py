@@ -75,7 +75,7 @@ LEAKS = [
         "alpha = nets.frozen.temperature().exp().unsqueeze",
         "alpha = nets.temperature().exp().unsqueeze",
         "leaks",
-        "critic_loss reaches 'temperature', which it does not train: write nets.frozen.temperature",
+        "actor_loss reaches 'temperature', which it does not train: write nets.frozen.temperature",
     ),
     # A critic that trains on its own bootstrap.
     *(
@@ -87,7 +87,7 @@ LEAKS = [
             "trains 'critic' through what it says of the next observation: write "
             "nets.target.critic or nets.frozen.critic",
         )
-        for method in ("fql", "td3-bc", "awac", "sac")
+        for method in ("fql", "td3-bc", "awac")
     ),
     # What is meant, once it is not declared.
     Leak(

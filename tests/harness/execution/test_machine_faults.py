@@ -88,8 +88,9 @@ def wall_clocks(path: Path) -> Iterator[str]:
 
 
 def test_the_time_of_day_is_shown_and_never_reckoned_with() -> None:
-    """What reads it: the times that a status shows, and those before lines in a log."""
+    """What reads it: the times that a status shows, before lines in a log, and of trackers."""
     rooms = ("algorithms", "baselines", "harness")
     files = (path for room in rooms for path in (REPOSITORY / room).rglob("*.py"))
     found = {place for path in files for place in wall_clocks(path)}
-    assert found == {"harness/runs/folder.py", "harness/execution/progress.py"}
+    shown = {"runs/folder.py", "runs/trackers.py", "execution/progress.py"}
+    assert found == {f"harness/{name}" for name in shown}
