@@ -49,6 +49,7 @@ _TARGETS = {  # what is killed how, by what its command line has in it
     "raylet": (("/raylet/raylet",), (signal.SIGKILL,)),
 }
 _TARGETS_OF = {"local": ("worker", "driver"), "ray": ("worker", "driver", "raylet")}
+_TIMES = ("timings.csv", "decisions.csv", "costs.csv")
 _OWN_NAMES = ("logs", "report.html", "figures", "tracking")  # times, words and drawings
 
 
@@ -179,7 +180,7 @@ def tables(results: Path) -> dict[str, bytes]:
         name = path.relative_to(results)
         if path.is_file() and not set(name.parts).intersection(_OWN_NAMES):
             same = path.name == "spec.json" or (
-                path.suffix in {".csv", ".safetensors"} and path.name != "timings.csv"
+                path.suffix in {".csv", ".safetensors"} and path.name not in _TIMES
             )
             found[str(name)] = path.read_bytes() if same else b""
     return found
