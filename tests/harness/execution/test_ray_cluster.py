@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
 from harness.execution.ray_cluster import prepare_to_join
+from tests.harness.conftest import CommandLine
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -92,3 +94,35 @@ def test_a_cluster_with_a_token_is_joined_with_it_only(monkeypatch: pytest.Monke
         monkeypatch.setenv("RAY_AUTH_TOKEN", THEIRS)
         prepare_to_join(address)
         assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_auto_means_the_same_cluster_each_time_though_there_are_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    prepare_to_join.cache_clear()
+    with cluster(RAY_AUTH_MODE="disabled") as one, cluster(RAY_AUTH_MODE="disabled") as two:
+        ports = {address.rpartition(":")[2] for address in (one, two)}
+        joined = prepare_to_join("auto")
+        assert joined.rpartition(":")[2] in ports
+        assert {prepare_to_join("auto") for _ in range(3)} == {joined}
+        monkeypatch.setenv("RAY_ADDRESS", two)
+        prepare_to_join.cache_clear()
+        assert prepare_to_join("auto") == two
+    prepare_to_join.cache_clear()
+
+
+def test_a_cluster_without_the_cpus_of_a_trial_is_refused_within_20_seconds(
+    harness: CommandLine, write_suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    suite = write_suite(resources={"cpus_per_trial": 2})
+    with cluster(RAY_AUTH_MODE="disabled") as address:
+        begun = time.monotonic()
+        printed = harness("run", suite, "--address", address, code=2)
+        seconds = time.monotonic() - begun
+    assert "asks for 2 CPUs (resources.cpus_per_trial), and no node here has more than 1" in printed
+    assert "wait until `ray status` lists them" in printed
+    assert seconds < 20
+    assert not list(harness.results.rglob("spec.json"))
