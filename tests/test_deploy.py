@@ -1,4 +1,4 @@
-"""The files of deploy/ and the commands of docs/cluster.md, as far as one machine can check them."""
+"""The files of deploy/ and the commands of docs/cluster.md, checked as far as one machine can."""
 
 from __future__ import annotations
 
