@@ -167,6 +167,25 @@ def test_an_address_where_nobody_is_is_refused_at_once(silent_server: int) -> No
     assert time.monotonic() - begun < 2
 
 
+def test_auto_is_settled_once_and_means_rays_own_variable_first(
+    silent_server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with several clusters Ray takes any of them for `auto`, each time anew."""
+    clusters = iter(["127.0.0.1:1", "127.0.0.1:2"])
+    monkeypatch.setattr(ray_cluster, "_ask", lambda address, mode: next(clusters))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray_cluster.prepare_to_join.cache_clear()
+    try:
+        assert [ray_cluster.prepare_to_join("auto") for _ in range(2)] == ["127.0.0.1:1"] * 2
+        ray_cluster.prepare_to_join.cache_clear()
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{silent_server}")
+        monkeypatch.setattr(ray_cluster, "_ask", lambda address, mode: address)
+        assert ray_cluster.prepare_to_join("auto") == f"127.0.0.1:{silent_server}"
+    finally:
+        ray_cluster.prepare_to_join.cache_clear()
+
+
 def test_processes_that_make_data_end_with_their_parent() -> None:
     code = (
         "import operator, os, itertools\n"
