@@ -27,7 +27,7 @@ export HARNESS_DATA=$SHARED/data HARNESS_CACHE=$SCRATCH RAY_USAGE_STATS_ENABLED=
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 
-HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) # where this script runs, too
+HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p) # where this script runs, too
 ADDRESS=$HEAD:$((20000 + SLURM_JOB_ID % 20000)) # jobs that share a node do not meet
 STEP=(srun --ntasks-per-node=1 --cpus-per-task="$SLURM_CPUS_PER_TASK")
 RAY=(ray start --block --disable-usage-stats --num-cpus="$SLURM_CPUS_PER_TASK")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ esac
 
 def port_of_a_job() -> int:
     """A free one of those that the script gives to jobs."""
-    for port in range(20000, 40000):
+    for port in range(20000 + os.getpid() % 10000, 40000):
         with socket.socket() as server:
             if server.connect_ex(("localhost", port)):
                 return port
@@ -191,7 +192,8 @@ def test_the_slurm_job_starts_ray_on_all_nodes_and_queues_itself_again_only_if_s
             process.send_signal(signal.SIGTERM)  # as --signal=B:TERM does
         code = process.wait(timeout=20)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     lines = log.read_text().splitlines()
     head, others = sorted(line for line in lines if line.startswith("srun"))
     if "--head" not in head:
