@@ -14,7 +14,7 @@ import sys
 
 from harness.errors import UserError
 
-_SECONDS = 18  # to import Ray, join and hear from an actor
+_SECONDS = 16  # to import Ray, join and hear from an actor
 _NODE_SECONDS = "8"  # of them for finding the node that this machine is
 _ASK = """
 import sys, logging

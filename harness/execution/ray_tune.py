@@ -32,7 +32,7 @@ from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
-_JOINING_SECONDS = 8
+_JOINING_SECONDS = 5
 
 
 class TuneTrial(tune.Trainable):

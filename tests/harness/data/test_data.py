@@ -217,6 +217,7 @@ def test_rows_may_lie_on_a_disk_of_each_nodes_own(
     processes = [ensure_in_a_process() for _ in range(2)]
     assert {finished(process) for process in processes} == {f"{shared}\n"}
     assert len(list((tmp_path / "node").rglob("rows.npy"))) == 1
+    assert list((tmp_path / "node" / "locks").iterdir())  # nodes do not wait for each other
     assert sorted(root.rglob("*")) == before
 
 
