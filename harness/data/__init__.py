@@ -21,7 +21,7 @@ from harness.data.datasets import (
     silent,
 )
 from harness.data.recipe import recipe_of
-from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command
+from harness.data.store import MANIFEST, DatasetFolder, data_root, make_command, rows_root
 from harness.errors import UserError
 from harness.tasks.spec import TaskSpec
 
@@ -35,6 +35,7 @@ __all__ = [
     "missing",
     "packed_rows",
     "prepare",
+    "rows_root",
     "to_make",
     "verify",
 ]

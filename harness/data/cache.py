@@ -25,10 +25,10 @@ from harness.data.store import (
     DatasetFolder,
     Manifest,
     appearing,
-    data_root,
     lock,
     make_command,
     read_manifest,
+    rows_root,
     write_errors_explained,
 )
 from harness.errors import UserError
@@ -82,7 +82,7 @@ def cache_folder(task: TaskSpec) -> Path:
             "rewards": task.dataset.rewards,
         }
     )
-    return data_root() / "cache" / key
+    return rows_root() / "cache" / key
 
 
 def packed_rows(task: TaskSpec) -> RowsManifest | None:
@@ -106,7 +106,7 @@ def find_rows(sha256: str) -> LoadedData | None:
 
     Raises UserError if their bytes are not those of the manifest.
     """
-    for path in sorted((data_root() / "cache").glob(f"*/{MANIFEST}")):
+    for path in sorted((rows_root() / "cache").glob(f"*/{MANIFEST}")):
         manifest = read_manifest(path, _FORM)
         if manifest["rows"]["sha256"] == sha256:
             remake = (
@@ -139,7 +139,7 @@ def build_rows(task: TaskSpec, progress: Progress) -> None:
     Raises UserError if the dataset's bytes are not those of its manifest or the disk is full.
     """
     folder = cache_folder(task)
-    with write_errors_explained(folder), lock(folder.name):
+    with write_errors_explained(folder), lock(folder.name, rows_root()):
         if (folder / MANIFEST).exists():
             return
         transitions = pack_rows(task, progress)
@@ -167,7 +167,7 @@ def build_rows(task: TaskSpec, progress: Progress) -> None:
 
 def drop_rows(dataset_id: str) -> None:
     """Delete the rows of every task that learns from a dataset."""
-    for path in (data_root() / "cache").glob(f"*/{MANIFEST}"):
+    for path in (rows_root() / "cache").glob(f"*/{MANIFEST}"):
         if read_manifest(path, _FORM)["dataset"]["dataset"].get("id") == dataset_id:
             shutil.rmtree(path.parent)
 

@@ -58,6 +58,15 @@ def data_root() -> Path:
     return Path(os.environ.get("HARNESS_DATA") or "data").absolute()
 
 
+def rows_root() -> Path:
+    """The folder of packed rows: the environment variable HARNESS_CACHE, else `data_root()`.
+
+    A folder on each node's own disk has every node of a cluster pack once what its trials share.
+    """
+    given = os.environ.get("HARNESS_CACHE")
+    return Path(given).absolute() if given else data_root()
+
+
 @dataclass(frozen=True)
 class DatasetFolder:
     """A dataset on disk: `data/` in Minari's layout and our manifest beside it."""
@@ -107,9 +116,9 @@ def in_short(error: Exception) -> str:
     return str(error)
 
 
-def lock(name: str) -> FileLock:
-    """The lock that whoever writes `name` holds."""
-    folder = data_root() / "locks"
+def lock(name: str, root: Path | None = None) -> FileLock:
+    """The lock that whoever writes `name` below `root` (`data_root()` if not given) holds."""
+    folder = (root or data_root()) / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{name.replace('/', '_')}.lock")
 

@@ -48,7 +48,7 @@ def make_executor(name: str, address: str | None, memory_of: MemoryOf = lambda _
 
         return LocalExecutor(memory_of)
     if address is not None:
-        prepare_to_join(address)
+        address = prepare_to_join(address)
     try:
         from harness.execution.ray_tune import RayExecutor
     except ImportError as error:  # Ray replaces some errors by its own
@@ -72,7 +72,11 @@ def lacking(name: str, address: str | None, resources: Resources) -> list[str]:
 
 def worker_environment() -> dict[str, str]:
     """Environment variables every worker needs: one thread, and the data where it is now."""
-    from harness.data import data_root
+    from harness.data import data_root, rows_root
 
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {"HARNESS_DATA": str(data_root().absolute()), **dict.fromkeys(threads, "1")}
+    return {
+        "HARNESS_DATA": str(data_root()),
+        "HARNESS_CACHE": str(rows_root()),
+        **dict.fromkeys(threads, "1"),
+    }

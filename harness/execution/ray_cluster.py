@@ -14,7 +14,8 @@ import sys
 
 from harness.errors import UserError
 
-_SECONDS = 18
+_SECONDS = 16  # to import Ray, join and hear from an actor
+_NODE_SECONDS = "8"  # of them for finding the node that this machine is
 _ASK = """
 import sys, logging
 import ray
@@ -23,37 +24,51 @@ ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICA
 class Actor:
     def answer(self): pass
 ray.get(Actor.remote().answer.remote())
-print("joined")
+print("joined", ray.get_runtime_context().gcs_address if sys.argv[1] == "auto" else sys.argv[1])
 """
 _MODE = "RAY_AUTH_MODE"
 _REFUSED = "it asks for a token that is not the one given"
 _NO_TOKEN = f"it uses no token, so unset {_MODE} here"
+_NO_NODE = (
+    "a Ray cluster may be there, and this machine is none of its nodes. Work on one that is, or "
+    "make it one with `ray start --address=HOST:PORT`"
+)
+
+
+class _NotJoinedError(Exception):
+    """Why a cluster cannot be joined."""
 
 
 @functools.cache
-def prepare_to_join(address: str) -> None:
-    """Settle how this process proves itself to the cluster at `address`.
+def prepare_to_join(address: str) -> str:
+    """Settle which cluster `address` means, and how this process proves itself to it.
 
-    Raises UserError with the reason, within about 20 seconds, if the cluster cannot be joined.
+    Returns the address to join. `auto` is settled once: on a machine with several clusters Ray
+    takes any of them, each time anew. Raises UserError with the reason, within about 20 seconds, if
+    the cluster cannot be joined.
     """
-    if problem := _knock(address):
-        raise _cannot_join(address, problem)
-    if given := os.environ.get(_MODE):
-        if problem := _ask(address, given):
-            raise _cannot_join(address, f"{problem} ({_MODE} is set to {given})")
-        return
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address
+    _knock(address)
+    given = os.environ.get(_MODE)
     # A local Ray leaves a token that other clusters may or may not ask for.
-    for mode in ("disabled", "token"):
-        problem = _ask(address, mode)
-        if not problem:
-            os.environ[_MODE] = mode
-            return
-        if problem != _REFUSED:
-            break
-    raise _cannot_join(address, problem)
+    mode = given or "disabled"
+    try:
+        try:
+            joined = _ask(address, mode)
+        except _NotJoinedError as refused:
+            if given or str(refused) != _REFUSED:
+                raise
+            mode, joined = "token", _ask(address, "token")
+    except _NotJoinedError as error:
+        raise _cannot_join(address, str(error), given) from None
+    os.environ[_MODE] = mode
+    return joined
 
 
-def _cannot_join(address: str, problem: str) -> UserError:
+def _cannot_join(address: str, problem: str, given: str | None = None) -> UserError:
+    if given:
+        problem += f" ({_MODE} is set to {given})"
     if problem.startswith(_REFUSED):
         problem += (
             ". Copy its token, which `ray get-auth-token` prints there, to ~/.ray/auth_token here, "
@@ -64,22 +79,25 @@ def _cannot_join(address: str, problem: str) -> UserError:
     )
 
 
-def _knock(address: str) -> str:
-    """Why nobody can be reached at `host:port`; empty if somebody can, or it is another form."""
+def _knock(address: str) -> None:
+    """Raises UserError if it is a `host:port` where nobody can be reached."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
-        return ""
+        return
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, OverflowError) as error:
-        return str(error)
-    return ""
+        raise _cannot_join(address, str(error)) from None
 
 
 def _ask(address: str, mode: str) -> str:
-    """Why the cluster cannot be joined with this mode of proof; empty if it can."""
+    """The address of the cluster that was joined with this mode of proof.
+
+    Raises _NotJoinedError with the reason if it cannot be.
+    """
     environment = {**os.environ, _MODE: mode}
     environment |= {"RAY_NUM_REDIS_GET_RETRIES": "2", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["RAY_gcs_server_request_timeout_seconds"] = _NODE_SECONDS
     try:
         asked = subprocess.run(
             [sys.executable, "-c", _ASK, address],
@@ -89,12 +107,17 @@ def _ask(address: str, mode: str) -> str:
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        return f"something is there, and did not answer as Ray does within {_SECONDS} seconds"
-    if "joined" in asked.stdout.splitlines():
-        return ""
+        raise _NotJoinedError(
+            f"something is there, and did not answer as Ray does within {_SECONDS} seconds"
+        ) from None
+    for line in asked.stdout.splitlines():
+        if line.startswith("joined "):
+            return line.removeprefix("joined ")
     if "InvalidAuthToken" in asked.stderr or "AuthenticationError" in asked.stderr:
-        return _REFUSED
+        raise _NotJoinedError(_REFUSED)
     if "ActorDiedError" in asked.stderr and mode == "token":  # it joins, and none can answer it
-        return _NO_TOKEN
+        raise _NotJoinedError(_NO_TOKEN)
+    if "No node info found" in asked.stderr:
+        raise _NotJoinedError(_NO_NODE)
     lines = [line.strip() for line in asked.stderr.splitlines() if line.strip()]
-    return (lines[-1] if lines else "it did not say why").rstrip(".")
+    raise _NotJoinedError((lines[-1] if lines else "it did not say why").rstrip("."))

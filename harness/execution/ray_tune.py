@@ -32,7 +32,7 @@ from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
-_JOINING_SECONDS = 15
+_JOINING_SECONDS = 5
 
 
 class TuneTrial(tune.Trainable):
@@ -74,6 +74,8 @@ class RayExecutor:
                 return [str(error)]
             problem = _no_room_on_any_node(resources, wait=_JOINING_SECONDS)
             ray.shutdown()
+            if problem:
+                problem += " If nodes are still to join, wait until `ray status` lists them."
         return [problem] if problem else []
 
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:

@@ -207,6 +207,20 @@ def test_processes_that_need_the_same_data_make_them_once(root: Path, task: Task
     assert len(list(root.glob("cache/*"))) == 1
 
 
+def test_rows_may_lie_on_a_disk_of_each_nodes_own(
+    root: Path, task: TaskSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HARNESS_CACHE", raising=False)
+    shared = data.ensure(task).sha256
+    before = sorted(root.rglob("*"))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "node"))
+    processes = [ensure_in_a_process() for _ in range(2)]
+    assert {finished(process) for process in processes} == {f"{shared}\n"}
+    assert len(list((tmp_path / "node").rglob("rows.npy"))) == 1
+    assert list((tmp_path / "node" / "locks").iterdir())  # nodes do not wait for each other
+    assert sorted(root.rglob("*")) == before
+
+
 def test_a_killed_writer_leaves_nothing_that_is_taken_for_data(root: Path, task: TaskSpec) -> None:
     writer = ensure_in_a_process()
     partial = root / "minari/pointmaze/.umaze-1500-v0.partial"

@@ -17,6 +17,7 @@ from harness.data.parallel import in_order
 from harness.errors import UserError
 from harness.execution import ray_cluster
 from harness.execution.execute import execute, sole_use
+from harness.execution.executor import worker_environment
 from harness.execution.local import LocalExecutor
 from harness.execution.plan import Plan
 from harness.execution.work import work
@@ -165,6 +166,35 @@ def test_an_address_where_nobody_is_is_refused_at_once(silent_server: int) -> No
     with pytest.raises(UserError, match="Connection refused"):
         ray_cluster.prepare_to_join(f"127.0.0.1:{port}")
     assert time.monotonic() - begun < 2
+
+
+def test_workers_have_the_folders_of_the_command_wherever_they_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_DATA", "shared")
+    monkeypatch.setenv("HARNESS_CACHE", "own")
+    folders = {"HARNESS_DATA": str(tmp_path / "shared"), "HARNESS_CACHE": str(tmp_path / "own")}
+    assert folders.items() <= worker_environment().items()
+
+
+def test_auto_is_settled_once_and_means_rays_own_variable_first(
+    silent_server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with several clusters Ray takes any of them for `auto`, each time anew."""
+    clusters = iter(["127.0.0.1:1", "127.0.0.1:2"])
+    monkeypatch.setattr(ray_cluster, "_ask", lambda address, mode: next(clusters))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray_cluster.prepare_to_join.cache_clear()
+    try:
+        assert [ray_cluster.prepare_to_join("auto") for _ in range(2)] == ["127.0.0.1:1"] * 2
+        ray_cluster.prepare_to_join.cache_clear()
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{silent_server}")
+        monkeypatch.setattr(ray_cluster, "_ask", lambda address, mode: address)
+        assert ray_cluster.prepare_to_join("auto") == f"127.0.0.1:{silent_server}"
+    finally:
+        ray_cluster.prepare_to_join.cache_clear()
 
 
 def test_processes_that_make_data_end_with_their_parent() -> None:

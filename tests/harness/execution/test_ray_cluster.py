@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
 from harness.execution.ray_cluster import prepare_to_join
+from tests.harness.conftest import CommandLine
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -30,32 +32,36 @@ def free_port() -> int:
 
 
 @contextmanager
-def cluster(**environment: str) -> Iterator[str]:
-    """The address of a Ray cluster with one CPU, and these variables in its environment."""
+def ray_start(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`ray start` with these arguments, and these variables in its environment."""
+    program = "from ray.scripts.scripts import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "start", "--block", "--disable-usage-stats", *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def cluster(cpus: int = 1, **environment: str) -> Iterator[str]:
+    """The address of a Ray cluster of one node, with these variables in its environment."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short: it holds sockets
-        arguments = [
-            *("start", "--head", "--block", "--disable-usage-stats", f"--port={port}"),
-            *("--num-cpus=1", "--include-dashboard=false", f"--temp-dir={folder}"),
-        ]
-        program = "from ray.scripts.scripts import main; main()"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
+        head = ("--head", f"--port={port}", f"--num-cpus={cpus}", f"--temp-dir={folder}")
+        with ray_start(*head, "--include-dashboard=false", **environment) as process:
             _wait_for(port, process)
             yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -92,3 +98,26 @@ def test_a_cluster_with_a_token_is_joined_with_it_only(monkeypatch: pytest.Monke
         monkeypatch.setenv("RAY_AUTH_TOKEN", THEIRS)
         prepare_to_join(address)
         assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_head_without_cpus_is_refused_within_20_seconds_and_works_once_a_node_joins(
+    harness: CommandLine, write_suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    suite = write_suite(resources={"cpus_per_trial": 2})
+    with cluster(cpus=0) as address:
+        begun = time.monotonic()
+        printed = harness("run", suite, "--address", address, code=2)
+        seconds = time.monotonic() - begun
+        assert "asks for 2 CPUs (resources.cpus_per_trial), and no node here has more" in printed
+        assert "wait until `ray status` lists them" in printed
+        assert seconds < 20
+        assert not list(harness.results.rglob("spec.json"))
+
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with harness.start("run", suite, "--address", "auto") as command:
+            time.sleep(4)
+            with ray_start(f"--address={address}", "--num-cpus=2"):
+                printed, _ = command.communicate(timeout=150)
+        assert command.returncode == 0, printed
+        assert len(list(harness.results.rglob("evaluations.csv"))) == 2
