@@ -140,7 +140,7 @@ def test_the_harness_reaches_algorithms_through_the_registry() -> None:
         "source",
         "transitions",
     }
-    allowed |= {f"engine.{name}" for name in ("engine", "version", "seeding")}
+    allowed |= {f"engine.{name}" for name in ("engine", "version", "seeding", "streams")}
     allowed |= {"engine.precision", "engine.preflight", "engine.preprocessing", "engine.trained"}
     for path in (REPOSITORY / "harness").rglob("*.py"):
         if TEMPLATE in path.parents:
