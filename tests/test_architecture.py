@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,18 @@ def test_a_room_knows_only_those_before_it(room: str) -> None:
             other = room_of(module)
             if other is not None:
                 assert ROOMS.index(other) <= ROOMS.index(room), f"{path} imports {module}"
+
+
+def test_no_file_needs_a_file_that_needs_it() -> None:
+    """Inside rooms too, and through imports inside functions or for types alone."""
+    needed: dict[Path, set[Path]] = {}
+    for package in ("algorithms", "baselines", "harness"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            inner = [REPOSITORY / module.replace(".", "/") for module in modules_of(path)]
+            files = {p / "__init__.py" if p.is_dir() else p.with_suffix(".py") for p in inner}
+            needed[path] = {file for file in files if file.is_file()}
+    del needed[REPOSITORY / "harness" / "__init__.py"]  # offers what it imports when asked
+    TopologicalSorter(needed).prepare()  # raises CycleError with the files
 
 
 @pytest.mark.parametrize(
