@@ -48,14 +48,18 @@ def _answer(comparison: Comparison, group: Group) -> str:
     if not ranked:
         return f"No method is named on {tasks}: {rest}."
     rest = f"; {rest}" if rest else ""
+    name = comparison.protocol.name
+    on = f"By online selection ('{name}'), on" if comparison.protocol.selects_online else "On"
     first, *others = ranked
     score = _with_interval(comparison, first, group)
     if not others:
-        return f"On {place}, {first} scores {score}, and there is nothing to compare it with{rest}."
+        return (
+            f"{on} {place}, {first} scores {score}, and there is nothing to compare it with{rest}."
+        )
     seeds = [len(comparison.cells[task, label].scores) for task in group.tasks for label in ranked]
     if min(seeds) < 2:
         return (
-            f"On {place}, {first} has the highest score, {score}, but some methods have one seed "
+            f"{on} {place}, {first} has the highest score, {score}, but some methods have one seed "
             f"only, so nothing tells them apart{rest}."
         )
     low = comparison.average_interval(first, group.tasks).low
@@ -67,7 +71,7 @@ def _answer(comparison: Comparison, group: Group) -> str:
         f"intervals of {plural(min(seeds), 'seed')} are rough" if min(seeds) < ENOUGH_SEEDS else "",
     ]
     said = "; ".join(claim for claim in claims if claim)
-    return f"On {place}, {first} has the highest mean, {score}; {said}{rest}."
+    return f"{on} {place}, {first} has the highest mean, {score}; {said}{rest}."
 
 
 def _left_out(unfinished: int, distrusted: int) -> str:
