@@ -42,7 +42,9 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
         "published": planned_published(suite, path),
         "compare_to": suite.compare_to if was_run else "",
     }
-    found.model_copy(update=update).write(folder)
+    planned = found.model_copy(update=update)
+    if planned != found:
+        planned.write(folder)
     return show_report(folder, console, protocol=protocol)
 
 
