@@ -31,7 +31,8 @@ def compare_results(first: str, second: str, results: Path, console: Console) ->
         results: the folder of all suites' results.
         console: where to print.
 
-    Raises UserError for a side that is none, or without results that can be read.
+    Raises UserError for a side that is none, or without results that can be read, and for two that
+    have no run in common.
     """
     with ExitStack() as stack:
         folders = [_folder(side, results) for side in (first, second)]
@@ -46,7 +47,15 @@ def compare_results(first: str, second: str, results: Path, console: Console) ->
             for side, folder in zip((first, second), folders, strict=True)
         ]
         before, after = map(read_records, sides)
-    _show_cells(score_differences(before, after), first, second, console)
+    cells = score_differences(before, after)
+    if not (cells["paired"] > 0).any():
+        raise UserError(
+            f"{first} and {second} have no finished run in common (a task, a row's label and a "
+            "seed): nothing can be compared."
+        )
+    protocol = before.suite.evaluation.protocol
+    say(console, f"first: {first}; second: {second}; scores in points by '{protocol}'")
+    _show_cells(cells, console)
     _show_changes(spec_changes(before, after), console)
 
 
@@ -86,7 +95,7 @@ def _committed(side: str, known: Path | None, into: Path) -> Path:
     return into / inside
 
 
-def _show_cells(cells: pd.DataFrame, first: str, second: str, console: Console) -> None:
+def _show_cells(cells: pd.DataFrame, console: Console) -> None:
     table = Table(box=None, header_style="bold")
     for name in ("task", "row"):
         table.add_column(name, overflow="fold")
@@ -103,7 +112,6 @@ def _show_cells(cells: pd.DataFrame, first: str, second: str, console: Console) 
             "–" if pd.isna(cell["low"]) else f"{low} to {high}",
             str(cell["paired"]),
         )
-    say(console, f"first: {first}; second: {second}; scores in points")
     console.print(table)
     say(
         console,

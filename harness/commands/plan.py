@@ -146,6 +146,8 @@ def _hours(seconds: Sequence[float | None]) -> float | None:
 class _Together:
     """What all trials with known rates take, on this machine and by a deadline.
 
+    Hours and the cost are None if trials are left and no rate is known.
+
     Attributes:
         unknown: trials whose rates are not known.
         hours: by the clock, on this machine, longest first.
@@ -155,9 +157,9 @@ class _Together:
     """
 
     unknown: int
-    cpu_hours: float
-    gpu_hours: float
-    hours: float
+    cpu_hours: float | None
+    gpu_hours: float | None
+    hours: float | None
     longest_hours: float
     longest: str
     memory_gb: float
@@ -176,12 +178,13 @@ class _Together:
         seconds, resources = [each for each, _ in known], plan.suite.resources
         machine = Machine.for_trials(plan.suite, costs)
         longest = max(known, key=lambda pair: pair[0])[1] if known else None
-        hours = makespan(seconds, machine.at_once) / 3600
+        total = sum(seconds) / 3600 if known or not costs else None
+        hours = None if total is None else makespan(seconds, machine.at_once) / 3600
         needed = 0 if deadline is None else needed_at_once(seconds, deadline)
         return cls(
             unknown=len(costs) - len(known),
-            cpu_hours=sum(seconds) / 3600 * resources.cpus_per_trial,
-            gpu_hours=sum(seconds) / 3600 * resources.gpus_per_trial,
+            cpu_hours=None if total is None else total * resources.cpus_per_trial,
+            gpu_hours=None if total is None else total * resources.gpus_per_trial,
             hours=hours,
             longest_hours=max(seconds, default=0.0) / 3600,
             longest=longest.trial.name if longest else "",
@@ -191,10 +194,18 @@ class _Together:
             limit=machine.limit,
             deadline_hours=None if deadline is None else deadline / 3600,
             needed_at_once=needed,
-            cost=None if price is None else price * hours,
+            cost=None if price is None or hours is None else price * hours,
         )
 
     def sentences(self, by: str | None) -> Iterator[str]:
+        if self.cpu_hours is None or self.hours is None:
+            fits = "" if by is None else f", nor whether it fits {by}"
+            yield f"What it takes is not known, as no rate is{fits}."
+            yield (
+                f"Here: trials at once: {self.at_once}, {self.limit}; memory: about "
+                f"{self.memory_gb:,.1f} GB, a guess."
+            )
+            return
         gpu = f", {self.gpu_hours:,.1f} GPU-hours" if self.gpu_hours else ""
         what = "What is known, together" if self.unknown else "All together"
         yield (
@@ -241,7 +252,7 @@ def _table(lines: Sequence[Line]) -> Table:
         table.add_row(
             line.label,
             f"{line.runs:,}",
-            f"{line.steps / 1e6:,.2f}M",
+            f"{line.steps:,}",
             _number(line.train_hours),
             _number(line.evaluation_hours),
             f"{'~' if line.unknown else ''}{line.memory_mb / 1000:.1f}",

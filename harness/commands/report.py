@@ -22,8 +22,8 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
     """`harness report`: of what was run, or of what others published if nothing was.
 
     `name` is a suite's name or file, or a results folder. A file says anew which published scores
-    to show and which row to compare to; of all else `suite.json` tells what was run. Returns and
-    raises as `show_report`.
+    to show and which row to compare to, for later reports too; of all else `suite.json` tells what
+    was run. Returns and raises as `show_report`.
     """
     if not Path(name).is_file() and (folder := _folder_of(name, results)):
         return show_report(folder, console, protocol=protocol)
@@ -42,7 +42,10 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
         "published": planned_published(suite, path),
         "compare_to": suite.compare_to if was_run else "",
     }
-    return show_report(folder, console, found.model_copy(update=update), protocol)
+    planned = found.model_copy(update=update)
+    if planned != found:
+        planned.write(folder)
+    return show_report(folder, console, protocol=protocol)
 
 
 def show_report(

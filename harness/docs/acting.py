@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from harness.docs.place import Place
-from harness.errors import UserError
 
 
 class ActingTime(BaseModel):
@@ -101,14 +100,7 @@ def acting_table(place: Place, file: str) -> str:
 
     Raises UserError: the file cannot be read.
     """
-    path = place.results / file
-    try:
-        times = ActingTimes.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{path} cannot be read: {error}; write it with `harness bench --acting '*' "
-            f"--json {path}`"
-        ) from error
+    times = place.measured(file, ActingTimes, "--acting '*'")
     header = times.header()
     lines = [header, ["---"] * 2 + ["---:"] * (len(header) - 2)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in [*lines, *times.rows()])

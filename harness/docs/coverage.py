@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from harness.docs.place import Place
-from harness.errors import UserError
 
 
 class Share(BaseModel):
@@ -42,14 +41,7 @@ def coverage_table(place: Place, file: str) -> str:
 
     Raises UserError: the file cannot be read.
     """
-    path = place.results / file
-    try:
-        found = Coverages.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{path} cannot be read: {error}; write it with `harness bench --coverage "
-            f"--json {path}`"
-        ) from error
+    found = place.measured(file, Coverages, "--coverage")
     header, *lines = found.rows()
     table = [header, ("---", *["---:"] * (len(header) - 1)), *lines]
     setting = f"{found.simulations:,} simulations; columns: what runs score, and seeds."

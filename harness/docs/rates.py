@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from harness.docs.place import Place
-from harness.errors import UserError
 
 
 class Rate(BaseModel):
@@ -40,14 +39,7 @@ def rates_table(place: Place, file: str) -> str:
 
     Raises UserError: the file cannot be read.
     """
-    path = place.results / file
-    try:
-        rates = Rates.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{path} cannot be read: {error}; write it with `harness bench --methods '*' "
-            f"--json {path}`"
-        ) from error
+    rates = place.measured(file, Rates, "--methods '*'")
     base = rates.training[0].base
     ratio = f"of {base}'s"
     header = ("stage", "updates a CPU-second", "min – max", ratio, "MFLOP", "bound", "share of it")

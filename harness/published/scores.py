@@ -155,12 +155,14 @@ def shipped_file() -> Path:
 
 def _column_problems(names: Iterable[str]) -> Iterator[str]:
     there = list(names)
-    for name in there:
+    for name in dict.fromkeys(there):
         if name not in COLUMNS:
             yield (
                 f"line 1: unknown column '{name}'.{nearest(name, COLUMNS)} Columns are "
                 f"{', '.join(COLUMNS)}"
             )
+        if there.count(name) > 1:
+            yield f"line 1: it has the column '{name}' twice; keep one"
     if absent := [name for name in _NEEDED if name not in there]:
         yield f"line 1: it lacks the columns {', '.join(absent)}"
 

@@ -38,11 +38,13 @@ class Change:
 def score_differences(first: Records, second: Records) -> pd.DataFrame:
     """A line for each cell of either: task, label, first, second, paired, difference, low, high.
 
-    `first` and `second` are means over all finished seeds, in points. `difference` is second minus
-    first over the `paired` seeds that both have finished, `low` and `high` its 95% interval by
-    Student's t over them; NaN where there are too few.
+    All scores are by the first's protocol. `first` and `second` are means over all finished seeds,
+    in points. `difference` is second minus first over the `paired` seeds that both have finished,
+    `low` and `high` its 95% interval by Student's t over them; NaN where there are too few.
+    Raises UserError if a run has too few evaluations for the protocol.
     """
-    sides = [_scores(records) for records in (first, second)]
+    protocol = first.suite.evaluation.protocol
+    sides = [_scores(records, protocol) for records in (first, second)]
     cells = list(dict.fromkeys(cell for side in sides for cell in side))
     rows = []
     for cell in cells:
@@ -71,10 +73,10 @@ def spec_changes(first: Records, second: Records) -> list[Change]:
     return [Change(*change, tuple(found)) for change, found in cells.items()]
 
 
-def _scores(records: Records) -> dict[tuple[str, str], dict[int, float]]:
+def _scores(records: Records, protocol: str) -> dict[tuple[str, str], dict[int, float]]:
     """Finished runs' scores by cell and seed; an empty cell has none."""
     found: dict[tuple[str, str], dict[int, float]] = {}
-    for run in compare(records).scores.to_dict("records"):
+    for run in compare(records, protocol).scores.to_dict("records"):
         cell = found.setdefault((run["task"], run["label"]), {})
         if not pd.isna(run["score"]):
             cell[run["seed"]] = run["score"]

@@ -176,7 +176,7 @@ def _differences(comparison: Comparison) -> str:
         return (
             "Differences to a reference: none, as the suite names no reference. Write `compare_to: "
             f"{comparison.ranked(comparison.tasks)[0]}` (or another label) into the suite file and "
-            "run the suite again; finished runs are kept."
+            "give that file to `harness report`."
         )
     return (
         f"Differences to {comparison.reference}: of the runs with the same seed, mean ± half of "

@@ -38,9 +38,18 @@ _LATEX = {
     "§": r"\S{}",
     "¶": r"\P{}",
     "°": r"$^\circ$",
-    "ρ": r"$\rho$",
+    "∞": r"$\infty$",
     "…": r"\ldots{}",
 }
+_GREEK = (  # from α on
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+    "varsigma sigma tau upsilon phi chi psi omega"
+)
+_LATEX |= {
+    chr(ord("α") + place): "o" if name == "omicron" else rf"$\{name}$"
+    for place, name in enumerate(_GREEK.split())
+}
+_LAST_READ = "ÿ"  # pdfLaTeX reads letters up to here as they are, and stops at most others
 
 # Underscores within words and brackets without a link are read as they are.
 _MARKDOWN = re.compile(r"[\\|*<>`~&$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])")
@@ -110,8 +119,13 @@ def with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
 
 
 def escape_latex(text: str) -> str:
-    """`text` with every character that LaTeX would read as a command made literal."""
-    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+    """`text` with every character literal that LaTeX would read as a command, or stop at."""
+    return "".join(map(_latex_character, _one_line(text)))
+
+
+def _latex_character(character: str) -> str:
+    code = character if character <= _LAST_READ else f"[U+{ord(character):04X}]"
+    return _LATEX.get(character, code)
 
 
 def _md(text: str) -> str:

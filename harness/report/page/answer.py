@@ -18,6 +18,10 @@ ENOUGH_SEEDS = 5  # below it, intervals are said to be rough
 
 def answers(comparison: Comparison) -> list[str]:
     """A sentence for every family of tasks; families are not ranked together."""
+    if not comparison.suite.runs:
+        return [
+            "Nothing of this suite has been run, so nothing is claimed; others' scores are below."
+        ]
     return [_answer(comparison, group) for group in comparison.families]
 
 
@@ -32,26 +36,30 @@ def averages_in_words(comparison: Comparison) -> str:
 
 
 def _answer(comparison: Comparison, group: Group) -> str:
-    place = _place(comparison, group)
+    place, tasks = _place(comparison, group), _tasks(comparison, group)
     planned = [label for label in comparison.labels if comparison.applies(label, group.tasks)]
     found = _by_average(comparison, group)
     ranked = [label for label in found if not comparison.gate.mark(label, group.tasks)]
     if not planned:
-        return f"No method runs on all of the {place}, so none is named."
+        return f"No method runs on {tasks}, so none is named."
     if not found:
-        return f"No method has finished on {place}, so nothing is claimed yet."
+        return f"No method has finished on {tasks}, so nothing is claimed yet."
     rest = _left_out(len(planned) - len(found), len(found) - len(ranked))
     if not ranked:
-        return f"No method is named on {place}: {rest}."
+        return f"No method is named on {tasks}: {rest}."
     rest = f"; {rest}" if rest else ""
+    name = comparison.protocol.name
+    on = f"By online selection ('{name}'), on" if comparison.protocol.selects_online else "On"
     first, *others = ranked
     score = _with_interval(comparison, first, group)
     if not others:
-        return f"On {place}, {first} scores {score}, and there is nothing to compare it with{rest}."
+        return (
+            f"{on} {place}, {first} scores {score}, and there is nothing to compare it with{rest}."
+        )
     seeds = [len(comparison.cells[task, label].scores) for task in group.tasks for label in ranked]
     if min(seeds) < 2:
         return (
-            f"On {place}, {first} has the highest score, {score}, but some methods have one seed "
+            f"{on} {place}, {first} has the highest score, {score}, but some methods have one seed "
             f"only, so nothing tells them apart{rest}."
         )
     low = comparison.average_interval(first, group.tasks).low
@@ -63,7 +71,7 @@ def _answer(comparison: Comparison, group: Group) -> str:
         f"intervals of {plural(min(seeds), 'seed')} are rough" if min(seeds) < ENOUGH_SEEDS else "",
     ]
     said = "; ".join(claim for claim in claims if claim)
-    return f"On {place}, {first} has the highest mean, {score}; {said}{rest}."
+    return f"{on} {place}, {first} has the highest mean, {score}; {said}{rest}."
 
 
 def _left_out(unfinished: int, distrusted: int) -> str:
@@ -92,6 +100,14 @@ def _with_interval(comparison: Comparison, label: str, group: Group) -> str:
 
 
 def _place(comparison: Comparison, group: Group) -> str:
+    """Where a number is from."""
+    if len(group.tasks) == 1:
+        return _tasks(comparison, group)
+    return f"{len(group.tasks)} {group.name} tasks on average"
+
+
+def _tasks(comparison: Comparison, group: Group) -> str:
+    """What a method runs on."""
     if len(group.tasks) == 1:
         return next(task.title for task in comparison.suite.tasks if task.id == group.tasks[0])
-    return f"{len(group.tasks)} {group.name} tasks on average"
+    return f"all {len(group.tasks)} {group.name} tasks"

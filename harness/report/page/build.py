@@ -62,6 +62,7 @@ def page(
         suite=suite,
         smoke=SMOKE,
         unusable=UNUSABLE,
+        protocol=comparison.protocol,
         answers=[] if suite.smoke else answers(comparison),
         chart=chart,
         tables=[_table(grid, anchors) for grid in grids],

@@ -128,6 +128,24 @@ def test_methods_without_a_rate_are_named_with_what_to_do(
     assert "Of 1 trials no rate is known: what follows leaves them out." in said
 
 
+def test_where_no_rate_is_known_no_hours_are_named(
+    data_home: Path,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    suite = write_suite(algorithms={"bc": {}, "iql": {}})
+    said = planned(suite, tmp_path, capsys, by="8h", price=3.0)
+    assert "What it takes is not known, as no rate is, nor whether it fits 8h." in said
+    assert "hours;" not in said
+    assert "CPU-hours" not in said
+    assert "Cost" not in said
+    together = json.loads(planned(suite, tmp_path, capsys, as_json=True, price=3.0))["together"]
+    assert together["unknown"] == 2
+    for amount in ("cpu_hours", "gpu_hours", "hours", "cost"):
+        assert together[amount] is None
+
+
 @pytest.mark.parametrize("text", ["8", "h", "0h", "8 hours", "-1h", "1e3h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is no duration: give it as 30m, 8h or 2d"):

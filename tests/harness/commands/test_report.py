@@ -53,7 +53,12 @@ def test_with_nothing_run_there_is_the_literatures_table(
     assert "| dtql |" in others
     assert "| iql |" not in others
     assert "67.5" in (folder / "table.tex").read_text()
-    assert "67.5" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "67.5" in page
+    assert "Nothing of this suite has been run, so nothing is claimed" in page
+    # What only runs tell is not said of methods whose runs there are none of.
+    for claim in ("Unlike the others", "leads to its runs", "the chart above", "This ran"):
+        assert claim not in page
     assert not pd.read_csv(folder / "published.csv").empty
     # Nothing that looks like results: the suite was not run.
     assert {path.name for path in folder.iterdir()} == {

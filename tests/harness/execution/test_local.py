@@ -214,8 +214,8 @@ def test_a_trial_whose_workers_keep_dying_fails_alone(
         return False
 
     wait(executor, kill)
-    # One more where a busy machine shows the state of the worker before.
-    assert len(killed) in {1 + RESTARTS, 2 + RESTARTS}
+    # A log for each worker. Killed were perhaps more: what a worker starts has its log at first.
+    assert len(list((trials[0].suite_dir / "logs").iterdir())) == 1 + RESTARTS
     for spec in trials[0].specs:
         status = trials[0].status(spec)
         assert status is not None

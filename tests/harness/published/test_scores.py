@@ -29,6 +29,7 @@ def test_names_of_the_literature_become_ids(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("task,method,score,source\n", ["line 1", "lacks the columns protocol"]),
+        (HEAD.replace("source", "source,score"), ["line 1", "has the column 'score' twice"]),
         (HEAD.replace("score", "scores"), ["line 1", "'scores'", "Did you mean 'score'"]),
         (
             HEAD + "gym/hopper/medum,iql,last,1,x\n",

@@ -114,6 +114,21 @@ def test_two_names_that_are_no_results_are_refused(tmp_path: Path) -> None:
         printed("a", "b", tmp_path)
 
 
+def test_results_without_a_run_in_common_are_refused(tmp_path: Path) -> None:
+    first, second = suite(tmp_path / "a", BEFORE), suite(tmp_path / "b", BEFORE, seeds=[4, 5, 6, 7])
+    with pytest.raises(UserError, match="have no finished run in common"):
+        printed(first.write(), second.write(), tmp_path)
+
+
+def test_both_sides_are_scored_by_the_firsts_protocol(tmp_path: Path) -> None:
+    folder = suite(tmp_path / "a", BEFORE).write()
+    best = suite(tmp_path / "b", BEFORE).write() / "suite.json"
+    best.write_text(best.read_text().replace('"protocol": "last"', '"protocol": "best"'))
+    differences = score_differences(read_records(folder), read_records(best.parent))["difference"]
+    assert (differences == 0).all()
+    assert "scores in points by 'best'" in printed(best.parent, folder, tmp_path)
+
+
 def test_names_are_of_the_results_folder(
     make_suite: Callable[..., SuiteBuilder], tmp_path: Path
 ) -> None:

@@ -301,6 +301,14 @@ def test_latex_escapes_what_it_would_misread() -> None:
     assert escape_latex("50% of a_b & c#1 ± 2") == r"50\% of a\_b \& c\#1 $\pm$ 2"
 
 
+def test_pdflatex_can_read_every_character() -> None:
+    """It stops at characters that it has no glyph of."""
+    assert escape_latex("KL ∞, ρ → λ, σ ≤ ω") == (
+        r"KL $\infty$, $\rho$ $\to$ $\lambda$, $\sigma$ $\le$ $\omega$"
+    )
+    assert escape_latex("Müller, 漢 ✓") == "Müller, [U+6F22] [U+2713]"
+
+
 def test_latex_rows_have_as_many_cells_as_columns(two_tasks: Callable[..., Comparison]) -> None:
     comparison = two_tasks()
     grids = [*score_grids(comparison), summary_grid(comparison)]

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.report.comparison import Comparison
+from harness.report.names import full_names
 from harness.report.panels import draw_pages, thousands
 from harness.report.style import CONTEXT, Line, lines
 
@@ -26,7 +27,8 @@ def draw_matrices(table: pd.DataFrame, comparison: Comparison, folder: Path) -> 
     largest = max((panel["algorithm"].nunique() for _, panel in _panels(table)), default=0)
     height = 0.9 + 0.3 * largest
     stem = folder / "p-better"
-    return tuple(draw_pages(_panels(table), _matrix, stem, comparison, columns=1, height=height))
+    draw = partial(_matrix, names=full_names(comparison.suite.rows))
+    return tuple(draw_pages(_panels(table), draw, stem, comparison, columns=1, height=height))
 
 
 def draw_profiles(table: pd.DataFrame, comparison: Comparison, folder: Path) -> tuple[Path, ...]:
@@ -39,7 +41,7 @@ def draw_profiles(table: pd.DataFrame, comparison: Comparison, folder: Path) -> 
         axes.set_ylabel("Share of runs")
         axes.set_ylim(0, 1.02)
 
-    stem, legend = folder / "profiles", _legend(table, styles)
+    stem, legend = folder / "profiles", _legend(table, styles, comparison)
     panels = _panels(table)
     return tuple(draw_pages(panels, draw, stem, comparison, height=2.4, legend=legend))
 
@@ -56,7 +58,7 @@ def draw_efficiency(table: pd.DataFrame, comparison: Comparison, folder: Path) -
         axes.set_ylabel("IQM of normalized scores")
         axes.xaxis.set_major_formatter(FuncFormatter(thousands))
 
-    stem, legend = folder / "efficiency", _legend(table, styles)
+    stem, legend = folder / "efficiency", _legend(table, styles, comparison)
     panels = _panels(table)
     return tuple(draw_pages(panels, draw, stem, comparison, height=2.4, legend=legend))
 
@@ -64,7 +66,7 @@ def draw_efficiency(table: pd.DataFrame, comparison: Comparison, folder: Path) -
 def draw_ranks(table: pd.DataFrame, comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     """Write `ranks.png|pdf`; returns the files."""
     largest = max((len(panel) for _, panel in _panels(table)), default=0)
-    draw = partial(_ranks, styles=lines(comparison))
+    draw = partial(_ranks, styles=lines(comparison), names=full_names(comparison.suite.rows))
     height = 0.7 + 0.2 * largest
     stem = folder / "ranks"
     return tuple(draw_pages(_panels(table), draw, stem, comparison, columns=2, height=height))
@@ -74,15 +76,16 @@ def _panels(table: pd.DataFrame) -> list[Panel]:
     return [(str(family), panel) for family, panel in table.groupby("family", sort=False)]
 
 
-def _matrix(axes: Axes, panel: Panel) -> None:
+def _matrix(axes: Axes, panel: Panel, names: dict[str, str]) -> None:
     family, table = panel
     labels = list(dict.fromkeys(table["algorithm"]))
     shares = table.pivot(index="algorithm", columns="other", values="p_better")
     squares = shares.reindex(index=labels, columns=labels).to_numpy(np.float64)
     axes.imshow(squares, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="left", rotation_mode="anchor")
+    ticks = [names[label] for label in labels]
+    axes.set_xticks(range(len(labels)), ticks, rotation=45, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), ticks)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(f"{family}: chance that the row's method beats the column's")
@@ -118,7 +121,7 @@ def _curves(axes: Axes, panel: Panel, styles: dict[str, Line], x: str, y: str) -
     axes.set_title(family)
 
 
-def _ranks(axes: Axes, panel: Panel, styles: dict[str, Line]) -> None:
+def _ranks(axes: Axes, panel: Panel, styles: dict[str, Line], names: dict[str, str]) -> None:
     family, table = panel
     ordered = table.sort_values("rank", ascending=False)
     for place, line in enumerate(ordered.to_dict("records")):
@@ -126,7 +129,7 @@ def _ranks(axes: Axes, panel: Panel, styles: dict[str, Line]) -> None:
         bounds = [line["rank_ci95_low"], line["rank_ci95_high"]]
         axes.plot(bounds, [place, place], color=style.colour, linewidth=2.2, alpha=0.6)
         axes.plot(line["rank"], place, marker="o", markersize=4.5, color=style.colour)
-    axes.set_yticks(range(len(ordered)), list(ordered["algorithm"]))
+    axes.set_yticks(range(len(ordered)), [names[label] for label in ordered["algorithm"]])
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     axes.set_xlim(0.5, len(ordered) + 0.5)
     axes.tick_params(axis="y", length=0)
@@ -136,10 +139,11 @@ def _ranks(axes: Axes, panel: Panel, styles: dict[str, Line]) -> None:
     axes.set_title(family)
 
 
-def _legend(table: pd.DataFrame, styles: dict[str, Line]) -> list[Line2D]:
+def _legend(table: pd.DataFrame, styles: dict[str, Line], comparison: Comparison) -> list[Line2D]:
     """Best first; methods that only give context share a name."""
     shown = list(dict.fromkeys(table["algorithm"]))
-    named = {label: styles[label] for label in shown if styles[label] is not CONTEXT}
+    names = full_names(comparison.suite.rows)
+    named = {names[label]: styles[label] for label in shown if styles[label] is not CONTEXT}
     if others := len(shown) - len(named):
         named[f"{others} others"] = CONTEXT
     return [

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.report.action_selections import own_selections
 from harness.report.colours import MARKERS
 from harness.report.comparison import Comparison
-from harness.report.names import short_names
+from harness.report.names import full_names, short_names
 from harness.report.notes import SMOKE
 from harness.report.records import Records
 from harness.report.sections.modes.divergence import frontier
@@ -264,13 +264,15 @@ def _landings(
     rows = math.ceil(len(dots) / columns)
     figure = Figure(figsize=(1.9 * columns, 2.05 * rows + 0.35), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    styles = lines(comparison) | {"behaviour": BEHAVIOUR}
+    styles, names = lines(comparison) | {"behaviour": BEHAVIOUR}, full_names(comparison.suite.rows)
     for axes, (label, canonical) in zip(panels, dots.items(), strict=False):
         _density(axes, modes)
         colour = styles[label].colour
         x, y = canonical.T
         axes.scatter(x, y, s=3, color=colour, alpha=0.5, linewidths=0, rasterized=True)
-        axes.set_title(label, fontweight="bold" if styles[label].emphasised else "normal")
+        axes.set_title(
+            names.get(label, label), fontweight="bold" if styles[label].emphasised else "normal"
+        )
     for axes in panels[len(dots) :]:
         axes.remove()
     figure.suptitle(_titled(comparison, f"{task.title}: where actions land"), fontsize=9)
@@ -304,7 +306,8 @@ def _legend(
     *,
     marker: bool = False,
 ) -> None:
-    named = {name: styles[name] for name in by_score(comparison) if styles[name] is not CONTEXT}
+    names, ranked = full_names(comparison.suite.rows), by_score(comparison)
+    named = {names[label]: styles[label] for label in ranked if styles[label] is not CONTEXT}
     named |= more
     legend_below(figure, [handle(label, line, marker) for label, line in named.items()])
     if comparison.suite.smoke:

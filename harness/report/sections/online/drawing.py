@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.report.comparison import Comparison
 from harness.report.curves import read_curves
+from harness.report.names import full_names
 from harness.report.panels import draw_curve, draw_pages, thousands
 from harness.report.records import Records
 from harness.report.style import Line, all_lines, handle
@@ -45,7 +46,8 @@ def online_figures(records: Records, comparison: Comparison, folder: Path) -> li
         evaluated = {k: (curve.steps.astype(float), curve.scores) for k, curve in here.items()}
         lived = running_scores(records, task.id)
         panels += [(task, "evaluated", evaluated), (task, "while interacting", lived)]
-    handles = [handle(label, line) for label, line in styles.items()]
+    names = full_names(records.suite.rows)
+    handles = [handle(names[label], line) for label, line in styles.items()]
     draw = partial(_panel, styles=styles, boundary=records.suite.steps)
     return draw_pages(panels, draw, folder / "online", comparison, columns=2, legend=handles)
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from harness.report.comparison import Comparison
+from harness.report.names import full_names
 from harness.report.panels import count_of_seeds, draw_pages, thousands
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import finished, shown
@@ -24,7 +25,8 @@ def draw_metrics(
     rows = rows[rows["name"].isin(figure.names)]
     present = set(rows["label"])
     styles = {label: line for label, line in all_lines(comparison).items() if label in present}
-    legend = [handle(label, line) for label, line in styles.items()]
+    names_of = full_names(comparison.suite.rows)
+    legend = [handle(names_of[label], line) for label, line in styles.items()]
     tasks = [task for task in comparison.tasks if task in set(rows["task"])]
     files = []
     for task in tasks:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
@@ -31,12 +32,13 @@ from harness.suite.figures import Trend
 
 TITLE_WIDTH = 30  # characters
 MOST_TICKS = 8  # one per value
+WORDS = (0.06, 0.08)  # what words beside a point take of a panel, width and height
 SPREAD = 14  # points that all lines together may be set apart
 
 
 def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: Path) -> Drawing:
     """One panel per task, or one for all tasks that differ in the option alone."""
-    points = trend_points(figure, records, comparison)
+    points, without_trend = _of_panels_with_a_trend(trend_points(figure, records, comparison))
     styles = method_lines({point.line: point.method for point in points})
     names = list(styles)
     swept = [name for name in names if any(p.line == name and not p.is_reference for p in points)]
@@ -59,10 +61,25 @@ def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: 
         axes.set_title(fill(panel, TITLE_WIDTH))
         axes.grid(True, axis="y")
         _limit_y(axes, here)
+        _name_points(axes, here, styles, places)
 
     files = draw_pages(panels, draw, folder / figure.slug, comparison, height=2.3, legend=legend)
     caption = _caption(figure, points, x_label, y_label, has_references=len(swept) < len(names))
+    if without_trend:
+        caption += f" Left out, as they have a single {x_label}: {', '.join(without_trend)}."
     return Drawing(figure.title, caption, tuple(files))
+
+
+def _of_panels_with_a_trend(points: Sequence[Point]) -> tuple[list[Point], list[str]]:
+    """The points of panels with two values of `x`, or all if no panel has; and the other panels."""
+    values: dict[str, set[str]] = {}
+    for point in points:
+        of_panel = values.setdefault(point.panel, set())
+        of_panel |= set() if point.is_reference else {json.dumps(point.x)}
+    single = [panel for panel, found in values.items() if len(found) < 2]
+    if len(single) == len(values):
+        return list(points), []
+    return [point for point in points if point.panel not in single], single
 
 
 class _Places:
@@ -131,14 +148,27 @@ def _draw_line(
         markeredgewidth=0.5,
         transform=aside,
     )
-    for point, place in zip(line, x, strict=True):
+
+
+def _name_points(
+    axes: Axes, points: Sequence[Point], styles: Mapping[str, Line], places: _Places
+) -> None:
+    """Write the points' words beside them, but none over another: first come, first served."""
+    inside = axes.transScale + axes.transLimits  # to fractions of the panel
+    taken: list[tuple[float, float]] = []
+    for point in (point for point in points if point.words and not point.is_reference):
+        place = (places(point.x), point.mean)
+        x, y = inside.transform(place)
+        if any(abs(x - left) < WORDS[0] and abs(y - low) < WORDS[1] for left, low in taken):
+            continue
+        taken.append((x, y))
         axes.annotate(
             point.words,
-            (place, point.mean),
+            place,
             xytext=(3, 3),
             textcoords="offset points",
             fontsize=6.5,
-            color=style.colour,
+            color=styles[point.line].colour,
         )
 
 
@@ -199,7 +229,11 @@ def _caption(
     if counts and max(counts) >= BAND_FROM:
         spread = "its 95% interval (Student's t, cut off at the panel's edge)"
         spread += f"; of fewer than {BAND_FROM}, the seeds" if min(counts) < BAND_FROM else ""
-    numbers = " Numbers beside points: the rows' values." if any(p.words for p in points) else ""
+    numbers = (
+        " Numbers beside points, where there is room: the rows' values."
+        if any(p.words for p in points)
+        else ""
+    )
     return (
         f"{y_label} against {x_label}: mean over "
         f"{count_of_seeds(counts)} and {spread}, on {tasks}.{acting}{dotted}{numbers}"

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from harness.report.comparison import Comparison
 from harness.report.curves import Curves, read_curves
 from harness.report.data_means import data_score
+from harness.report.names import full_names
 from harness.report.notes import SMOKE
 from harness.report.panels import draw_curve, label_ends, labels_fit, thousands
 from harness.report.records import Records
@@ -70,12 +71,13 @@ def _page(
     panels[0].set_xlim(left=0)  # of all, after the last: it fixes the right end as well
     for axes in panels[len(tasks) :]:
         axes.remove()
-    named = _named(comparison, shown)
+    named, names = _named(comparison, shown), full_names(comparison.suite.rows)
     others = len(shown) - len(named)
     if single and not others and labels_fit(len(named), 0.75 * HEIGHT):
-        _name_ends(panels[0], curves, tasks[0], named)
+        _name_ends(panels[0], curves, tasks[0], named, names)
     else:
-        _legend(figure, named | ({f"{others} others": CONTEXT} if others else {}))
+        in_legend = {names[label]: line for label, line in named.items()}
+        _legend(figure, in_legend | ({f"{others} others": CONTEXT} if others else {}))
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
     return figure
@@ -125,9 +127,11 @@ def _named(comparison: Comparison, shown: dict[str, Line]) -> dict[str, Line]:
     return {name: shown[name] for name in by_score(comparison) if shown[name] is not CONTEXT}
 
 
-def _name_ends(axes: Axes, curves: Curves, task: str, named: dict[str, Line]) -> None:
+def _name_ends(
+    axes: Axes, curves: Curves, task: str, named: dict[str, Line], names: dict[str, str]
+) -> None:
     ends = {
-        label: (float(curves[task, label].scores[:, -1].mean()), line)
+        names[label]: (float(curves[task, label].scores[:, -1].mean()), line)
         for label, line in named.items()
         if (task, label) in curves
     }

@@ -90,3 +90,25 @@ def test_families_are_not_ranked_together(make_suite: Callable[..., Any]) -> Non
     assert len(sentences) == 2
     assert "2 pointmaze tasks on average" in sentences[0]
     assert "Adroit Pen" in sentences[1]
+
+
+MAZES = ["pointmaze/umaze", "pointmaze/large"]
+
+
+def test_without_an_average_nothing_is_said_to_be_on_average(
+    make_suite: Callable[..., Any],
+) -> None:
+    states = {(task, "bc", seed): "missing" for task in MAZES for seed in range(3)}
+    none = make_suite(name="none", tasks=MAZES, labels=["bc"], states=states)
+    assert answers(compare(read_records(none.write()))) == [
+        "No method has finished on all 2 pointmaze tasks, so nothing is claimed yet."
+    ]
+    apart = make_suite(
+        name="apart",
+        tasks=MAZES,
+        labels=["bc", "iql"],
+        entries={"bc": {"tasks": MAZES[:1]}, "iql": {"tasks": MAZES[1:]}},
+    )
+    assert answers(compare(read_records(apart.write()))) == [
+        "No method runs on all 2 pointmaze tasks, so none is named."
+    ]

@@ -187,6 +187,18 @@ def test_on_a_phone_nothing_but_scrolling_tables_is_wider_than_the_screen(
     assert wide == []
 
 
+def test_on_a_phone_every_tables_title_is_read_without_scrolling(show: Callable[..., Any]) -> None:
+    page = show(viewport=PHONE)
+    page.evaluate(
+        "document.querySelectorAll('caption h3').forEach(each => each.append(' word'.repeat(30)))"
+    )
+    ends = page.evaluate(
+        "[...document.querySelectorAll('caption h3')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert len(ends) > 2
+    assert max(ends) <= 390
+
+
 def test_it_is_dark_where_the_reader_wants_it(show: Callable[..., Any]) -> None:
     def brightness(page: Any, what: str) -> int:
         colour = page.evaluate(f"getComputedStyle(document.body).{what}")

@@ -55,6 +55,24 @@ def test_an_index_of_other_hands_is_left_and_our_own_is_replaced(
     assert index.read_bytes() == first
 
 
+def test_a_reference_named_later_is_in_every_report_from_then_on(
+    make_suite: Callable[..., Any], write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_suite(name="tiny", labels=["bc", "iql"], seeds=[0, 1]).write()
+    suite = write_suite(algorithms={"bc": {}, "iql": {}}, compare_to="bc")
+    results = ["--results", str(tmp_path)]
+    tables, plans = [], []
+    for given in (["tiny"], [str(suite)], [str(suite)], ["tiny"], [str(folder)], ["--all"]):
+        assert CliRunner().invoke(app, ["report", *given, *results]).exit_code == 0
+        tables.append((folder / "table.md").read_text())
+        plans.append((folder / "suite.json").read_bytes())
+    before, *after = tables
+    assert "Differences to a reference: none" in before
+    assert "Differences to bc:" in after[0]
+    assert len({*after}) == 1
+    assert len({*plans[1:]}) == 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["demo", "--all"]])
 def test_a_report_is_of_one_suite_or_of_all(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["report", *arguments])

@@ -171,7 +171,18 @@ def test_page_shows_configuration_data_provenance_and_commands(page: Page) -> No
     assert ["packages.torch", "2.13.0"] in page.rows
     assert ["git.commit", "0123abcd" * 5] in page.rows
     assert "python -m harness run suites/demo.yaml" in page.text
-    assert "python -m harness report demo" in page.text
+    assert "python -m harness report FOLDER" in page.text
+
+
+def test_the_page_names_the_protocol_that_its_scores_are_by(
+    make_suite: Callable[..., Any],
+) -> None:
+    folder = make_suite(labels=["df-dir", "bc"]).write()
+    for protocol, named in (("last", "last, 10"), ("best", "best (online selection), 10")):
+        page = Page(build_report(folder, protocol=protocol).paths.html.read_text())
+        assert f"Protocol{named} episodes" in page.text
+        assert ("By online selection ('best'), on" in page.text) == (protocol == "best")
+        assert ("report FOLDER --protocol best" in page.text) == (protocol == "best")
 
 
 def test_settings_that_tasks_differ_in_are_listed_by_task(make_suite: Callable[..., Any]) -> None:

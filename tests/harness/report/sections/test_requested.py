@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy import stats as reference
 
 from harness.errors import UserError
@@ -20,6 +21,7 @@ from harness.report.sections.requested.heatmap import draw_heatmap
 from harness.report.sections.requested.points import trend_points
 from harness.report.sections.requested.quantities import axis_label, quantity
 from harness.report.sections.requested.tables import table_grids
+from harness.report.sections.requested.trend import draw_trend
 from harness.suite.figures import Table, Trend
 from harness.suite.rows import label_of
 from harness.tasks import get_task
@@ -180,6 +182,74 @@ def test_every_kind_is_drawn_into_the_report(swept: Callable[..., Any]) -> None:
         rows = {(row["algorithm"], row["quantity"]): row for row in csv.DictReader(file)}
     assert float(rows[BEST, "metric:policy/divergence"]["mean"]) == pytest.approx(0.2)
     assert rows[BEST, "score"]["seeds"] == "3"
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Every figure that is saved, once for each format."""
+    figures: list[Figure] = []
+    savefig = Figure.savefig
+
+    def save(self: Figure, *args: Any, **kwargs: Any) -> None:
+        figures.append(self)
+        savefig(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return figures
+
+
+def words(figure: Figure) -> list[str]:
+    """Everything that is written in it."""
+    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+
+
+def test_a_row_has_its_fields_in_words_in_every_figure(
+    swept: Callable[..., Any], saved: list[Figure]
+) -> None:
+    metric = "policy/divergence"
+    suite = swept(
+        metrics={(TASK, label): {metric: [1.0, 2.0, 3.0]} for label in SWEPT},
+        figures=[TREND, {"kind": "metrics", "title": "Divergence", "names": [metric]}],
+    )
+    build_report(suite.write())
+    written = {word for figure in saved for word in words(figure)}
+    assert "df-div, rho 0.3, flow steps 10" in written
+    assert not written & SWEPT.keys()
+
+
+def test_a_panel_with_a_single_place_shows_no_trend_and_is_left_out(
+    make_suite: Callable[..., Any], saved: list[Figure], tmp_path: Path
+) -> None:
+    labels = {f"df-div.rho-{rho:g}": {"rho": rho} for rho in (0.3, 1.0)}
+    entries: dict[str, Any] = {
+        label: {"base": "df-div", "variant": variant} for label, variant in labels.items()
+    }
+    entries["df-div.rho-1"]["tasks"] = [TASK]
+    tasks = [TASK, "pointmaze/large"]
+    suite = make_suite(tasks=tasks, labels=[*labels], entries=entries)
+    figure = Trend.model_validate({**TREND, "x": "rho"})
+    drawing = draw_trend(figure, *read(suite), tmp_path)
+    written = words(saved[0])
+    assert "Pointmaze Umaze" in written
+    assert "Pointmaze Large" not in written
+    assert drawing.caption.endswith("Left out, as they have a single rho: Pointmaze Large.")
+
+
+def test_words_beside_points_are_not_written_over_each_other(
+    swept: Callable[..., Any], saved: list[Figure], tmp_path: Path
+) -> None:
+    """Four points: two at one place, and two far from all others."""
+    at = dict(zip(SWEPT, [(0.1, 1.0), (0.1, 1.0), (0.2, 50.0), (0.4, 99.0)], strict=True))
+    suite = swept(
+        latencies={(TASK, label): [time] * 3 for label, (time, _) in at.items()},
+        final={(TASK, label): [score] * 3 for label, (_, score) in at.items()},
+    )
+    draw_trend(Trend.model_validate({**TREND, "x": "latency"}), *read(suite), tmp_path)
+    assert [word for word in words(saved[0]) if word in {"0.3, 1", "0.3, 10", "1, 1", "1, 10"}] == [
+        "0.3, 1",
+        "1, 1",
+        "1, 10",
+    ]
 
 
 @pytest.mark.parametrize(
