@@ -63,6 +63,7 @@ def iql_critic_loss(
     discount: float,
     expectile: float,
     pessimistic: Pessimism = minimum,
+    next_value: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """IQL's losses of `value` (Eq. 5) and twin `critic` (Eq. 6), in one sum.
 
@@ -70,13 +71,15 @@ def iql_critic_loss(
     `pessimistic` makes of the targets; Q regresses on r + γ V(s') with the V from before this
     update. Returns loss [S], metrics, and the advantage of the data's actions, target Q − V,
     without gradient [S, B]. `data`: what `data_values` gives, where it is at hand already.
+    `next_value`: what Q backs up in the place of V(s'), without gradient [S, B].
     """
     q, value = data or data_values(nets, batch)
     target_q = pessimistic(nets.target.critic(batch.observations, batch.actions))
     advantage = target_q - value
     value_loss = expectile_loss(advantage, expectile).mean(-1)
 
-    next_value = nets.frozen.value(batch.next_observations)
+    if next_value is None:
+        next_value = nets.frozen.value(batch.next_observations)
     backup = batch.rewards + discount * batch.masks * next_value
     critic_loss = mean_squared_error(q, backup)
     metrics = {

@@ -116,7 +116,15 @@ def select_actions(
     if selection.softmax:
         uniform = draws({"uniform": Uniform(1)}, x.shape[1])["uniform"].squeeze(-1)
         values = values + algorithm.selection_temperature * _gumbel(uniform)
-    return _best(actions, values, selection.candidates)
+    return best_of(actions, values, selection.candidates)
+
+
+def best_of(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
+    """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
+    seeds, _, action_dim = actions.shape
+    choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
+    options = actions.view(seeds, -1, candidates, action_dim)
+    return options.gather(2, choices.expand(-1, -1, 1, action_dim)).squeeze(2)
 
 
 def _refuse_non_finite(numbers: Tensor, sentence: str) -> None:
@@ -177,14 +185,6 @@ class _Step(NamedTuple):
     actions: Tensor
     rewards: Tensor
     earned: Tensor
-
-
-def _best(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
-    """The most valuable of each `candidates` in a row. [S, E * N, ·], [S, E * N] -> [S, E, ·]."""
-    seeds, _, action_dim = actions.shape
-    choices = values.view(seeds, -1, candidates).argmax(-1)[..., None, None]
-    options = actions.view(seeds, -1, candidates, action_dim)
-    return options.gather(2, choices.expand(-1, -1, 1, action_dim)).squeeze(2)
 
 
 def _gumbel(uniform: Tensor) -> Tensor:

@@ -107,6 +107,22 @@ _OTHERS = {
         compared="the critics' gradients, which are IQL's; else it is `df-div`",
         oracle=_PARTS,
     ),
+    "df-div-actor-critic": Plain(
+        (
+            f"{_FLOW}/test_actor_critic.py::"
+            "test_q_backs_up_the_policys_own_actions_less_their_price",
+        ),
+        "losses and gradients",
+        "the losses of Q and V, in which it differs from `df-div`, state by state",
+    ),
+    "df-div-best-target": Plain(
+        (
+            f"{_FLOW}/test_best_target.py::"
+            "test_what_it_adds_to_df_divs_loss_is_matching_the_best_of_n_by_a_loop",
+        ),
+        "losses and gradients",
+        "what it adds to the loss of `df-div`, state by state",
+    ),
     "df-div-path": _by_hand(
         "test_ablations",
         "the_behaviour_flow_is_matched_along_the_path",

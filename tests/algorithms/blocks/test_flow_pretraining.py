@@ -100,6 +100,8 @@ def test_methods_with_equal_pretraining_share_it_bit_for_bit(
         "df-div-midpoint": {"rho": 0.1},
         "df-div-previous-action": {},
         "df-div-noised": {},
+        "df-div-actor-critic": {},
+        "df-div-best-target": {"candidates": 3},
         "ifql": {},
         "flow-bptt": {"rho": 5.0, "rollout_states": 3},
     }

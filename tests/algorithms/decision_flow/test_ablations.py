@@ -24,6 +24,8 @@ ABLATION_IDS = [
     name for name, entry in registry.algorithms().items() if entry.family == registry.ABLATIONS
 ]
 
+TWO_SETTINGS = {"df-div-transport", "df-div-ensemble", "df-div-best-target"}
+
 
 def _draw(*shape: int, stream: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(stream))
@@ -355,7 +357,7 @@ def test_an_ablation_has_the_settings_of_its_variant_and_at_most_its_own(
     fields = registry.load(algorithm_id).Config.model_fields
     variant = registry.load(algorithm_id[:6]).Config.model_fields
     assert fields.keys() >= variant.keys()
-    own = 2 if algorithm_id in ("df-div-transport", "df-div-ensemble") else 1
+    own = 2 if algorithm_id in TWO_SETTINGS else 1
     assert len(fields) <= len(variant) + own
     for name in variant:
         assert fields[name].default == variant[name].default, name

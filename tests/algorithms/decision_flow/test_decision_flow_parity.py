@@ -165,6 +165,8 @@ def test_losses_and_gradients_equal_a_loop_over_states_and_decisions(algorithm_i
         ("df-div", set()),
         ("df-div-kl", {"spread"}),
         ("df-div-joint", {"critic", "value"}),
+        ("df-div-actor-critic", {"critic", "value"}),
+        ("df-div-best-target", set()),
         ("df-div-critic-noise", set()),
         ("df-div-td", set()),
     ],

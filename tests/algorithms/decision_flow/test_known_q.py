@@ -13,7 +13,7 @@ from tests.algorithms.small import compared_methods, make_engine, states_equal
 GOAL = (0.6, -0.5)
 CRITICS = [
     algorithm_id
-    for algorithm_id in (*compared_methods(), "df-div-joint")
+    for algorithm_id in (*compared_methods(), "df-div-joint", "df-div-actor-critic")
     if "critic" in make_algorithm(algorithm_id).networks
 ]
 
@@ -46,7 +46,10 @@ def test_losses_see_its_values(transitions: Transitions) -> None:
     np.testing.assert_allclose(engine.metrics()["critic/mean"], values.mean(1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("algorithm_id", ["df-dir", "df-div", "df-div-joint", "flow-bptt"])
+@pytest.mark.parametrize(
+    "algorithm_id",
+    ["df-dir", "df-div", "df-div-joint", "df-div-actor-critic", "df-div-best-target", "flow-bptt"],
+)
 def test_with_the_true_q_the_policy_moves_from_the_data_to_better_actions(
     algorithm_id: str, transitions: Transitions
 ) -> None:
