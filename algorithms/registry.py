@@ -38,9 +38,9 @@ class AlgorithmInfo:
 ABLATIONS = "decision flow, ablations"  # a family; apart from it, ids are methods to compare
 
 
-def _ablation(algorithm_id: str, title: str, name: str) -> AlgorithmInfo:
-    """A class of `algorithms/decision_flow/ablations.py`."""
-    target = f"algorithms.decision_flow.ablations:{name}"
+def _ablation(algorithm_id: str, title: str, name: str, module: str = "ablations") -> AlgorithmInfo:
+    """A class of a module in `algorithms/decision_flow/`."""
+    target = f"algorithms.decision_flow.{module}:{name}"
     return AlgorithmInfo(algorithm_id, title, "arXiv:2505.20350", ABLATIONS, target)
 
 
@@ -316,14 +316,24 @@ _BUILT_IN = (
     _ablation("df-div-td", "DF-div, TD(λ) flow critic", "TemporalDifference"),
     _ablation("df-div-previous-action", "DF-div, flow critic of a_{n-1} too", "PreviousAction"),
     _ablation("df-div-joint", "DF-div, Q and V learning on", "JointCritic"),
-    _ablation("df-div-actor-critic", "DF-div, Q of the flow policy's own actions", "ActorCritic"),
     _ablation("df-div-ensemble", "DF-div, an ensemble's lower confidence bound", "Ensemble"),
-    _ablation("df-div-best-target", "DF-div, matching the best of N samples too", "BestTarget"),
     _ablation("df-div-noised", "DF-div, roll-outs from noised data too", "NoisedStarts"),
     _ablation("df-div-midpoint", "DF-div by the midpoint method", "Midpoint"),
     _ablation("df-div-path", "DF-div, curved probability paths", "Path"),
     _ablation("df-div-transport", "DF-div, optimal-transport coupling", "Transport"),
     _ablation("df-div-distilled", "DF-div, distilled into one step", "Distilled"),
+    _ablation(
+        "df-div-actor-critic",
+        "DF-div, Q of the flow policy's own actions",
+        "ActorCritic",
+        "hypotheses",
+    ),
+    _ablation(
+        "df-div-best-target",
+        "DF-div, matching the best of N samples too",
+        "BestTarget",
+        "hypotheses",
+    ),
 )
 
 

@@ -12,9 +12,6 @@ Deviations:
     - Losses: the KL divergence is between Gaussian velocities that share the behaviour's residual
       variance σ²(s, x, t): D = |(u_θ − u_v)/σ|² / 2; sampling stays deterministic.
     - Losses: paths and couplings are ours, for the paper's first open question.
-    - Losses: Q backs up the flow policy's own actions, less their price, as BDPO's does
-      (arXiv:2502.04778): one action, and prices in units of κ.
-    - Losses: the best of N behaviour samples as flow-matching targets beside the gradient are ours.
     - Networks: an ensemble of critics with a lower confidence bound is BDPO's (arXiv:2502.04778).
     - Networks: a_{n-1}, the paper's option, enters the flow critic only: a policy that acts has to
       be Markov here.
@@ -37,8 +34,6 @@ from algorithms.blocks.coupling import transport_noise
 from algorithms.blocks.critics import (
     DataValues,
     advantage_scale,
-    data_values,
-    iql_critic_loss,
     lower_confidence_bound,
     mean_size,
 )
@@ -64,7 +59,6 @@ from algorithms.decision_flow.flow_mdp import (
     steps_to_batch,
     unit,
 )
-from algorithms.engine.acting import best_of
 from algorithms.fields import Several, Share, Weight
 from algorithms.networks import MLP
 
@@ -226,42 +220,6 @@ class JointCritic(DivergenceDecisionFlow):
         return self.joint_loss(nets, batch, noise, self.config.rho)
 
 
-class ActorCritic(JointCritic):
-    """Q backs up the flow policy's own actions, less the price of making them, as BDPO's does.
-
-    V goes on as in `JointCritic`, the expectile of Q over the data's actions, but is no more than
-    A's baseline; κ is the size of that A on the data, so one ρ means the same in the backup, in the
-    policy's loss, and in IQL's A.
-    """
-
-    def joint_loss(self, nets: Networks, batch: Batch, noise: Noise, rho: float) -> Loss:
-        data = data_values(nets, batch)
-        loss, metrics = self.flow_policy_iteration(nets, batch, noise, data, rho)
-        paid = self.value_scale(data).unsqueeze(-1) * self.price(data, rho)
-        critic_loss, critic_metrics, _ = iql_critic_loss(
-            nets,
-            batch,
-            data,
-            discount=self.config.discount,
-            expectile=self.config.expectile,
-            pessimistic=self.pessimistic,
-            next_value=self.next_value(nets, batch, noise, paid),
-        )
-        return loss + critic_loss, metrics | critic_metrics
-
-    def next_value(self, nets: Networks, batch: Batch, noise: Noise, price: Tensor) -> Tensor:
-        """min_i Q̄_i(s', a') − price · mean_k D_k, a' made by the averages. [S, 1] -> [S, B]."""
-        states, steps = batch.next_observations, self.config.flow_steps
-        # The noise of the roll-outs: with more of its own, pretraining would not be `df-div`'s.
-        rolled = self.roll_out(nets.target.policy, states, noise["x0"])
-        made = decisions_of(rolled, states, states)
-        velocity = steps_to_batch(rolled.points.diff(dim=0)) * steps
-        at = (made.states, made.queries, made.query_times)
-        divergence = self.divergence(nets, made, velocity - nets.target.behavior(*at))
-        q = self.pessimistic(nets.target.critic(states, rolled.points[-1].clamp(-1, 1)))
-        return q - price * batch_to_steps(divergence, steps).mean(0)
-
-
 class EnsembleConfig(DecisionFlowConfig):
     """The ensemble of critics."""
 
@@ -287,53 +245,6 @@ class Ensemble(DivergenceDecisionFlow):
 
     def action_value(self, nets: Networks, observations: Tensor, actions: Tensor) -> Tensor:
         return self.pessimistic(nets.critic(observations, actions))
-
-
-# --- what the policy follows beside the value's gradient -----------------------------------------
-
-
-class BestTargetConfig(DecisionFlowConfig):
-    """The best of N as a target."""
-
-    candidates: Several = 16  # N, samples of the behaviour flow in a state
-    best_weight: Weight = 1.0  # of the squared distance from the best ones' velocity, as ρ is of D
-
-
-class BestTarget(DivergenceDecisionFlow):
-    """Flow matching to the best by Q of N samples of the behaviour flow, beside the gradient.
-
-    L_π + w mean |u_θ(s, x_t, t) − (a* − x_0)|², x_t = (1 − t) x_0 + t a*, summed over dimensions:
-    less what no u_θ changes, w times the squared distance from the flow of best-of-N.
-    """
-
-    Config = BestTargetConfig
-    config: BestTargetConfig
-
-    def flow_policy_iteration(
-        self, nets: Networks, batch: Batch, noise: Noise, data: DataValues, rho: float
-    ) -> Loss:
-        loss, metrics = super().flow_policy_iteration(nets, batch, noise, data, rho)
-        states = self.config.rollout_states
-        observations, time = batch.observations[:, :states], noise["time"][:, :states]
-        best = self.best_of_behavior(nets, observations, noise["x0"])
-        matching_loss = self.action_dim * flow_matching_loss(
-            nets.policy, observations, best, noise["x0"][:, :states], time
-        )
-        return loss + self.config.best_weight * matching_loss, {
-            **metrics,
-            "policy/matching_loss": matching_loss,
-        }
-
-    def best_of_behavior(self, nets: Networks, observations: Tensor, x0: Tensor) -> Tensor:
-        """a* in every state. observations [S, B', ·], x0 [S, B, ·], B' <= B -> [S, B', ·]."""
-        count, states = self.config.candidates, observations.shape[1]
-        # Other states' noise: with more of its own, pretraining would not be `df-div`'s. The
-        # state's own is what the matching starts from.
-        starts = torch.stack([x0.roll(-i, 1)[:, :states] for i in range(1, count + 1)], 2)
-        repeated = observations.repeat_interleave(count, 1)
-        rolled = self.roll_out(nets.target.behavior, repeated, starts.flatten(1, 2))
-        actions = rolled.points[-1].clamp(-1, 1)
-        return best_of(actions, self.action_value(nets.frozen, repeated, actions), count)
 
 
 # --- the states that flow decisions are made in -------------------------------------------------
