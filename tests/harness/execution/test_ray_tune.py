@@ -15,7 +15,12 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.trial import LOCKS, Trial
 from harness.suite.schema import Resources
-from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
+from tests.harness.conftest import (
+    checkpoint_step,
+    evaluation_files,
+    processes_of,
+    trials_of,
+)
 
 pytest.importorskip("ray")
 from harness.execution.ray_tune import RayExecutor
@@ -37,21 +42,6 @@ def wait(executor: RayExecutor, until: Callable[[], bool] = lambda: False) -> No
     while executor.working() and not until():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def actors(data_home: Path) -> list[int]:
-    """Ids of the Ray actors that train with this test's data folder."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            title = (process / "cmdline").read_bytes()
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        ours = b"ray::" in title and b"Trainable" in title
-        if ours and f"HARNESS_DATA={data_home}".encode() in environment:
-            found.append(int(process.name))
-    return found
 
 
 def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
@@ -89,7 +79,7 @@ def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     [trial] = trials_of(plan)
     executor.start([trial], Resources())
     wait(executor, lambda: saved(trial))
-    [actor] = actors(data_home)
+    [actor] = processes_of(data_home, "Trainable")
     os.kill(actor, ending)
     wait(executor)
     assert plan.unfinished() == []
