@@ -7,7 +7,7 @@ from typing import Protocol
 
 from algorithms.errors import causes
 from harness.errors import UserError, lacks_memory
-from harness.execution.ray_cluster import prepare_to_join
+from harness.execution.ray_cluster import prepare_to_join, prepare_to_start
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
@@ -47,7 +47,9 @@ def make_executor(name: str, address: str | None, memory_of: MemoryOf = lambda _
         from harness.execution.local import LocalExecutor
 
         return LocalExecutor(memory_of)
-    if address is not None:
+    if address is None:
+        prepare_to_start()
+    else:
         address = prepare_to_join(address)
     try:
         from harness.execution.ray_tune import RayExecutor

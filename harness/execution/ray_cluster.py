@@ -1,4 +1,4 @@
-"""Asks a Ray cluster whether it can be joined, before Ray is loaded here.
+"""Before Ray is loaded here: asks a cluster whether it can be joined, or keeps to this machine.
 
 Ray itself tries for minutes where nobody answers, and settles how it proves itself to a cluster
 when it is imported: so a greeting comes first, which every cluster answers at once, and then a
@@ -67,6 +67,14 @@ def prepare_to_join(address: str) -> str:
         raise _cannot_join(address, str(error), given) from None
     os.environ[_MODE] = mode
     return joined
+
+
+def prepare_to_start() -> None:
+    """Have a Ray that this process starts be heard on this machine alone, as Ray has it on macOS.
+
+    It reads the variable when it is imported.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 def _cannot_join(address: str, problem: str, given: str | None = None) -> UserError:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from harness.execution.work import work
 from harness.runs.trial import LOCKS, Trial
 from harness.suite.schema import Resources
 from tests.harness.conftest import (
+    REPOSITORY,
     checkpoint_step,
     evaluation_files,
     processes_of,
@@ -113,6 +117,48 @@ def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
         assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+ALONE = """
+import sys
+from harness.execution.executor import make_executor
+executor = make_executor("ray", None)
+executor._connect()
+print("started", flush=True)
+sys.stdin.read()
+executor.kill()
+"""
+
+
+def heard_at(process: int) -> set[str]:
+    """The addresses that a process listens on, as Linux writes them."""
+    inodes = set()
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):
+            inodes.add(str(file.readlink()).removeprefix("socket:[").removesuffix("]"))
+    tables = [Path(f"/proc/{process}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    sockets = [line.split() for table in tables for line in table.splitlines()[1:]]
+    listening = [words for words in sockets if words[3] == "0A" and words[9] in inodes]
+    return {words[1].partition(":")[0] for words in listening}
+
+
+def test_a_ray_of_ones_own_is_heard_on_this_machine_alone(data_home: Path) -> None:
+    command = [sys.executable, "-c", ALONE]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        try:
+            assert b"started" in started.stdout.readline()
+            servers = [*processes_of(data_home, "gcs_server"), *processes_of(data_home, "raylet")]
+            found = {address for process in servers for address in heard_at(process)}
+        finally:
+            started.stdin.close()
+    assert len(servers) >= 2
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, and as IPv6
+    assert found
+    assert found <= loopback
 
 
 def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(
