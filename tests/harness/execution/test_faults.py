@@ -77,6 +77,7 @@ def test_a_second_command_on_the_same_results_is_refused_and_disturbs_nobody(
     assert states(harness.results) == ["interrupted"] * 2
 
 
+@pytest.mark.slow
 def test_suites_that_need_the_same_data_at_once_make_them_once(
     plan_of: PlanOf,
     harness: CommandLine,
@@ -134,11 +135,11 @@ def test_what_is_killed_under_ray_leaves_nobody_and_the_same_command_goes_on_to_
     folder = plan.folder(plan.runs[0])
     with harness.start("run", tmp_path / "tiny.yaml") as command:
         wait_for(lambda: checkpoint_step(folder) >= 1000, command)
-        [process] = processes_of(data_home, victim)
+        [process] = processes_of(f"HARNESS_DATA={data_home}", victim)
         os.kill(process, signal.SIGKILL)
         printed, _ = command.communicate(timeout=200)
     assert command.returncode != 0
     assert "Traceback" not in printed
-    until(lambda: not processes_of(data_home, "ray"), seconds=120)
+    until(lambda: not processes_of(f"HARNESS_DATA={data_home}", "ray"), seconds=120)
     harness("run", tmp_path / "tiny.yaml", *LOCAL)
     assert evaluation_files(harness.results) == whole

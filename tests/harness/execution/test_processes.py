@@ -150,7 +150,7 @@ def test_an_address_that_never_answers_is_given_up_with_a_sentence(
 ) -> None:
     monkeypatch.setattr(ray_cluster, "_ANSWER_SECONDS", 0.5)
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    with pytest.raises(UserError, match="did not answer within 0.5 seconds") as error:
+    with pytest.raises(UserError, match=r"did not answer within 0\.5 seconds") as error:
         ray_cluster.prepare_to_join(f"127.0.0.1:{silent_server}")
     assert "--executor local" in str(error.value)
     assert "RAY_AUTH_MODE" not in os.environ

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,14 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
+from harness.execution.plan import Plan
 from harness.execution.ray_cluster import prepare_to_join
-from tests.harness.conftest import CommandLine
+from tests.harness.commands.test_cli import wait_for
+from tests.harness.conftest import CommandLine, checkpoint_step, evaluation_files, processes_of
+from tests.harness.execution.test_faults import ENOUGH
+from tests.harness.execution.test_work import finish
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -121,3 +126,31 @@ def test_a_head_without_cpus_is_refused_within_20_seconds_and_works_once_a_node_
                 printed, _ = command.communicate(timeout=150)
         assert command.returncode == 0, printed
         assert len(list(harness.results.rglob("evaluations.csv"))) == 2
+
+
+def test_a_node_that_joins_late_goes_on_with_what_a_killed_one_was_at(
+    harness: CommandLine,
+    plan_of: Callable[..., Plan],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    plan = plan_of(seeds=1, **ENOUGH)
+    finish(plan)
+    whole = evaluation_files(tmp_path / "results")
+    shutil.rmtree(tmp_path / "results")
+    folder = plan.folder(plan.runs[0])
+    with cluster(cpus=0) as address:
+        node = (f"--address={address}", "--num-cpus=1")
+        with (
+            ray_start(*node, NODE=f"first {address}"),
+            harness.start("run", tmp_path / "tiny.yaml", "--address", address) as command,
+        ):
+            wait_for(lambda: checkpoint_step(folder) >= 1000, command)
+            with ray_start(*node, NODE=f"second {address}"):
+                for process in processes_of(f"NODE=first {address}"):
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                printed, _ = command.communicate(timeout=200)
+    assert command.returncode == 0, printed
+    assert evaluation_files(harness.results) == whole

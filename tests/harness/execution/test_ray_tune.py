@@ -83,7 +83,7 @@ def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     [trial] = trials_of(plan)
     executor.start([trial], Resources())
     wait(executor, lambda: saved(trial))
-    [actor] = processes_of(data_home, "Trainable")
+    [actor] = processes_of(f"HARNESS_DATA={data_home}", "Trainable")
     os.kill(actor, ending)
     wait(executor)
     assert plan.unfinished() == []
@@ -151,7 +151,10 @@ def test_a_ray_of_ones_own_is_heard_on_this_machine_alone(data_home: Path) -> No
         assert started.stdout is not None
         try:
             assert b"started" in started.stdout.readline()
-            servers = [*processes_of(data_home, "gcs_server"), *processes_of(data_home, "raylet")]
+            servers = [
+                *processes_of(f"HARNESS_DATA={data_home}", "gcs_server"),
+                *processes_of(f"HARNESS_DATA={data_home}", "raylet"),
+            ]
             found = {address for process in servers for address in heard_at(process)}
         finally:
             started.stdin.close()
