@@ -20,7 +20,7 @@ from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
-_HINTS = {
+_HINTS: dict[int, str] = {
     signal.SIGKILL: " (out of memory?)",
     signal.SIGVTALRM: " (an environment hangs, in a loop that is not Python's)",
 }
