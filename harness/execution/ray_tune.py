@@ -99,7 +99,7 @@ class RayExecutor:
         if self._thread.is_alive():
             if self._is_connected():
                 return True
-            ending = "Ray's own process on this machine (raylet) died, and with it all its workers"
+            ending = "Ray (its raylet) died on this machine: run the suite again to continue"
         elif self._error:
             ending += f": {self._error}"
         else:
