@@ -38,7 +38,7 @@ def states(results: Path) -> list[str]:
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 800
+    deadline = time.monotonic() + 100
     while not condition():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
