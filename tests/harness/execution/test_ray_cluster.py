@@ -38,16 +38,18 @@ def free_port() -> int:
 
 @contextmanager
 def ray_start(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`ray start` with these arguments, and these variables in its environment."""
+    """`ray start` with these arguments and variables, once its node has joined."""
     program = "from ray.scripts.scripts import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, "start", "--block", "--disable-usage-stats", *arguments],
         env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
+        assert process.stdout is not None
+        assert any(b"Ray runtime started" in line for line in process.stdout), process.poll()
         yield process
     finally:
         process.terminate()
@@ -64,19 +66,8 @@ def cluster(cpus: int = 1, **environment: str) -> Iterator[str]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short: it holds sockets
         head = ("--head", f"--port={port}", f"--num-cpus={cpus}", f"--temp-dir={folder}")
-        with ray_start(*head, "--include-dashboard=false", **environment) as process:
-            _wait_for(port, process)
+        with ray_start(*head, "--include-dashboard=false", **environment):
             yield f"127.0.0.1:{port}"
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"no cluster: {process.poll()}")
 
 
 def test_a_cluster_without_a_token_is_joined_though_this_machine_has_one(
