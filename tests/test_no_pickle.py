@@ -1,4 +1,4 @@
-"""Nothing that we load can run code: no pickle is read, by no package of ours."""
+"""Nothing that we load can run code: no pickle is read and no text run, by no package of ours."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("algorithms", "baselines", "harness")
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 READERS = {"read_pickle", "to_pickle"}
+RUNNERS = {"eval", "exec", "os.system", "os.popen", "subprocess.getoutput", "pty.spawn"}
 
 
 def offences(source: str) -> Iterator[str]:
-    """Every place of a file that could load a pickle."""
+    """Every place of a file that could load a pickle, or run text as code or in a shell."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
@@ -31,6 +32,8 @@ def offences(source: str) -> Iterator[str]:
 def unsafe_call(call: ast.Call) -> Iterator[str]:
     name = ast.unparse(call.func)
     given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    if name in RUNNERS or given.get("shell", "False") != "False":
+        yield f"line {call.lineno}: {name} runs text"
     if given.get("allow_pickle", "False") != "False":
         yield f"line {call.lineno}: {name} allows pickles"
     if name in ("np.load", "numpy.load") and given.get("allow_pickle") != "False":
@@ -42,7 +45,7 @@ def unsafe_call(call: ast.Call) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_pickle_is_loaded(package: str) -> None:
+def test_no_pickle_is_loaded_and_no_text_run(package: str) -> None:
     files = sorted((REPOSITORY / package).rglob("*.py"))
     assert files
     found = {
@@ -68,12 +71,17 @@ def test_no_pickle_is_loaded(package: str) -> None:
         "pd.read_pickle(path)",
         "from pandas import read_pickle",
         "yaml.load(text, Loader)",
+        "eval(text)",
+        "exec(text)",
+        "os.system(text)",
+        "subprocess.run(text, shell=True)",
     ],
 )
-def test_what_could_load_one_is_noticed(source: str) -> None:
+def test_what_could_is_noticed(source: str) -> None:
     assert len(list(offences(source))) >= 1
 
 
 def test_what_cannot_is_let_pass() -> None:
-    source = "np.load(p, allow_pickle=False)\ntorch.load(p, weights_only=True)\nyaml.safe_load(t)"
+    calls = ("np.load(p, allow_pickle=False)", "torch.load(p, weights_only=True)")
+    source = "\n".join([*calls, "yaml.safe_load(t)", "model.eval()", "subprocess.run(words)"])
     assert list(offences(source)) == []

@@ -27,6 +27,7 @@ from harness.data.store import (
     write_errors_explained,
 )
 from harness.errors import UserError
+from harness.files import write_json
 from harness.tasks.spec import TaskSpec
 
 _PACKAGES = ("gymnasium", "gymnasium-robotics", "h5py", "minari", "mujoco", "numpy")
@@ -66,8 +67,8 @@ def make_dataset(
                     anew=anew if files else "",
                     taken_anew=force,
                 )
+                _describe_namespaces(task.dataset.id)
             replaced += download_lock.record(files, digests)
-            _describe_namespaces(task.dataset.id)
             for line in [*replaced, *(f"warning: {odd}" for odd in remarks(manifest).values())]:
                 print(line, file=sys.stderr, flush=True)
     return folder
@@ -260,4 +261,4 @@ def _describe_namespaces(dataset_id: str) -> None:
     for namespace in list(PurePosixPath(dataset_id).parents)[:-1]:
         path = data_root() / "minari" / namespace / "namespace_metadata.json"
         if not path.exists():
-            path.write_text(json.dumps({"description": "made locally by decision-flow-harness"}))
+            write_json(path, {"description": "made locally by decision-flow-harness"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from algorithms.errors import causes
 from harness.errors import UserError, lacks_memory
 from harness.execution.executor import Executor, MemoryOf
-from harness.execution.ray_cluster import prepare_to_join
+from harness.execution.ray_cluster import prepare_to_join, prepare_to_start
 from harness.suite.schema import Resources
 
 
@@ -18,7 +18,9 @@ def make_executor(name: str, address: str | None, memory_of: MemoryOf = lambda _
         from harness.execution.local import LocalExecutor
 
         return LocalExecutor(memory_of)
-    if address is not None:
+    if address is None:
+        prepare_to_start()
+    else:
         address = prepare_to_join(address)
     try:
         from harness.execution.ray_tune import RayExecutor

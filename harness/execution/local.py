@@ -20,6 +20,11 @@ from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
+_HINTS: dict[int, str] = {
+    signal.SIGKILL: " (out of memory?)",
+    signal.SIGVTALRM: " (an environment hangs, in a loop that is not Python's)",
+}
+
 
 @dataclass
 class _Worker:
@@ -190,6 +195,6 @@ class LocalExecutor:
 def _how_it_ended(code: int, log: Path) -> str:
     """A sentence on a worker that left without a result, and the last lines it printed."""
     ending = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
-    hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+    hint = _HINTS.get(-code, "")
     printed = log.read_text(errors="replace").splitlines()[-20:]
     return "\n".join([f"its process ended with {ending}{hint}", *printed])

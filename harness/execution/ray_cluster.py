@@ -1,7 +1,8 @@
-"""Asks a Ray cluster whether it can be joined, before Ray is loaded here.
+"""Before Ray is loaded here: asks a cluster whether it can be joined, or keeps to this machine.
 
 Ray itself tries for minutes where nobody answers, and settles how it proves itself to a cluster
-when it is imported: so a process of its own asks first, and has seconds to do it.
+when it is imported: so a greeting comes first, which every cluster answers at once, and then a
+process of its own asks.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import sys
 
 from harness.errors import UserError
 
-_SECONDS = 16  # to import Ray, join and hear from an actor
+_ANSWER_SECONDS = 5  # for a connection, and for the answer to a greeting
+_SECONDS = 90  # to import Ray, join and hear from an actor, on a machine that is busy already
 _NODE_SECONDS = "8"  # of them for finding the node that this machine is
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of gRPC
 _ASK = """
 import sys, logging
 import ray
@@ -44,8 +47,8 @@ def prepare_to_join(address: str) -> str:
     """Settle which cluster `address` means, and how this process proves itself to it.
 
     Returns the address to join. `auto` is settled once: on a machine with several clusters Ray
-    takes any of them, each time anew. Raises UserError with the reason, within about 20 seconds, if
-    the cluster cannot be joined.
+    takes any of them, each time anew. Raises UserError with the reason, within 20 seconds unless
+    this machine is too busy to ask, if the cluster cannot be joined.
     """
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or address
@@ -66,6 +69,14 @@ def prepare_to_join(address: str) -> str:
     return joined
 
 
+def prepare_to_start() -> None:
+    """Have a Ray that this process starts be heard on this machine alone, as Ray has it on macOS.
+
+    It reads the variable when it is imported.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
+
 def _cannot_join(address: str, problem: str, given: str | None = None) -> UserError:
     if given:
         problem += f" ({_MODE} is set to {given})"
@@ -80,14 +91,30 @@ def _cannot_join(address: str, problem: str, given: str | None = None) -> UserEr
 
 
 def _knock(address: str) -> None:
-    """Raises UserError if it is a `host:port` where nobody can be reached."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
+    """Raises UserError if it is no address, or one where nobody answers as Ray does."""
+    if address == "auto":
         return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        raise _cannot_join(address, "an address is HOST:PORT, or auto on a node of the cluster")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS) as server:
+            _greet(server)
     except (OSError, OverflowError) as error:
         raise _cannot_join(address, str(error)) from None
+
+
+def _greet(server: socket.socket) -> None:
+    """Raises TimeoutError if there is no answer at all; Ray knows best what to make of one."""
+    try:
+        server.sendall(_GREETING)
+        server.recv(1)
+    except ConnectionError:  # it takes greetings of another kind alone, as with TLS
+        return
+    except TimeoutError:
+        raise TimeoutError(
+            f"something is there, and did not answer within {_ANSWER_SECONDS} seconds"
+        ) from None
 
 
 def _ask(address: str, mode: str) -> str:
@@ -108,7 +135,7 @@ def _ask(address: str, mode: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise _NotJoinedError(
-            f"something is there, and did not answer as Ray does within {_SECONDS} seconds"
+            f"Ray is there, and could not be joined within {_SECONDS} seconds"
         ) from None
     for line in asked.stdout.splitlines():
         if line.startswith("joined "):

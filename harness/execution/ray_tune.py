@@ -33,6 +33,7 @@ from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
 _JOINING_SECONDS = 5
+_LOOK_SECONDS = 5  # between looks whether Ray's process on this machine is alive
 
 
 class TuneTrial(tune.Trainable):
@@ -60,6 +61,8 @@ class RayExecutor:
         self._trials: list[Trial] = []
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._node = ""
+        self._looked = 0.0
 
     def lacking(self, resources: Resources) -> list[str]:
         if self._address is None:
@@ -84,6 +87,7 @@ class RayExecutor:
         if problem := _no_room_on_any_node(resources, wait=0):
             ray.shutdown()
             raise UserError(problem)
+        self._node = ray.get_runtime_context().get_node_id()
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
@@ -91,13 +95,30 @@ class RayExecutor:
 
     def working(self) -> bool:
         assert self._thread is not None
+        ending = "its Ray worker died"
         if self._thread.is_alive():
-            return True
-        reason = f": {self._error}" if self._error else f" {RESTARTS + 1} times"
+            if self._is_connected():
+                return True
+            ending = "Ray (its raylet) died on this machine: run the suite again to continue"
+        elif self._error:
+            ending += f": {self._error}"
+        else:
+            ending += f" {RESTARTS + 1} times"
+        ray.shutdown()  # first, since workers live on until their raylet is buried
         for trial in self._trials:
-            trial.fail_unfinished(f"its Ray worker died{reason}")
-        ray.shutdown()
+            trial.fail_unfinished(ending)
         return False
+
+    def _is_connected(self) -> bool:
+        """Whether the node that this process is on lives; without it Tune waits for ever."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return True
+        self._looked = time.monotonic()
+        try:
+            nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        except ray.exceptions.RaySystemError:  # it ends this process if that lasts
+            return True
+        return any(node["NodeID"] == self._node and node["Alive"] for node in nodes)
 
     def kill(self) -> None:
         ray.shutdown()

@@ -14,7 +14,8 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Raises TimeoutError in what is inside once `seconds` have passed, and again if it is caught.
 
     Signals reach the main thread alone, in which runs are trained; in others there is no limit.
-    Python code and system calls are interrupted, a loop in C is not.
+    Python code and system calls are interrupted. A loop in C ends with its whole process, by
+    SIGVTALRM, once it has computed for twice the limit; one that waits in C for ever goes on.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -25,8 +26,10 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     handler = signal.signal(signal.SIGALRM, expire)
     timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 2 * seconds)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.setitimer(signal.ITIMER_REAL, *timer)  # somebody else's goes on
         signal.signal(signal.SIGALRM, handler)

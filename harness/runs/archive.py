@@ -16,6 +16,7 @@ import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from harness.errors import UserError
 from harness.files import parse_object
@@ -54,10 +55,11 @@ def members_of(cell: Path) -> Members:
     """
     path = archive_path(cell)
     try:
-        changed = path.stat().st_mtime_ns
+        file = path.stat()
     except FileNotFoundError:
         return {}
-    return _read(path, changed)
+    # Another file each time it is written; its time alone may be the same for seconds.
+    return _read(path, (file.st_mtime_ns, file.st_ino, file.st_size))
 
 
 def archive_bytes(members: Members) -> bytes:
@@ -74,7 +76,7 @@ def archive_bytes(members: Members) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)  # readers go through a suite cell by cell
-def _read(path: Path, changed: int) -> dict[str, bytes]:  # noqa: ARG001
+def _read(path: Path, version: tuple[int, ...]) -> dict[str, bytes]:  # noqa: ARG001
     try:
         found = _unpack(path)
         # Archives from before there were digests have none.
@@ -92,15 +94,33 @@ def _read(path: Path, changed: int) -> dict[str, bytes]:  # noqa: ARG001
     return found
 
 
+class _PlainFile(tarfile.TarInfo):
+    """A member that is a file and nothing more, refused before it is looked into.
+
+    Headers that go on for as long as they say, as those of long names, are read whole otherwise.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise ValueError(_not_ours(found.name))
+        return found
+
+
+def _not_ours(name: str) -> str:
+    return f"it has a member '{name}' that no run leaves"
+
+
 def _unpack(path: Path) -> dict[str, bytes]:
     """Plain files with plain names, each once. Raises ValueError for anything else."""
     found: dict[str, bytes] = {}
     room = _MOST_BYTES
-    with tarfile.open(path, "r:xz") as archive:
+    with tarfile.open(path, "r:xz", tarinfo=_PlainFile) as archive:
         for member in archive:
-            room -= member.size
-            if not member.isreg() or not _NAME.fullmatch(member.name) or member.name in found:
-                raise ValueError(f"it has a member '{member.name}' that no run leaves")
+            room -= tarfile.BLOCKSIZE + member.size
+            if not _NAME.fullmatch(member.name) or member.name in found:
+                raise ValueError(_not_ours(member.name))
             if room < 0:
                 raise ValueError(f"it would unpack to more than {_MOST_BYTES // 2**20} MiB")
             content = archive.extractfile(member)

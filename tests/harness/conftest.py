@@ -162,3 +162,20 @@ def evaluation_files(results: Path) -> dict[str, bytes]:
     """The bytes of every evaluations.csv under `results`, by relative path."""
     files = sorted(results.rglob("evaluations.csv"))
     return {str(path.relative_to(results)): path.read_bytes() for path in files}
+
+
+def processes_of(variable: str, word: str = "") -> list[int]:
+    """Ids of processes that were started with a variable, as in `NAME=value`.
+
+    word: that their command line must have in it.
+    """
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            command = (process / "cmdline").read_text(errors="replace")
+            environment = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if word in command and variable.encode() in environment:
+            found.append(int(process.name))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import torch
 from harness import data
 from harness.data import datasets
 from harness.errors import UserError
+from harness.files import temporary_of
 from harness.tasks import TaskSpec, get_task, make_environment
 
 
@@ -158,6 +160,7 @@ ENSURE = """
 import resource, sys
 from harness import data
 from harness.errors import UserError
+from harness.files import temporary_of
 from harness.tasks import get_task
 if limit := int(sys.argv[1]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -193,6 +196,21 @@ def test_a_full_disk_is_explained_and_leaves_nothing_half_written(
     assert ("/cache/" in output) == dataset_there
     after = {name: digest for name, digest in hashes(root).items() if "locks/" not in name}
     assert after == {name: digest for name, digest in before.items() if "locks/" not in name}
+
+
+def test_a_disk_that_fills_with_the_last_file_leaves_no_dataset_without_it(
+    root: Path, task: TaskSpec
+) -> None:
+    """Minari reads a description in every folder above a dataset."""
+    description = root / "minari" / "pointmaze" / "namespace_metadata.json"
+    description.parent.mkdir(parents=True)
+    full = temporary_of(description)
+    full.symlink_to("/dev/full")  # every write to it: no space left
+    with pytest.raises(UserError, match="could not be written: No space left"):
+        data.ensure(task)
+    assert [path.name for path in description.parent.iterdir()] == []
+    data.ensure(task)
+    assert json.loads(description.read_text())["description"]
 
 
 def test_a_data_folder_that_is_none_is_explained(root: Path, task: TaskSpec) -> None:

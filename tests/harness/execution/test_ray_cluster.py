@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,14 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
+from harness.execution.plan import Plan
 from harness.execution.ray_cluster import prepare_to_join
-from tests.harness.conftest import CommandLine
+from tests.harness.commands.test_cli import wait_for
+from tests.harness.conftest import CommandLine, checkpoint_step, evaluation_files, processes_of
+from tests.harness.execution.test_faults import ENOUGH
+from tests.harness.execution.test_work import finish
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -33,16 +38,18 @@ def free_port() -> int:
 
 @contextmanager
 def ray_start(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`ray start` with these arguments, and these variables in its environment."""
+    """`ray start` with these arguments and variables, once its node has joined."""
     program = "from ray.scripts.scripts import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, "start", "--block", "--disable-usage-stats", *arguments],
         env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
+        assert process.stdout is not None
+        assert any(b"Ray runtime started" in line for line in process.stdout), process.poll()
         yield process
     finally:
         process.terminate()
@@ -59,19 +66,8 @@ def cluster(cpus: int = 1, **environment: str) -> Iterator[str]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short: it holds sockets
         head = ("--head", f"--port={port}", f"--num-cpus={cpus}", f"--temp-dir={folder}")
-        with ray_start(*head, "--include-dashboard=false", **environment) as process:
-            _wait_for(port, process)
+        with ray_start(*head, "--include-dashboard=false", **environment):
             yield f"127.0.0.1:{port}"
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"no cluster: {process.poll()}")
 
 
 def test_a_cluster_without_a_token_is_joined_though_this_machine_has_one(
@@ -121,3 +117,31 @@ def test_a_head_without_cpus_is_refused_within_20_seconds_and_works_once_a_node_
                 printed, _ = command.communicate(timeout=150)
         assert command.returncode == 0, printed
         assert len(list(harness.results.rglob("evaluations.csv"))) == 2
+
+
+def test_a_node_that_joins_late_goes_on_with_what_a_killed_one_was_at(
+    harness: CommandLine,
+    plan_of: Callable[..., Plan],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    plan = plan_of(seeds=1, **ENOUGH)
+    finish(plan)
+    whole = evaluation_files(tmp_path / "results")
+    shutil.rmtree(tmp_path / "results")
+    folder = plan.folder(plan.runs[0])
+    with cluster(cpus=0) as address:
+        node = (f"--address={address}", "--num-cpus=1")
+        with (
+            ray_start(*node, NODE=f"first {address}"),
+            harness.start("run", tmp_path / "tiny.yaml", "--address", address) as command,
+        ):
+            wait_for(lambda: checkpoint_step(folder) >= 1000, command)
+            with ray_start(*node, NODE=f"second {address}"):
+                for process in processes_of(f"NODE=first {address}"):
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                printed, _ = command.communicate(timeout=200)
+    assert command.returncode == 0, printed
+    assert evaluation_files(harness.results) == whole

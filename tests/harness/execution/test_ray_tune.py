@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,13 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.trial import LOCKS, Trial
 from harness.suite.schema import Resources
-from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
+from tests.harness.conftest import (
+    REPOSITORY,
+    checkpoint_step,
+    evaluation_files,
+    processes_of,
+    trials_of,
+)
 
 pytest.importorskip("ray")
 from harness.execution.ray_tune import RayExecutor
@@ -37,21 +46,6 @@ def wait(executor: RayExecutor, until: Callable[[], bool] = lambda: False) -> No
     while executor.working() and not until():
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def actors(data_home: Path) -> list[int]:
-    """Ids of the Ray actors that train with this test's data folder."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            title = (process / "cmdline").read_bytes()
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        ours = b"ray::" in title and b"Trainable" in title
-        if ours and f"HARNESS_DATA={data_home}".encode() in environment:
-            found.append(int(process.name))
-    return found
 
 
 def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
@@ -89,7 +83,7 @@ def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     [trial] = trials_of(plan)
     executor.start([trial], Resources())
     wait(executor, lambda: saved(trial))
-    [actor] = actors(data_home)
+    [actor] = processes_of(f"HARNESS_DATA={data_home}", "Trainable")
     os.kill(actor, ending)
     wait(executor)
     assert plan.unfinished() == []
@@ -123,6 +117,51 @@ def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
         assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+ALONE = """
+import sys
+from harness.execution.executor import make_executor
+executor = make_executor("ray", None)
+executor._connect()
+print("started", flush=True)
+sys.stdin.read()
+executor.kill()
+"""
+
+
+def heard_at(process: int) -> set[str]:
+    """The addresses that a process listens on, as Linux writes them."""
+    inodes = set()
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):
+            inodes.add(str(file.readlink()).removeprefix("socket:[").removesuffix("]"))
+    tables = [Path(f"/proc/{process}/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    sockets = [line.split() for table in tables for line in table.splitlines()[1:]]
+    listening = [words for words in sockets if words[3] == "0A" and words[9] in inodes]
+    return {words[1].partition(":")[0] for words in listening}
+
+
+def test_a_ray_of_ones_own_is_heard_on_this_machine_alone(data_home: Path) -> None:
+    command = [sys.executable, "-c", ALONE]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        try:
+            assert b"started" in started.stdout.readline()
+            servers = [
+                *processes_of(f"HARNESS_DATA={data_home}", "gcs_server"),
+                *processes_of(f"HARNESS_DATA={data_home}", "raylet"),
+            ]
+            found = {address for process in servers for address in heard_at(process)}
+        finally:
+            started.stdin.close()
+    assert len(servers) >= 2
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, and as IPv6
+    assert found
+    assert found <= loopback
 
 
 def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(

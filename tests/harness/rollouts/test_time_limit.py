@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from harness.rollouts.time_limit import time_limit
+from tests.harness.conftest import REPOSITORY
 
 
 def sleep() -> None:
@@ -36,6 +39,20 @@ def test_what_hangs_is_interrupted_also_if_it_catches_that(hang: Callable[[], No
     assert time.monotonic() - begun < 60
 
 
+LOOP_IN_C = """
+import itertools
+from harness.rollouts.time_limit import time_limit
+with time_limit(0.05):
+    sum(itertools.repeat(0))
+"""
+
+
+def test_a_loop_in_c_ends_with_its_process() -> None:
+    """Python runs no handler of a signal before it returns."""
+    ended = subprocess.run([sys.executable, "-c", LOOP_IN_C], cwd=REPOSITORY, timeout=60)
+    assert ended.returncode == -signal.SIGVTALRM
+
+
 def test_what_is_in_time_is_left_alone_and_so_are_others_alarms() -> None:
     def ring(*_: object) -> None: ...
 
@@ -45,6 +62,7 @@ def test_what_is_in_time_is_left_alone_and_so_are_others_alarms() -> None:
         with time_limit(50.0):
             assert signal.getsignal(signal.SIGALRM) is not ring
         assert signal.getsignal(signal.SIGALRM) is ring
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
         assert 50.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100.0
     finally:
         signal.signal(signal.SIGALRM, handler)

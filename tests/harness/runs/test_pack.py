@@ -172,6 +172,10 @@ def put(archive: tarfile.TarFile, name: str, content: bytes = b"x", kind: bytes 
         [("seed-0/link", tarfile.LNKTYPE)],
         [("seed-0/device", tarfile.CHRTYPE)],
         [("seed-0", tarfile.DIRTYPE)],
+        [("seed-0/as-long-as-it-says", tarfile.XHDTYPE)],
+        [("seed-0/of-all-members", tarfile.XGLTYPE)],
+        [("seed-0/long-name", tarfile.GNUTYPE_LONGNAME)],
+        [("seed-0/holes", tarfile.GNUTYPE_SPARSE)],
     ],
     ids=str,
 )
@@ -186,16 +190,37 @@ def test_members_that_no_run_leaves_are_refused(
         unpack(path)
 
 
-def test_an_archive_that_unpacks_to_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(tarfile.REGTYPE, "would unpack to more than"), (tarfile.XHDTYPE, "that no run leaves")],
+)
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_at_once(
+    tmp_path: Path, kind: bytes, said: str
+) -> None:
     path = tmp_path / "cell.tar.xz"
     member = tarfile.TarInfo("seed-0/zeros")
-    member.size = 2**33
+    member.size, member.type = 2**33 - 1, kind
     with lzma.open(path, "w", preset=0) as file:
         file.write(member.tobuf() + b"\0" * 2**20)
     begun = time.perf_counter()
-    with pytest.raises(UserError, match="would unpack to more than"):
+    with pytest.raises(UserError, match=said):
         unpack(path)
     assert time.perf_counter() - begun < 2
+
+
+def test_an_archive_written_anew_is_read_anew_though_its_time_is_the_same(tmp_path: Path) -> None:
+    """Shared storage may keep times in whole seconds."""
+    runs = [RunFolder(tmp_path / "runs" / "cell" / f"seed-{seed}") for seed in range(3)]
+    for run in runs:
+        leave_done(run)
+    pack_suite(tmp_path)
+    path = tmp_path / "runs" / "cell.tar.xz"
+    for run in runs[:2]:
+        os.utime(path, (1e9, 1e9))
+        assert run.is_done()
+        run.delete()
+    os.utime(path, (1e9, 1e9))
+    assert {name.partition("/")[0] for name in unpack(path)} == {"seed-2"}
 
 
 def unpack(path: Path) -> dict[str, bytes]:
