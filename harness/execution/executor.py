@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-<<<<<<< HEAD
-=======
-from algorithms.errors import causes
-from harness.errors import UserError, lacks_memory
-from harness.execution.ray_cluster import prepare_to_join, prepare_to_start
->>>>>>> h-reader16
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
@@ -41,43 +35,6 @@ class Executor(Protocol):
         """End all workers now and wait until they are gone."""
 
 
-<<<<<<< HEAD
-=======
-def make_executor(name: str, address: str | None, memory_of: MemoryOf = lambda _: 0.0) -> Executor:
-    """The executor called `local` or `ray`; `memory_of` is for the former.
-
-    Raises UserError if Ray is needed and absent.
-    """
-    if name == "local":
-        from harness.execution.local import LocalExecutor
-
-        return LocalExecutor(memory_of)
-    if address is None:
-        prepare_to_start()
-    else:
-        address = prepare_to_join(address)
-    try:
-        from harness.execution.ray_tune import RayExecutor
-    except ImportError as error:  # Ray replaces some errors by its own
-        absent = [cause.name for cause in causes(error) if isinstance(cause, ModuleNotFoundError)]
-        if lacks_memory(error) or not {"ray", "pyarrow", "tensorboardX"}.intersection(absent):
-            raise
-        raise UserError(
-            "Ray is not installed. Install it with `pip install 'ray[tune]'`, or run on this "
-            "machine alone, without it: --executor local."
-        ) from error
-    return RayExecutor(address)
-
-
-def lacking(name: str, address: str | None, resources: Resources) -> list[str]:
-    """What the executor called `name` needs for a suite and has not, a sentence each."""
-    try:
-        return make_executor(name, address).lacking(resources)
-    except UserError as error:
-        return [str(error)]
-
-
->>>>>>> h-reader16
 def worker_environment() -> dict[str, str]:
     """Environment variables every worker needs: one thread, and the data where it is now."""
     from harness.data import data_root, rows_root
