@@ -30,6 +30,7 @@ from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.kept_policies import kept_policy
 from harness.data.recipes.policy_files import GaussianPolicy, load_policy, policy_file
 from harness.data.sources.download_lock import SourceFile
+from harness.data.sources.public_policies import fetch_policies
 from harness.errors import UserError
 from harness.tasks import words
 from harness.tasks.environment import make, make_unwrapped
@@ -128,6 +129,12 @@ class PolicyRollout(Recipe):
         except UserError as error:
             return [str(error)]
         return []
+
+    def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
+        """The policy of mixed data, which is public. Raises UserError if it cannot be had."""
+        if _kinds(task) != MIXED:
+            return super().fetch(task, progress)
+        return fetch_policies(progress, [str(task.dataset.params["policy"])])
 
     def details(self, task: TaskSpec, data: Transitions) -> str:
         """The behaviour's normalized score, by kind of episode."""
