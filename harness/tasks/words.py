@@ -219,6 +219,24 @@ ORIGINS = {
     "d4rl": "D4RL's own file, imported by",
 }
 
+# Why a task is in no ranking.
+DENOISING = (
+    "one policy's actions with noise added, so they test denoising and not offline RL: shown, and "
+    "in no average, ranking or bold type"
+)
+
+
+def needs(task: TaskSpec) -> str:
+    """What somebody must bring to this machine before the task's data can be made, if anything."""
+    data = task.dataset
+    if data.adds_noise:
+        return "public policies (python -m harness data fetch policies)"
+    if data.recipe == "policy-rollout":
+        return "a policy file of one's own (python -m harness data make --policy FILE)"
+    if data.recipe == "minari-import":
+        return "local datasets, which cannot be fetched (docs/data.md)"
+    return ""
+
 
 def rewards(task: TaskSpec) -> str:
     """How the task's rewards are made."""
