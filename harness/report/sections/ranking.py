@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.published import Literature, shipped
 from harness.published.names import d4rl_tasks
-from harness.report.comparison import Comparison
+from harness.report.comparison import Comparison, Group
 from harness.report.layout import MISSING, Grid, GridRow, Text
 from harness.report.records import Records
 from harness.report.section import Section
-from harness.report.sections.published.beside import Beside
 from harness.statistics.intervals import Interval
 from harness.statistics.rankings import (
     FEWEST_METHODS,
@@ -130,26 +130,27 @@ class Ranking(Section):
 
 def agreements(comparison: Comparison) -> list[Agreement]:
     """The families of which four methods or more have a published score on all of D4RL's tasks."""
-    found = (
-        _agreement(Beside(comparison), group.name, group.tasks) for group in comparison.ranking
-    )
+    literature = Literature(comparison.suite.published.scores, shipped())
+    found = (_agreement(comparison, literature, group) for group in comparison.ranking)
     return [agreement for agreement in found if len(agreement.labels) >= FEWEST_METHODS]
 
 
-def _agreement(beside: Beside, family: str, tasks: tuple[str, ...]) -> Agreement:
-    theirs = _COUNTERPARTS.get(family, family)
+def _agreement(comparison: Comparison, literature: Literature, group: Group) -> Agreement:
+    theirs = _COUNTERPARTS.get(group.name, group.name)
     published_tasks = [task for task in d4rl_tasks() if get_task(task).family == theirs]
-    first = {beside.method_of(row): row.label for row in reversed(beside.suite.rows)}
+    labels: dict[str, str] = {}
+    for row in comparison.suite.rows:
+        labels.setdefault(literature.method_of(row.base, row.id), row.label)
     rows = {}
-    for method, label in reversed(first.items()):
-        cells = [beside.literature.cell(task, method, PROTOCOL) for task in published_tasks]
+    for method, label in labels.items():
+        cells = [literature.cell(task, method, PROTOCOL) for task in published_tasks]
         scores = [cell.value for cell in cells if cell is not None]
         if scores and len(scores) == len(published_tasks):
             rows[label] = scores
-    averages = [beside.comparison.average(label, tasks) for label in rows]
+    averages = [comparison.average(label, group.tasks) for label in rows]
     return Agreement(
-        family,
-        len(tasks),
+        group.name,
+        len(group.tasks),
         len(published_tasks),
         tuple(rows),
         np.array([*rows.values()], np.float64).reshape(len(rows), len(published_tasks)),
