@@ -340,7 +340,7 @@ def test_a_damaged_agent_is_a_sentence(
 
 def test_every_policy_that_a_task_rolls_out_is_public() -> None:
     tasks = [get_task(task_id) for task_id in task_ids()]
-    rolled_out = [task for task in tasks if task.dataset.recipe == "policy-rollout"]
+    rolled_out = [task for task in tasks if "policy" in task.dataset.params]
     table = {policy.name: policy for policy in public_policies.TABLE}
     assert {task.dataset.params["policy"] for task in rolled_out} == {*table}
     for task in rolled_out:
