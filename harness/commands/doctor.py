@@ -156,7 +156,7 @@ def _data() -> Iterator[_Line]:
         (
             "local policies",
             POLICIES.path,
-            f"harness data fetch policies gets them for local/…/mixed; yours: {POLICIES.variable}",
+            f"harness data fetch policies gets them; yours: {POLICIES.variable}",
         ),
     ):
         there = folder.is_dir()

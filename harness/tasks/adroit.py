@@ -145,10 +145,15 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
     if level == "mixed":
         return rolled_out(task_id, f"dapg-{name}", HANDS[name].mixed, options)
     if level == CLONED:
-        made = rolled_out(task_id, f"dapg-{name}", HANDS[name].cloned, options)
-        training = {"demonstrations": DEMONSTRATIONS, "training_steps": CLONING_STEPS}
-        params = {**made.params, **training}
-        return made.model_copy(update={"recipe": "agent-clone", "params": params})
+        return rolled_out(
+            task_id,
+            f"dapg-{name}",
+            HANDS[name].cloned,
+            options,
+            "agent-clone",
+            demonstrations=DEMONSTRATIONS,
+            training_steps=CLONING_STEPS,
+        )
     return imported(task_id, [f"{task_id}-v0"], HANDS[name].rule, options)
 
 

@@ -1,4 +1,4 @@
-"""Public agents that the tasks `local/…/mixed` roll out, fetched and turned into policy files.
+"""Public agents that some tasks `local/…` roll out, fetched and turned into policy files.
 
 Sizes and sha256 are of the files at the commits named. None is unpickled: `inert_pickle`.
 """
