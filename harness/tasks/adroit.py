@@ -92,7 +92,7 @@ HANDS = {
 
 CLONED = "agent-cloned"  # after D4RL's cloned data, with an agent in the place of a human
 DEMONSTRATIONS = 25  # as many as D4RL has
-CLONING_STEPS = 10_000
+CLONING_STEPS = 5_000
 
 
 class AdroitTasks(Family):
