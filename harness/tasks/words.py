@@ -227,8 +227,8 @@ ORIGINS = {
 
 # Why a task is in no ranking.
 DENOISING = (
-    "one policy's actions with noise added, so they test denoising and not offline RL: shown, and "
-    "in no average, ranking or bold type"
+    "one policy's actions with noise added, so they test denoising and not offline RL: scores are "
+    "shown, and are in no average, no order of methods and never bold"
 )
 
 
