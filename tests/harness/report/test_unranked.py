@@ -14,6 +14,7 @@ from harness.report.notes import write_notes
 from harness.report.page.answer import answers, averages_in_words
 from harness.report.records import read_records
 from harness.report.sections.aggregates.pools import pools
+from harness.report.sections.scores import Scores
 from harness.report.sections.scores.bars import average_bars
 from harness.report.sections.scores.grids import difference_grids, score_grids, terminal_grids
 from harness.report.sections.scores.numbers import table_csv
@@ -134,7 +135,8 @@ def test_a_chart_shows_each_by_itself(
 
 def test_a_suite_of_nothing_else_ranks_nothing(comparison: Callable[..., Comparison]) -> None:
     found = comparison(MIXED, OTHER)
-    (grid,) = score_grids(found)
+    grid, differences = Scores(None, found).grids()  # type: ignore[arg-type]
+    assert [*cells(differences)] == [MIXED, OTHER]
     assert grid.columns == ("Task", "bc (reference)", "iql")  # as in the suite
     assert [*cells(grid)] == [MIXED, OTHER]
     assert found.averaged == []
