@@ -125,7 +125,10 @@ def _data(suite: SuiteFile) -> tuple[str, ...]:
     brought = "; ".join(f"{what}: {', '.join(ids)}" for what, ids in needs.items())
     return (
         *([f"Not ranked: {', '.join(unranked)}. The data are {words.DENOISING}."] * bool(unranked)),
-        *([f"Not in this repository, and needed for these tasks: {brought}."] * bool(needs)),
+        *(
+            [f"Needed to make data, and not in this repository (docs/data.md): {brought}."]
+            * bool(needs)
+        ),
     )
 
 

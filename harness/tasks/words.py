@@ -236,11 +236,11 @@ def needs(task: TaskSpec) -> str:
     """What somebody must bring to this machine before the task's data can be made, if anything."""
     data = task.dataset
     if data.adds_noise or data.recipe == "agent-clone":
-        return "public policies (python -m harness data fetch policies)"
+        return "public policies (data fetch policies)"
     if data.recipe == "policy-rollout":
-        return "a policy file of one's own (python -m harness data make --policy FILE)"
+        return "a policy file (data make --policy)"
     if data.recipe == "minari-import":
-        return "local datasets, which cannot be fetched (docs/data.md)"
+        return "local datasets that cannot be fetched"
     return ""
 
 
