@@ -7,7 +7,9 @@ Deviations:
 * The demonstrations are episodes of a public agent with its own noise, not a human's: they are
   made by a policy, and better. A human's cannot be made again, so there is nothing like D4RL's
   `human` data here.
-* The clone is this project's `bc` and acts without noise; D4RL does not describe its own.
+* The clone is this project's `bc` and acts without noise; D4RL does not describe its own. An agent
+  is cloned more easily than a human: with the pen the two halves scored 81 ± 12 (the agent) and
+  92 ± 12 (the clone; 30 episodes each), where a clone of human demonstrations mostly fails.
 * Whole episodes, as many as fit; fewer steps.
 """
 
