@@ -11,6 +11,7 @@ from rich.console import Console
 
 from harness.commands.data_progress import data_progress
 from harness.data.catalog import resolve
+from harness.data.local_files import POLICIES
 from harness.data.remarks import remarks
 from harness.data.store import DatasetFolder
 from harness.errors import UserError
@@ -24,6 +25,7 @@ data_app = typer.Typer(help="Make, fetch, verify and describe datasets.", no_arg
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Task or dataset ids.")]
 Transitions = Annotated[int | None, typer.Option(help="Steps to make instead of the default.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the recipe instead of 0.")]
+_POLICIES = "policies"
 _SOUND = "every array is what manifest and lock file say, and every check passes for"
 
 
@@ -76,20 +78,24 @@ def make(
 
 
 @data_app.command()
-def fetch(ids: Ids) -> None:
-    """Download D4RL's and Minari's public datasets, and prepare them for training."""
-    from harness import data
+def fetch(
+    ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID...", help=f"Task or dataset ids, or '{_POLICIES}'."),
+    ],
+) -> None:
+    """Download D4RL's and Minari's public datasets, and prepare them for training.
 
+    'policies' are the public agents that local/…/mixed and local/…/agent-cloned are made of.
+    """
     console, failures = Console(), []
-    for task in [resolve(name) for name in ids]:
+    for task in [None if name == _POLICIES else resolve(name) for name in ids]:
         try:
-            with data_progress(console) as progress:
-                notes = data.fetch(task, progress=progress)
-                loaded = data.prepare(task, progress=progress)
+            lines = _fetched_policies(console) if task is None else _fetched(task, console)
         except UserError as error:
             failures.append(str(error))
             continue
-        for line in [*notes, _ready(task, loaded)]:
+        for line in lines:
             console.print(line, soft_wrap=True, markup=False)
     if failures:
         raise UserError("\n".join(failures))
@@ -121,6 +127,24 @@ def info(ids: Ids, transitions: Transitions = None, seed: Seed = None) -> None:
 
     for task in [resolve(name, transitions=transitions, seed=seed) for name in ids]:
         Console().print(card(task, data.ensure(task, make=False)))
+
+
+def _fetched(task: TaskSpec, console: Console) -> list[str]:
+    from harness import data
+
+    with data_progress(console) as progress:
+        notes = data.fetch(task, progress=progress)
+        loaded = data.prepare(task, progress=progress)
+    return [*notes, _ready(task, loaded)]
+
+
+def _fetched_policies(console: Console) -> list[str]:
+    from harness.data.sources.public_policies import TABLE, fetch_policies
+
+    with data_progress(console) as progress:
+        notes = fetch_policies(progress)
+    names = ", ".join(policy.name for policy in TABLE)
+    return [*notes, f"{names} are ready, in {POLICIES.path}"]
 
 
 def _ready(task: TaskSpec, loaded: LoadedData) -> str:

@@ -156,7 +156,7 @@ def _data() -> Iterator[_Line]:
         (
             "local policies",
             POLICIES.path,
-            f"tasks local/…/mixed have no data (docs/data.md): {POLICIES.variable}",
+            f"harness data fetch policies gets them; yours: {POLICIES.variable}",
         ),
     ):
         there = folder.is_dir()

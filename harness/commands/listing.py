@@ -116,12 +116,13 @@ def _year(paper: str) -> str:
 
 
 def _tasks() -> Rows:
-    from harness.tasks import get_task, task_ids
+    from harness.tasks import get_task, task_ids, words
 
     rows = []
     for task in map(get_task, task_ids()):
         row = {"id": task.id, "title": task.title, "dataset": task.dataset.id}
-        rows.append(row | {"environment": task.environment.id, "horizon": task.horizon})
+        where = {"environment": task.environment.id, "horizon": task.horizon}
+        rows.append({**row, **where, "needs": words.needs(task)})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Folders of files that this project does not ship, and that the user puts there or names."""
+"""Folders of files that this project does not ship: fetched, put there by the user, or named."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ class LocalFolder:
     Attributes:
         variable: the environment variable.
         default: the folder's name in `local/` of the data root.
+        how: how a file gets there, the beginning of a sentence.
     """
 
     variable: str
     default: str
+    how: str
 
     @property
     def path(self) -> Path:
@@ -34,12 +36,17 @@ class LocalFolder:
         """A file of it. Raises UserError, which calls it `what`, if it is not there."""
         if not (self.path / name).is_file():
             raise UserError(
-                f"{what} is not on this machine: there is no {self.path / name}. It is not "
-                f"downloaded (docs/data.md says where it is from): put it there, or set "
-                f"{self.variable} to the folder that holds {name}"
+                f"{what} is not on this machine: there is no {self.path / name}. {self.how}, or "
+                f"set {self.variable} to the folder that holds {name}"
             )
         return self.path / name
 
 
-DATASETS = LocalFolder("HARNESS_LOCAL_DATA", "minari")
-POLICIES = LocalFolder("HARNESS_POLICIES", "policies")
+DATASETS = LocalFolder(
+    "HARNESS_LOCAL_DATA",
+    "minari",
+    "It is not downloaded (docs/data.md says where it is from): put it there",
+)
+POLICIES = LocalFolder(
+    "HARNESS_POLICIES", "policies", "Get it with: python -m harness data fetch policies"
+)

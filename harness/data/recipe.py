@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Our recipes: the module of each by its id. Ids never become names of modules.
 OURS = {
+    "agent-clone": "agent_clone",
     "d4rl-hdf5": "d4rl_hdf5",
     "locomotion": "locomotion",
     "minari-import": "minari_import",

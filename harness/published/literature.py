@@ -74,9 +74,9 @@ class Literature:
         """The tasks of which anything is known."""
         return {task for task, _, _ in self._cells} | {task for task, _ in self.not_at_hand}
 
-    def knows(self, method: str) -> bool:
-        """Whether there is anything of a method."""
-        return method in self._methods
+    def method_of(self, entry: str, algorithm: str) -> str:
+        """The method that a suite's row is known by: its entry's name, or else its algorithm."""
+        return entry if entry in self._methods else algorithm
 
     def methods(self, protocol: Protocol) -> dict[str, set[str]]:
         """By method, the tasks that it has a score on; the method with most of them first."""

@@ -65,10 +65,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """Tasks that are averaged together: those of one family, or all of the suite."""
+    """Tasks that are averaged together, of one family or of all; or that rank no methods."""
 
     name: str
     tasks: tuple[str, ...]
+    ranks: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,17 +105,30 @@ class Comparison:
 
     @cached_property
     def families(self) -> list[Group]:
-        """Tasks by family, in the suite's order."""
-        members: dict[str, list[str]] = {}
+        """Tasks by family, in the suite's order; those that rank no methods by themselves."""
+        members: dict[tuple[str, bool], list[str]] = {}
         for task in self.suite.tasks:
-            members.setdefault(task.family, []).append(task.id)
-        return [Group(name, tuple(tasks)) for name, tasks in members.items()]
+            members.setdefault((task.family, task.ranks), []).append(task.id)
+        return [
+            Group(name if ranks else f"{name}, not ranked", tuple(tasks), ranks)
+            for (name, ranks), tasks in members.items()
+        ]
+
+    @cached_property
+    def ranking(self) -> list[Group]:
+        """The families whose tasks rank methods."""
+        return [family for family in self.families if family.ranks]
+
+    @cached_property
+    def unranked(self) -> list[str]:
+        """The tasks that rank no methods."""
+        return [task.id for task in self.suite.tasks if not task.ranks]
 
     @cached_property
     def averaged(self) -> list[Group]:
         """The groups that have an average of their own: families of several tasks, and all."""
-        groups = [family for family in self.families if len(family.tasks) > 1]
-        return [*groups, self.everything] if len(self.families) > 1 else groups
+        groups = [family for family in self.ranking if len(family.tasks) > 1]
+        return [*groups, self.everything] if len(self.ranking) > 1 else groups
 
     @cached_property
     def scales(self) -> Scales:
@@ -123,7 +137,19 @@ class Comparison:
 
     @cached_property
     def everything(self) -> Group:
-        return Group(f"all {len(self.tasks)} tasks", tuple(self.tasks))
+        """Every task that ranks methods."""
+        tasks = tuple(task for task in self.tasks if task not in self.unranked)
+        return Group(f"all {len(tasks)} {'ranked ' * bool(self.unranked)}tasks", tasks)
+
+    @cached_property
+    def charted(self) -> list[Group]:
+        """What a chart of averages has: all tasks and families that rank, each other task alone."""
+        averages = [self.everything, *self.ranking] if len(self.ranking) > 1 else self.ranking
+        return [*averages, *(Group(task, (task,), ranks=False) for task in self.unranked)]
+
+    def title(self, task: str) -> str:
+        """A task's title."""
+        return next(found.title for found in self.suite.tasks if found.id == task)
 
     @property
     def reference(self) -> str | None:
@@ -139,10 +165,14 @@ class Comparison:
         return f"Normalized score{chosen}"
 
     def ranked(self, tasks: Sequence[str]) -> list[str]:
-        """Labels by their mean over those of the tasks they have a score on, best first."""
+        """Labels by their mean over those of the tasks they have a score on, best first.
+
+        Tasks that rank no methods do not count; labels without a score stay in the suite's order.
+        """
+        counted = [task for task in tasks if task not in self.unranked]
 
         def mean(label: str) -> float:
-            cells = [self.cells[task, label] for task in tasks]
+            cells = [self.cells[task, label] for task in counted]
             means = [cell.mean for cell in cells if len(cell.scores)]
             return sum(means) / len(means) if means else -math.inf
 
@@ -163,9 +193,9 @@ class Comparison:
         return any(run.kept for run in self.suite.runs)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[Scores] | None:
-        """The label's scores by task, or None when a task has no finished seed."""
+        """The label's scores by task, or None if there is no task, or one has no finished seed."""
         scores = [self.cells[task, label].scores for task in tasks]
-        return scores if all(len(stratum) for stratum in scores) else None
+        return scores if scores and all(len(stratum) for stratum in scores) else None
 
     def average(self, label: str, tasks: Sequence[str]) -> float | None:
         """Mean of the task means, in points; None when a task is missing."""
@@ -209,9 +239,11 @@ class Comparison:
     def best(self, tasks: Sequence[str]) -> frozenset[str]:
         """The label with the highest average and those not told apart from it, by paired tests.
 
-        Holm's correction is over the labels. Nothing without five seeds; a label that shares fewer
-        with the best is not among them.
+        Holm's correction is over the labels. Nothing without five seeds, and nothing on a task that
+        ranks no methods; a label that shares fewer with the best is not among them.
         """
+        if not {*tasks}.isdisjoint(self.unranked):
+            return frozenset()
         averages = {label: self.average(label, tasks) for label in self.labels}
         complete = {label: mean for label, mean in averages.items() if mean is not None}
         first = max(complete, key=lambda label: complete[label], default="")

@@ -33,6 +33,7 @@ class Notes:
     action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
     earlier_code: tuple[str, ...]
+    data: tuple[str, ...]
     statistics: tuple[str, ...]
     sections: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -41,7 +42,7 @@ class Notes:
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
         selection = (self.action_selection,) if self.action_selection else ()
-        judged = (*self.gate, *self.earlier_code)
+        judged = (*self.gate, *self.earlier_code, *self.data)
         said = (self.protocol, *selection, *judged, *self.statistics, *self.sections)
         return (*self.failures, *said)
 
@@ -67,6 +68,7 @@ def write_notes(
         action_selection=selection_note(suite),
         gate=gate,
         earlier_code=earlier_note(suite),
+        data=_data(suite),
         statistics=(*statistics, *comparison.scales.notes()),
         sections=tuple(dict.fromkeys(of_sections)),
         tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
@@ -85,6 +87,7 @@ def _of_nothing_run(
         action_selection="",
         gate=(),
         earlier_code=(),
+        data=_data(suite),
         statistics=comparison.scales.notes(),
         sections=tuple(dict.fromkeys(of_sections)),
         tasks=(*(_task(task) for task in suite.tasks), *_semantics(suite)),
@@ -110,6 +113,23 @@ def _semantics(suite: SuiteFile) -> list[str]:
     for task in suite.tasks:
         tasks.setdefault(words.semantics(task), []).append(task.id)
     return [f"Semantics of {', '.join(ids)}: {_sentence(text)}" for text, ids in tasks.items()]
+
+
+def _data(suite: SuiteFile) -> tuple[str, ...]:
+    """Which tasks rank nothing, and whose data somebody must bring."""
+    unranked = [task.id for task in suite.tasks if not task.ranks]
+    needs: dict[str, list[str]] = {}
+    for task in suite.tasks:
+        if what := words.needs(task):
+            needs.setdefault(what, []).append(task.id)
+    brought = "; ".join(f"{what}: {', '.join(ids)}" for what, ids in needs.items())
+    return (
+        *([f"Not ranked: {', '.join(unranked)}. The data are {words.DENOISING}."] * bool(unranked)),
+        *(
+            [f"Needed to make data, and not in this repository (docs/data.md): {brought}."]
+            * bool(needs)
+        ),
+    )
 
 
 def _protocol(comparison: Comparison) -> str:

@@ -23,6 +23,7 @@ def render_terminal(report: Report) -> RenderableType:
         *notes.statistics[:1],  # what a cell is
         *notes.gate[1:],
         *notes.earlier_code,
+        *notes.data,
     ]
     below = [RichText(text, style="dim") for text in said if text]
     return Group(*warning, *tables, *below, *(RichText(t, style="red") for t in notes.failures))

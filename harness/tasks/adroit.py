@@ -27,6 +27,7 @@ class Hand:
         reference: D4RL's reference returns, minimum and maximum.
         levels: the local datasets there are.
         mixed: steps of the `mixed` dataset.
+        cloned: steps of the `agent-cloned` dataset; 0 where there is none.
         wrapper: what restores D4RL's rules.
         rule: what restores D4RL's rewards in data.
         semantics: what a score means with both restored.
@@ -40,6 +41,7 @@ class Hand:
     wrapper: str
     rule: RewardRule
     semantics: Semantics
+    cloned: int = 0
 
 
 HANDS = {
@@ -52,6 +54,7 @@ HANDS = {
         wrapper="pen-drop",
         rule=RewardRule.PEN_DROP,
         semantics=Semantics.RESTORED_PEN,
+        cloned=100_000,
     ),
     "door": Hand(
         title="Door",
@@ -62,6 +65,7 @@ HANDS = {
         wrapper="door-distance",
         rule=DISTANCE["door"],
         semantics=Semantics.RESTORED_DOOR,
+        cloned=100_000,
     ),
     "hammer": Hand(
         title="Hammer",
@@ -86,20 +90,26 @@ HANDS = {
 }
 
 
+CLONED = "agent-cloned"  # after D4RL's cloned data, with an agent in the place of a human
+DEMONSTRATIONS = 25  # as many as D4RL has
+CLONING_STEPS = 5_000
+
+
 class AdroitTasks(Family):
-    """Adroit: imported expert data, and mixtures of noise made here."""
+    """Adroit: imported expert data, mixtures of noise made here, and clones of an agent."""
 
     def task_ids(self) -> list[str]:
         """Every Adroit task, hand by hand."""
         return [
             f"local/{name}/{level}"
             for name, hand in HANDS.items()
-            for level in (*hand.levels, "mixed")
+            for level in (*hand.levels, "mixed", *([CLONED] if hand.cloned else []))
         ]
 
     def build(self, task_id: str, options: Mapping[str, Any]) -> TaskSpec | None:
-        """The spec of an Adroit task; `options` may hold `transitions`, and for mixed `data_seed`.
+        """The spec of an Adroit task.
 
+        `options` may hold `transitions`, and `data_seed` where the data are made here.
         None for an id that is not Adroit's. Raises UserError for an option that cannot be.
         """
         if task_id not in self.task_ids():
@@ -115,7 +125,9 @@ class AdroitTasks(Family):
                 id=f"AdroitHand{hand.title}-v1",
                 kwargs={},
                 wrappers=(hand.wrapper, "held-success", "float32"),
-                semantics=(hand.semantics,),
+                semantics=(hand.semantics, Semantics.AGENT_CLONED)
+                if level == CLONED
+                else (hand.semantics,),
             ),
             horizon=hand.horizon,
             reference=ReferenceScores(
@@ -132,6 +144,16 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
     _, name, level = task_id.split("/")
     if level == "mixed":
         return rolled_out(task_id, f"dapg-{name}", HANDS[name].mixed, options)
+    if level == CLONED:
+        return rolled_out(
+            task_id,
+            f"dapg-{name}",
+            HANDS[name].cloned,
+            options,
+            "agent-clone",
+            demonstrations=DEMONSTRATIONS,
+            training_steps=CLONING_STEPS,
+        )
     return imported(task_id, [f"{task_id}-v0"], HANDS[name].rule, options)
 
 

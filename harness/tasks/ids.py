@@ -39,6 +39,7 @@ class Semantics(StrEnum):
     HOPPER_V5 = "hopper-v5"
     WALKER2D_V5 = "walker2d-v5"
     LOCAL_DATA = "local-data"
+    AGENT_CLONED = "agent-cloned"
     REMADE_DATA = "remade-data"
     D4RL_HALFCHEETAH = "d4rl-halfcheetah"
     D4RL_HOPPER = "d4rl-hopper"

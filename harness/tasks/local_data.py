@@ -29,19 +29,24 @@ def imported(
 
 
 def rolled_out(
-    task_id: str, policy: str, transitions: int, options: Mapping[str, Any]
+    task_id: str,
+    policy: str,
+    transitions: int,
+    options: Mapping[str, Any],
+    recipe: str = "policy-rollout",
+    **fixed: int,
 ) -> DatasetRef:
-    """Episodes of a policy file at three levels of noise, made in the task's environment.
+    """Episodes made in the task's environment by a policy file: at three levels of noise.
 
-    `options` may hold `transitions` (instead of the number given) and `data_seed`. Raises
-    UserError for an option that cannot be.
+    Or by another `recipe`, which takes the numbers `fixed`, too. `options` may hold `transitions`
+    (instead of the number given) and `data_seed`. Raises UserError for an option that cannot be.
     """
     numbers = whole_numbers(task_id, options, {"transitions": 1, "data_seed": 0})
     asked, seed = numbers.get("transitions", transitions), numbers.get("data_seed", 0)
     return DatasetRef(
         id=sized_id(task_id, None if asked == transitions else asked, seed),
         source="recipe",
-        recipe="policy-rollout",
-        params={"policy": policy, "transitions": asked, "seed": seed},
+        recipe=recipe,
+        params={"policy": policy, "transitions": asked, "seed": seed, **fixed},
         rewards=RewardRule.AS_RECORDED,
     )

@@ -58,6 +58,11 @@ class DatasetRef(_Spec):
     params: dict[str, JsonValue]
     rewards: RewardRule
 
+    @property
+    def adds_noise(self) -> bool:
+        """Whether these are one policy's episodes, most of them with noise added to its actions."""
+        return self.recipe == "policy-rollout" and "actions" not in self.params
+
 
 class EnvironmentSpec(_Spec):
     """The evaluation environment: a registered gymnasium id, its arguments and our wrappers.
@@ -102,6 +107,14 @@ class TaskSpec(_Spec):
         fields: dict[str, Any] = dump(self)
         unused = [name for name in ("values", "known_q", "description") if not fields.get(name)]
         return {name: value for name, value in fields.items() if name not in unused}
+
+    @property
+    def ranks(self) -> bool:
+        """Whether scores on it rank methods of offline RL; else it is shown and not averaged.
+
+        One policy's actions with noise added test denoising: to clone the policy is best there.
+        """
+        return not self.dataset.adds_noise
 
     def normalized_score(self, episode_return: float) -> float:
         """Points: 0 at the reference minimum, 100 at the reference maximum, not clipped."""

@@ -132,6 +132,12 @@ SEMANTICS: dict[Semantics, str] = {
         "is also paid on the step that falls, as in D4RL",
     ),
     Semantics.LOCAL_DATA: "The local data are not D4RL's: other agents, fewer steps.",
+    Semantics.AGENT_CLONED: (
+        "The data are made as D4RL's cloned ones are, but the demonstrations are a public agent's "
+        "and not a human's: half are 25 of its episodes again and again, half are episodes of a "
+        "policy cloned from these. They are not D4RL's cloned data, and nobody can make human "
+        "demonstrations."
+    ),
     Semantics.REMADE_DATA: (
         "The data are D4RL's recipe rerun on this machine with this project's SAC, not D4RL's "
         "files."
@@ -218,6 +224,24 @@ ORIGINS = {
     "minari-remote": "a public Minari dataset, imported by",
     "d4rl": "D4RL's own file, imported by",
 }
+
+# Why a task is in no ranking.
+DENOISING = (
+    "one policy's actions with noise added, so they test denoising and not offline RL: scores are "
+    "shown, and are in no average, no order of methods and never bold"
+)
+
+
+def needs(task: TaskSpec) -> str:
+    """What somebody must bring to this machine before the task's data can be made, if anything."""
+    data = task.dataset
+    if data.adds_noise or data.recipe == "agent-clone":
+        return "public policies (data fetch policies)"
+    if data.recipe == "policy-rollout":
+        return "a policy file (data make --policy)"
+    if data.recipe == "minari-import":
+        return "local datasets that cannot be fetched"
+    return ""
 
 
 def rewards(task: TaskSpec) -> str:

@@ -129,7 +129,9 @@ def policy_environment(path: Path) -> str | None:
     return task.lower() if isinstance(task, str) else None
 
 
-def save_policy(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Floats]) -> None:
+def save_policy(
+    path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[np.floating[Any]]]
+) -> None:
     """Write a policy whole or not at all; the same policy always gives the same bytes."""
     content = io.BytesIO()
     text = json.dumps({"format": FORMAT, **meta}, sort_keys=True)

@@ -30,6 +30,7 @@ from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.kept_policies import kept_policy
 from harness.data.recipes.policy_files import GaussianPolicy, load_policy, policy_file
 from harness.data.sources.download_lock import SourceFile
+from harness.data.sources.public_policies import fetch_policies
 from harness.errors import UserError
 from harness.tasks import words
 from harness.tasks.environment import make, make_unwrapped
@@ -78,7 +79,7 @@ class PolicyRollout(Recipe):
     def sources(self, task: TaskSpec) -> list[SourceFile]:
         """The policy's file."""
         # A policy that `--policy` named may be called as a local one is.
-        file, whose = _file(task), "rollout" if "actions" in task.dataset.params else "local"
+        file, whose = _file(task), "local" if task.dataset.adds_noise else "rollout"
         return [SourceFile(f"{whose}/{file.name}", file, f"found in {file.parent}")]
 
     def episodes(
@@ -128,6 +129,12 @@ class PolicyRollout(Recipe):
         except UserError as error:
             return [str(error)]
         return []
+
+    def fetch(self, task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str]:
+        """The policy of mixed data, which is public. Raises UserError if it cannot be had."""
+        if not task.dataset.adds_noise:
+            return super().fetch(task, progress)
+        return fetch_policies(progress, [str(task.dataset.params["policy"])])
 
     def details(self, task: TaskSpec, data: Transitions) -> str:
         """The behaviour's normalized score, by kind of episode."""
@@ -205,14 +212,13 @@ def _act(
 
 
 def _kinds(task: TaskSpec) -> tuple[str, ...]:
-    """Mixed datasets have no `actions`, rollouts of a user's policy name one kind."""
-    actions = task.dataset.params.get("actions")
-    return MIXED if actions is None else (str(actions),)
+    """All of mixed datasets, one of rollouts of a user's policy."""
+    return MIXED if task.dataset.adds_noise else (str(task.dataset.params["actions"]),)
 
 
 def _file(task: TaskSpec) -> Path:
     name = str(task.dataset.params["policy"])
-    return kept_policy(name) if "actions" in task.dataset.params else policy_file(name)
+    return policy_file(name) if task.dataset.adds_noise else kept_policy(name)
 
 
 RECIPE = PolicyRollout()

@@ -12,6 +12,7 @@ from harness.report.comparison import Comparison, Group
 from harness.report.gate import MARK, UNUSABLE
 from harness.report.layout import points
 from harness.report.page.words import listed, plural
+from harness.tasks.words import DENOISING
 
 ENOUGH_SEEDS = 5  # below it, intervals are said to be rough
 
@@ -22,13 +23,16 @@ def answers(comparison: Comparison) -> list[str]:
         return [
             "Nothing of this suite has been run, so nothing is claimed; others' scores are below."
         ]
-    return [_answer(comparison, group) for group in comparison.families]
+    said = [_answer(comparison, group) for group in comparison.ranking]
+    if comparison.unranked:
+        said.append(f"Not ranked: {listed(comparison.unranked)}, whose data are {DENOISING}.")
+    return said
 
 
 def averages_in_words(comparison: Comparison) -> str:
     """Every method's average with its interval, by family, best first: a chart for the ear."""
     parts = []
-    for group in comparison.families:
+    for group in comparison.charted:
         found = _by_average(comparison, group)
         numbers = [f"{label} {_with_interval(comparison, label, group)}" for label in found]
         parts.append(f"{_place(comparison, group)}: {'; '.join(numbers) or 'nothing finished'}")
@@ -109,5 +113,5 @@ def _place(comparison: Comparison, group: Group) -> str:
 def _tasks(comparison: Comparison, group: Group) -> str:
     """What a method runs on."""
     if len(group.tasks) == 1:
-        return next(task.title for task in comparison.suite.tasks if task.id == group.tasks[0])
+        return comparison.title(group.tasks[0])
     return f"all {len(group.tasks)} {group.name} tasks"

@@ -10,12 +10,14 @@ from harness.report.sections.modes import Modes
 from harness.report.sections.online import Online
 from harness.report.sections.overview import Overview
 from harness.report.sections.published import Published
+from harness.report.sections.ranking import Ranking
 from harness.report.sections.requested import Requested
 from harness.report.sections.scores import LearningCurves, Scores
 
 SECTIONS: tuple[type[Section], ...] = (
     Scores,
     Published,
+    Ranking,
     Overview,
     LearningCurves,
     Aggregates,
@@ -29,4 +31,4 @@ SECTIONS: tuple[type[Section], ...] = (
 )
 
 # Of a suite of which nothing was run.
-NOTHING_RUN: tuple[type[Section], ...] = (Published, Data)
+NOTHING_RUN: tuple[type[Section], ...] = (Published, Ranking, Data)

@@ -49,12 +49,12 @@ class Cost(Section):
         return {"costs": self._costs} if len(self._costs) else {}
 
     def drawings(self, folder: Path) -> list[Drawing]:
-        """Average scores over all tasks, of rows that have finished on all of them."""
+        """Average scores over the ranked tasks, of rows that have finished on all of them."""
         comparison = self.comparison
         scores = {
             label: mean
             for label in by_score(comparison)
-            if (mean := comparison.average(label, comparison.tasks)) is not None
+            if (mean := comparison.average(label, comparison.everything.tasks)) is not None
         }
         costs = self._costs.groupby(["label", "task"]).mean(numeric_only=True)
         costs = costs.groupby("label").mean()
@@ -108,9 +108,10 @@ def _figure(section: Section, scores: Mapping[str, float], costs: pd.DataFrame) 
     for axes, x, points in zip(panels, costs.columns, found, strict=True):
         _panel(axes, points)
         axes.set_xlabel(_X[x])
-    panels[0].set_ylabel(f"Normalized score, average of {len(comparison.tasks)} tasks")
-    if len(comparison.tasks) == 1:
-        panels[0].set_ylabel(f"Normalized score, {comparison.suite.tasks[0].title}")
+    tasks = comparison.everything.tasks
+    panels[0].set_ylabel(f"Normalized score, average of {len(tasks)} tasks")
+    if len(tasks) == 1:
+        panels[0].set_ylabel(f"Normalized score, {comparison.title(tasks[0])}")
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
     for axes, points in zip(panels, found, strict=True):

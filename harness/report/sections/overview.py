@@ -51,7 +51,7 @@ def _figure(comparison: Comparison) -> Figure:
     columns: list[tuple[str, tuple[str, ...]]] = []
     for group in comparison.families:
         columns += [(titles[task], (task,)) for task in group.tasks]
-        if len(group.tasks) > 1:
+        if group in comparison.averaged:
             columns.append(
                 (f"mean of {group.name}{comparison.scales.mark(group.tasks)}", group.tasks)
             )

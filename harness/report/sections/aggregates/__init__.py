@@ -106,7 +106,7 @@ class Aggregates(Section):
         if not self.pools:
             return (UNSOUND,)
         whole = {pool.family.name for pool in self.pools}
-        without = [family.name for family in self.comparison.families if family.name not in whole]
+        without = [family.name for family in self.comparison.ranking if family.name not in whole]
         absent = f" Not sound below that, and not shown: {', '.join(without)}." if without else ""
         return (
             "IQM (mean of the middle half of all runs), optimality gap (points short of 100), rank "

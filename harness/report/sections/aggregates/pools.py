@@ -34,7 +34,7 @@ class Pool:
 
 def pools(comparison: Comparison) -> list[Pool]:
     """The pools of all families that have one."""
-    found = [_pool(comparison, family) for family in comparison.families]
+    found = [_pool(comparison, family) for family in comparison.ranking]
     return [pool for pool in found if pool is not None]
 
 

@@ -92,8 +92,8 @@ class Beside:
         return [*own, *(Line(name, None) for name in others)]
 
     def method_of(self, row: RowInfo) -> str:
-        """The method that the literature knows the row by: its entry's name, or else its id."""
-        return row.base if self.literature.knows(row.base) else row.id
+        """The method that the literature knows the row by."""
+        return self.literature.method_of(row.base, row.id)
 
     def ours(self, task: str, line: Line) -> Cell | None:
         """The suite's own cell, None if no seed finished or it has none."""

@@ -38,7 +38,7 @@ class Scores(Section):
     def grids(self) -> list[Grid]:
         return [
             *score_grids(self.comparison),
-            summary_grid(self.comparison),
+            *([summary_grid(self.comparison)] if self.comparison.ranking else []),
             *difference_grids(self.comparison),
         ]
 

@@ -28,10 +28,7 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
 
     Panels share the order of rows, by the average over all tasks, and their names at the left.
     """
-    groups = comparison.families
-    if len(groups) > 1:
-        groups = [comparison.everything, *groups]
-    groups = [group for group in groups if _shown(comparison, group)]
+    groups = [group for group in comparison.charted if _shown(comparison, group)]
     if not groups:
         return []
     order = _order(comparison, groups)
@@ -79,7 +76,8 @@ def _order(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
         if any(comparison.average(label, group.tasks) is not None for group in groups)
     ]
     shown = {*averaged} or planned
-    complete = {label: comparison.average(label, comparison.tasks) for label in comparison.labels}
+    everything = comparison.everything.tasks
+    complete = {label: comparison.average(label, everything) for label in comparison.labels}
     ranked = sorted(
         by_score(comparison), key=lambda label: _or_lowest(complete[label]), reverse=True
     )
@@ -143,8 +141,8 @@ def _annotate(axes: Axes, end: float, position: int, text: str) -> None:
 
 def _title(comparison: Comparison, group: Group) -> str:
     if len(group.tasks) == 1:
-        only = next(task for task in comparison.suite.tasks if task.id == group.tasks[0])
-        return fill(only.title, TITLE_WIDTH, break_on_hyphens=False)
+        title = f"{comparison.title(group.tasks[0])}{', not ranked' * (not group.ranks)}"
+        return fill(title, TITLE_WIDTH, break_on_hyphens=False)
     mark = comparison.scales.mark(group.tasks)
     if group == comparison.everything:
         return f"{group.name.capitalize()}{mark}"

@@ -39,8 +39,8 @@ def difference_grids(comparison: Comparison) -> list[Grid]:
 
 def terminal_grids(comparison: Comparison) -> list[Grid]:
     """The score tables with methods as rows, which fit a terminal."""
-    grids = [summary_grid(comparison)]
-    if len(comparison.tasks) > 1:
+    grids = [summary_grid(comparison)] if comparison.ranking else []
+    if len(comparison.tasks) > 1 or not grids:
         by_task = _methods_by_tasks(
             comparison, comparison.score_name, _scores(comparison), "", TERMINAL_COLUMNS
         )
@@ -49,8 +49,8 @@ def terminal_grids(comparison: Comparison) -> list[Grid]:
 
 
 def summary_grid(comparison: Comparison) -> Grid:
-    """Averages over the whole suite with 95% intervals and differences to the reference."""
-    tasks = tuple(comparison.tasks)
+    """Averages over all ranked tasks with 95% intervals and differences to the reference."""
+    tasks = comparison.everything.tasks
     several = len(tasks) > 1
     columns = ["Algorithm", "Average" if several else "Score", "95% interval"]
     written = [_scores(comparison), lambda *cell: _interval(comparison.average_interval(*cell))]
@@ -89,7 +89,7 @@ def _tasks_by_methods(comparison: Comparison, title: str, write: Write, without:
             add(task, (task,), False)
         if family in comparison.averaged:
             add(f"Average ({family.name})", family.tasks, True)
-    if len(comparison.families) > 1:
+    if comparison.everything in comparison.averaged:
         add(f"Average ({comparison.everything.name})", comparison.everything.tasks, True)
     return Grid(title, ("Task", *(_name(comparison, label) for label in labels)), tuple(rows))
 
