@@ -5,6 +5,7 @@ Fields that came later have defaults for older results.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
@@ -168,6 +169,11 @@ class SuiteFile(BaseModel, frozen=True):
         for name in [*(row.action_selection for row in self.rows if row.action_selection)]:
             parse_action_selection(name)
         return self
+
+    @cached_property
+    def kept_cells(self) -> frozenset[tuple[str, str]]:
+        """Task and label of the cells with runs that earlier code of their method made."""
+        return frozenset((run.task, run.label) for run in self.runs if run.kept)
 
     def steps_of(self, label: str) -> int:
         """Gradient steps of a row's runs on the data."""
