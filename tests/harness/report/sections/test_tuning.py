@@ -13,7 +13,9 @@ import pytest
 
 from harness.report import build_report
 from harness.report.comparison import compare
+from harness.report.notes import write_notes
 from harness.report.records import read_records
+from harness.report.sections.tuning import Tuning
 from tests.harness.report.conftest import SuiteBuilder
 
 EASY, HARD = "pointmaze/umaze", "pointmaze/large"
@@ -59,6 +61,11 @@ def tuned(suite: SuiteBuilder, missing: tuple[str, str] | None = None, **changes
     return folder
 
 
+def section_of(folder: Path) -> Tuning:
+    records = read_records(folder)
+    return Tuning(records, compare(records))
+
+
 def lines_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return [*csv.DictReader(file)]
@@ -101,12 +108,8 @@ def test_every_setting_is_listed_with_its_scores_and_the_choice(suite: SuiteBuil
 
 
 def test_the_best_of_n_is_the_mean_over_all_ways_to_pick_n_settings(suite: SuiteBuilder) -> None:
-    folder = tuned(suite)
-    build_report(folder)
-    found = {
-        (line["place"], line["algorithm"], int(line["settings"])): float(line["score"])
-        for line in lines_of(folder / "tuning_best_of.csv")
-    }
+    lines = section_of(tuned(suite)).tables()["tuning_best_of"].to_dict("records")
+    found = {(line["place"], line["algorithm"], line["settings"]): line["score"] for line in lines}
     expected = {}
     for task, label, n in itertools.product(SCORES, ("iql", "bc"), (1, 2)):
         means = [sum(x) / 2 for name, x in SCORES[task].items() if name.startswith(label)]
@@ -120,7 +123,7 @@ def test_every_table_marks_tuned_scores_and_a_note_says_how_they_came_about(
 ) -> None:
     folder = tuned(suite)
     report = build_report(folder)
-    assert "Normalized score (TUNED ONLINE)" in [grid.title for grid in report.terminal]
+    assert report.terminal[0].title == "Normalized score (TUNED ONLINE) on pointmaze"
     text = (folder / "table.md").read_text()
     assert all("ᵗ" in line for line in text.splitlines() if line.startswith(f"| {EASY}"))
     note = (
@@ -146,22 +149,22 @@ def test_without_tuning_nothing_is_marked(suite: SuiteBuilder) -> None:
 
 def test_a_family_has_one_choice_by_the_mean_over_its_tasks(suite: SuiteBuilder) -> None:
     """iql: own 30.5, the other 50.25; bc: own 5.25, the other 5."""
-    folder = tuned(suite, per="family")
-    build_report(folder)
-    lines = lines_of(folder / "tuning.csv")
-    assert {line["setting"] for line in lines if line["chosen_for"]} == {"iql.tau-1", "bc"}
-    assert {line["chosen_for"] for line in lines} == {"pointmaze", ""}
-    text = (folder / "table.md").read_text()
-    assert "| iql (its own) | 25.0 | 36.0 | 30.5 |" in text
-    assert "chose for each family" in text
+    section = section_of(tuned(suite, per="family"))
+    lines = section.tables()["tuning"]
+    assert {*lines.loc[lines["chosen_for"] != "", "setting"]} == {"iql.tau-1", "bc"}
+    assert {*lines["chosen_for"]} == {"pointmaze", ""}
+    [grid] = section.grids()
+    assert [str(text) for text in grid.rows[0].texts] == ["25.0", "36.0", "30.5"]
+    notes = write_notes(section.comparison)
+    assert "chose for each family: " in " ".join(notes.origins)
 
 
 def test_what_is_not_decided_is_said(suite: SuiteBuilder) -> None:
-    folder = tuned(suite, missing=(EASY, "bc.tau-1"))
-    build_report(folder)
-    text = (folder / "table.md").read_text()
-    assert f"Tuning has chosen no setting yet of bc on {EASY}: some of its runs are not" in text
-    assert "| bc.tau-1 | – | – | – |" in text
+    section = section_of(tuned(suite, missing=(EASY, "bc.tau-1")))
+    said = f"Tuning has chosen no setting yet of bc on {EASY}: some of its runs are not done, "
+    assert section.notes()[0].startswith(said)
+    row = section.grids()[0].rows[-1]
+    assert (row.name, [str(text) for text in row.texts]) == ("bc.tau-1", ["–", "–", "–"])
 
 
 @pytest.mark.parametrize(
