@@ -22,6 +22,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from harness.commands.cli import app
+from harness.suite.schema import load_suite
 from tests.test_wheel import SOURCES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -221,3 +222,41 @@ def test_slurm_is_asked_for_what_the_page_says() -> None:
     assert int(options["nodes"]) * int(options["cpus-per-task"]) == 80  # 40 trials of two CPUs
     page = (REPOSITORY / "docs" / "cluster.md").read_text()
     assert "eight GPUs run 40 trials at once and need 80 CPUs" in page
+
+
+def test_the_day_of_a_gpu_runs_its_parts_in_turn_and_says_how_each_ended(tmp_path: Path) -> None:
+    """With a stand-in for Python that fails in the benchmark and notes what it is given."""
+    stand_in, log = tmp_path / "python", tmp_path / "log"
+    stand_in.write_text(f'#!/bin/sh\necho "$*" >> {log}\n[ "$3" != bench ]\n')
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "OUT": str(tmp_path / "out"), "PYTHON": str(stand_in)}
+    subprocess.run(
+        [DEPLOY / "gpu_day.sh", "suites/mine.yaml"], env=environment, check=True, timeout=60
+    )
+    lines = (tmp_path / "out" / "summary").read_text().splitlines()
+    ended = dict(re.findall(r"^(\w+): exit status (\d+)", "\n".join(lines), re.M))
+    names = ["tests", "bench", "fp32", "mixed", "precisions", "mine"]
+    assert list(ended) == names
+    assert ended == {name: "1" if name == "bench" else "0" for name in names}
+    parser: Any = typer.main.get_command(app)
+    for line in re.findall(r"^-m harness (.*)", log.read_text(), re.M):
+        name, *words = shlex.split(line)
+        parser.commands[name].make_context(name, words)  # raises what a user would read
+    for precision in ("fp32", "mixed"):
+        suite, _ = load_suite(tmp_path / "out" / f"{precision}.yaml")
+        assert suite.training.precision == precision
+        assert suite.resources.gpus_per_trial > 0
+
+
+def test_the_day_of_a_gpu_ends_when_its_minutes_are_over(tmp_path: Path) -> None:
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\n[ $1 = -c ] || exec sleep 30\n")
+    stand_in.chmod(0o755)
+    environment = {**os.environ, "OUT": str(tmp_path), "PYTHON": str(stand_in)}
+    environment["LIMIT"] = "8"
+    start = time.monotonic()
+    subprocess.run([DEPLOY / "gpu_day.sh"], env=environment, check=True, timeout=60)
+    assert time.monotonic() - start < 25
+    summary = (tmp_path / "summary").read_text()
+    assert "tests: exit status 124" in summary
+    assert "bench: no time left" in summary

@@ -1,10 +1,10 @@
 """Speed and memory, measured so that a shared and noisy machine cannot flatter anyone.
 
-Every contender is its own warm process on one core with one thread. They take turns, a chunk of
-updates each, so that a slow minute is slow for all; rates are updates a CPU-second, and ratios are
-medians of per-round ratios. Absolute numbers of different runs do not compare.
-After every chunk the same process times the matrix products of which it did most: what its updates
-could reach at best, in the same moment.
+On a CPU every contender is its own warm process on one core with one thread. They take turns, a
+chunk of updates each, so that a slow minute is slow for all; rates are updates a CPU-second, and
+ratios are medians of per-round ratios. Absolute numbers of different runs do not compare. After
+every chunk the same process times the matrix products of which it did most: what its updates could
+reach at best, in the same moment. On a GPU, which is rarely shared, seconds are of the wall.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from harness.bench.coverage import run_coverage
 from harness.bench.report import (
     run_acting_bench,
     run_bench,
+    run_gpu_bench,
     run_methods_bench,
     run_scale_bench,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "run_acting_bench",
     "run_bench",
     "run_coverage",
+    "run_gpu_bench",
     "run_methods_bench",
     "run_report_bench",
     "run_scale_bench",

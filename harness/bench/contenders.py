@@ -15,6 +15,7 @@ from harness.bench.rotation import Worker
 ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
 SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 COMMON = "td3-bc"  # in every group, so that ratios to it compare across groups
+STACKS = (1, 5, 20, 64)  # seeds trained at once on a GPU
 _GROUP = 4  # stages measured together, beside it: a worker takes 0.6 to 1 GB
 _WIDTHS = {"hidden_dims": [256, 256], "batch_size": 256}
 _WINDOWS = 16  # of a sequence model, whose windows are 20 transitions of several tokens
@@ -26,11 +27,41 @@ def engine_worker(
     words: str = "",
     precision: Precision = "fp32",
     settings: Mapping[str, Any] | None = None,
+    seeds: int | None = None,
 ) -> Worker:
-    """Our engine in a stage, numbered from 0, which `words` name."""
-    name = f"{algorithm}{words}" + (f", {precision}" if precision != "fp32" else "")
+    """Our engine in a stage, numbered from 0, which `words` name; its name has `seeds` if given."""
+    name = algorithm + words + (f", {seeds} seeds" if seeds else "")
+    name += f", {precision}" if precision != "fp32" else ""
     given = json.dumps(settings or {})
-    return name, ["engine", algorithm, str(SEEDS), str(stage), precision, given]
+    return name, ["engine", algorithm, str(seeds or SEEDS), str(stage), precision, given]
+
+
+def gpu_workers() -> tuple[list[Worker], dict[str, str]]:
+    """Stacks of seeds for a GPU, and by contender whose rate its own is compared with.
+
+    A larger stack is compared with one seed, rounded products with exact ones, and the noise of an
+    update with the update.
+    """
+    workers: list[Worker] = []
+    bases: dict[str, str] = {}
+    for algorithm, stage, words in (
+        ("iql", 0, ""),
+        ("fql", 0, ""),
+        ("df-div", 0, ", pretraining"),
+        ("df-div", 1, ", improvement"),
+    ):
+        stacks = [
+            engine_worker(algorithm, stage, words, settings=_WIDTHS, seeds=seeds)
+            for seeds in STACKS
+        ]
+        one, few, many, _ = (name for name, _ in stacks)
+        mixed = engine_worker(
+            algorithm, stage, words, precision="mixed", settings=_WIDTHS, seeds=STACKS[2]
+        )
+        noise = (f"noise of {few}", ["noise", *stacks[1][1][1:]])
+        workers += [*stacks, mixed, noise]
+        bases |= {name: one for name, _ in stacks} | {mixed[0]: many, noise[0]: few}
+    return workers, bases
 
 
 def matching(pattern: str) -> list[str]:

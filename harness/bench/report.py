@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.bench import acting
-from harness.bench.contenders import SEEDS, engine_worker, groups, matching
+from harness.bench.contenders import SEEDS, engine_worker, gpu_workers, groups, matching
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, ask, last_core, measure
 from harness.bench.scale import scale_parts
@@ -93,6 +93,39 @@ def run_methods_bench(pattern: str, json_path: Path | None) -> None:
         console.print(f"{name}: {reason}", markup=False)
 
 
+def run_gpu_bench(json_path: Path | None) -> None:
+    """Measure stacks of seeds on the GPU; updates a second of the wall.
+
+    Raises UserError if there is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError("bench: torch sees no GPU here; `harness doctor` says what it sees.")
+    card = torch.cuda.get_device_name()
+    console = _console()
+    console.print(f"Training speed on {card}: all compile, then take turns (a few minutes) …")
+    workers, bases = gpu_workers()
+    failed: dict[str, str] = {}
+    rates = measure(workers, "cuda", bases, _announce(console), failed)
+    table = Table(
+        "contender",
+        "updates",
+        "min - max",
+        "compared",
+        "peak GPU MB",
+        title=f"Updates a second, all seeds together, on {card}: 2 x 256, batch 256, obs 17, "
+        "act 6, 1M rows",
+    )
+    for rate in rates:
+        table.add_row(*_start_of_row(rate), f"{rate.peak_memory_mb:.0f}")
+    console.print(table)
+    for name, reason in failed.items():
+        console.print(f"{name}: {reason}", markup=False)
+    if json_path is not None:
+        write_json(json_path, {**_content(rates), "gpu": card, "failed": failed})
+
+
 def run_scale_bench(json_path: Path | None) -> None:
     """Measure what a suite of thousands of runs takes before any of them starts."""
     console = _console()
@@ -170,14 +203,18 @@ def rates_table(rates: Sequence[Rate], shapes: str) -> Table:
         "if there were nothing else, at this core's rate for the most of them; share: of the bound",
     )
     for rate in rates:
-        ratio = "" if rate.ratio is None else f"{rate.ratio:.2f} x {rate.base}"
-        row = [rate.name, f"{rate.median:.3g}", f"{rate.low:.3g} - {rate.high:.3g}", ratio]
+        row = _start_of_row(rate)
         if rate.flop is None or rate.bound is None or rate.share is None:
             row += ["", "", ""]
         else:
             row += [f"{rate.flop / 1e6:.0f}", f"{rate.bound:.3g}", f"{rate.share:.0%}"]
         table.add_row(*row, f"{rate.peak_memory_mb:.0f}")
     return table
+
+
+def _start_of_row(rate: Rate) -> list[str]:
+    ratio = "" if rate.ratio is None else f"{rate.ratio:.2f} x {rate.base}"
+    return [rate.name, f"{rate.median:.3g}", f"{rate.low:.3g} - {rate.high:.3g}", ratio]
 
 
 def _parts_table(parts: Mapping[str, float], title: str) -> Table:

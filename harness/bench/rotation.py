@@ -1,4 +1,4 @@
-"""Contenders taking turns on one core."""
+"""Contenders taking turns on one core, or on one GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import UserError
 
@@ -22,6 +22,9 @@ ANSWER_SECONDS = 900.0  # the longest wait for a worker; compiling takes 20 to 1
 
 Worker = tuple[str, Sequence[str]]
 """A contender's name, and the arguments of its process (`worker.py`)."""
+
+Place = int | Literal["cuda"]
+"""A core's number, or the GPU, where seconds are of the wall."""
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Contender:
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
         answer = _read(self.process, self.name)
-        self.rates.append(self.learners * answer["updates"] / answer["cpu_seconds"])
+        self.rates.append(self.learners * answer["updates"] / answer["seconds"])
         if self.flop is not None:
             self.bounds.append(answer["flop_per_cpu_second"] / self.flop)
         self.peak_memory_mb = answer["peak_memory_mb"]
@@ -88,7 +91,7 @@ def pin_to(core: int) -> None:
 
 def measure(
     workers: Sequence[Worker],
-    core: int,
+    place: Place,
     bases: Mapping[str, str],
     starting: Callable[[str], None],
     failed: dict[str, str] | None = None,
@@ -97,7 +100,7 @@ def measure(
 
     Args:
         workers: what takes part.
-        core: where.
+        place: where; on a GPU all of them compile at once, on a core one after the other.
         bases: by name, whose rate a contender's is compared with; the first one's where not said.
         starting: is told the name of the worker that compiles and warms up next.
         failed: where the reasons go of those that die or keep the others waiting, by name.
@@ -118,11 +121,13 @@ def measure(
         return True
 
     try:
-        for name, arguments in workers:
-            starting(name)
-            contenders.append(Contender(name, _start(arguments, core)))
-            if attempt(contenders[-1], Contender.warm_up):
-                alive.append(contenders[-1])
+        at_once = len(workers) if place == "cuda" else 1
+        for first in range(0, len(workers), at_once):
+            for name, arguments in workers[first : first + at_once]:
+                starting(name)
+                contenders.append(Contender(name, _start(arguments, place)))
+            started = contenders[first:]
+            alive += [contender for contender in started if attempt(contender, Contender.warm_up)]
         for _ in range(ROUNDS):
             alive = [contender for contender in alive if attempt(contender, Contender.run_chunk)]
     finally:
@@ -130,14 +135,14 @@ def measure(
             contender.process.kill()
             contender.process.wait()
     rates = {contender.name: contender.rates for contender in alive}
-    first = workers[0][0]
-    return [_rate(contender, bases.get(contender.name, first), rates) for contender in alive]
+    common = workers[0][0]
+    return [_rate(contender, bases.get(contender.name, common), rates) for contender in alive]
 
 
-def ask(worker: Worker, core: int) -> dict[str, Any]:
+def ask(worker: Worker, place: Place) -> dict[str, Any]:
     """What a worker of one answer says. Raises UserError if it fails or takes too long."""
     name, arguments = worker
-    process = _start(arguments, core)
+    process = _start(arguments, place)
     try:
         return _read(process, name)
     finally:
@@ -166,10 +171,10 @@ def _median_ratio(mine: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
 
 
-def _start(arguments: Sequence[str], core: int) -> subprocess.Popen[str]:
+def _start(arguments: Sequence[str], place: Place) -> subprocess.Popen[str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.bench.worker", str(core), *arguments],
+        [sys.executable, "-m", "harness.bench.worker", str(place), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

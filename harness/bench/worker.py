@@ -1,8 +1,9 @@
-"""One contender: `python -m harness.bench.worker CORE KIND ...` (see `rotation.py`).
+"""One contender: `python -m harness.bench.worker PLACE KIND ...` (see `rotation.py`).
 
-Kinds: `engine ALGORITHM SEEDS STAGE PRECISION SETTINGS`, with the stage's number from 0 and the
-settings as JSON; `corl SCRIPT FOLDER`; and two that say all they have to at once:
-`acting ALGORITHM`, and `trial SEEDS SPEC` with a run's spec as JSON.
+The place is a core's number, or `cuda`. Kinds: `engine ALGORITHM SEEDS STAGE PRECISION SETTINGS`,
+with the stage's number from 0 and the settings as JSON; `noise`, with the same words, which only
+draws what the engine's updates draw; `corl SCRIPT FOLDER`; and two that say all they have to at
+once: `acting ALGORITHM`, and `trial SEEDS SPEC` with a run's spec as JSON.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
-from algorithms.engine.engine import Engine
+from algorithms.engine.engine import BLOCK, Engine
 from algorithms.engine.precision import Precision
+from algorithms.engine.streams import draw, generator
 from algorithms.errors import sentence_of
-from algorithms.registry import resolve_config
+from algorithms.registry import load, resolve_config
 from algorithms.transitions import Transitions
 from harness.bench.acting import acting_times
 from harness.bench.contenders import ACTION_DIM, OBS_DIM, ROWS
@@ -53,6 +55,25 @@ class Measured(NamedTuple):
     products: ProductTimer | None = None
 
 
+class Clock(NamedTuple):
+    """What counts as time and memory where a worker is.
+
+    Attributes:
+        seconds: of the process on a core, so that a busy machine does not count; of the wall on a
+            GPU.
+        memory_mb: the most that was taken, of the GPU's memory if there is one.
+    """
+
+    seconds: Callable[[], float]
+    memory_mb: Callable[[], float]
+
+
+_ON_CORE = Clock(
+    time.process_time, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+)
+_ON_GPU = Clock(time.perf_counter, lambda: torch.cuda.max_memory_allocated() / 2**20)
+
+
 def engine(
     algorithm: str,
     seeds: int,
@@ -62,14 +83,15 @@ def engine(
     *,
     rows: int = ROWS,
     compile: bool = True,  # noqa: A002
+    device: str = "cpu",
 ) -> Measured:
-    """Our engine in a stage of training, numbered from 0.
+    """Our engine in a stage of training, numbered from 0; on a GPU its products are not timed.
 
     On few rows if the stage begins with what it computes for all of them, which may be hours.
     """
     config = resolve_config(algorithm, settings)
 
-    def learner(rows: int, seeds: int, *, compile: bool) -> Engine:  # noqa: A002
+    def learner(rows: int, seeds: int, *, compile: bool, device: str = "cpu") -> Engine:  # noqa: A002
         return Engine(
             algorithm,
             config,
@@ -78,18 +100,41 @@ def engine(
             total_steps=_BUDGET,
             precision=precision,
             compile=compile,
+            device=device,
         )
 
     small = learner(_ROWS_TO_COUNT, 1, compile=False)
     counted = count_products(small, stage)
     computes_first = bool(small.algorithm.stages[stage].columns)
-    timed = learner(_ROWS_TO_COUNT if computes_first else rows, seeds, compile=compile)
+    few_or_all = _ROWS_TO_COUNT if computes_first else rows
+    timed = learner(few_or_all, seeds, compile=compile, device=device)
     enter_stage(timed, stage)
+
+    def train_and_wait(updates: int) -> None:
+        timed.train(updates)
+        timed.metrics()
+
+    if device != "cpu":
+        return Measured(train_and_wait, seeds)
     if not counted:
         return Measured(timed.train, seeds)
     most = dominant(counted)
     products = ProductTimer(most._replace(matrices=seeds * most.matrices))
     return Measured(timed.train, seeds, total_flop(counted), products)
+
+
+def noise_of(algorithm: str, seeds: int, settings: Mapping[str, Any], device: str) -> Measured:
+    """The noise of an algorithm's updates, drawn as the engine draws it, and nothing else."""
+    config = resolve_config(algorithm, settings)
+    specs = load(algorithm)(config, OBS_DIM, ACTION_DIM).noise
+    generators = [generator(seed, "bench", device=torch.device(device)) for seed in range(seeds)]
+
+    def run(updates: int) -> None:
+        for _ in range(0, updates, BLOCK):
+            drawn = draw(specs, generators, (BLOCK, config.batch_size))
+        next(iter(drawn.values())).flatten()[0].item()  # waits for the device
+
+    return Measured(run, seeds)
 
 
 def _transitions(rows: int) -> Transitions:
@@ -106,8 +151,10 @@ def main() -> None:
         sys.exit(1)
 
 
-def _serve(core: str, kind: str, *arguments: str) -> None:
-    pin_to(int(core))
+def _serve(place: str, kind: str, *arguments: str) -> None:
+    device, clock = ("cuda", _ON_GPU) if place == "cuda" else ("cpu", _ON_CORE)
+    if device == "cpu":
+        pin_to(int(place))
     torch.set_num_threads(1)
     if kind == "acting":
         _say(acting=[found.model_dump() for found in acting_times(*arguments)])
@@ -116,10 +163,20 @@ def _serve(core: str, kind: str, *arguments: str) -> None:
         seeds, spec = arguments
         _say(trial=trial_times(RunSpec.model_validate_json(spec), int(seeds)).model_dump())
         return
-    if kind == "engine":
-        algorithm, seeds, stage, precision, settings = arguments
-        measured = engine(
-            algorithm, int(seeds), int(stage), cast(Precision, precision), json.loads(settings)
+    if kind in ("engine", "noise"):
+        algorithm, seeds, stage, precision, words = arguments
+        settings = json.loads(words)
+        measured = (
+            noise_of(algorithm, int(seeds), settings, device)
+            if kind == "noise"
+            else engine(
+                algorithm,
+                int(seeds),
+                int(stage),
+                cast(Precision, precision),
+                settings,
+                device=device,
+            )
         )
     else:
         from harness.bench.corl import corl_updates
@@ -128,20 +185,20 @@ def _serve(core: str, kind: str, *arguments: str) -> None:
         transitions = _transitions(ROWS)
         measured = Measured(corl_updates(Path(folder), script, transitions), 1)
     measured.run(_FEW)
-    before = time.process_time()
+    before = clock.seconds()
     measured.run(_FEW)
-    chunk = chunk_of(CHUNK_SECONDS * _FEW / (time.process_time() - before))
+    chunk = chunk_of(CHUNK_SECONDS * _FEW / (clock.seconds() - before))
     _say(learners=measured.learners, flop=measured.flop)
     for _ in sys.stdin:
-        before = time.process_time()
+        before = clock.seconds()
         measured.run(chunk)
-        taken = time.process_time() - before
+        taken = clock.seconds() - before
         timer = measured.products
         _say(
             updates=chunk,
-            cpu_seconds=taken,
+            seconds=taken,
             flop_per_cpu_second=None if timer is None else timer.rate(PRODUCT_SECONDS),
-            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            peak_memory_mb=clock.memory_mb(),
         )
 
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -384,6 +384,10 @@ def bench(
             help="Instead time a decision of the methods whose ids match, in every way they act.",
         ),
     ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        typer.Option(help="cuda: instead time stacks of 1, 5, 20 and 64 seeds on the GPU."),
+    ] = "cpu",
     scale: Annotated[
         bool, typer.Option("--scale", help="Instead time the planning of 10,000 runs.")
     ] = False,
@@ -400,18 +404,21 @@ def bench(
         run_acting_bench,
         run_bench,
         run_coverage,
+        run_gpu_bench,
         run_methods_bench,
         run_report_bench,
         run_scale_bench,
     )
 
-    asked = [corl is not None, methods is not None, acting is not None, scale, report, coverage]
-    if sum(asked) > 1:
+    others = [methods is not None, acting is not None, device == "cuda", scale, report, coverage]
+    if sum([corl is not None, *others]) > 1:
         raise UserError(
-            "--corl, --methods, --acting, --scale, --report and --coverage measure different "
-            "things; give one."
+            "--corl, --methods, --acting, --device cuda, --scale, --report and --coverage measure "
+            "different things; give one."
         )
-    if report:
+    if device == "cuda":
+        run_gpu_bench(json)
+    elif report:
         run_report_bench(json)
     elif coverage:
         run_coverage(json)

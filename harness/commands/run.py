@@ -19,7 +19,7 @@ from harness.commands.report import show_report
 from harness.costs.prospect import in_order
 from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
-from harness.execution.executor import lacking, make_executor
+from harness.execution.executors import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.progress import make_display

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,13 +21,14 @@ from algorithms.registry import ABLATIONS, algorithms, resolve_config
 from algorithms.transitions import Transitions
 from baselines.bc import BC
 from harness.bench import report, rotation
-from harness.bench.contenders import COMMON, engine_worker, groups, matching
+from harness.bench.contenders import COMMON, engine_worker, gpu_workers, groups, matching
 from harness.bench.parts import acting_milliseconds
 from harness.bench.products import Product, ProductTimer, count_products, dominant, total_flop
-from harness.bench.report import rates_table, run_methods_bench
+from harness.bench.report import rates_table, run_gpu_bench, run_methods_bench
 from harness.bench.rotation import Contender, Rate, last_core, measure
 from harness.bench.synthetic import synthetic_transitions
-from harness.bench.worker import chunk_of, engine
+from harness.bench.trial import chunk_of
+from harness.bench.worker import engine, noise_of
 from harness.docs.place import Place
 from harness.docs.render import render
 from harness.errors import UserError
@@ -126,6 +130,71 @@ def test_every_method_takes_part_a_few_at_a_time_beside_a_common_one() -> None:
     assert "qipo, stage 3 of 6" not in stages  # the updates of the second again
 
 
+def test_stacks_for_a_gpu_are_compared_with_one_seed_and_noise_with_its_update() -> None:
+    workers, bases = gpu_workers()
+    of_worker = dict(workers)
+    assert len(of_worker) == len(workers)
+    assert {bases[name] for name in of_worker} <= of_worker.keys()
+    for name, (kind, algorithm, seeds, stage, precision, settings) in of_worker.items():
+        other = of_worker[bases[name]]
+        assert [other[0], other[1], other[3], other[5]] == ["engine", algorithm, stage, settings]
+        differs = {kind != "engine", seeds != other[2], precision != other[4]}
+        assert differs == {True, False} or name == bases[name]
+    stacks: dict[tuple[str, str], set[str]] = {
+        (words[1], words[3]): set() for words in of_worker.values()
+    }
+    for words in of_worker.values():
+        stacks[words[1], words[3]].add(words[2])
+    assert set(map(frozenset, stacks.values())) == {frozenset({"1", "5", "20", "64"})}
+
+
+def test_noise_alone_is_what_the_engine_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many numbers as the engine draws in as many updates, by torch's own generators."""
+    drawn: list[int] = []
+    randn = torch.randn
+
+    def counted(*shape: int, **others: Any) -> torch.Tensor:
+        drawn.append(math.prod(shape))
+        return randn(*shape, **others)
+
+    settings = {"hidden_dims": (32, 32), "batch_size": 8}
+    whole = engine("df-div", 2, 0, "fp32", settings, rows=64, compile=False)
+    monkeypatch.setattr(torch, "randn", counted)
+    whole.run(64)
+    by_engine = sum(drawn)
+    drawn.clear()
+    noise_of("df-div", 2, settings, "cpu").run(64)
+    assert sum(drawn) == by_engine > 0
+
+
+def test_without_a_gpu_the_benchmark_of_gpus_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="no GPU here"):
+        run_gpu_bench(None)
+
+
+def test_on_a_gpu_all_start_before_the_first_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripted workers that warm up only once another has been started too."""
+    events: list[str] = []
+    monkeypatch.setattr(rotation, "_start", start_scripted)
+    warm_up = Contender.warm_up
+
+    def noted(contender: Contender) -> None:
+        events.append(f"awaited {contender.name}")
+        warm_up(contender)
+
+    monkeypatch.setattr(Contender, "warm_up", noted)
+    workers = [("a", ["10", "9"]), ("b", ["20", "9"])]
+    cases: list[tuple[rotation.Place, list[str]]] = [
+        (0, ["started a", "awaited a", "started b", "awaited b"]),
+        ("cuda", ["started a", "started b", "awaited a", "awaited b"]),
+    ]
+    for place, expected in cases:
+        events.clear()
+        measure(workers, place, {}, lambda name: events.append(f"started {name}"))
+        assert events == expected
+
+
 def test_a_method_that_cannot_be_made_is_a_reason_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -192,12 +261,12 @@ updates, chunks = map(int, sys.argv[1:])
 say(learners=2, flop=1e6)
 for _ in range(chunks):
     sys.stdin.readline()
-    say(updates=updates, cpu_seconds=1.0, flop_per_cpu_second=1e8, peak_memory_mb=1.0)
+    say(updates=updates, seconds=1.0, flop_per_cpu_second=1e8, peak_memory_mb=1.0)
 say(failure="a scripted end")
 """
 
 
-def start_scripted(arguments: Sequence[str], core: int) -> subprocess.Popen[str]:
+def start_scripted(arguments: Sequence[str], place: rotation.Place) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SCRIPTED, *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -233,10 +302,10 @@ def test_where_failures_are_collected_the_others_go_on_and_the_file_has_what_the
 def test_numbers_of_finished_groups_are_on_file_when_a_later_one_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(arguments: Sequence[str], core: int) -> subprocess.Popen[str]:
+    def start(arguments: Sequence[str], place: rotation.Place) -> subprocess.Popen[str]:
         if arguments == ["stop"]:
             raise KeyboardInterrupt
-        return start_scripted(arguments, core)
+        return start_scripted(arguments, place)
 
     monkeypatch.setattr(rotation, "_start", start)
     later = [("later", ["stop"])]
