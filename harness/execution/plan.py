@@ -141,7 +141,7 @@ class Draft:
         planned = PlannedTuning(
             per=tuning.per,
             seeds=tuning.seeds,
-            rows=[_row_info(row, self.tasks, self.configs) for row in rows],
+            rows=_row_infos(rows, self.tasks, self.configs),
             runs=_planned_runs(specs, found.kept),
         )
         protocol = self.suite.evaluation.protocol
@@ -260,7 +260,7 @@ class Plan:
             question=suite.question,
             command=command,
             tasks=self.tasks,
-            rows=[_row_info(row, self.tasks, {**self.configs, **chosen}) for row in suite.rows],
+            rows=_row_infos(suite.rows, self.tasks, {**self.configs, **chosen}),
             compare_to=suite.compare_to,
             seeds=suite.seed_list,
             steps=suite.training.steps,
@@ -290,15 +290,19 @@ def _planned_runs(specs: Iterable[RunSpec], kept: Iterable[RunSpec]) -> list[Pla
     ]
 
 
-def _row_info(row: Row, tasks: Sequence[TaskSpec], configs: Configs) -> RowInfo:
-    first = next(task.id for task in tasks if row.runs_on(task.id))
-    return row_info(
-        row,
-        registry.algorithms()[row.algorithm],
-        tasks,
-        action_selection=registry.load(row.algorithm).action_selection,
-        config=configs[first, row.label],
-    )
+def _row_infos(rows: Sequence[Row], tasks: Sequence[TaskSpec], configs: Configs) -> list[RowInfo]:
+    """What the results folder is to say of rows, with their configs on the first of their tasks."""
+    known = registry.algorithms()
+    return [
+        row_info(
+            row,
+            known[row.algorithm],
+            tasks,
+            action_selection=registry.load(row.algorithm).action_selection,
+            config=configs[next(task.id for task in tasks if row.runs_on(task.id)), row.label],
+        )
+        for row in rows
+    ]
 
 
 def draft(
