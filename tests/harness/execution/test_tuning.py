@@ -38,13 +38,13 @@ def per_family(**changes: Any) -> dict[str, Any]:
 def leave(plan: Plan, spec: RunSpec, scores: Sequence[float], state: Any = "done") -> None:
     """What a run leaves that ended in a state: two episodes an evaluation, of these mean scores.
 
-    Further action selections, which do not count, score more.
+    By a further action selection, which does not count, their order is the other way round.
     """
     lines = ["seed,step,action_selection,episode,normalized_score"]
     for step, score in zip((20, 40), scores, strict=True):
         for episode, noise in enumerate((-3.0, 3.0)):
             lines.append(f"{spec.seed},{step},noise-0,{episode},{score + noise!r}")
-            lines.append(f"{spec.seed},{step},best-of-4,{episode},{score + 1000!r}")
+            lines.append(f"{spec.seed},{step},best-of-4,{episode},{1000 - 9 * score!r}")
     folder = plan.folder(spec)
     folder.write_spec(spec)
     folder.write_table("evaluations", "\n".join([*lines, ""]).encode())
