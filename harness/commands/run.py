@@ -86,6 +86,8 @@ def run_suite(
             _refuse_links(plan)
             _write_down(plan, command_of_all)
             left = plan.unfinished()
+            final = sum(not plan.tunes(spec) for spec in left)
+            say(console, f"Tuning has ended. Final runs to do: {final}.")
         if not going or not way.carry_out(plan, [spec for spec in left if not plan.tunes(spec)]):
             say(console, _farewell(plan, fresh))
             return STOPPED

@@ -119,6 +119,7 @@ def test_a_command_killed_between_tuning_and_final_runs_goes_on_to_the_same_byte
     code, printed = run(suite, tmp_path / "results")
     assert code == ALL_DONE
     assert "2 done already, 1 to do" in printed
+    assert "Tuning has ended. Final runs to do: 1." in printed
     found = evaluation_files(plan.directory)
     assert found.items() >= tuning.items()
     assert run(suite, tmp_path / "undisturbed")[0] == ALL_DONE
