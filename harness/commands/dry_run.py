@@ -18,6 +18,7 @@ from harness.runs.spec import RunSpec
 from harness.suite.schema import find_suite
 
 _DONE = "done"
+_UNDECIDED = "new, with the setting that tuning chooses before"
 
 
 def show_dry_run(
@@ -46,6 +47,9 @@ def show_dry_run(
     for spec in plan.selected:
         why = why_run(plan, spec, fresh=fresh) if id(spec) in left else _DONE
         grouped.setdefault((spec.task.id, spec.label, why), []).append(spec.seed)
+    for spec in plan.undecided:
+        key = (spec.task.id, spec.label, _UNDECIDED)
+        grouped.setdefault(key, []).append(spec.seed)
     table = Table(box=None, pad_edge=False)
     for column in ("task", "algorithm", "seeds", "what", "why"):
         table.add_column(column, overflow="fold")
@@ -53,8 +57,8 @@ def show_dry_run(
         what = ("skip", "done") if why == _DONE else ("run", why)
         table.add_row(task, label, seed_ranges(found), *what)
     console.print(table)
-    count = len(plan.left)
-    say(console, f"Would run {count:,} of {len(plan.selected):,} runs. Nothing was written.")
+    count = len(plan.left) + len(plan.undecided)
+    say(console, f"Would run {count:,} of {plan.asked_for:,} runs. Nothing was written.")
     for sentence in _obstacles(plan):
         say(console, sentence)
 

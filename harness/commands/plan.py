@@ -90,7 +90,7 @@ def show_plan(
     by_label: dict[str, list[TrialCost]] = {}
     for cost in costs:
         by_label.setdefault(cost.trial.specs[0].label, []).append(cost)
-    order = dict.fromkeys(spec.label for spec in plan.left)
+    order = dict.fromkeys(spec.label for spec in [*plan.left, *plan.undecided])
     lines = [_line(label, by_label[label]) for label in order]
     together = _Together.of(plan, costs, deadline, price)
     if as_json:
@@ -115,11 +115,17 @@ def _tasks(ids: Sequence[str]) -> str:
 
 
 def _heading(plan: Plan, costs: Sequence[TrialCost]) -> str:
-    left, all_runs = len(plan.left), len(plan.selected)
-    return (
-        f"{plan.suite.title}: {all_runs:,} runs, {all_runs - left:,} done, {left:,} to do in "
-        f"{len(costs):,} trials."
+    left, tuning = len(plan.left) + len(plan.undecided), sum(map(plan.tunes, plan.left))
+    said = (
+        f"{plan.suite.title}: {plan.asked_for:,} runs, {plan.asked_for - left:,} done, {left:,} to "
+        f"do in {len(costs):,} trials."
     )
+    if tuning:
+        said += f" Of these runs {tuning:,} choose settings"
+        said += (
+            f"; {len(plan.undecided):,} final ones have none yet: they count as their row's own."
+        )
+    return said
 
 
 def _line(label: str, mine: Sequence[TrialCost]) -> Line:
@@ -270,8 +276,9 @@ def _content(
 ) -> dict[str, Any]:
     return {
         "suite": plan.suite.name,
-        "runs": len(plan.selected),
-        "left": len(plan.left),
+        "runs": plan.asked_for,
+        "left": len(plan.left) + len(plan.undecided),
+        "undecided": len(plan.undecided),
         "rows": [asdict(line) for line in lines],
         "together": asdict(together),
         "failed": failed,

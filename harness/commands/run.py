@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from harness.execution.executors import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.progress import make_display
+from harness.runs.spec import RunSpec
 from harness.runs.trackers import installed_trackers
-from harness.runs.trial import LOCKS, Trial, group
+from harness.runs.trial import LOCKS, group
 from harness.suite.schema import find_suite
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
@@ -64,30 +66,29 @@ def run_suite(
             keep=keep,
             lacking=partial(lacking, executor, address),
         )
+    way = _Way(command, executor, address, trackers, console)
     with sole_use(plan.directory, partial(say, console)):
         _refuse_links(plan)
         if fresh:
             _delete_selected(plan, console)
-        for spec in plan.selected:
-            plan.folder(spec).check_spec(spec)
+            plan = plan.again()
         command_of_all = whole_suite_command(
             suite, seeds=seeds, smoke=smoke, cpu=cpu, keep=bool(plan.kept)
         )
-        plan.suite_file(command_of_all).write(plan.directory)
+        _write_down(plan, command_of_all)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
         for sentence in earlier_code(plan):
             say(console, sentence)
-        trials = group(
-            left,
-            plan.suite.resources.seeds_per_trial,
-            suite_dir=plan.directory,
-            invocation=uuid.uuid4().hex,
-            command=command,
-            executor=executor,
-            trackers=trackers,
-        )
-        if trials and not _carry_out(plan, trials, executor, address, console):
+        going = way.carry_out(plan, [spec for spec in left if plan.tunes(spec)])
+        if going and plan.tuning is not None:
+            plan = plan.again()
+            _refuse_links(plan)
+            _write_down(plan, command_of_all)
+            left = plan.unfinished()
+            final = sum(not plan.tunes(spec) for spec in left)
+            say(console, f"Tuning has ended. Final runs to do: {final}.")
+        if not going or not way.carry_out(plan, [spec for spec in left if not plan.tunes(spec)]):
             say(console, _farewell(plan, fresh))
             return STOPPED
         reported = show_report(plan.directory, console)
@@ -95,18 +96,44 @@ def run_suite(
     return code if reported else SOME_FAILED
 
 
-def _carry_out(
-    plan: Plan, trials: Sequence[Trial], executor: str, address: str | None, console: Console
-) -> bool:
-    """Run the trials to their end; False if the user stopped them."""
-    ordered, memory_of = in_order(plan, trials)
-    try:
-        workers = make_executor(executor, address, memory_of)
-        execute(ordered, plan.suite.resources, workers, make_display(console))
-    except (Stopped, KeyboardInterrupt):
-        return False
-    shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
-    return True
+@dataclass(frozen=True)
+class _Way:
+    """How an invocation runs trials; `command` is its command line."""
+
+    command: str
+    executor: str
+    address: str | None
+    trackers: Sequence[str]
+    console: Console
+
+    def carry_out(self, plan: Plan, specs: Sequence[RunSpec]) -> bool:
+        """Run some of the plan's runs to their end; False if the user stopped them."""
+        trials = group(
+            specs,
+            plan.suite.resources.seeds_per_trial,
+            suite_dir=plan.directory,
+            invocation=uuid.uuid4().hex,
+            command=self.command,
+            executor=self.executor,
+            trackers=self.trackers,
+        )
+        if not trials:
+            return True
+        ordered, memory_of = in_order(plan, trials)
+        try:
+            workers = make_executor(self.executor, self.address, memory_of)
+            execute(ordered, plan.suite.resources, workers, make_display(self.console))
+        except (Stopped, KeyboardInterrupt):
+            return False
+        shutil.rmtree(plan.directory / LOCKS, ignore_errors=True)  # nobody works any more
+        return True
+
+
+def _write_down(plan: Plan, command_of_all: str) -> None:
+    """Write what is planned. Raises UserError if a folder holds a run of another spec."""
+    for spec in plan.selected:
+        plan.folder(spec).check_spec(spec)
+    plan.suite_file(command_of_all).write(plan.directory)
 
 
 def _refuse_links(plan: Plan) -> None:
@@ -129,12 +156,14 @@ def _delete_selected(plan: Plan, console: Console) -> None:
 
 
 def _announcement(plan: Plan, left: int) -> str:
-    count, budgets = len(plan.selected), sorted({spec.total_steps for spec in plan.selected})
+    budgets = sorted({spec.total_steps for spec in plan.selected})
     steps = " to ".join(map(str, {budgets[0]: None, budgets[-1]: None}))
     label = "SMOKE TEST, its scores mean nothing: " if plan.smoke else ""
+    tuning = sum(map(plan.tunes, plan.selected))
+    first = f" Those that choose settings come first: {tuning}." if tuning else ""
     return (
-        f"{label}{plan.suite.title}: {count} runs of {steps} steps, "
-        f"{count - left} done already, {left} to do."
+        f"{label}{plan.suite.title}: {plan.asked_for} runs of {steps} steps, "
+        f"{len(plan.selected) - left} done already, {left + len(plan.undecided)} to do.{first}"
     )
 
 
@@ -161,7 +190,7 @@ def _farewell(plan: Plan, fresh: bool) -> str:
     done = len(plan.selected) - len(plan.unfinished())
     without = " without --fresh" if fresh else ""
     return (
-        f"Stopped with {done} of {len(plan.selected)} runs done. Everything so far is kept: give "
+        f"Stopped with {done} of {plan.asked_for} runs done. Everything so far is kept: give "
         f"the same command{without} to continue."
     )
 
@@ -173,7 +202,9 @@ def _conclude(plan: Plan, console: Console) -> int:
         status = plan.folder(spec).status()
         reason = status.error.splitlines()[0] if status and status.error else "it did not finish"
         say(console, f"failed: {spec.task.id} {spec.label} seed {spec.seed}: {reason}")
-    return SOME_FAILED if failed else ALL_DONE
+    for cell in dict.fromkeys(f"{spec.task.id} {spec.label}" for spec in plan.undecided):
+        say(console, f"not run: {cell}: tuning has chosen no setting, as its runs failed")
+    return SOME_FAILED if failed or plan.undecided else ALL_DONE
 
 
 def whole_suite_command(

@@ -31,10 +31,15 @@ def planned_without_data(drafted: Draft, *, keep: bool = False) -> Plan:
 
 
 def trials_left(plan: Plan) -> list[Trial]:
-    """The trials of what is left of a plan, in an order in which shared pretraining comes first."""
+    """The trials of what is left of a plan, in an order in which shared pretraining comes first.
+
+    Those whose setting is still to be chosen are among them, as if it were their row's own.
+    """
     return pretrainers_first(
-        group(
-            plan.left,
+        trial
+        for specs in (plan.left, plan.undecided)
+        for trial in group(
+            specs,
             plan.suite.resources.seeds_per_trial,
             suite_dir=plan.directory,
             invocation="",
@@ -46,7 +51,8 @@ def trials_left(plan: Plan) -> list[Trial]:
 
 def stack_of(suite: Suite) -> int:
     """Seeds of the suite's largest trials."""
-    return min(suite.resources.seeds_per_trial, len(suite.seed_list))
+    tuning = suite.tuning.seeds if suite.tuning else []
+    return min(suite.resources.seeds_per_trial, max(len(suite.seed_list), len(tuning)))
 
 
 def costs_of(plan: Plan, trials: list[Trial], find: Find) -> list[TrialCost]:
@@ -68,7 +74,7 @@ def measure_unknown(plan: Plan, say: Callable[[str], None]) -> dict[str, str]:
     """Measure what is not known of the plan's trials; why some could not be, by cell's name."""
     stack, failed = stack_of(plan.suite), {}
     wanted: dict[str, RunSpec] = {}
-    for spec in {spec.cell: spec for spec in plan.left}.values():
+    for spec in {spec.cell: spec for spec in [*plan.left, *plan.undecided]}.values():
         if measured(spec, stack) is None:
             wanted.setdefault(shape_key(spec, stack), spec)
     for number, spec in enumerate(wanted.values(), 1):

@@ -5,14 +5,14 @@ Reads files and makes none: `prepare` makes the data that a plan is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property, partial
 from pathlib import Path
 
 from algorithms import registry
 from algorithms.engine.version import ENGINE_VERSION
-from algorithms.registry import AlgorithmInfo
 from algorithms.source import code_digest
 from harness.errors import UserError
 from harness.execution.smoke import SMOKE_CONFIG, shrunk, smoke_tasks
@@ -24,13 +24,16 @@ from harness.runs.suite_file import (
     PlannedEvaluation,
     PlannedPublished,
     PlannedRun,
+    PlannedTuning,
     RowInfo,
     SuiteFile,
 )
+from harness.runs.tuning import choices
 from harness.suite.configs import Configs, resolve_configs
 from harness.suite.figures import figure_problems, parse_figures
 from harness.suite.rows import Row
 from harness.suite.schema import Suite, load_suite, suite_tasks
+from harness.suite.tuning import Tuning, equal_settings, tuning_problems
 from harness.suite.yaml_file import Problem
 from harness.tasks.spec import TaskSpec
 
@@ -61,10 +64,24 @@ class Draft:
     file: str
     published: PlannedPublished
 
+    @cached_property
+    def needed(self) -> set[tuple[str, str]]:
+        """The chosen cells, and those whose tuning they share."""
+        if self.suite.tuning is None or self.suite.tuning.per == "task":
+            return self.chosen
+        families = {task.id: task.family for task in self.tasks}
+        tuned = {(families[task_id], label) for task_id, label in self.chosen}
+        return {
+            (task.id, row.label)
+            for task in self.tasks
+            for row in self.suite.rows
+            if row.runs_on(task.id) and (task.family, row.label) in tuned
+        }
+
     @property
     def needed_tasks(self) -> list[TaskSpec]:
-        """The tasks whose data the chosen cells learn from."""
-        needed = {task_id for task_id, _ in self.chosen}
+        """The tasks whose data the needed cells learn from."""
+        needed = {task_id for task_id, _ in self.needed}
         return [task for task in self.tasks if task.id in needed]
 
     def plan(self, hashes: Mapping[str, str], *, keep: bool = False) -> Plan:
@@ -74,44 +91,70 @@ class Draft:
             hashes: sha256 of the data by task id.
             keep: leave the chosen cells' runs that were finished by earlier code of their method,
                 as those of other cells are left.
+
+        Raises UserError if what tuning has found cannot be read.
         """
+        found = _Found(self.directory, keep)
+        tuning: PlannedTuning | None = None
+        chosen: dict[tuple[str, str], str | None] = {}
+        if self.suite.tuning is not None:
+            tuning, chosen = self._tune(self.suite.tuning, hashes, found)
         runs: list[RunSpec] = []
-        selected: list[RunSpec] = []
-        left: list[RunSpec] = []
-        kept: list[RunSpec] = []
-        outdated: list[RunSpec] = []
-        for spec in self._wanted(hashes):
-            chosen = (spec.task.id, spec.label) in self.chosen
-            done = RunFolder(self.directory / spec.folder).is_done()
-            earlier = None if done else earlier_run(self.directory, spec)
-            if earlier is not None and chosen and not keep:
-                outdated.append(earlier)
-            elif earlier is not None:
-                kept.append(earlier)
-            run = earlier if earlier is not None and (keep or not chosen) else spec
-            runs.append(run)
-            if chosen:
-                selected.append(run)
-            if chosen and run is spec and not done:
-                left.append(run)
+        undecided: list[RunSpec] = []
+        for spec in self._wanted(hashes, self.suite.rows, self.suite.seed_list):
+            cell = spec.task.id, spec.label
+            setting = chosen.get(cell, spec.label)
+            if setting is None:
+                undecided += [spec] if cell in self.chosen else []
+                continue
+            if setting != spec.label:
+                spec = spec.model_copy(update={"config": self.configs[spec.task.id, setting]})
+            runs.append(found.add(spec, chosen=cell in self.chosen))
         return Plan(
             suite=self.suite,
             directory=self.directory,
             tasks=self.tasks,
             configs=self.configs,
+            tuning=tuning,
             runs=runs,
-            selected=selected,
-            left=left,
-            kept=kept,
-            outdated=outdated,
+            undecided=undecided,
+            selected=found.selected,
+            left=found.left,
+            kept=found.kept,
+            outdated=found.outdated,
             smoke=self.smoke,
             file=self.file,
             published=self.published,
+            again=partial(self.plan, hashes, keep=keep),
         )
 
-    def _wanted(self, hashes: Mapping[str, str]) -> list[RunSpec]:
-        """Every run on the tasks with data, as today's code makes it."""
-        rows = self.suite.rows
+    def _tune(
+        self, tuning: Tuning, hashes: Mapping[str, str], found: _Found
+    ) -> tuple[PlannedTuning, dict[tuple[str, str], str | None]]:
+        """The tuning runs, and by cell the setting that they have chosen; None: not yet."""
+        rows = self.suite.settings
+        bases = {row.label: row.base for row in rows}
+        specs = [
+            found.add(spec, chosen=(spec.task.id, bases[spec.label]) in self.needed)
+            for spec in self._wanted(hashes, rows, tuning.seeds)
+        ]
+        planned = PlannedTuning(
+            per=tuning.per,
+            seeds=tuning.seeds,
+            rows=_row_infos(rows, self.tasks, self.configs),
+            runs=_planned_runs(specs, found.kept),
+        )
+        protocol = self.suite.evaluation.protocol
+        return planned, {
+            (task_id, choice.label): choice.chosen
+            for choice in choices(self.directory, self.tasks, planned, protocol)
+            for task_id in choice.tasks
+        }
+
+    def _wanted(
+        self, hashes: Mapping[str, str], rows: Sequence[Row], seeds: Sequence[int]
+    ) -> list[RunSpec]:
+        """Every run of the rows on the tasks with data, as today's code makes it."""
         known = registry.algorithms()
         codes = {name: code_digest(known[name].module) for name in {row.algorithm for row in rows}}
         return [
@@ -122,24 +165,57 @@ class Draft:
             if task.id in hashes
             for row in rows
             if row.runs_on(task.id)
-            for seed in self.suite.seed_list
+            for seed in seeds
         ]
+
+
+class _Found:
+    """Sorts runs by what a results folder has of them; `keep` is as in `Draft.plan`."""
+
+    def __init__(self, directory: Path, keep: bool) -> None:
+        self._directory = directory
+        self._keep = keep
+        self.selected: list[RunSpec] = []
+        self.left: list[RunSpec] = []
+        self.kept: list[RunSpec] = []
+        self.outdated: list[RunSpec] = []
+
+    def add(self, spec: RunSpec, *, chosen: bool) -> RunSpec:
+        """The run that counts: as today's code makes it, or as earlier code has."""
+        done = RunFolder(self._directory / spec.folder).is_done()
+        earlier = None if done else earlier_run(self._directory, spec)
+        if earlier is not None and chosen and not self._keep:
+            self.outdated.append(earlier)
+        elif earlier is not None:
+            self.kept.append(earlier)
+        run = earlier if earlier is not None and (self._keep or not chosen) else spec
+        if chosen:
+            self.selected.append(run)
+        if chosen and run is spec and not done:
+            self.left.append(run)
+        return run
 
 
 @dataclass(frozen=True)
 class Plan:
     """All runs of a suite, and those that this invocation was asked for.
 
-    `left` are those asked for that were not done when this was planned. `kept` are those of all
-    runs that earlier code of their method has finished. `outdated` are such runs too, which today's
-    code is to replace.
+    `runs` are final ones; those that choose their settings are in `tuning`. `undecided` are final
+    runs asked for whose setting is still to be chosen, with their row's own in its place: to be
+    counted, never to be run.
+
+    Of both kinds: `left` are those asked for that were not done when this was planned. `kept` are
+    those of all runs that earlier code of their method has finished. `outdated` are such runs too,
+    which today's code is to replace.
     """
 
     suite: Suite
     directory: Path  # results/<suite>, absolute
     tasks: list[TaskSpec]
     configs: Configs
+    tuning: PlannedTuning | None
     runs: list[RunSpec]
+    undecided: list[RunSpec]
     selected: list[RunSpec]
     left: list[RunSpec]
     kept: list[RunSpec]
@@ -147,6 +223,7 @@ class Plan:
     smoke: bool
     file: str  # of the suite, without its folder
     published: PlannedPublished
+    again: Callable[[], Plan]  # the same suite, by what its results folder says by then
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.directory / spec.folder)
@@ -159,14 +236,23 @@ class Plan:
         """
         return [spec for spec in self.left if not self.folder(spec).is_done()]
 
+    @property
+    def asked_for(self) -> int:
+        """How many runs, with those whose setting is still to be chosen."""
+        return len(self.selected) + len(self.undecided)
+
+    def tunes(self, spec: RunSpec) -> bool:
+        """Whether a run is to choose a setting."""
+        return self.tuning is not None and spec.seed in self.tuning.seeds
+
     def afresh(self) -> Plan:
         """The same with every selected run to be trained again."""
         return replace(self, left=self.selected)
 
     def suite_file(self, command: str) -> SuiteFile:
         """What the results folder is to say of the suite; `command` makes all of its results."""
-        suite, known = self.suite, registry.algorithms()
-        kept = {spec.hash for spec in self.kept}
+        suite = self.suite
+        chosen = {(spec.task.id, spec.label): spec.config for spec in self.runs}
         return SuiteFile(
             name=suite.name,
             file=self.file,
@@ -174,7 +260,7 @@ class Plan:
             question=suite.question,
             command=command,
             tasks=self.tasks,
-            rows=[self._row_info(row, known[row.algorithm]) for row in suite.rows],
+            rows=_row_infos(suite.rows, self.tasks, {**self.configs, **chosen}),
             compare_to=suite.compare_to,
             seeds=suite.seed_list,
             steps=suite.training.steps,
@@ -182,29 +268,41 @@ class Plan:
             evaluation=PlannedEvaluation(**suite.evaluation.model_dump()),
             figures=suite.figures,
             published=self.published,
-            runs=[
-                PlannedRun(
-                    task=spec.task.id,
-                    label=spec.label,
-                    seed=spec.seed,
-                    path=str(spec.folder),
-                    hash=spec.hash,
-                    kept=spec.hash in kept,
-                )
-                for spec in self.runs
-            ],
+            tuning=self.tuning,
+            runs=_planned_runs(self.runs, self.kept),
             smoke=self.smoke,
         )
 
-    def _row_info(self, row: Row, algorithm: AlgorithmInfo) -> RowInfo:
-        first = next(task.id for task in self.tasks if row.runs_on(task.id))
-        return row_info(
-            row,
-            algorithm,
-            self.tasks,
-            action_selection=registry.load(row.algorithm).action_selection,
-            config=self.configs[first, row.label],
+
+def _planned_runs(specs: Iterable[RunSpec], kept: Iterable[RunSpec]) -> list[PlannedRun]:
+    """What the results folder is to say of runs, of which some are kept from earlier code."""
+    earlier = {spec.hash for spec in kept}
+    return [
+        PlannedRun(
+            task=spec.task.id,
+            label=spec.label,
+            seed=spec.seed,
+            path=str(spec.folder),
+            hash=spec.hash,
+            kept=spec.hash in earlier,
         )
+        for spec in specs
+    ]
+
+
+def _row_infos(rows: Sequence[Row], tasks: Sequence[TaskSpec], configs: Configs) -> list[RowInfo]:
+    """What the results folder is to say of rows, with their configs on the first of their tasks."""
+    known = registry.algorithms()
+    return [
+        row_info(
+            row,
+            known[row.algorithm],
+            tasks,
+            action_selection=registry.load(row.algorithm).action_selection,
+            config=configs[next(task.id for task in tasks if row.runs_on(task.id)), row.label],
+        )
+        for row in rows
+    ]
 
 
 def draft(
@@ -244,6 +342,10 @@ def draft(
     configs = resolve_configs(suite, document, tasks, final)
     problems = [*figure_problems(parse_figures(suite.figures)[0], suite.rows, tasks)]
     problems += _online_problems(suite)
+    if suite.tuning is not None:
+        problems += tuning_problems(suite.tuning, suite.algorithms, suite.seed_list)
+        if not smoke:  # which has the same small networks for all
+            problems += equal_settings(suite.settings, tasks, configs)
     if problems:
         raise document.error(problems)
     return Draft(
@@ -261,14 +363,18 @@ def draft(
 def _run_count_problem(suite: Suite, tasks: Sequence[TaskSpec]) -> Problem | None:
     """That there are more runs than a results folder can hold, if there are."""
     cells = sum(row.runs_on(task.id) for row in suite.rows for task in tasks)
-    runs = cells * len(suite.seed_list)
+    runs, more = cells * len(suite.seed_list), ""
+    if suite.tuning is not None:
+        tried = sum(row.runs_on(task.id) for row in suite.settings for task in tasks)
+        tuning = tried * len(suite.tuning.seeds)
+        runs, more = runs + tuning, f", and {tuning:,} that choose their settings"
     if runs <= _MOST_RUNS:
         return None
     return Problem(
         (),
         f"it stands for {runs:,} runs ({cells:,} pairs of task and row, {len(suite.seed_list):,} "
-        f"seeds each), and a suite may have at most {_MOST_RUNS:,}. Take fewer seeds, or make "
-        "several suites of it",
+        f"seeds each{more}), and a suite may have at most {_MOST_RUNS:,}. Take fewer seeds, or "
+        "make several suites of it",
     )
 
 

@@ -52,6 +52,9 @@ def shrunk(suite: Suite) -> Suite:
     # Other protocols may need more evaluations than two.
     every = {"every": _STEPS // 2, "episodes": 2, "protocol": "last"}
     evaluation = suite.evaluation.model_copy(update=every)
+    tuning = suite.tuning
+    if tuning is not None:
+        tuning = tuning.model_copy(update={"seeds": tuning.seeds[:2]})
     return suite.model_copy(
         update={
             "name": f"{suite.name}-smoke",
@@ -61,6 +64,7 @@ def shrunk(suite: Suite) -> Suite:
             },
             "seeds": suite.seed_list[:2],
             "training": training,
+            "tuning": tuning,
             "evaluation": evaluation,
         }
     )

@@ -114,13 +114,20 @@ def build_report(
         ReportPaths(
             markdown=_write(suite_dir / "table.md", markdown(title, grids, notes)),
             latex=_write(suite_dir / "table.tex", latex(title, grids, notes)),
-            csv=suite_dir / ("table.csv" if was_run else "published.csv"),
+            csv=suite_dir / _numbers(records.suite),
             scores=suite_dir / "scores.csv" if was_run else None,
             figures=figures,
             left=tuple(path for path in pictures if path not in figures),
             html=_write(suite_dir / "report.html", html),
         ),
     )
+
+
+def _numbers(suite: SuiteFile) -> str:
+    """The CSV file with what there is of a suite."""
+    if suite.runs:
+        return "table.csv"
+    return "published.csv" if suite.tuning is None else "tuning.csv"
 
 
 class _Attempts:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.report.action_selections import own_selections
-from harness.report.earlier_code import earlier_mark
 from harness.report.gate import Gate, critic_gate
+from harness.report.origins import origin_mark
 from harness.report.records import Records
 from harness.report.scales import Scales
 from harness.runs.suite_file import SuiteFile
@@ -159,10 +159,10 @@ class Comparison:
     @property
     def score_name(self) -> str:
         """What a number is, for titles and axes: says so where online returns chose it."""
-        chosen = (
-            f" ({self.protocol.name}: ONLINE SELECTION)" if self.protocol.selects_online else ""
-        )
-        return f"Normalized score{chosen}"
+        chosen = ["TUNED ONLINE"] if self.suite.tuning is not None else []
+        if self.protocol.selects_online:
+            chosen.append(f"{self.protocol.name}: ONLINE SELECTION")
+        return f"Normalized score ({'; '.join(chosen)})" if chosen else "Normalized score"
 
     def ranked(self, tasks: Sequence[str]) -> list[str]:
         """Labels by their mean over those of the tasks they have a score on, best first.
@@ -185,12 +185,7 @@ class Comparison:
 
     def mark(self, label: str, tasks: Sequence[str]) -> str:
         """What a score of the label on the tasks carries: notes say what it means."""
-        earlier = earlier_mark(self.suite, label, tasks) if self._has_kept_runs else ""
-        return self.gate.mark(label, tasks) + earlier
-
-    @cached_property
-    def _has_kept_runs(self) -> bool:
-        return any(run.kept for run in self.suite.runs)
+        return self.gate.mark(label, tasks) + origin_mark(self.suite, label, tasks)
 
     def strata(self, label: str, tasks: Sequence[str]) -> list[Scores] | None:
         """The label's scores by task, or None if there is no task, or one has no finished seed."""

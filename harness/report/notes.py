@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from harness.report.action_selections import selection_note
 from harness.report.comparison import Comparison
-from harness.report.earlier_code import earlier_note
+from harness.report.origins import origin_notes
 from harness.runs.suite_file import SuiteFile
 from harness.statistics.paired import FEWEST_PAIRS
 from harness.tasks import words
@@ -32,7 +32,7 @@ class Notes:
     protocol: str
     action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
-    earlier_code: tuple[str, ...]
+    origins: tuple[str, ...]
     data: tuple[str, ...]
     statistics: tuple[str, ...]
     sections: tuple[str, ...]
@@ -42,7 +42,7 @@ class Notes:
     def general(self) -> tuple[str, ...]:
         """The notes that belong under every table."""
         selection = (self.action_selection,) if self.action_selection else ()
-        judged = (*self.gate, *self.earlier_code, *self.data)
+        judged = (*self.gate, *self.origins, *self.data)
         said = (self.protocol, *selection, *judged, *self.statistics, *self.sections)
         return (*self.failures, *said)
 
@@ -67,7 +67,7 @@ def write_notes(
         protocol=_protocol(comparison),
         action_selection=selection_note(suite),
         gate=gate,
-        earlier_code=earlier_note(suite),
+        origins=tuple(origin_notes(suite)),
         data=_data(suite),
         statistics=(*statistics, *comparison.scales.notes()),
         sections=tuple(dict.fromkeys(of_sections)),
@@ -78,15 +78,18 @@ def write_notes(
 def _of_nothing_run(
     comparison: Comparison, of_sections: Iterable[str], failures: Iterable[str]
 ) -> Notes:
-    """Only what holds before the first run."""
+    """Only what holds before the first run whose scores count."""
     suite = comparison.suite
+    none = "Nothing of this suite has been run. To run it"
+    if suite.tuning is not None:
+        none = "No final run is planned before its setting is chosen. To go on"
     return Notes(
         smoke=suite.smoke,
         failures=tuple(failures),
-        protocol=f"Nothing of this suite has been run. To run it: {suite.command}",
+        protocol=f"{none}: {suite.command}",
         action_selection="",
         gate=(),
-        earlier_code=(),
+        origins=tuple(origin_notes(suite)),
         data=_data(suite),
         statistics=comparison.scales.notes(),
         sections=tuple(dict.fromkeys(of_sections)),

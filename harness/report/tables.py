@@ -39,6 +39,7 @@ _LATEX = {
     "¶": r"\P{}",
     "°": r"$^\circ$",
     "∞": r"$\infty$",
+    "ᵗ": r"$^t$",
     "…": r"\ldots{}",
 }
 _GREEK = (  # from α on
@@ -109,9 +110,11 @@ def with_budget(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     """`table` with columns that say by which protocol and budget its numbers were made."""
     suite = comparison.suite
     labels = table["label" if "label" in table else "algorithm"]
+    tuned = {} if suite.tuning is None else {"tuned_online": True}
     return table.assign(
         protocol=comparison.protocol.name,
         online_selection=comparison.protocol.selects_online,
+        **tuned,
         steps=labels.map(suite.steps_of).astype("int64"),
         episodes=suite.evaluation.episodes,
         note=SMOKE if suite.smoke else "",

@@ -22,7 +22,7 @@ def render_terminal(report: Report) -> RenderableType:
         notes.action_selection,
         *notes.statistics[:1],  # what a cell is
         *notes.gate[1:],
-        *notes.earlier_code,
+        *notes.origins,
         *notes.data,
     ]
     below = [RichText(text, style="dim") for text in said if text]

@@ -53,7 +53,7 @@ def row_info(
     return RowInfo(
         label=row.label,
         base=row.base,
-        variant=dict(row.variant),
+        variant={**row.variant, **row.setting},
         id=algorithm.id,
         title=algorithm.title,
         paper=algorithm.paper,

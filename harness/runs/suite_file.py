@@ -5,6 +5,7 @@ Fields that came later have defaults for older results.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
@@ -15,6 +16,7 @@ from harness.errors import UserError
 from harness.files import parse_object, write_json
 from harness.published import Protocol, PublishedScore
 from harness.suite.figures import Figure, parse_figures
+from harness.suite.tuning import Per
 from harness.tasks.spec import TaskSpec
 
 FILE_NAME = "suite.json"
@@ -32,7 +34,8 @@ class RowInfo(BaseModel, frozen=True):
     """One column of the comparison; `label` names it, `id` is the registered method.
 
     Attributes:
-        base: the suite's entry it comes from; `variant` holds the swept fields and their values.
+        base: the suite's entry it comes from; `variant` holds the fields and values by which the
+            rows of an entry, or the settings that tuning tries for it, differ.
         action_selection: how it acts where nothing else is said; empty if not recorded.
         trusts_critic: whether a bad critic spoils it.
         tasks: ids of the tasks it runs on; None for all.
@@ -92,12 +95,40 @@ class PlannedRun(BaseModel, frozen=True):
     kept: bool = False
 
 
+class PlannedTuning(BaseModel, frozen=True):
+    """What chooses the setting of every row, on seeds that its final runs do not have.
+
+    Attributes:
+        per: what a setting is chosen for.
+        rows: the settings, as rows whose `base` is the row that they are of; its own comes first.
+        runs: one for each setting, task and seed.
+    """
+
+    per: Per
+    seeds: Annotated[list[Count], Field(min_length=1)]
+    rows: Annotated[list[RowInfo], Field(min_length=1)]
+    runs: list[PlannedRun]
+
+
 class PlannedPublished(BaseModel, frozen=True):
     """Which published scores the suite's tables show, and those of the suite's own file."""
 
     methods: list[str] = []
     protocols: list[Protocol] = ["last", "unknown"]
     scores: list[PublishedScore] = []
+
+
+def _check_runs(
+    tasks: list[str], labels: list[str], seeds: list[int], runs: list[PlannedRun]
+) -> None:
+    """Raises ValueError if anything is listed twice, or a run is of what is not listed."""
+    keys = [(run.task, run.label, run.seed) for run in runs]
+    for what, names in (("task", tasks), ("row", labels), ("seed", seeds), ("run", keys)):
+        if len({*names}) < len(names):
+            raise ValueError(f"it has a {what} twice")
+    for run in runs:
+        if run.task not in tasks or run.label not in labels or run.seed not in seeds:
+            raise ValueError(f"{run.path} is of a task, row or seed that it does not list")
 
 
 class SuiteFile(BaseModel, frozen=True):
@@ -117,6 +148,7 @@ class SuiteFile(BaseModel, frozen=True):
     evaluation: PlannedEvaluation
     figures: list[dict[str, JsonValue]] = []
     published: PlannedPublished = PlannedPublished()
+    tuning: PlannedTuning | None = None
     runs: list[PlannedRun]
     smoke: bool
 
@@ -124,18 +156,24 @@ class SuiteFile(BaseModel, frozen=True):
     def _belongs_together(self) -> Self:
         """Raises ValueError for what no suite plans: names given twice or known nowhere."""
         tasks, labels = [task.id for task in self.tasks], [row.label for row in self.rows]
-        keys = [(run.task, run.label, run.seed) for run in self.runs]
-        for what, names in (("task", tasks), ("row", labels), ("seed", self.seeds), ("run", keys)):
-            if len({*names}) < len(names):
-                raise ValueError(f"it has a {what} twice")
-        for run in self.runs:
-            if run.task not in tasks or run.label not in labels or run.seed not in self.seeds:
-                raise ValueError(f"{run.path} is of a task, row or seed that it does not list")
+        _check_runs(tasks, labels, self.seeds, self.runs)
+        if self.tuning is not None:
+            settings = [row.label for row in self.tuning.rows]
+            _check_runs(tasks, settings, self.tuning.seeds, self.tuning.runs)
+            if {row.base for row in self.tuning.rows} != {*labels}:
+                raise ValueError("it tunes other rows than it has")
+            if {*self.tuning.seeds} & {*self.seeds}:
+                raise ValueError("it tunes on seeds of its final runs")
         if self.compare_to and self.compare_to not in labels:
             raise ValueError(f"it compares to '{self.compare_to}', which is none of its rows")
         for name in [*(row.action_selection for row in self.rows if row.action_selection)]:
             parse_action_selection(name)
         return self
+
+    @cached_property
+    def kept_cells(self) -> frozenset[tuple[str, str]]:
+        """Task and label of the cells with runs that earlier code of their method made."""
+        return frozenset((run.task, run.label) for run in self.runs if run.kept)
 
     def steps_of(self, label: str) -> int:
         """Gradient steps of a row's runs on the data."""

@@ -36,7 +36,7 @@ class _Setting:
 def resolve_configs(
     suite: Suite, document: Document, tasks: Sequence[TaskSpec], final: Mapping[str, Any]
 ) -> Configs:
-    """The full config of every cell of the suite.
+    """The full config of every cell of the suite, and of every setting that its tuning tries.
 
     Args:
         suite: what the file says.
@@ -48,7 +48,7 @@ def resolve_configs(
         UserError: lists every key that no algorithm has, every value of a wrong type, and every
             closed-form critic asked for where there is none.
     """
-    rows = suite.rows
+    rows = suite.settings
     by_id = {algorithm: config_model(algorithm) for algorithm in {row.algorithm for row in rows}}
     models = {row.label: by_id[row.algorithm] for row in rows}
     problems = {p.key_path: p for p in _misplaced(suite, [task.id for task in tasks], models)}
@@ -98,6 +98,9 @@ def _settings(suite: Suite, row: Row, task_id: str, model: type[Config]) -> dict
         if fnmatchcase(task_id, pattern):
             path = (*here, "per_task", pattern)
             settings |= {k: _Setting((*path, k), v) for k, v in overrides.items()}
+    if suite.tuning is not None and row.setting:
+        path = ("tuning", "settings", row.base, suite.tuning.settings[row.base].index(row.setting))
+        settings |= {k: _Setting((*path, k), v) for k, v in row.setting.items()}
     return settings
 
 

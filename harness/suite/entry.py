@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 Overrides = dict[str, JsonValue]
+_MOST_SEEDS = 1000
+_LARGEST_SEED = 2**31 - 1
+
+
+def check_seeds(seeds: int | list[int]) -> list[int]:
+    """The seeds that a count or a list stands for. Raises ValueError for what is neither."""
+    count = seeds if isinstance(seeds, int) else len(seeds)
+    if 1 <= count <= _MOST_SEEDS:
+        chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
+        in_range = min(chosen) >= 0 and max(chosen) <= _LARGEST_SEED
+        if in_range and len(set(chosen)) == count:
+            return chosen
+    raise ValueError(
+        f"seeds must be a count of at least 1 and at most {_MOST_SEEDS:,}, or as many distinct "
+        f"numbers from 0 to {_LARGEST_SEED:,}"
+    )
+
+
+SeedList = Annotated[list[int], AfterValidator(check_seeds)]
 
 
 class Section(BaseModel):

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
@@ -26,12 +26,14 @@ class Row:
         label: its name, such as `df-div.rho-0.3.flow_steps-10`.
         base: the label of the entry it comes from; the same without a sweep.
         variant: the swept fields and their values here.
+        setting: config that tuning tries in the place of the entry's own; empty: that itself.
     """
 
     label: str
     base: str
     entry: AlgorithmEntry
     variant: Mapping[str, JsonValue]
+    setting: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
     def algorithm(self) -> str:
@@ -54,6 +56,13 @@ def expand(base: str, entry: AlgorithmEntry) -> Iterator[Row]:
         yield Row(label_of(base, variant), base, entry, variant)
 
 
+def settings(row: Row, tried: Iterable[dict[str, JsonValue]]) -> Iterator[Row]:
+    """What tuning tries of a row: its own setting under its own label, and the others."""
+    yield row
+    for setting in tried:
+        yield replace(row, label=label_of(row.label, setting), setting=setting)
+
+
 def label_of(base: str, variant: Mapping[str, JsonValue]) -> str:
     """`df-div.rho-0.3.flow_steps-10`: made of what file names and patterns may hold."""
     return ".".join([base, *(f"{field}-{spell(value)}" for field, value in variant.items())])
@@ -74,14 +83,16 @@ def label_problems(rows: Iterable[Row]) -> Iterator[Problem]:
     """Labels that two rows would share, and those too long for a folder's name."""
     rows = list(rows)
     counts = Counter(row.label for row in rows)
-    bases = {row.label: row.base for row in rows if not row.variant}
+    bases = {row.label for row in rows if not row.variant and not row.setting}
     seen: set[str] = set()
     for row in rows:
         label = row.label
-        if not row.variant or label in seen:
+        if label in seen or not (row.variant or row.setting):
             continue
         seen.add(label)
         path = ("algorithms", row.base, "sweep")
+        if row.setting:
+            path = ("tuning", "settings", row.base)
         if label in bases:
             yield Problem(path, f"one of its rows is '{label}', which another entry is called")
         elif counts[label] > 1:

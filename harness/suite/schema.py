@@ -22,22 +22,21 @@ from algorithms import registry
 from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError, nearest
 from harness.statistics.protocols import parse_protocol
-from harness.suite.entry import AlgorithmEntry, Overrides, Section
+from harness.suite.entry import AlgorithmEntry, Overrides, Section, check_seeds
 from harness.suite.figures import parse_figures
 from harness.suite.problems import explain, unknown
 from harness.suite.published import PublishedSection, published_problems
-from harness.suite.rows import Row, expand, label_problems, row_count
+from harness.suite.rows import Row, expand, label_problems, row_count, settings
+from harness.suite.tuning import Tuning, tuning_problems
 from harness.suite.yaml_file import Document, KeyPath, Problem, read_yaml
 from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
-_MOST_TASKS, _MOST_SEEDS = 1000, 1000
+_MOST_TASKS = 1000
 _MOST_ROWS = 1000  # of all entries together
 _MOST_EVALUATIONS = 100_000  # of a run
-_LARGEST_SEED = 2**31 - 1
-
 SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
 
 
@@ -91,9 +90,11 @@ class Suite(Section):
     defaults: Overrides = Field({})  # config for every algorithm that has such a field
     algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
     compare_to: str = ""  # label of the row that tables compare the others to, paired by seed
-    seeds: int | list[int]  # a count, or the seeds themselves
+    # A count, or the seeds themselves.
+    seeds: Annotated[int | list[int], AfterValidator(check_seeds)]
     training: Training
     evaluation: EvaluationPlan
+    tuning: Tuning | None = None  # of every entry, before its final runs
     resources: Resources = Resources()
     published: PublishedSection = PublishedSection()  # or only its `file`
     figures: list[Overrides] = Field([])  # what the report draws more: `harness/suite/figures.py`
@@ -103,20 +104,6 @@ class Suite(Section):
     def _read_file_alone(cls, given: Any) -> Any:
         return {"file": given} if isinstance(given, str) else given
 
-    @field_validator("seeds")
-    @classmethod
-    def _check_seeds(cls, seeds: int | list[int]) -> list[int]:
-        count = seeds if isinstance(seeds, int) else len(seeds)
-        if 1 <= count <= _MOST_SEEDS:
-            chosen = list(range(seeds)) if isinstance(seeds, int) else seeds
-            in_range = min(chosen) >= 0 and max(chosen) <= _LARGEST_SEED
-            if in_range and len(set(chosen)) == count:
-                return chosen
-        raise ValueError(
-            f"seeds must be a count of at least 1 and at most {_MOST_SEEDS:,}, or as many distinct "
-            f"numbers from 0 to {_LARGEST_SEED:,}"
-        )
-
     @property
     def seed_list(self) -> list[int]:
         return self.seeds if isinstance(self.seeds, list) else list(range(self.seeds))
@@ -125,6 +112,12 @@ class Suite(Section):
     def rows(self) -> list[Row]:
         """The rows of the comparison, in the file's order."""
         return [row for label, entry in self.algorithms.items() for row in expand(label, entry)]
+
+    @property
+    def settings(self) -> list[Row]:
+        """The rows, each followed by the settings that its tuning tries beside its own."""
+        tried = self.tuning.settings if self.tuning else {}
+        return [each for row in self.rows for each in settings(row, tried.get(row.base, []))]
 
     @property
     def method_names(self) -> set[str]:
@@ -145,8 +138,14 @@ def load_suite(path: Path) -> tuple[Suite, Document]:
         raise document.error(explain(error, document.data, Suite)) from error
     if too_many := [*_row_count_problems(suite)]:
         raise document.error(too_many)
-    problems = [*_algorithm_problems(suite), *_task_problems(suite), *label_problems(suite.rows)]
+    problems = [
+        *_algorithm_problems(suite),
+        *_task_problems(suite),
+        *label_problems(suite.settings),
+    ]
     problems += [*_interval_problems(suite), *_budget_problems(suite), *_report_problems(suite)]
+    if suite.tuning is not None:
+        problems += tuning_problems(suite.tuning, suite.algorithms, suite.seed_list)
     problems += parse_figures(suite.figures)[1]
     problems += published_problems(suite.published, path, suite.method_names)
     if problems:

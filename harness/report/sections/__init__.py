@@ -13,6 +13,7 @@ from harness.report.sections.published import Published
 from harness.report.sections.ranking import Ranking
 from harness.report.sections.requested import Requested
 from harness.report.sections.scores import LearningCurves, Scores
+from harness.report.sections.tuning import Tuning
 
 SECTIONS: tuple[type[Section], ...] = (
     Scores,
@@ -22,6 +23,7 @@ SECTIONS: tuple[type[Section], ...] = (
     LearningCurves,
     Aggregates,
     Cost,
+    Tuning,
     ActionSelections,
     Requested,
     Modes,
@@ -30,5 +32,5 @@ SECTIONS: tuple[type[Section], ...] = (
     Data,
 )
 
-# Of a suite of which nothing was run.
-NOTHING_RUN: tuple[type[Section], ...] = (Published, Ranking, Data)
+# Of a suite of which nothing was run but, at most, what chooses its settings.
+NOTHING_RUN: tuple[type[Section], ...] = (Published, Ranking, Tuning, Data)

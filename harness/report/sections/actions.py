@@ -11,9 +11,9 @@ import pandas as pd
 
 from harness.report.action_selections import selections_in_order
 from harness.report.comparison import Comparison
-from harness.report.earlier_code import earlier_mark
 from harness.report.gate import MARK, trusts
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
+from harness.report.origins import origin_mark
 from harness.report.section import Section
 from harness.report.tables import with_budget
 from harness.statistics.intervals import standard_deviation, t_interval
@@ -46,7 +46,7 @@ def action_grids(comparison: Comparison) -> list[Grid]:
         labels = [label for label in comparison.labels if any(key[0] == label for key in here)]
         rows = [
             GridRow(
-                label + earlier_mark(comparison.suite, label, [task]),
+                label + origin_mark(comparison.suite, label, [task]),
                 tuple(_text(here.get((label, name))) for name in selections),
             ).of(task=task, label=label)
             for label in labels

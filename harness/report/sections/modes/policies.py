@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text
+from harness.report.origins import origin_mark
 from harness.report.records import Records
 from harness.report.sections.modes.divergence import kl_from_behaviour
 from harness.tasks.multimodal import FAMILY_NAME
@@ -123,7 +123,7 @@ def mode_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
         for label in order:
             by_selection = mine[mine["label"] == label].groupby("action_selection", sort=False)
             for selection, runs in by_selection:
-                name = label + earlier_mark(records.suite, label, [task.id])
+                name = label + origin_mark(records.suite, label, [task.id])
                 row = GridRow(name, (Text(str(selection)), *map(_text, _values(runs))))
                 rows.append(row.of(task=task.id, label=label))
         title = f"{task.title}: reward, support and coverage"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text
+from harness.report.origins import origin_mark
 from harness.report.records import Records
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ def online_grids(records: Records, found: pd.DataFrame) -> list[Grid]:
         }
         rows = tuple(
             GridRow(
-                label + earlier_mark(records.suite, label, [task.id]),
+                label + origin_mark(records.suite, label, [task.id]),
                 tuple(_text(runs[label], name) for name in COLUMNS),
             ).of(task=task.id, label=label)
             for label in labels

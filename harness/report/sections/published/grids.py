@@ -13,6 +13,7 @@ from harness.published import UNKNOWN, Protocol
 from harness.published.literature import other_data
 from harness.report.comparison import Comparison
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
+from harness.report.origins import origin_mark
 from harness.report.sections.published.beside import Beside, Line, TaskGroup
 from harness.report.sections.published.reproduction import MARGIN, Reproduction, Verdict
 
@@ -217,7 +218,7 @@ def _average_grid(
         for _, tasks in parts:
             texts.append(Text(points(_published_average(beside, tasks, line, protocol))))
             if ours:
-                texts.append(Text(points(_our_average(beside, tasks, line))))
+                texts.append(_our_average_text(beside, tasks, line))
         rows.append(GridRow(line.name, tuple(texts)))
     return Grid(title, tuple(columns), _with_content(rows))
 
@@ -258,6 +259,13 @@ def _our_average(beside: Beside, tasks: Sequence[str], line: Line) -> float | No
     return beside.comparison.average(line.label, tasks) if line.label else None
 
 
+def _our_average_text(beside: Beside, tasks: Sequence[str], line: Line) -> Text:
+    average = _our_average(beside, tasks, line)
+    if line.label is None or average is None:
+        return Text(MISSING)
+    return Text(points(average), mark=origin_mark(beside.suite, line.label, tasks))
+
+
 def _published_text(beside: Beside, task: str, line: Line, protocol: Protocol) -> Text:
     cell = beside.published(task, line, protocol)
     if cell is None:
@@ -278,7 +286,8 @@ def _our_text(beside: Beside, task: str, line: Line) -> Text:
     seeds = len(cell.scores)
     spread = points(float(cell.scores.std(ddof=1))) if seeds > 1 else ""
     note = f"{seeds}/{cell.planned} seeds" if seeds < cell.planned else ""
-    return Text(points(float(cell.scores.mean())), spread, note)
+    mark = origin_mark(beside.suite, line.label, [task]) if line.label else ""
+    return Text(points(float(cell.scores.mean())), spread, note, mark=mark)
 
 
 _COLUMNS = (

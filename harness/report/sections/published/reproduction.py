@@ -159,10 +159,10 @@ def reproduction_notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
         "not stated, the published score is taken as a point and the interval is that of our mean "
         f"alone). Reproduced: the interval is inside ±{MARGIN:g} points. Better, worse: it is not, "
         "and excludes 0. Undecided: anything else, so too few seeds never count as reproduced. Not "
-        "comparable: data, environment, budget (gradient steps), protocol or acting (action "
-        "selection) differ, as far as the source states them; what it does not state is in "
-        "reproduction.csv. Verdicts are not corrected for their number: of 20 equal cells one is "
-        "expected to miss 0.",
+        "comparable: data, environment, budget (gradient steps), protocol, acting (action "
+        "selection) or setting (tuned here) differ, as far as the source states them; what it does "
+        "not state is in reproduction.csv. Verdicts are not corrected for their number: of 20 "
+        "equal cells one is expected to miss 0.",
     )
 
 
@@ -219,6 +219,8 @@ def _differences(
         yield "protocol"
     if published.action_selection not in {"", selection}:
         yield "acting"
+    if suite.tuning is not None:
+        yield "setting"
 
 
 def _unstated(published: PublishedScore) -> Iterator[str]:

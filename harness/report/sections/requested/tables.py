@@ -10,8 +10,8 @@ import pandas as pd
 
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
-from harness.report.earlier_code import earlier_mark
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
+from harness.report.origins import origin_mark
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import axis_label, own_actions, quantity, shown
 from harness.statistics.intervals import standard_deviation
@@ -54,7 +54,7 @@ def table_grids(figure: Table, records: Records, comparison: Comparison) -> list
         for label, lines in here.groupby("algorithm", sort=False):
             by_name = {line["quantity"]: line for line in lines.to_dict("records")}
             mark = comparison.gate.mark(str(label), [str(task)])
-            name = f"{label}{earlier_mark(comparison.suite, str(label), [str(task)])}"
+            name = f"{label}{origin_mark(comparison.suite, str(label), [str(task)])}"
             row = GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
             rows.append(row.of(task=str(task), label=str(label)))
         columns = ("Algorithm", *(axis_label(name, records) for name in figure.values))

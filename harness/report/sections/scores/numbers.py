@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Cell, Comparison
-from harness.report.earlier_code import MEANING
+from harness.report.origins import MEANING
 from harness.report.records import Records
 from harness.report.tables import with_budget
 from harness.statistics.intervals import Interval
