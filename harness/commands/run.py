@@ -86,6 +86,7 @@ def run_suite(
             command=command,
             executor=executor,
             trackers=trackers,
+            cpus=plan.suite.resources.cpus_per_trial,
         )
         if trials and not _carry_out(plan, trials, executor, address, console):
             say(console, _farewell(plan, fresh))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -68,6 +69,12 @@ def lacking(name: str, address: str | None, resources: Resources) -> list[str]:
         return make_executor(name, address).lacking(resources)
     except UserError as error:
         return [str(error)]
+
+
+def ending_of(code: int) -> str:
+    """How a process ended, by its return code."""
+    ending = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+    return ending + (" (out of memory?)" if code == -signal.SIGKILL else "")
 
 
 def worker_environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.execution.executor import RESTARTS, MemoryOf, worker_environment
+from harness.execution.executor import RESTARTS, MemoryOf, ending_of, worker_environment
 from harness.execution.machine import gpu_problem, local_gpus
 from harness.execution.memory import available_mb, resident_mb
 from harness.runs.provenance import core_count
@@ -189,7 +189,5 @@ class LocalExecutor:
 
 def _how_it_ended(code: int, log: Path) -> str:
     """A sentence on a worker that left without a result, and the last lines it printed."""
-    ending = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
-    hint = " (out of memory?)" if code == -signal.SIGKILL else ""
     printed = log.read_text(errors="replace").splitlines()[-20:]
-    return "\n".join([f"its process ended with {ending}{hint}", *printed])
+    return "\n".join([f"its process ended with {ending_of(code)}", *printed])

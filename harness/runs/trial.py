@@ -31,6 +31,7 @@ class Trial(BaseModel):
     command: str
     executor: str
     trackers: tuple[str, ...] = ()  # that are given the numbers, too
+    cpus: int = 1  # cores that are reserved for it; more than one changes no number
 
     @property
     def name(self) -> str:
@@ -130,6 +131,7 @@ def group(
     command: str,
     executor: str,
     trackers: Sequence[str] = (),
+    cpus: int = 1,
 ) -> list[Trial]:
     """Group runs of the same cell into trials of up to `seeds_per_trial` seeds, in order."""
     cells: dict[tuple[str, str], list[RunSpec]] = {}
@@ -143,6 +145,7 @@ def group(
             command=command,
             executor=executor,
             trackers=tuple(trackers),
+            cpus=cpus,
         )
         for members in cells.values()
         for start in range(0, len(members), seeds_per_trial)

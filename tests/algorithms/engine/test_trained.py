@@ -28,11 +28,11 @@ def test_every_method_acts_without_its_data(algorithm_id: str, transitions: Tran
         algorithm_id,
         engine.algorithm.config,
         Preprocessing.of_state(saved, CPU),
-        engine.state(1),
+        [engine.state(1)],
         STEPS,
         total_steps=STEPS,
     )
-    act, expected = trained.policy(trained.noise(1, "test")), engine.policy("test")
+    act, expected = trained.policy(trained.noise([1], "test")), engine.policy("test")
     rng = np.random.default_rng(0)
     for _ in range(3):
         observations = 5 * rng.standard_normal((2, 4, OBS_DIM), dtype=np.float32) + 3
@@ -51,11 +51,11 @@ def test_the_stage_that_trained_last_acts(transitions: Transitions) -> None:
             "qdt",
             engine.algorithm.config,
             engine.preprocessing,
-            engine.state(0),
+            [engine.state(0)],
             step,
             total_steps=STEPS,
         )
-        actions.append(trained.policy(trained.noise(0, "test"))(observations[:1]))
+        actions.append(trained.policy(trained.noise([0], "test"))(observations[:1]))
         np.testing.assert_array_equal(actions[-1], engine.policy("test")(observations)[:1])
     assert not np.array_equal(*actions)
 
@@ -67,7 +67,7 @@ def test_another_methods_state_is_refused(transitions: Transitions) -> None:
             "bc",
             engine.algorithm.config,
             engine.preprocessing,
-            other.state(0),
+            [other.state(0)],
             STEPS,
             total_steps=STEPS,
         )
