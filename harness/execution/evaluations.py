@@ -118,11 +118,11 @@ class Evaluators:
     Args:
         spec: of a run of the trial.
         seeds: of all its runs.
-        processes: how many at most.
+        processes: how many, at most as many as seeds.
     """
 
     def __init__(self, spec: RunSpec, seeds: Sequence[int], processes: int) -> None:
-        parts = np.array_split(seeds, min(processes, len(seeds)))
+        parts = np.array_split(seeds, processes)
         self._seeds = [*seeds]
         self._processes = [_Process(spec, part.tolist()) for part in parts]
         self._ended_mb = 0.0  # of processes whose seeds have all been dropped

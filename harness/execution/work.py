@@ -159,12 +159,14 @@ class TrialWork:
         seeds = [run.spec.seed for run in self.runs]
         self.engine = make_engine(self.spec, seeds, data.transitions)
         self._check_code()
-        beside = self.trial.cpus > 1
-        episodes = 1 if beside else self.spec.evaluation.episodes  # one measures decisions
+        # With evaluators, all that is left to do here is to measure decisions.
+        episodes = 1 if self.trial.evaluators else self.spec.evaluation.episodes
         self.evaluator = Evaluator(self.spec.task, seeds, episodes)
         self._load()
-        if beside and not self._only_repairs:
-            self._start_evaluators(seeds)
+        if self.trial.evaluators:
+            from harness.execution.evaluations import Evaluators
+
+            self._evaluators = Evaluators(self.spec, seeds, self.trial.evaluators)
         self._share_pretraining()
         self._write_provenance(data.sha256, data.manifest)
 
@@ -189,13 +191,6 @@ class TrialWork:
         self.seconds |= self.runs[0].folder.read_seconds()
         self._clock -= self.seconds["wall_seconds"]
         self._reported_training = self.seconds["train_seconds"]
-
-    def _start_evaluators(self, seeds: Sequence[int]) -> None:
-        from harness.execution.evaluations import Evaluators
-
-        # On a GPU all seeds act together as they do here, and every process takes memory on it.
-        processes = self.trial.cpus - 1 if self.spec.device == "cpu" else 1
-        self._evaluators = Evaluators(self.spec, seeds, processes)
 
     def _share_pretraining(self) -> None:
         """Take over the pretraining of another trial, or become the one that does it."""

@@ -41,6 +41,15 @@ class Trial(BaseModel):
         name = f"{first.task.id.replace('/', '_')}-{first.label}-seeds-{seeds}"
         return name if len(name) <= _NAME else f"{name[: _NAME - 17]}-{short_digest(name)}"
 
+    @property
+    def evaluators(self) -> int:
+        """How many processes evaluate beside its training; 0: it evaluates itself, in turn.
+
+        On a GPU one at most: every process takes memory there.
+        """
+        most = len(self.specs) if self.specs[0].device == "cpu" else 1
+        return min(self.cpus - 1, most)
+
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.suite_dir / spec.folder)
 
