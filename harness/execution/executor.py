@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from algorithms.errors import causes
 from harness.errors import UserError, lacks_memory
+from harness.execution.machine import COMPILED, compiled_code
 from harness.execution.ray_cluster import prepare_to_join
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
@@ -78,12 +80,13 @@ def ending_of(code: int) -> str:
 
 
 def worker_environment() -> dict[str, str]:
-    """Environment variables every worker needs: one thread, and the data where it is now."""
+    """Environment variables every worker needs: one thread, and folders where they are here."""
     from harness.data import data_root, rows_root
 
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
         "HARNESS_DATA": str(data_root()),
         "HARNESS_CACHE": str(rows_root()),
+        **({COMPILED: str(compiled_code().absolute())} if COMPILED in os.environ else {}),
         **dict.fromkeys(threads, "1"),
     }
