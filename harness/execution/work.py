@@ -163,11 +163,11 @@ class TrialWork:
         episodes = 1 if self.trial.evaluators else self.spec.evaluation.episodes
         self.evaluator = Evaluator(self.spec.task, seeds, episodes)
         self._load()
-        if self.trial.evaluators:
+        self._share_pretraining()
+        if self.trial.evaluators and self.runs[0].tables.evaluated_step < self.spec.total_steps:
             from harness.execution.evaluations import Evaluators
 
             self._evaluators = Evaluators(self.spec, seeds, self.trial.evaluators)
-        self._share_pretraining()
         self._write_provenance(data.sha256, data.manifest)
 
     def _check_code(self) -> None:
@@ -349,6 +349,8 @@ class TrialWork:
         Training on the data may go on meanwhile: then that is done by the next evaluation.
         """
         self._finish_evaluation()
+        if not self.runs:
+            return
         metrics = self.engine.metrics()
         now = _Evaluated(
             step=self.step,
