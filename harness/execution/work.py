@@ -296,7 +296,7 @@ class TrialWork:
         self._steps_per_second = taken / seconds
         self._chunk = max(1, round(self._steps_per_second * _CHUNK_SECONDS))
         if self._under_way is not None and self.engine.diverged():
-            self._finish_evaluation()  # of before it
+            self._finish_evaluation()  # which began before
         self._end_diverged(unable)
         if failure is not None:
             self._end_failed(failure)
@@ -352,7 +352,7 @@ class TrialWork:
         if not self.runs:
             return
         metrics = self.engine.metrics()
-        now = _Evaluated(
+        evaluated = _Evaluated(
             step=self.step,
             train_seconds=self.seconds["train_seconds"] - self._reported_training,
             metrics={
@@ -363,10 +363,11 @@ class TrialWork:
         self._reported_training = self.seconds["train_seconds"]
         if self._evaluators is None:
             self._be_at("evaluating")
-            self._record(now, self._evaluate_here(), self.engine.state)
+            self._record(evaluated, self._evaluate_here(), self.engine.state)
         else:
-            self._under_way = now, self._snapshot()
-            self._evaluators.submit(self._under_way[1])
+            snapshot = self._snapshot()
+            self._evaluators.submit(snapshot)
+            self._under_way = evaluated, snapshot
             if self.step >= self.spec.steps:
                 self._finish_evaluation()
         self._write_status("running")
@@ -498,7 +499,7 @@ class TrialWork:
     def fail(self, error: Exception) -> None:
         """Record `error` as the end of every run that is left; what was saved before stays."""
         with suppress(Exception):
-            self._finish_evaluation()  # of before it
+            self._finish_evaluation()  # which began before
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
         engine = getattr(self, "engine", None)
