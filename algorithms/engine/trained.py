@@ -1,4 +1,4 @@
-"""A learner as a checkpoint left it: it acts, without its data, and learns no more."""
+"""Learners as checkpoints left them: they act, without their data, and learn no more."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from algorithms.networks import Network
 
 
 class Trained:
-    """One seed's networks after `step` gradient steps.
+    """The networks of S seeds after `step` gradient steps.
 
     Args:
         algorithm_id: id in the registry.
         config: the algorithm's resolved config.
         preprocessing: what the data decided of acting; the networks go to its device.
-        state: `Engine.state()` of the seed.
-        step: gradient steps that it has taken.
-        total_steps: its offline budget, as the engine had it.
-        online_steps: its budget after that.
+        states: `Engine.state()` of every seed.
+        step: gradient steps that they have taken.
+        total_steps: their offline budget, as the engine had it.
+        online_steps: their budget after that.
         known_q: the task's closed-form Q, for a config with `known_q`.
 
     Attributes:
-        nets: its networks, with a seed axis of one.
+        nets: their networks, with a seed axis.
         choose: gives the actions of normalised observations, as `Algorithm.act` does.
 
     Raises ValueError for a state of another algorithm or config.
@@ -45,7 +45,7 @@ class Trained:
         algorithm_id: str,
         config: Config,
         preprocessing: Preprocessing,
-        state: SeedState,
+        states: Sequence[SeedState],
         step: int,
         *,
         total_steps: int,
@@ -56,8 +56,9 @@ class Trained:
         self.algorithm: Algorithm[Any] = registry.load(algorithm_id)(
             config, preprocessing.obs_dim, preprocessing.action_dim, known_q, preprocessing.facts
         )
-        networks = LearningState.create(self.algorithm, [0], preprocessing.mean.device)
-        networks.load([learned(state)])
+        seeds = range(len(states))
+        networks = LearningState.create(self.algorithm, seeds, preprocessing.mean.device)
+        networks.load([learned(state) for state in states])
         params, targets = networks.params, networks.targets
         self.nets = Networks(self.algorithm.networks, params, params, targets)
         online = self.algorithm.online_stage() if online_steps else None
@@ -65,9 +66,9 @@ class Trained:
         self.choose = schedule.last_trained(step).act or self.algorithm.act
 
     def policy(self, noise: Sequence[torch.Generator], selection: str | None = None) -> Policy:
-        """How it acts: `[1, E, obs_dim] -> [1, E, action_dim]`, as `make_policy` says.
+        """How they act: `[S, E, obs_dim] -> [S, E, action_dim]`, as `make_policy` says.
 
-        noise: what its noise is drawn from, one generator, on its device.
+        noise: what their noise is drawn from, a generator each, on the networks' device.
         """
         return make_policy(
             self.algorithm, self.nets, self.choose, selection, self.preprocessing, noise
@@ -78,7 +79,7 @@ class Trained:
     ) -> Tensor:
         """The same in tensors, of a method without a `context`, and with noise of any kind.
 
-        draws: noise by name, `[1, n, dim]`, for specs and a number n.
+        draws: noise by name, `[S, n, dim]`, for specs and a number n.
         """
         return select_actions(
             self.algorithm,
@@ -89,6 +90,7 @@ class Trained:
             draws,
         )
 
-    def noise(self, seed: int, stream: str) -> list[torch.Generator]:
-        """The beginning of the stream of that name which the engine would have for a seed."""
-        return [generator("act", seed, stream, device=self.preprocessing.mean.device)]
+    def noise(self, seeds: Sequence[int], stream: str) -> list[torch.Generator]:
+        """The beginnings of the streams of that name which the engine would have for its seeds."""
+        device = self.preprocessing.mean.device
+        return [generator("act", seed, stream, device=device) for seed in seeds]

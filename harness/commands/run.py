@@ -116,6 +116,7 @@ class _Way:
             command=self.command,
             executor=self.executor,
             trackers=self.trackers,
+            cpus=plan.suite.resources.cpus_per_trial,
         )
         if not trials:
             return True

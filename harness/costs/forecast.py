@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.bench.trial import TrialTimes
-from harness.costs.outline import Outline, Outlines, steps_by_stage
+from harness.costs.outline import PROCESS_MB, Outline, Outlines, steps_by_stage
 from harness.costs.rates import Find
 from harness.execution.pretraining import pretraining_key
 from harness.rollouts.evaluation import MOST_AT_ONCE
@@ -28,7 +28,8 @@ class TrialCost:
     Attributes:
         steps: gradient steps, of all seeds together.
         train_seconds: start-up included; None: its rate is not known.
-        evaluation_seconds: at most: as if no episode ended before its horizon. None: not known.
+        evaluation_seconds: that it does not train beside, at most: as if no episode ended before
+            its horizon. None: not known.
         work: a guess in a unit of its own, for trials whose rates are not known.
         memory_mb: its peak; a guess where its rate is not known.
         disk_mb: of all its runs.
@@ -78,7 +79,7 @@ def forecast(trials: Iterable[Trial], find: Find, stack: int) -> list[TrialCost]
             train_seconds=None,
             evaluation_seconds=None,
             work=outline.work(sum(left) + online, seeds),
-            memory_mb=outline.memory_mb(seeds, compiled=spec.compiled),
+            memory_mb=outline.memory_mb(seeds, compiled=spec.compiled) + _evaluators_mb(trial),
             disk_mb=seeds * _disk_mb(spec, outline.state_mb),
         )
         costs.append(cost if times is None else _measured(cost, times, outline, left, online))
@@ -93,20 +94,28 @@ def _measured(
     rates = times.steps_per_second
     if len(rates) == 1:
         rates = rates * len(left)
-    seconds = sum(steps / rate for steps, rate in zip(left, rates, strict=True))
-    seconds += online * (1 / rates[-1] + times.interaction_seconds)
+    offline = sum(steps / rate for steps, rate in zip(left, rates, strict=True))
+    interacting = online * (1 / rates[-1] + times.interaction_seconds)
     own, *others = times.evaluation_seconds.values()
     begun = outline.ends[outline.pretraining_stages - 1] if outline.pretraining_stages else 0
     done = spec.total_steps - sum(left) - online
-    count = sum(step > done and step >= begun for step in spec.evaluation_steps())
-    a_step = count * own + sum(others)
-    waves = math.ceil(spec.evaluation.episodes / MOST_AT_ONCE)
+    evaluated = [step for step in spec.evaluation_steps() if step > done and step >= begun]
+    steps: float = math.ceil(spec.evaluation.episodes / MOST_AT_ONCE) * spec.task.horizon
+    evaluators = cost.trial.evaluators
+    if evaluators:  # each has its part of the seeds
+        steps *= math.ceil(seeds / evaluators) / seeds
+    evaluation = steps * (len(evaluated) * own + sum(others))
+    if evaluators and evaluated:
+        beside = sum(step < spec.steps for step in evaluated)
+        evaluation -= beside * min(steps * own, offline / len(evaluated))
     beyond = max(0, outline.rows - times.rows) * times.row_bytes / 1e6
     return replace(
         cost,
-        train_seconds=times.start_seconds + seconds,
-        evaluation_seconds=waves * spec.task.horizon * a_step,
-        memory_mb=times.memory_mb + beyond if times.memory_mb else cost.memory_mb,
+        train_seconds=times.start_seconds + offline + interacting,
+        evaluation_seconds=evaluation,
+        memory_mb=times.memory_mb + beyond + _evaluators_mb(cost.trial)
+        if times.memory_mb
+        else cost.memory_mb,
         disk_mb=seeds * _disk_mb(spec, times.state_mb or outline.state_mb),
     )
 
@@ -133,6 +142,11 @@ def _start(trial: Trial) -> int:
     """The step that the trial's runs go on from; where they differ, the least."""
     statuses = [trial.folder(spec).status() for spec in trial.specs]
     return min(0 if status is None else status.step for status in statuses)
+
+
+def _evaluators_mb(trial: Trial) -> float:
+    """Of the processes that evaluate beside its training, but for what would be in it else."""
+    return trial.evaluators * PROCESS_MB[False]
 
 
 def _disk_mb(spec: RunSpec, state_mb: float) -> float:

@@ -22,7 +22,7 @@ from harness.tasks.spec import TaskSpec
 
 _ROWS = 1_000_000  # of data that are not there yet
 # What a process takes before it has any network, compiled or not: measured with torch 2.14.
-_PROCESS_MB = {True: 750.0, False: 450.0}
+PROCESS_MB = {True: 750.0, False: 450.0}
 _COPIES = 6  # of parameters: themselves, gradients, two moments, averages, and one being made
 _ACTIVATIONS = 4  # numbers a parameter's output leaves for each row of a batch, at most
 
@@ -55,7 +55,7 @@ class Outline:
         """A guess of a trial's peak memory, rather too large."""
         numbers = seeds * self.parameters * _COPIES
         numbers += seeds * self.batch_size * _ACTIVATIONS * math.isqrt(self.parameters)
-        return _PROCESS_MB[compiled] + (4 * numbers + self.rows * self.row_bytes) / 1e6
+        return PROCESS_MB[compiled] + (4 * numbers + self.rows * self.row_bytes) / 1e6
 
     @property
     def state_mb(self) -> float:

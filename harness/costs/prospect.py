@@ -45,6 +45,7 @@ def trials_left(plan: Plan) -> list[Trial]:
             invocation="",
             command="",
             executor="",
+            cpus=plan.suite.resources.cpus_per_trial,
         )
     )
 

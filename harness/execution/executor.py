@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from harness.execution.machine import COMPILED, compiled_code
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
 RESTARTS = 3  # of a trial, after the death of a process or node; its own errors end it at once
 MemoryOf = Callable[[Trial], float]
 """What a trial is expected to take, in MB; 0: nobody knows."""
+
+_HINTS: dict[int, str] = {
+    signal.SIGKILL: " (out of memory?)",
+    signal.SIGVTALRM: " (an environment hangs, in a loop that is not Python's)",
+}
 
 
 class Executor(Protocol):
@@ -35,13 +43,20 @@ class Executor(Protocol):
         """End all workers now and wait until they are gone."""
 
 
+def ending_of(code: int) -> str:
+    """How a process ended, by its return code."""
+    ending = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+    return ending + _HINTS.get(-code, "")
+
+
 def worker_environment() -> dict[str, str]:
-    """Environment variables every worker needs: one thread, and the data where it is now."""
+    """Environment variables every worker needs: one thread, and folders where they are here."""
     from harness.data import data_root, rows_root
 
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return {
         "HARNESS_DATA": str(data_root()),
         "HARNESS_CACHE": str(rows_root()),
+        **({COMPILED: str(compiled_code().absolute())} if COMPILED in os.environ else {}),
         **dict.fromkeys(threads, "1"),
     }

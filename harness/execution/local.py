@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.execution.executor import RESTARTS, MemoryOf, worker_environment
+from harness.execution.executor import RESTARTS, MemoryOf, ending_of, worker_environment
 from harness.execution.machine import gpu_problem, local_gpus
 from harness.execution.memory import available_mb, resident_mb
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
-
-_HINTS: dict[int, str] = {
-    signal.SIGKILL: " (out of memory?)",
-    signal.SIGVTALRM: " (an environment hangs, in a loop that is not Python's)",
-}
 
 
 @dataclass
@@ -194,7 +189,5 @@ class LocalExecutor:
 
 def _how_it_ended(code: int, log: Path) -> str:
     """A sentence on a worker that left without a result, and the last lines it printed."""
-    ending = f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
-    hint = _HINTS.get(-code, "")
     printed = log.read_text(errors="replace").splitlines()[-20:]
-    return "\n".join([f"its process ended with {ending}{hint}", *printed])
+    return "\n".join([f"its process ended with {ending_of(code)}", *printed])

@@ -23,7 +23,8 @@ try:
 except Exception as error:
     sys.exit(str(error).splitlines()[0])
 """
-_COMPILED = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps compiled code; it reads it when needed
+# Where torch keeps compiled code, for all processes and trials; it reads it when needed.
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def local_gpus() -> int:
@@ -73,7 +74,7 @@ def torchs_problem() -> str:
 
 def compiled_code() -> Path:
     """The folder that torch keeps compiled code in."""
-    return Path(os.environ.get(_COMPILED) or tempfile.gettempdir())
+    return Path(os.environ.get(COMPILED) or tempfile.gettempdir())
 
 
 def settle_compiled_code() -> None:
@@ -85,13 +86,13 @@ def settle_compiled_code() -> None:
     if can_load_from(asked):
         return
     instead = user_cache()
-    if _COMPILED in os.environ or not can_load_from(instead):
+    if COMPILED in os.environ or not can_load_from(instead):
         raise UserError(
             f"Compiled code cannot be loaded from {asked}: it is mounted noexec, or cannot be "
-            f"written. Set {_COMPILED} to another folder, or train uncompiled, with compile: false "
+            f"written. Set {COMPILED} to another folder, or train uncompiled, with compile: false "
             "under training."
         )
-    os.environ[_COMPILED] = str(instead)
+    os.environ[COMPILED] = str(instead)
 
 
 def user_cache() -> Path:

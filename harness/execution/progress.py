@@ -93,7 +93,8 @@ class TrialView:
             return None
         latest = max(self.started, key=lambda status: status.step)
         evaluation = latest.evaluation_seconds / latest.step if latest.step else 0.0
-        return 1 / self.steps_per_second + evaluation
+        both = max if self.trial.evaluators else sum
+        return both([1 / self.steps_per_second, evaluation])
 
     @property
     def seconds_left(self) -> float | None:

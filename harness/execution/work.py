@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from algorithms import registry
@@ -28,8 +29,10 @@ from harness.runs.trial import Trial
 
 if TYPE_CHECKING:
     from algorithms.engine.engine import Engine
+    from harness.execution.evaluations import Evaluators, Snapshot
     from harness.rollouts.evaluation import Evaluation, Evaluator
     from harness.rollouts.interaction import OnlineTraining
+    from harness.runs.checkpoint import SeedState
 
 _CHUNK_SECONDS = 1.0  # a stop request is noticed between chunks
 _FIRST_CHUNK = 32  # gradient steps, before the speed is known
@@ -41,7 +44,7 @@ _DIVERGED = (
 
 
 def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
-    """Do all that is left of a trial's runs, yielding the step after each evaluation.
+    """Do all that is left of a trial's runs, yielding the step of each evaluation.
 
     Everything a run leaves is in its files, also its failure: no error is raised for it.
     Once `stop()` is true the runs are saved and marked as interrupted.
@@ -73,15 +76,30 @@ class _Run:
     note: str  # what a reader should know of its checkpoints
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """A step that is evaluated, and what training had come to by then."""
+
+    step: int
+    train_seconds: float  # since the evaluation before
+    metrics: Mapping[int, Mapping[str, float]]  # by seed
+
+
 class TrialWork:
     """The runs of all seeds of a trial, which stand at the same step and advance together.
 
     A seed that diverges, or whose environment fails, ends alone: its run has failed, and the others
     go on as if it had not been there.
+
+    With a core to spare, other processes evaluate while this one trains on; every file but times
+    has the bytes that it has without. One evaluation is under way at most, and no checkpoint is
+    written meanwhile: a run that is killed then goes on from before it.
     """
 
     engine: Engine
     evaluator: Evaluator | None = None
+    _evaluators: Evaluators | None = None
+    _under_way: tuple[_Evaluated, Snapshot] | None = None
     _online: OnlineTraining | None = None
     _pretraining: SharedPretraining | None = None
 
@@ -141,9 +159,15 @@ class TrialWork:
         seeds = [run.spec.seed for run in self.runs]
         self.engine = make_engine(self.spec, seeds, data.transitions)
         self._check_code()
-        self.evaluator = Evaluator(self.spec.task, seeds, self.spec.evaluation.episodes)
+        # With evaluators, all that is left to do here is to measure decisions.
+        episodes = 1 if self.trial.evaluators else self.spec.evaluation.episodes
+        self.evaluator = Evaluator(self.spec.task, seeds, episodes)
         self._load()
         self._share_pretraining()
+        if self.trial.evaluators and self.runs[0].tables.evaluated_step < self.spec.total_steps:
+            from harness.execution.evaluations import Evaluators
+
+            self._evaluators = Evaluators(self.spec, seeds, self.trial.evaluators)
         self._write_provenance(data.sha256, data.manifest)
 
     def _check_code(self) -> None:
@@ -208,7 +232,7 @@ class TrialWork:
     # --- the work ---------------------------------------------------------------------------
 
     def evaluations(self) -> Iterator[int]:
-        """Train and evaluate up to the end of the budget, yielding after each evaluation.
+        """Train and evaluate up to the end of the budget, yielding the step of each evaluation.
 
         Within pretraining there is nothing to evaluate that is the method's own.
         """
@@ -216,6 +240,7 @@ class TrialWork:
             if step <= self.runs[0].tables.evaluated_step or step < self.engine.pretraining_steps:
                 continue
             if not self.train_until(step):
+                self._finish_evaluation()
                 self.save()
                 self._write_status("interrupted")
                 return
@@ -242,6 +267,8 @@ class TrialWork:
             self._train_chunk(steps)
             if self.step == pretrained:
                 self._leave_pretraining()
+            if self._evaluators is not None and self._evaluators.is_ready():
+                self._finish_evaluation()
             if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
                 self.save()
             self._write_status("running")
@@ -268,6 +295,8 @@ class TrialWork:
         self.seconds["train_seconds"] += seconds
         self._steps_per_second = taken / seconds
         self._chunk = max(1, round(self._steps_per_second * _CHUNK_SECONDS))
+        if self._under_way is not None and self.engine.diverged():
+            self._finish_evaluation()  # which began before
         self._end_diverged(unable)
         if failure is not None:
             self._end_failed(failure)
@@ -277,27 +306,28 @@ class TrialWork:
 
         unable: reasons that acting gave, by slot; the engine's come first, as they lie deeper.
         """
-        step = self.engine.step
-        reasons = {slot: f"{what} after step {step}" for slot, what in unable.items()}
+        reasons = {slot: f"{what} after step {self.step}" for slot, what in unable.items()}
         reasons |= self.engine.diverged()
-        self._end({slot: f"{what}{_DIVERGED}" for slot, what in reasons.items()})
+        self._end({slot: f"{what}{_DIVERGED}" for slot, what in reasons.items()}, self.step)
 
     def _end_failed(self, failure: EnvironmentFailedError) -> None:
         """End the run whose environment has failed, unless it has diverged as well."""
         if failure.seed in self.engine.seeds:
             trace = "".join(traceback.format_exception(failure))
-            self._end({self.engine.seeds.index(failure.seed): f"{failure}\n\n{trace}"})
+            slot = self.engine.seeds.index(failure.seed)
+            self._end({slot: f"{failure}\n\n{trace}"}, self.step)
 
-    def _end(self, reasons: Mapping[int, str]) -> None:
-        """End runs as failed, for reasons by slot; the others go on."""
+    def _end(self, reasons: Mapping[int, str], step: int) -> None:
+        """End runs as failed after a step, for reasons by slot; the others go on."""
         for slot in sorted(reasons, reverse=True):
             run = self.runs.pop(slot)
             run.trackers.close(done=False)
-            for part in (self.engine, self.evaluator, self._online, self._pretraining):
+            parts = (self.engine, self.evaluator, self._evaluators, self._online, self._pretraining)
+            for part in parts:
                 if part is not None:
                     part.drop(slot)
             print(f"{run.spec.label} seed {run.spec.seed}: {reasons[slot]}", file=sys.stderr)
-            self._write_status("failed", reasons[slot], [run])
+            self._write_status("failed", reasons[slot], [run], step)
 
     def _go_online(self) -> None:
         from harness.rollouts.interaction import OnlineTraining
@@ -316,52 +346,114 @@ class TrialWork:
     def evaluate(self) -> None:
         """Evaluate all seeds' policies by every action selection, write the tables, and save.
 
+        Training on the data may go on meanwhile: then that is done by the next evaluation.
+        """
+        self._finish_evaluation()
+        if not self.runs:
+            return
+        metrics = self.engine.metrics()
+        evaluated = _Evaluated(
+            step=self.step,
+            train_seconds=self.seconds["train_seconds"] - self._reported_training,
+            metrics={
+                seed: {name: float(values[slot]) for name, values in metrics.items()}
+                for slot, seed in enumerate(self.engine.seeds)
+            },
+        )
+        self._reported_training = self.seconds["train_seconds"]
+        if self._evaluators is None:
+            self._be_at("evaluating")
+            self._record(evaluated, self._evaluate_here(), self.engine.state)
+        else:
+            snapshot = self._snapshot()
+            self._evaluators.submit(snapshot)
+            self._under_way = evaluated, snapshot
+            if self.step >= self.spec.steps:
+                self._finish_evaluation()
+        self._write_status("running")
+
+    def _evaluate_here(self) -> dict[str, Evaluation]:
+        """All seeds' episodes by every action selection.
+
         The runs of seeds that cannot act, or whose environments fail, are ended, and the others
         evaluated without them.
         """
-        self._be_at("evaluating")
-        training = self.seconds["train_seconds"] - self._reported_training
-        self._reported_training = self.seconds["train_seconds"]
+        from harness.rollouts.evaluation import evaluation_stream
+
+        assert self.evaluator is not None
+        own = self.engine.algorithm.action_selection
         found: dict[str, Evaluation] = {}
         while self.runs and not found:
             try:
-                found = {name: self._evaluate(name) for name in self._action_selections()}
+                found = {
+                    name: self.evaluator.evaluate_on_stream(
+                        evaluation_stream(self.step, name, own),
+                        partial(self.engine.policy, selection=name),
+                    )
+                    for name in self._action_selections()
+                }
             except DivergedError as error:
                 self._end_diverged(error.reasons)
             except EnvironmentFailedError as failure:
                 self._end_failed(failure)
-        if self.runs and self.step == self.spec.total_steps:
+        return found
+
+    def _snapshot(self) -> Snapshot:
+        from harness.execution.evaluations import Snapshot
+
+        states = {seed: self.engine.state(slot) for slot, seed in enumerate(self.engine.seeds)}
+        preprocessing = self.engine.preprocessing.state()
+        return Snapshot(self.step, self._action_selections(), states, preprocessing)
+
+    def _finish_evaluation(self) -> None:
+        """Wait for the evaluation that is under way, if any, and write what came of it."""
+        if self._evaluators is None or self._under_way is None:
+            return
+        (evaluated, snapshot), self._under_way = self._under_way, None
+        self._be_at("evaluating")
+        outcome = self._evaluators.collect()
+        step = evaluated.step
+        reasons = outcome.failed | {
+            seed: f"{what} after step {step}{_DIVERGED}" for seed, what in outcome.diverged.items()
+        }
+        seeds = self.engine.seeds
+        self._end({seeds.index(seed): reason for seed, reason in reasons.items()}, step)
+        states = snapshot.states
+        self._record(evaluated, outcome.found, lambda slot: states[self.engine.seeds[slot]])
+
+    def _record(
+        self,
+        evaluated: _Evaluated,
+        found: Mapping[str, Evaluation],
+        state_of: Callable[[int], SeedState],
+    ) -> None:
+        """Write an evaluation into the tables, and save the runs as they were then.
+
+        Args:
+            evaluated: its step.
+            found: by action selection, the algorithm's own first.
+            state_of: the learning state at that step, by slot.
+        """
+        step = evaluated.step
+        self.seconds["evaluation_seconds"] += sum(made.seconds for made in found.values())
+        if self.runs and step == self.spec.total_steps:
             # No score depends on it, so that no run ends for what it meets here.
             with suppress(DivergedError, EnvironmentFailedError):
                 self._measure_policies()
-        metrics = self.engine.metrics()
-        for slot, run in enumerate(self.runs):
+        for run in self.runs:
             scores: list[float] = []
             tracked: dict[str, float] = {}
             for selection, evaluation in found.items():
-                seconds = (0.0 if scores else training, evaluation.seconds)
+                seconds = (0.0 if scores else evaluated.train_seconds, evaluation.seconds)
                 timing = (*seconds, evaluation.amortized_action_ms)
                 mine = [e for e in evaluation.episodes if e.seed == run.spec.seed]
                 prefix = f"evaluation/{selection}" if scores else "evaluation"
                 tracked |= outcomes(prefix, run.spec.task, mine)
-                scores.append(run.tables.add(self.step, selection, mine, timing))
-            values = {name: float(values[slot]) for name, values in metrics.items()}
-            run.tables.close_step(self.step, scores[0], values)
-            run.trackers.log(self.step, values | tracked)
-        self.save()
-        self._write_status("running")
-
-    def _evaluate(self, selection: str) -> Evaluation:
-        """All seeds' episodes by one action selection."""
-        assert self.evaluator is not None
-        own = selection == self.engine.algorithm.action_selection
-        stream = f"evaluation/{self.step}" + ("" if own else f"/{selection}")
-        evaluation = self.evaluator.evaluate(
-            self.engine.policy(stream, selection),
-            lambda wave: self.engine.policy(f"{stream}/wave-{wave}", selection),
-        )
-        self.seconds["evaluation_seconds"] += evaluation.seconds
-        return evaluation
+                scores.append(run.tables.add(step, selection, mine, timing))
+            values = evaluated.metrics[run.spec.seed]
+            run.tables.close_step(step, scores[0], values)
+            run.trackers.log(step, {**values, **tracked})
+        self._write_checkpoints(step, state_of)
 
     def _measure_policies(self) -> None:
         """What the trained policies are like: how long a decision takes, and values in a maze."""
@@ -388,19 +480,26 @@ class TrialWork:
     # --- what is left behind ----------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint for every seed, unless it is in the middle of its online steps."""
-        if self.spec.steps < self.step < self.spec.total_steps:
+        """Write a checkpoint for every seed, but not while an evaluation is under way."""
+        if self._under_way is None:
+            self._write_checkpoints(self.step, self.engine.state)
+
+    def _write_checkpoints(self, step: int, state_of: Callable[[int], SeedState]) -> None:
+        """Save every seed's state after a step, unless that is in the middle of its online ones."""
+        if self.spec.steps < step < self.spec.total_steps:
             return
         self._count_wall_seconds()
         preprocessing = self.engine.preprocessing.state()
         for slot, run in enumerate(self.runs):
-            state, tables = self.engine.state(slot), run.tables.content()
-            checkpoint = Checkpoint(run.spec.hash, self.step, state, tables, preprocessing)
+            state, tables = state_of(slot), run.tables.content()
+            checkpoint = Checkpoint(run.spec.hash, step, state, tables, preprocessing)
             run.folder.write_checkpoint(checkpoint, self.seconds)
         self._saved = time.perf_counter()
 
     def fail(self, error: Exception) -> None:
         """Record `error` as the end of every run that is left; what was saved before stays."""
+        with suppress(Exception):
+            self._finish_evaluation()  # which began before
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
         engine = getattr(self, "engine", None)
@@ -413,6 +512,8 @@ class TrialWork:
             run.trackers.close(done=self.step == self.spec.total_steps)
         if self.evaluator is not None:
             self.evaluator.close()
+        if self._evaluators is not None:
+            self._evaluators.close()
         if self._online is not None:
             self._online.close()
         if self._pretraining is not None:
@@ -429,13 +530,17 @@ class TrialWork:
             self._write_status("running")
 
     def _write_status(
-        self, state: State, error: str = "", runs: Sequence[_Run] | None = None
+        self,
+        state: State,
+        error: str = "",
+        runs: Sequence[_Run] | None = None,
+        step: int | None = None,
     ) -> None:
-        """Of all runs that are left, or of these."""
+        """Of all runs that are left, or of these; at the present step, or at that one."""
         self._count_wall_seconds()
         status = Status(
             state=state,
-            step=self.step,
+            step=self.step if step is None else step,
             total_steps=self.spec.total_steps,
             invocation=self.trial.invocation,
             started=self._started,
@@ -446,7 +551,7 @@ class TrialWork:
             evaluation_seconds=self.seconds["evaluation_seconds"],
             wall_seconds=self.seconds["wall_seconds"],
             steps_per_second=self._steps_per_second,
-            peak_memory_mb=round(peak_mb(), 1),
+            peak_memory_mb=round(self._peak_mb(), 1),
         )
         for run in self.runs if runs is None else runs:
             run.folder.write_status(
@@ -457,6 +562,9 @@ class TrialWork:
                     latest_score=run.tables.latest_score,
                 )
             )
+
+    def _peak_mb(self) -> float:
+        return peak_mb() + (0.0 if self._evaluators is None else self._evaluators.peak_mb)
 
     def _count_wall_seconds(self) -> None:
         self.seconds["wall_seconds"] = time.perf_counter() - self._clock

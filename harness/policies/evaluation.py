@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.policies.policy import Policy, selection_of
 from harness.policies.saved import SavedRun
-from harness.rollouts.evaluation import Episode, Evaluator
+from harness.rollouts.evaluation import Episode, Evaluator, evaluation_stream
 from harness.tasks import make_environment
 
 if TYPE_CHECKING:
@@ -65,12 +65,10 @@ def evaluate(
     count = episodes or spec.evaluation.episodes
     key = spec.seed if seed is None else seed
     selection, trained = selection_of(run, action_selection), run.trained
-    own = selection == trained.algorithm.action_selection
-    stream = f"evaluation/{run.step}" + ("" if own else f"/{selection}")
     evaluator = Evaluator(environment or (lambda: make_environment(spec.task)), [key], count)
-    found = evaluator.evaluate(
-        trained.policy(trained.noise(key, stream), selection),
-        lambda wave: trained.policy(trained.noise(key, f"{stream}/wave-{wave}"), selection),
+    found = evaluator.evaluate_on_stream(
+        evaluation_stream(run.step, selection, trained.algorithm.action_selection),
+        lambda stream: trained.policy(trained.noise([key], stream), selection),
     )
     evaluator.close()
     as_stored = (count, key) == (spec.evaluation.episodes, spec.seed)

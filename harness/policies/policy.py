@@ -54,7 +54,7 @@ class Policy:
     def reset(self, seed: int | None = None) -> None:
         """Forget the steps before; with a seed, draw its noise from the start again, too."""
         if seed is not None:
-            self._noise = self._trained.noise(seed, "policy")
+            self._noise = self._trained.noise([seed], "policy")
         self._act = self._trained.policy(self._noise, self.action_selection)
         self._shape: tuple[int, ...] | None = None
 

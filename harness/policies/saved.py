@@ -80,7 +80,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
             spec.algorithm,
             config,
             preprocessing,
-            checkpoint.state,
+            [checkpoint.state],
             checkpoint.step,
             total_steps=spec.steps,
             online_steps=spec.online_steps,

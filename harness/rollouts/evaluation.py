@@ -135,6 +135,13 @@ class Evaluator:
             seconds=time.perf_counter() - begun,
         )
 
+    def evaluate_on_stream(self, stream: str, policy: Callable[[str], Policy]) -> Evaluation:
+        """The same with noise from a stream, and from one of its own for every later wave.
+
+        policy: acts with the noise of the stream it is given, from its beginning.
+        """
+        return self.evaluate(policy(stream), lambda wave: policy(f"{stream}/wave-{wave}"))
+
     def _wave(self, policy: Policy, episodes: range, calls: list[float]) -> list[Episode]:
         """Run these episodes of every seed in lock step; adds to `calls` how long actions took."""
         shape = (len(self._seeds), len(episodes))
@@ -194,6 +201,17 @@ class Evaluator:
     def close(self) -> None:
         for environment in self._environments:
             environment.close()
+
+
+def evaluation_stream(step: int, selection: str, own: str) -> str:
+    """The name of the noise that an evaluation draws.
+
+    Args:
+        step: of the run.
+        selection: how its policy acts.
+        own: the method's own action selection.
+    """
+    return f"evaluation/{step}" + ("" if selection == own else f"/{selection}")
 
 
 class Rollout:

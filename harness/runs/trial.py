@@ -31,6 +31,7 @@ class Trial(BaseModel):
     command: str
     executor: str
     trackers: tuple[str, ...] = ()  # that are given the numbers, too
+    cpus: int = 1  # cores that are reserved for it; more than one changes no number
 
     @property
     def name(self) -> str:
@@ -39,6 +40,15 @@ class Trial(BaseModel):
         seeds = "-".join(str(spec.seed) for spec in self.specs)
         name = f"{first.task.id.replace('/', '_')}-{first.label}-seeds-{seeds}"
         return name if len(name) <= _NAME else f"{name[: _NAME - 17]}-{short_digest(name)}"
+
+    @property
+    def evaluators(self) -> int:
+        """How many processes evaluate beside its training; 0: it evaluates itself, in turn.
+
+        On a GPU one at most: every process takes memory there.
+        """
+        most = len(self.specs) if self.specs[0].device == "cpu" else 1
+        return min(self.cpus - 1, most)
 
     def folder(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self.suite_dir / spec.folder)
@@ -130,6 +140,7 @@ def group(
     command: str,
     executor: str,
     trackers: Sequence[str] = (),
+    cpus: int = 1,
 ) -> list[Trial]:
     """Group runs of the same cell into trials of up to `seeds_per_trial` seeds, in order."""
     cells: dict[tuple[str, str], list[RunSpec]] = {}
@@ -143,6 +154,7 @@ def group(
             command=command,
             executor=executor,
             trackers=tuple(trackers),
+            cpus=cpus,
         )
         for members in cells.values()
         for start in range(0, len(members), seeds_per_trial)

@@ -74,7 +74,7 @@ class EvaluationPlan(Section):
 class Resources(Section):
     """What one trial gets. Never changes a number, but for `gpus_per_trial` = 0 or more."""
 
-    cpus_per_trial: int = Field(1, ge=1)  # reserved cores; training itself uses one thread
+    cpus_per_trial: int = Field(1, ge=1)  # reserved cores: one trains, others evaluate beside it
     gpus_per_trial: float = Field(0, ge=0, le=1)  # above 0 runs train on a GPU
     seeds_per_trial: int = Field(4, ge=1)  # seeds that train stacked in one process
 

@@ -95,7 +95,7 @@ def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[T
     forget()
 
 
-def trials_of(plan: Plan, seeds_per_trial: int = 4) -> list[Trial]:
+def trials_of(plan: Plan, seeds_per_trial: int = 4, cpus: int = 1) -> list[Trial]:
     """The trials of everything that is left of a plan, in a new invocation."""
     return group(
         plan.unfinished(),
@@ -104,6 +104,7 @@ def trials_of(plan: Plan, seeds_per_trial: int = 4) -> list[Trial]:
         invocation=uuid.uuid4().hex,
         command="python -m harness run tiny.yaml",
         executor="local",
+        cpus=cpus,
     )
 
 

@@ -17,28 +17,32 @@ STEPS = 40
 
 @pytest.mark.parametrize("algorithm_id", every_algorithm())
 def test_every_method_acts_without_its_data(algorithm_id: str, transitions: Transitions) -> None:
-    """On shifted data, so that the normalisation matters; a seed alone as in the stack of two."""
+    """On shifted data, so that the normalisation matters.
+
+    A seed alone, and both in the other order, act as in the stack of two.
+    """
     rows = transitions.rows.copy()
     rows[:, :OBS_DIM] = 5 * rows[:, :OBS_DIM] + 3
     data = Transitions(rows, transitions.obs_dim, transitions.action_dim)
     engine = make_engine(algorithm_id, data, total_steps=STEPS, reward_transform="return-range")
     engine.step = STEPS  # as if trained: what has been learned does not matter here
     saved = engine.preprocessing.state()
-    trained = Trained(
-        algorithm_id,
-        engine.algorithm.config,
-        Preprocessing.of_state(saved, CPU),
-        engine.state(1),
-        STEPS,
-        total_steps=STEPS,
-    )
-    act, expected = trained.policy(trained.noise(1, "test")), engine.policy("test")
     rng = np.random.default_rng(0)
-    for _ in range(3):
-        observations = 5 * rng.standard_normal((2, 4, OBS_DIM), dtype=np.float32) + 3
-        rewards = rng.standard_normal((2, 4), dtype=np.float32)
-        found = act(observations[1:], rewards[1:])
-        np.testing.assert_array_equal(found, expected(observations, rewards)[1:])
+    for seeds in ([1], [1, 0]):
+        trained = Trained(
+            algorithm_id,
+            engine.algorithm.config,
+            Preprocessing.of_state(saved, CPU),
+            [engine.state(seed) for seed in seeds],
+            STEPS,
+            total_steps=STEPS,
+        )
+        act, expected = trained.policy(trained.noise(seeds, "test")), engine.policy("test")
+        for _ in range(3):
+            observations = 5 * rng.standard_normal((2, 4, OBS_DIM), dtype=np.float32) + 3
+            rewards = rng.standard_normal((2, 4), dtype=np.float32)
+            found = act(observations[seeds], rewards[seeds])
+            np.testing.assert_array_equal(found, expected(observations, rewards)[seeds])
 
 
 def test_the_stage_that_trained_last_acts(transitions: Transitions) -> None:
@@ -51,11 +55,11 @@ def test_the_stage_that_trained_last_acts(transitions: Transitions) -> None:
             "qdt",
             engine.algorithm.config,
             engine.preprocessing,
-            engine.state(0),
+            [engine.state(0)],
             step,
             total_steps=STEPS,
         )
-        actions.append(trained.policy(trained.noise(0, "test"))(observations[:1]))
+        actions.append(trained.policy(trained.noise([0], "test"))(observations[:1]))
         np.testing.assert_array_equal(actions[-1], engine.policy("test")(observations)[:1])
     assert not np.array_equal(*actions)
 
@@ -67,7 +71,7 @@ def test_another_methods_state_is_refused(transitions: Transitions) -> None:
             "bc",
             engine.algorithm.config,
             engine.preprocessing,
-            other.state(0),
+            [other.state(0)],
             STEPS,
             total_steps=STEPS,
         )

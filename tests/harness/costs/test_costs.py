@@ -55,6 +55,19 @@ def test_a_trial_takes_its_steps_its_evaluations_and_its_start(plan_of: PlanOf) 
     assert alone.disk_mb > 2 * 3.0
 
 
+def test_evaluation_beside_training_takes_what_training_waits_for(plan_of: PlanOf) -> None:
+    """There are 50 s of training between two of the four evaluations."""
+    resources = {"cpus_per_trial": 3, "seeds_per_trial": 4}  # two evaluators, of two seeds each
+    plan = plan_of(seeds=4, training=BUDGET, evaluation=EVERY, resources=resources)
+    waits = []
+    for each in (20.0, 100.0, 300.0):  # seconds of an evaluation of all seeds, in turn
+        seconds = {"noise-1": each / plan.tasks[0].horizon}
+        [cost] = costs(plan, TIMES.model_copy(update={"evaluation_seconds": seconds}))
+        waits.append(cost.evaluation_seconds)
+        assert cost.memory_mb > 2 * 500
+    assert waits == pytest.approx([10, 50, 3 * (150 - 50) + 150])
+
+
 def test_more_episodes_than_go_at_once_come_in_waves(plan_of: PlanOf) -> None:
     few, many = (
         costs(plan_of(training=BUDGET, evaluation=EVERY | {"episodes": episodes}))[0]

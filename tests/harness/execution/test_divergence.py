@@ -80,7 +80,7 @@ def errors(plan: Plan) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("chunk", [3, 32])
+@pytest.mark.parametrize(("chunk", "cpus"), [(3, 1), (32, 1), (3, 3)])
 def test_a_seed_that_diverges_ends_alone_whatever_it_is_stacked_with(
     their_package: TheirPackage,
     plan_of: PlanOf,
@@ -88,6 +88,7 @@ def test_a_seed_that_diverges_ends_alone_whatever_it_is_stacked_with(
     monkeypatch: pytest.MonkeyPatch,
     case: str,
     chunk: int,
+    cpus: int,
 ) -> None:
     plan = plan_of_case(their_package, plan_of, case)
     finish(plan, seeds_per_trial=1)
@@ -98,7 +99,7 @@ def test_a_seed_that_diverges_ends_alone_whatever_it_is_stacked_with(
 
     monkeypatch.setattr("harness.execution.work._CHUNK_SECONDS", 0.0)
     monkeypatch.setattr("harness.execution.work._FIRST_CHUNK", chunk)
-    finish(plan, seeds_per_trial=SEEDS)
+    finish(plan, seeds_per_trial=SEEDS, cpus=cpus)
     assert states(plan) == ended
     assert errors(plan) == why  # the step too, however seldom anybody looks
     assert left(plan) == alone

@@ -178,8 +178,12 @@ def test_workers_have_the_folders_of_the_command_wherever_they_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_DATA", "shared")
     monkeypatch.setenv("HARNESS_CACHE", "own")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "code")
     folders = {"HARNESS_DATA": str(tmp_path / "shared"), "HARNESS_CACHE": str(tmp_path / "own")}
-    assert folders.items() <= worker_environment().items()
+    code = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "code")}
+    assert (folders | code).items() <= worker_environment().items()
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    assert not code.keys() & worker_environment().keys()  # every node has its own
 
 
 def test_auto_is_settled_once_and_means_rays_own_variable_first(

@@ -22,9 +22,9 @@ PlanOf = Callable[..., Plan]
 BANDIT = {"multimodal/modes-2-dim-2": {"transitions": 200}}  # episodes of one step
 
 
-def finish(plan: Plan, seeds_per_trial: int = 4) -> list[int]:
+def finish(plan: Plan, seeds_per_trial: int = 4, cpus: int = 1) -> list[int]:
     """Do all that is left of a plan; returns the evaluated steps."""
-    return [step for trial in trials_of(plan, seeds_per_trial) for step in work(trial)]
+    return [step for trial in trials_of(plan, seeds_per_trial, cpus) for step in work(trial)]
 
 
 def states(plan: Plan) -> list[str | None]:

@@ -30,7 +30,7 @@ def run_of(algorithm_id: str) -> Any:
         algorithm_id,
         engine.algorithm.config,
         engine.preprocessing,
-        engine.state(0),
+        [engine.state(0)],
         STEPS,
         total_steps=STEPS,
     )
@@ -44,7 +44,7 @@ def test_without_noise_its_actions_are_the_policys(
     run, path = run_of(algorithm_id), tmp_path / "policy.pt"
     assert export_policy(run, path, selection) <= 1e-6
     x = np.random.default_rng(0).normal(-2, 4, (6, OBS_DIM)).astype(np.float32)
-    expected = run.trained.policy(run.trained.noise(0, "test"), selection)(x[None])[0]
+    expected = run.trained.policy(run.trained.noise([0], "test"), selection)(x[None])[0]
     found = torch.jit.load(str(path))(torch.from_numpy(x))
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
@@ -56,7 +56,7 @@ def test_its_noise_is_drawn_anew_and_as_wide_as_the_policys(tmp_path: Path) -> N
     torch.manual_seed(0)
     found = written(x).numpy()
     assert not np.array_equal(found, written(x).numpy())
-    policy = run.trained.policy(run.trained.noise(0, "test"))
+    policy = run.trained.policy(run.trained.noise([0], "test"))
     expected = policy(x.numpy()[None])[0]
     np.testing.assert_allclose(found.mean(0), expected.mean(0), atol=0.05)
     np.testing.assert_allclose(found.std(0), expected.std(0), atol=0.05)
