@@ -1,0 +1,120 @@
+"""What docs/algorithms/experiments.md says of numbers is what the committed results say."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.statistics.paired import holm
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+RESULTS = REPOSITORY / "results"
+PAGE = (REPOSITORY / "docs" / "algorithms" / "experiments.md").read_text("utf-8")
+SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"\n#+ ", PAGE)}
+WITH_SPREAD = re.compile(r"\d+\.\d ± \d+\.\d")
+
+
+def prose_of(section: str) -> str:
+    """A section's own words, without what is generated, in one line."""
+    own = re.sub(r"<!-- generated: .*?<!-- end -->", "", SECTIONS[section], flags=re.DOTALL)
+    return " ".join(own.split())
+
+
+def suites_of(section: str) -> set[Path]:
+    names = re.findall(r"generated: (?:results|figure) (\w+/\w+)", SECTIONS[section])
+    return {RESULTS / name for name in names}
+
+
+def scores_of(suite: Path) -> dict[str, dict[str, dict[int, float]]]:
+    """By task, label and seed."""
+    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    with (suite / "scores.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            if line["score"]:
+                found[line["task"]][line["label"]][int(line["seed"])] = float(line["score"])
+    return found
+
+
+def difference(a: dict[int, float], b: dict[int, float]) -> tuple[float, float, float]:
+    """Mean, half of the 95% interval and p of the paired t-test, by SciPy."""
+    both = sorted(a.keys() & b.keys())
+    test = stats.ttest_rel([a[seed] for seed in both], [b[seed] for seed in both])
+    low, high = test.confidence_interval(0.95)
+    return float(low + high) / 2, float(high - low) / 2, float(test.pvalue)
+
+
+def paired(suite: Path) -> set[str]:
+    """All differences of two rows on a task, as prose writes them."""
+    found = set()
+    for rows in scores_of(suite).values():
+        for a, b in permutations(rows, 2):
+            if len(rows[a].keys() & rows[b].keys()) > 1:
+                mean, half, _ = difference(rows[a], rows[b])
+                found.add(f"{mean:.1f} ± {half:.1f}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "section", [name for name in SECTIONS if WITH_SPREAD.search(prose_of(name))]
+)
+def test_every_number_with_its_spread_is_a_cell_or_a_difference_paired_by_seed(
+    section: str,
+) -> None:
+    known: set[str] = set()
+    for suite in suites_of(section):
+        table = re.sub(r"[*°†]", "", (suite / "table.md").read_text("utf-8"))
+        known |= set(WITH_SPREAD.findall(table)) | paired(suite)
+    assert set(WITH_SPREAD.findall(prose_of(section))) <= known
+
+
+def test_of_twelve_differences_from_back_propagation_three_leave_zero_out_and_one_is_left() -> None:
+    scores = scores_of(RESULTS / "decision_flow" / "backpropagation")
+    found = {
+        (task, price): difference(rows[f"df-div.rho-{price}"], rows[f"flow-bptt.rho-{price}"])
+        for task, rows in scores.items()
+        for price in ("0.3", "1.0", "3.0")
+    }
+    assert len(found) == 12
+    apart = {cell for cell, (mean, half, _) in found.items() if abs(mean) > half}
+    assert apart == {
+        ("pointmaze/umaze", "1.0"),
+        ("pointmaze/umaze", "3.0"),
+        ("local/pen/mixed", "0.3"),
+    }
+    assert all(found[cell][0] < 0 for cell in apart)
+    corrected = dict(zip(found, holm([p for *_, p in found.values()]), strict=True))
+    assert [cell for cell, p in corrected.items() if p < 0.05] == [("local/pen/mixed", "0.3")]
+    assert round(corrected["local/pen/mixed", "0.3"], 3) == 0.047
+
+
+def test_online_every_seed_on_the_maze_loses_by_the_smaller_price() -> None:
+    maze = scores_of(RESULTS / "decision_flow" / "offline_to_online")["pointmaze/umaze"]
+    hand = scores_of(RESULTS / "decision_flow" / "offline_to_online_pen")["local/pen/mixed"]
+    for variant in ("df-dir", "df-div"):
+        lower, before = (maze[f"{variant}.online_rho-{rho}"] for rho in ("0.1", "0.3"))
+        assert all(lower[seed] < before[seed] for seed in before)
+    lower, before = (hand[f"df-dir.online_rho-{rho}"] for rho in ("0.1", "0.3"))
+    assert all(lower[seed] > before[seed] for seed in before)
+
+
+def test_on_known_modes_df_div_is_above_best_of_32_everywhere_and_df_dir_on_the_main_tasks() -> (
+    None
+):
+    scores = scores_of(RESULTS / "decision_flow" / "multimodal")
+    above = {
+        variant: {
+            task.removeprefix("multimodal/")
+            for task, rows in scores.items()
+            if np.mean([*rows[variant].values()]) > np.mean([*rows["ifql"].values()])
+        }
+        for variant in ("df-dir", "df-div")
+    }
+    assert above["df-dir"] == {"modes-8-dim-2", "modes-4-dim-8"}
+    assert above["df-div"] == above["df-dir"] | {"modes-2-dim-2", "modes-4-dim-2"}
