@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.execution import work as work_module
 from harness.execution.evaluations import Evaluators
 from harness.execution.plan import Plan
 from harness.execution.work import work
@@ -44,6 +45,10 @@ class Rollout(evaluation.Rollout):
 
 evaluation.Rollout = Rollout
 evaluation.STEP_SECONDS = 0.5
+"""
+OFTEN = """
+from harness.execution import work
+work._CHECKPOINT_SECONDS = work._CHUNK_SECONDS = 0.0
 """
 BREAK = "self._environment.step = lambda action: {}['gone']"
 HANG = "self._environment.step = lambda action: time.sleep(10**6)"
@@ -104,13 +109,15 @@ def their_changes_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a package changes in this process lasts for a test."""
     for name in ("Rollout", "STEP_SECONDS"):
         monkeypatch.setattr(evaluation, name, getattr(evaluation, name))
+    for name in ("_CHECKPOINT_SECONDS", "_CHUNK_SECONDS", "_FIRST_CHUNK"):
+        monkeypatch.setattr(work_module, name, getattr(work_module, name))
 
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let training look up after every step, as slow training does."""
-    monkeypatch.setattr("harness.execution.work._CHUNK_SECONDS", 0.0)
-    monkeypatch.setattr("harness.execution.work._FIRST_CHUNK", 3)
+    monkeypatch.setattr(work_module, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(work_module, "_FIRST_CHUNK", 3)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -183,25 +190,28 @@ def test_runs_whose_evaluator_dies_again_and_again_fail_with_a_sentence(
 
 @pytest.fixture
 def waiting(their_package: TheirPackage, tmp_path: Path, plan_of: PlanOf) -> tuple[Plan, Path]:
-    """A plan whose evaluations wait for a file, and the file, which is there at first."""
+    """A plan whose evaluations wait for a file, and the file, which is there at first.
+
+    Whenever a checkpoint can be written, it is.
+    """
     gate = tmp_path / "gate"
     gate.touch()
     wait = f"while not os.path.exists({str(gate)!r}): time.sleep(0.05)"
-    their_package.write_method(THEIRS.format(what=wait).replace("= 0.5", "= 1000.0"))
-    training = {"steps": 200, "compile": False}
-    evaluation = {"every": 50, "episodes": 1}
-    return (
-        plan_of(
-            tasks=[BANDIT], algorithms={"theirs": {}}, training=training, evaluation=evaluation
-        ),
-        gate,
+    method = THEIRS.format(what=wait).replace("= 0.5", "= 1000.0")
+    their_package.write_method(f"{OFTEN}{method}")
+    plan = plan_of(
+        tasks=[BANDIT],
+        algorithms={"theirs": {}},
+        training=SHORT,
+        evaluation={"every": 20, "episodes": 1},
     )
+    return plan, gate
 
 
 def trains_on(trial: Trial) -> bool:
     """Whether it trains beyond a step whose evaluation is not there yet."""
     status = trial.status(trial.specs[0])
-    return status is not None and status.evaluated_step == 0 and status.step > 50
+    return status is not None and status.evaluated_step == 0 and status.step > 20
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -220,11 +230,11 @@ def test_a_stop_request_waits_for_the_evaluation_that_is_under_way(
             gate.touch()
         return gate.exists()
 
-    assert list(work(trial, stop)) == [50]
+    assert list(work(trial, stop)) == [20]
     assert states(plan) == ["interrupted"] * 2
     status = trial.status(trial.specs[0])
     assert status is not None
-    assert (status.evaluated_step, checkpoint_step(trial.folder(trial.specs[0]))) == (50, 51)
+    assert (status.evaluated_step, checkpoint_step(trial.folder(trial.specs[0]))) == (20, 21)
     finish(plan, cpus=2)
     assert left(plan) == alone
 
