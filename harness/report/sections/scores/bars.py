@@ -99,19 +99,19 @@ def _panel(
         axes.barh(position, mean, height=0.68, color=line.tint, linewidth=0)
         low, high = comparison.average_interval(label, group.tasks)
         axes.plot([low, high], [position, position], color="#222222", linewidth=1.1)
-        if len(group.tasks) == 1:
-            seeds = comparison.cells[group.tasks[0], label].scores
-            axes.plot(
-                seeds,
-                [position] * len(seeds),
-                linestyle="none",
-                marker="o",
-                markersize=3.2,
-                markerfacecolor="white",
-                markeredgecolor="#222222",
-                markeredgewidth=0.7,
-            )
-        end = max(0.0, mean, -math.inf if math.isnan(high) else high)
+        alone = len(group.tasks) == 1
+        seeds = comparison.cells[group.tasks[0], label].scores if alone else []
+        axes.plot(
+            seeds,
+            [position] * len(seeds),
+            linestyle="none",
+            marker="o",
+            markersize=3.2,
+            markerfacecolor="white",
+            markeredgecolor="#222222",
+            markeredgewidth=0.7,
+        )
+        end = max(0.0, mean, -math.inf if math.isnan(high) else high, *seeds)
         _annotate(axes, end, position, f"{mean:.1f}{comparison.mark(label, group.tasks)}")
         right = max(right, end)
     axes.set_xlim(right=right * 1.3)  # for the numbers

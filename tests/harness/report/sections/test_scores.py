@@ -46,3 +46,15 @@ def test_panels_share_an_order_and_rows_without_any_bar_are_counted(
         assert [bar.get_width() for bar in axes.patches] == pytest.approx(widths)
     assert "– (incomplete)" in [text.get_text() for text in second.texts]
     assert "left out: 1 " in drawn[0].get_supxlabel()
+
+
+def test_a_number_stands_right_of_all_that_is_drawn_of_its_row(
+    make_suite: Callable[..., Any], tmp_path: Path, drawn: list[Figure]
+) -> None:
+    """Also of a seed that lies beyond the interval."""
+    final = {("gym/a", "bc"): [0.0, 0.0, 0.0, 0.0, 0.0, 100.0], ("gym/a", "iql"): [9.0] * 6}
+    suite = make_suite(tasks=["gym/a"], labels=["bc", "iql"], final=final, seeds=[*range(6)])
+    average_bars(compare(read_records(suite.write())), tmp_path)
+    [axes] = drawn[0].axes
+    numbers = {text.get_text(): text.xy[0] for text in axes.texts}  # type: ignore[attr-defined]
+    assert numbers == pytest.approx({"16.7": 100.0, "9.0": 9.0})
