@@ -34,7 +34,7 @@ class ActionSelections(Section):
 
 
 def action_grids(comparison: Comparison) -> list[Grid]:
-    """One table per task: algorithms by action selections; none if only their own was measured."""
+    """One table per task, best score first; none if only everyone's own selection was measured."""
     table = action_table(comparison)
     if table["own"].all():
         return []
@@ -43,7 +43,8 @@ def action_grids(comparison: Comparison) -> list[Grid]:
     for task in comparison.tasks:
         found = table[table["task"] == task].to_dict("records")
         here = {(line["algorithm"], line["action_selection"]): line for line in found}
-        labels = [label for label in comparison.labels if any(key[0] == label for key in here)]
+        ranked = comparison.ranked([task])
+        labels = [label for label in ranked if any(key[0] == label for key in here)]
         rows = [
             GridRow(
                 label + origin_mark(comparison.suite, label, [task]),

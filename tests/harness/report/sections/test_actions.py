@@ -52,6 +52,13 @@ def test_the_grid_shows_every_selection_and_which_is_a_methods_own(
     assert MARK not in rows["bc"][1]  # neither cloning nor the probe's own cloning trusts a critic
 
 
+def test_methods_stand_in_order_of_their_scores(make_suite: Callable[..., Any]) -> None:
+    final = {(TASK, "iql"): [10.0] * 3, (TASK, "ifql"): [30.0] * 3, (TASK, "bc"): [20.0] * 3}
+    suite = make_suite(**SETTINGS | {"final": final})
+    [grid] = action_grids(compare(read_records(suite.write())))
+    assert [row.name for row in grid.rows] == ["ifql", "bc", "iql"]
+
+
 def test_selections_stand_in_order_of_how_much_they_choose() -> None:
     found = selections_in_order(
         ["best-of-4", "softmax-of-32", "noise-1", "softmax-of-4", "noise-0"]
