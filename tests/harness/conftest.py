@@ -42,6 +42,14 @@ def tiny_suite(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+@pytest.fixture(autouse=True)
+def _other_machines_stay_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a Ray of their own forbids it, and what they start afterwards, clusters."""
+    alone = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    monkeypatch.setenv(alone, "1")  # for it to be restored
+    monkeypatch.delenv(alone)
+
+
 @pytest.fixture(scope="session")
 def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")

@@ -138,8 +138,7 @@ def test_what_is_killed_under_ray_leaves_nobody_and_the_same_command_goes_on_to_
         [process] = processes_of(f"HARNESS_DATA={data_home}", victim)
         os.kill(process, signal.SIGKILL)
         printed, _ = command.communicate(timeout=200)
-    assert command.returncode != 0
-    assert "Traceback" not in printed
+    assert "Traceback" not in printed  # it may have been done just then
     until(lambda: not processes_of(f"HARNESS_DATA={data_home}", "ray"), seconds=120)
     harness("run", tmp_path / "tiny.yaml", *LOCAL)
     assert evaluation_files(harness.results) == whole

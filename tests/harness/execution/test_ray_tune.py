@@ -121,7 +121,7 @@ def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
 
 ALONE = """
 import sys
-from harness.execution.executor import make_executor
+from harness.execution.executors import make_executor
 executor = make_executor("ray", None)
 executor._connect()
 print("started", flush=True)

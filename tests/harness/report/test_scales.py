@@ -38,9 +38,9 @@ def _table(make_suite: Callable[..., Any], tasks: list[str], labels: list[str]) 
 def test_tasks_of_several_scales_are_marked_and_so_is_their_average(
     make_suite: Callable[..., Any],
 ) -> None:
-    tasks = ["local/pen/mixed", "pointmaze/umaze", "made/up"]
+    tasks = ["local/pen/expert", "pointmaze/umaze", "made/up"]
     text = _table(make_suite, tasks, ["bc", "iql"])
-    assert "| local/pen/mixed |" in text
+    assert "| local/pen/expert |" in text
     assert "| pointmaze/umaze‡ |" in text
     assert "| made/up§ |" in text
     assert "| **Average (all 3 tasks)‡§** |" in text
