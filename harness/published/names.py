@@ -132,13 +132,18 @@ def task_id(name: str) -> str:
     return found
 
 
+_IDS = frozenset(_METHODS.values())
+
+
 def method_id(name: str, more: Iterable[str] = ()) -> str:
     """Our id of a method given by that or by a name of the literature.
 
     `more` are ids that are allowed too. Raises ValueError for no method's name.
     """
     found = _METHODS.get(name, name)
-    known = {*_METHODS.values(), *registry.algorithms(), *more}
+    if found in _IDS:  # as nearly always; installed packages take milliseconds to look for
+        return found
+    known = {*_IDS, *registry.algorithms(), *more}
     if found not in known:
         raise ValueError(f"there is no method '{name}'.{nearest(name, [*known, *_METHODS])}")
     return found

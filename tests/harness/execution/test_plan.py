@@ -70,7 +70,11 @@ def test_all_missing_data_are_named_before_any_are_made(
     for dataset in ("gym/hopper/medium-v2", "adroit/pen/human-v1"):
         assert f"Get it with: python -m harness data fetch {dataset}" in str(error.value)
     assert "2 things are missing, and nothing was started:\n- " in str(error.value)
-    assert not [path for path in data_home.rglob("*") if "medium" in path.name]
+    assert not [
+        path
+        for path in data_home.rglob("*")
+        if "medium-2k" in path.name or "pointmaze_medium" in path.name
+    ]
     only = {"only": ["pointmaze/medium"]}
     plan = plan_of(only, tasks=[makeable, "gym/hopper/medium"])  # the rest is not needed
     assert {run.task.id for run in plan.runs} == {"pointmaze/medium"}

@@ -100,7 +100,7 @@ def _panel(
         low, high = comparison.average_interval(label, group.tasks)
         axes.plot([low, high], [position, position], color="#222222", linewidth=1.1)
         alone = len(group.tasks) == 1
-        seeds = comparison.cells[group.tasks[0], label].scores if alone else []
+        seeds: list[float] = [*comparison.cells[group.tasks[0], label].scores] if alone else []
         axes.plot(
             seeds,
             [position] * len(seeds),
