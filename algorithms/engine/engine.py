@@ -26,7 +26,7 @@ from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetri
 from algorithms.engine.optimizer import adam_coefficients
 from algorithms.engine.precision import Precision, use_products
 from algorithms.engine.schedule import Schedule
-from algorithms.engine.streams import draw, generator, to_device
+from algorithms.engine.streams import draw, draw_indices, generator, to_device
 from algorithms.engine.updates import Updates, compiler_exists
 from algorithms.networks import Network
 from algorithms.transitions import Transitions
@@ -368,11 +368,9 @@ class Engine:
         if block == self._block:
             return
         self._block = block
-        device = self._device
-        generators = [generator("train", seed, block, device=device) for seed in self._slots]
+        generators = [generator("train", s, block, device=self._device) for s in self._slots]
         shape, rows = (BLOCK, self.algorithm.config.batch_size), len(self._batches)
-        drawn = [torch.randint(rows, shape, generator=g, device=device) for g in generators]
-        self._indices = torch.stack(drawn, 1)
+        self._indices = draw_indices(rows, generators, shape)
         self._noise = draw(self.algorithm.noise, generators, shape)
 
     def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Literal
 
 import torch
@@ -20,8 +21,11 @@ def use_products(precision: Precision, device: torch.device) -> None:
     """
     if precision == "mixed":
         setting = "medium"
-    else:  # on a GPU anything but `highest` permits TF32
-        setting = fastest_exact_setting() if device.type == "cpu" else "highest"
+    elif device.type == "cpu":
+        setting = fastest_exact_setting()
+    else:  # on a GPU any other permits TF32, which the compiler would have everyone use
+        setting = "highest"
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
     torch.set_float32_matmul_precision(setting)
 
 

@@ -33,6 +33,14 @@ def draw(
     return noise
 
 
+def draw_indices(
+    rows: int, generators: Sequence[torch.Generator], shape: tuple[int, ...]
+) -> Tensor:
+    """Rows of the data, `[*shape[:-1], S, shape[-1]]`, on the generators' device."""
+    drawn = [torch.randint(rows, shape, generator=g, device=g.device) for g in generators]
+    return torch.stack(drawn, len(shape) - 1)
+
+
 def _draw(
     spec: Normal | Uniform | Key, generator: torch.Generator, shape: tuple[int, ...]
 ) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 
 from algorithms.engine.engine import BLOCK, Engine
 from algorithms.engine.precision import Precision
-from algorithms.engine.streams import draw, generator
+from algorithms.engine.streams import draw, draw_indices, generator
 from algorithms.errors import sentence_of
 from algorithms.registry import load, resolve_config
 from algorithms.transitions import Transitions
@@ -124,15 +124,17 @@ def engine(
 
 
 def noise_of(algorithm: str, seeds: int, settings: Mapping[str, Any], device: str) -> Measured:
-    """The noise of an algorithm's updates, drawn as the engine draws it, and nothing else."""
+    """Indices and noise of an algorithm's updates, drawn as the engine does, and nothing else."""
     config = resolve_config(algorithm, settings)
     specs = load(algorithm)(config, OBS_DIM, ACTION_DIM).noise
     generators = [generator(seed, "bench", device=torch.device(device)) for seed in range(seeds)]
 
     def run(updates: int) -> None:
         for _ in range(0, updates, BLOCK):
-            drawn = draw(specs, generators, (BLOCK, config.batch_size))
-        next(iter(drawn.values())).flatten()[0].item()  # waits for the device
+            draw_indices(ROWS, generators, (BLOCK, config.batch_size))
+            draw(specs, generators, (BLOCK, config.batch_size))
+        if device != "cpu":
+            torch.cuda.synchronize()
 
     return Measured(run, seeds)
 

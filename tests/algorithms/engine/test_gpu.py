@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Generator, Tensor
 
+from algorithms.engine import acting, engine, streams
 from algorithms.transitions import Transitions
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, every_algorithm, make_engine
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
+DEVICE = "cuda"
 STEPS = 40  # all stages of every algorithm, most of them replayed as a CUDA graph
 
 
@@ -23,13 +27,38 @@ def _fresh_compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
+@pytest.fixture
+def the_cpus_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn comes from CPU generators of the same seeds: a GPU's give other numbers."""
+    twins: dict[int, tuple[Generator, Generator]] = {}  # the first is kept, and with it its id
+
+    def twin(generator: Generator) -> Generator:
+        fresh = Generator().manual_seed(generator.initial_seed())
+        return twins.setdefault(id(generator), (generator, fresh))[1]
+
+    def on_the_cpu(drawer: Callable[..., Any]) -> Callable[..., Any]:
+        def draw(what: Any, generators: Sequence[Generator], shape: tuple[int, ...]) -> Any:
+            drawn = drawer(what, [twin(generator) for generator in generators], shape)
+            device = generators[0].device
+            if isinstance(drawn, Tensor):
+                return drawn.to(device)
+            return {name: noise.to(device) for name, noise in drawn.items()}
+
+        return draw
+
+    for module in (engine, acting):
+        monkeypatch.setattr(module, "draw", on_the_cpu(streams.draw))
+    monkeypatch.setattr(engine, "draw_indices", on_the_cpu(streams.draw_indices))
+
+
+@pytest.mark.usefixtures("the_cpus_numbers")
 @pytest.mark.parametrize("algorithm_id", every_algorithm())
 @pytest.mark.parametrize("compiled", [False, True])
 def test_updates_are_the_cpus_but_for_rounding(
     algorithm_id: str, compiled: bool, transitions: Transitions
 ) -> None:
     cpu = make_engine(algorithm_id, transitions, total_steps=STEPS)
-    gpu = make_engine(algorithm_id, transitions, total_steps=STEPS, device="cuda", compile=compiled)
+    gpu = make_engine(algorithm_id, transitions, total_steps=STEPS, device=DEVICE, compile=compiled)
     cpu.train(STEPS)
     gpu.train(STEPS)
     for slot in (0, 1):
@@ -46,8 +75,9 @@ def test_updates_are_the_cpus_but_for_rounding(
     np.testing.assert_allclose(actions, cpu.policy("test")(observations), atol=2e-2)
 
 
+@pytest.mark.usefixtures("the_cpus_numbers")
 def test_the_metrics_are_of_the_latest_update(transitions: Transitions) -> None:
-    engine = make_engine("iql", transitions, device="cuda")
+    engine = make_engine("iql", transitions, device=DEVICE)
     cpu = make_engine("iql", transitions)
     for steps in (1, 5, 1, 12):
         engine.train(steps)
@@ -57,11 +87,11 @@ def test_the_metrics_are_of_the_latest_update(transitions: Transitions) -> None:
 
 
 def test_goes_on_from_a_saved_state_with_the_same_bits(transitions: Transitions) -> None:
-    whole = make_engine("df-div", transitions, device="cuda", compile=True)
+    whole = make_engine("df-div", transitions, device=DEVICE, compile=True)
     whole.train(STEPS)
-    first = make_engine("df-div", transitions, device="cuda", compile=True)
+    first = make_engine("df-div", transitions, device=DEVICE, compile=True)
     first.train(17)
-    second = make_engine("df-div", transitions, device="cuda", compile=True)
+    second = make_engine("df-div", transitions, device=DEVICE, compile=True)
     second.load_state([first.state(0), first.state(1)], 17)
     second.train(STEPS)
     for slot in (0, 1):
@@ -69,6 +99,7 @@ def test_goes_on_from_a_saved_state_with_the_same_bits(transitions: Transitions)
         assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.usefixtures("the_cpus_numbers")
 def test_learners_that_diverge_are_told_as_on_the_cpu(transitions: Transitions) -> None:
     """The step is counted on the device, also by updates that are replayed."""
     rows = transitions.rows.copy()
@@ -76,7 +107,7 @@ def test_learners_that_diverge_are_told_as_on_the_cpu(transitions: Transitions) 
     poisoned = Transitions(rows, OBS_DIM, ACTION_DIM)
     few: dict[str, int] = {"total_steps": 150, "batch_size": 4}
     cpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), **few)
-    gpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), device="cuda", **few)
+    gpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), device=DEVICE, **few)
     cpu.train(150)
     gpu.train(150)
     assert 0 < len(cpu.diverged()) < 4
