@@ -71,8 +71,8 @@ def markdown(title: str, grids: list[Grid], notes: Notes) -> str:
 
 
 def latex(title: str, grids: list[Grid], notes: Notes) -> str:
-    r"""One `table` float a grid, for `\input`; needs only the booktabs package."""
-    parts = ["% Needs \\usepackage{booktabs}."]
+    r"""One `table` float a grid, for `\input`; a grid wider than the line shrinks to it."""
+    parts = ["% Needs \\usepackage{booktabs,graphicx}."]
     if notes.smoke:
         parts.append(f"% {SMOKE}")
     smoke = rf"\textbf{{{SMOKE}.}} " if notes.smoke else ""
@@ -87,13 +87,14 @@ def latex(title: str, grids: list[Grid], notes: Notes) -> str:
             r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{smoke}{escape_latex(title)}: {escape_latex(grid.title)}.}}",
             r"\vspace{0.5ex}",
-            rf"\begin{{tabular}}{{@{{}}l{'r' * (len(grid.columns) - 1)}@{{}}}}",
+            rf"\sbox0{{\begin{{tabular}}{{@{{}}l{'r' * (len(grid.columns) - 1)}@{{}}}}",
             r"\toprule",
             " & ".join(_latex_header(column) for column in grid.columns) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
+            r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
             r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize",
             *(escape_latex(note) for note in notes.general),
             r"\end{minipage}",

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from harness.errors import UserError
 from harness.report import build_report, render_terminal
 from harness.report.comparison import Comparison, compare
+from harness.report.layout import Grid, GridRow, Text
 from harness.report.notes import SMOKE, write_notes
 from harness.report.records import read_records
 from harness.report.sections.scores.grids import (
@@ -320,16 +322,35 @@ def test_latex_rows_have_as_many_cells_as_columns(two_tasks: Callable[..., Compa
         assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(grid.columns)}
 
 
+def _pdflatex(folder: Path, table: Path) -> str:
+    """What pdflatex says of a page with the table. Raises CalledProcessError if it stops."""
+    document = (
+        r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+        rf"\input{{{table}}}\end{{document}}"
+    )
+    (folder / "page.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True).stdout
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(make_suite: Callable[..., Any], tmp_path: Path) -> None:
     paths = build_report(make_suite(tasks=[EASY, HARD], smoke=True).write()).paths
-    document = (
-        r"\documentclass{article}\usepackage{booktabs}\begin{document}"
-        rf"\input{{{paths.latex}}}\end{{document}}"
-    )
-    (tmp_path / "page.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    _pdflatex(tmp_path, paths.latex)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.parametrize("columns", [3, 30])
+def test_no_table_is_wider_than_the_page(
+    columns: int, two_tasks: Callable[..., Comparison], tmp_path: Path
+) -> None:
+    row = GridRow("row", (Text("91.0", spread="12.3"),) * columns)
+    grid = Grid("Many", ("Method", *["a-task"] * columns), (row,))
+    notes = replace(write_notes(two_tasks()), origins=(), data=(), statistics=())
+    (tmp_path / "table.tex").write_text(latex("Wide", [grid], notes))
+    says = _pdflatex(tmp_path, tmp_path / "table.tex")
+    assert "Output written" in says
+    assert not re.search(r"Overfull \\hbox \(\d{2,}", says)
 
 
 def test_terminal_table_fits_80_characters(make_suite: Callable[..., Any]) -> None:
