@@ -1,6 +1,8 @@
-"""How fast methods train: the file of `harness bench --methods`, as a table."""
+"""How fast methods train: files of `harness bench --methods` and `--device cuda`, as tables."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -19,15 +21,17 @@ class Rate(BaseModel):
     flop: float | None
     bound: float | None
     share: float | None
+    peak_memory_mb: float
 
 
 class Rates(BaseModel):
-    """What `harness bench --methods` writes, as far as the table shows it."""
+    """What `harness bench` writes, as far as the tables show it; `gpu`: with `--device cuda`."""
 
     training: list[Rate]
     failed: dict[str, str]
     cpu: str
-    packages: dict[str, str]
+    gpu: str = ""
+    packages: dict[str, str | None]
 
 
 def rates_table(place: Place, file: str) -> str:
@@ -43,11 +47,33 @@ def rates_table(place: Place, file: str) -> str:
     base = rates.training[0].base
     ratio = f"of {base}'s"
     header = ("stage", "updates a CPU-second", "min – max", ratio, "MFLOP", "bound", "share of it")
-    rows = [header, ("---", *["---:"] * (len(header) - 1)), *map(_row, rates.training)]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    failed = [f"- {name}: not measured: {reason}" for name, reason in rates.failed.items()]
     setting = f"One core of {rates.cpu}, torch {rates.packages['torch']}. {_lowest(rates)}"
-    return "\n\n".join([setting, table, *(["\n".join(failed)] if failed else [])])
+    return _page(setting, header, map(_row, rates.training), rates.failed)
+
+
+def gpu_rates_table(place: Place, file: str) -> str:
+    """The rates in a file of `harness bench --device cuda`, in Markdown; as `rates_table`."""
+    rates = place.measured(file, Rates, "--device cuda")
+    header = ("what", "updates a second", "min – max", "compared", "peak GPU MB")
+    rows = [
+        (*_row(rate)[:3], _compared(rate), f"{rate.peak_memory_mb:.0f}") for rate in rates.training
+    ]
+    setting = f"{rates.gpu}, torch {rates.packages['torch']}, {rates.cpu}."
+    return _page(setting, header, rows, rates.failed)
+
+
+def _page(
+    setting: str, header: Sequence[str], rows: Iterable[Sequence[str]], failed: Mapping[str, str]
+) -> str:
+    lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    reasons = [f"- {name}: not measured: {reason}" for name, reason in failed.items()]
+    return "\n\n".join([setting, table, *(["\n".join(reasons)] if reasons else [])])
+
+
+def _compared(rate: Rate) -> str:
+    own = rate.ratio is None or rate.base == rate.name
+    return "" if own else f"{rate.ratio:.2f} × {rate.base}"
 
 
 def _lowest(rates: Rates) -> str:
@@ -61,9 +87,15 @@ def _row(rate: Rate) -> tuple[str, ...]:
     numbers = (rate.flop and rate.flop / 1e6, rate.bound)
     return (
         rate.name,
-        f"{rate.median:.3g}",
-        f"{rate.low:.3g} – {rate.high:.3g}",
+        _digits(rate.median),
+        f"{_digits(rate.low)} – {_digits(rate.high)}",
         "" if rate.ratio is None else f"{rate.ratio:.2f}",
-        *("" if number is None else f"{number:.3g}" for number in numbers),
+        *("" if number is None else _digits(number) for number in numbers),
         "" if rate.share is None else f"{rate.share:.0%}",
     )
+
+
+def _digits(number: float) -> str:
+    """To three digits that count."""
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 1000 else f"{rounded:g}"

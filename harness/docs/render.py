@@ -7,14 +7,15 @@
     samplers                  and what their samplers were
     acting FILE               how long methods take to act, from `harness bench --acting`'s JSON
     rates FILE                how fast they train, from `harness bench --methods`'s JSON
+    gpu-rates FILE            how fast a GPU is, from `harness bench --device cuda`'s JSON
     coverage FILE             how often intervals hold the truth, `harness bench --coverage`'s JSON
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
     figure FILE "CAPTION"
 
-SUITE and the FILE of `acting`, `rates`, `coverage` and `figure` are paths under the results folder;
-a figure's may have `*` in its name.
+SUITE and the FILE of `acting`, `rates`, `gpu-rates`, `coverage` and `figure` are paths under the
+results folder; a figure's may have `*` in its name.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from harness.docs.deviations import deviations_table
 from harness.docs.methods import methods_table
 from harness.docs.oracles import oracles_table
 from harness.docs.place import Place
-from harness.docs.rates import rates_table
+from harness.docs.rates import gpu_rates_table, rates_table
 from harness.docs.results import suite_figure, suite_results
 from harness.docs.samplers import samplers_table
 from harness.errors import UserError
@@ -52,6 +53,7 @@ _KINDS = {
     "samplers": _Kind("samplers", (0,), samplers_table),
     "acting": _Kind("acting FILE", (1,), acting_table),
     "rates": _Kind("rates FILE", (1,), rates_table),
+    "gpu-rates": _Kind("gpu-rates FILE", (1,), gpu_rates_table),
     "coverage": _Kind("coverage FILE", (1,), coverage_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.docs.place import Place
-from harness.docs.rates import rates_table
+from harness.docs.rates import gpu_rates_table, rates_table
 from harness.errors import UserError
 
 
@@ -34,6 +34,17 @@ def test_every_stage_has_a_line_and_the_lowest_shares_are_named(tmp_path: Path) 
     assert "of bc's" in table
     assert "The lowest of 3 shares: slow, stage 2 of 2 41%, middle 60%, bc 90%." in table
     assert "- odd: not measured: it broke" in table
+
+
+def test_a_gpus_rates_are_compared_with_what_the_file_says(tmp_path: Path) -> None:
+    one = rate("iql, 1 seeds", median=4400.0, ratio=1.0, base="iql, 1 seeds")
+    five = rate("iql, 5 seeds", ratio=3.66, base="iql, 1 seeds", peak_memory_mb=300.2)
+    found = {"training": [one, five], "failed": {}, "cpu": "a CPU", "gpu": "a GPU"}
+    (tmp_path / "gpu.json").write_text(json.dumps({**found, "packages": {"torch": "2"}}))
+    table = gpu_rates_table(place(tmp_path), "gpu.json")
+    assert "a GPU, torch 2, a CPU." in table
+    assert "| iql, 1 seeds | 4,400 | 9 – 11 |  | 1 |" in table
+    assert "| iql, 5 seeds | 10 | 9 – 11 | 3.66 × iql, 1 seeds | 300 |" in table
 
 
 def test_a_file_that_is_not_there_is_a_sentence_with_the_command(tmp_path: Path) -> None:
