@@ -80,10 +80,17 @@ def fetch(task: TaskSpec, progress: Callable[[str, int, int], None]) -> list[str
 def mirrors() -> list[str]:
     """The addresses that files are fetched from, the first one first.
 
-    Raises UserError for what is not an address.
+    Raises UserError for what is not an address, and for one with a password or a token: addresses
+    are printed and recorded.
     """
     given = os.environ.get("HARNESS_D4RL_MIRRORS", "").replace(",", " ").split() or [ADDRESS]
     for mirror in given:
+        if "@" in mirror or "?" in mirror:
+            raise UserError(
+                "HARNESS_D4RL_MIRRORS must list addresses without user, password or token (nothing "
+                "before '@' or after '?'), as they are printed and recorded. Files from a place "
+                "that needs them go into the folder that HARNESS_D4RL_DATA names."
+            )
         if not mirror.startswith(("http://", "https://")):
             raise UserError(
                 f"HARNESS_D4RL_MIRRORS must list http:// or https:// addresses, separated by "

@@ -220,6 +220,18 @@ def test_the_first_address_is_d4rls_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert d4rl_source.mirrors() == ["https://a/b", "http://c"]
 
 
+@pytest.mark.parametrize(
+    "secret", ["https://me:hunter2@a/b", "ftp://me:hunter2@a", "http://a?hunter2"]
+)
+def test_a_mirror_with_a_password_is_refused_without_printing_it(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_D4RL_MIRRORS", f"https://fine {secret}")
+    with pytest.raises(UserError, match="without user, password or token") as raised:
+        d4rl_source.mirrors()
+    assert "hunter2" not in str(raised.value)
+
+
 # --- missing data ---------------------------------------------------------------------------
 
 
