@@ -73,7 +73,7 @@ def page(
         runs=by_task,
         in_words=in_words,
         failures=failures(records, anchors),
-        costs=costs(records, anchors),
+        costs=costs(records, comparison, anchors),
         methods=_methods(cells, comparison, anchors),
         tasks=[
             _task(records, task, cards.get(task.id, NO_CARD), anchors.tasks[task.id])

@@ -16,6 +16,7 @@ from harness.report.page.curve import SeedCurves, seed_curves
 from harness.report.page.settings import Difference, Settings, differences
 from harness.report.page.words import duration, number, plural
 from harness.report.records import Records
+from harness.report.style import by_score
 from harness.runs.archive import archive_path
 
 UNNAMED = "failed without a message"
@@ -127,10 +128,11 @@ def failures(records: Records, anchors: Anchors) -> list[Failure]:
     return sorted(found, key=lambda failure: -len(failure.runs))
 
 
-def costs(records: Records, anchors: Anchors) -> list[Cost]:
-    """What every row's runs took, in the suite's order; a trial's time counts once."""
+def costs(records: Records, comparison: Comparison, anchors: Anchors) -> list[Cost]:
+    """What every row's runs took, the best row first; a trial's time counts once."""
     found = []
-    for label, runs in records.runs.groupby("label", sort=False):
+    for label in by_score(comparison):
+        runs = records.runs[records.runs["label"] == label]
         if not (runs["wall_seconds"] > 0).any():
             continue
         trials = runs.drop_duplicates(["task", "started", "wall_seconds"]).dropna(
@@ -139,8 +141,8 @@ def costs(records: Records, anchors: Anchors) -> list[Cost]:
         wall, evaluating = trials["wall_seconds"].sum(), trials["evaluation_seconds"].sum()
         found.append(
             Cost(
-                label=str(label),
-                id=anchors.methods[str(label)],
+                label=label,
+                id=anchors.methods[label],
                 runs=f"{(runs['state'] == 'done').sum():,} of {len(runs):,}",
                 wall=(duration(wall), wall),
                 evaluation=f"{evaluating / wall:.0%}",
