@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -317,19 +318,21 @@ def _protocol(name: str, asked: bool) -> Protocol:
 
 
 def _cells(suite: SuiteFile, scores: pd.DataFrame) -> dict[tuple[str, str], Cell]:
-    by_cell = dict(list(scores.groupby(["task", "label"])))
-    none = scores.iloc[:0]
+    cell = ["task", "label"]
+    planned = scores.groupby(cell).size().to_dict()
+    failed = scores[scores["state"] == "failed"].groupby(cell).size().to_dict()
+    done = scores.dropna(subset="score")
+    places, none = done.groupby(cell).indices, np.array([], np.intp)
+    seeds = done["seed"].to_numpy(np.int64)
+    found, errors = (done[name].to_numpy(np.float64) for name in ("score", "episode_error"))
     cells = {}
-    for task in suite.tasks:
-        for row in suite.rows:
-            runs = by_cell.get((task.id, row.label), none)
-            done = runs.dropna(subset="score")
-            errors = done["episode_error"].to_numpy(np.float64)
-            cells[task.id, row.label] = Cell(
-                seeds=done["seed"].to_numpy(np.int64),
-                scores=done["score"].to_numpy(np.float64),
-                episode_error=math.sqrt(np.mean(errors**2)) if len(errors) else math.nan,
-                planned=len(runs),
-                failed=int((runs["state"] == "failed").sum()),
-            )
+    for key in itertools.product((task.id for task in suite.tasks), (r.label for r in suite.rows)):
+        here = places.get(key, none)
+        cells[key] = Cell(
+            seeds=seeds[here],
+            scores=found[here],
+            episode_error=math.sqrt(np.mean(errors[here] ** 2)) if len(here) else math.nan,
+            planned=planned.get(key, 0),
+            failed=failed.get(key, 0),
+        )
     return cells

@@ -6,14 +6,12 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
-from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
@@ -25,13 +23,6 @@ from harness.statistics.intervals import Scores, t_interval
 PANELS_PER_PAGE = 6
 WIDTHS = {1: 5.6, 2: 6.2, 3: 7.5}  # inches of a page, by panels side by side
 BAND_FROM = 6  # seeds
-# Where a point's name may stand: to the right, left, above, below.
-_BESIDE: tuple[tuple[float, float, Literal["left", "right", "center"], Any], ...] = (
-    (4, 0, "left", "center_baseline"),
-    (-4, 0, "right", "center_baseline"),
-    (0, 4, "center", "bottom"),
-    (0, -4, "center", "top"),
-)
 LABEL_INCHES = 0.13  # a name's height beside the end of a line
 
 P = TypeVar("P")
@@ -129,49 +120,6 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float
             fontweight="bold" if line.emphasised else "normal",
             verticalalignment="center_baseline",
         )
-
-
-def label_points(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
-    """Names beside points, the first ones first; returns those that found no room.
-
-    points: by name, x, y and how it is drawn. To be called last, as it settles the figure's layout.
-    """
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()
-    renderer = figure._get_renderer()  # type: ignore[attr-defined]
-    room = axes.get_window_extent()
-    spots = [axes.transData.transform((x, y)) for x, y, _ in points.values()]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in spots]
-    left_out = []
-    for name, (x, y, line) in points.items():
-        for dx, dy, side, height in _BESIDE:
-            text = axes.annotate(
-                name,
-                (x, y),
-                xytext=(dx, dy),
-                textcoords="offset points",
-                ha=side,
-                va=height,
-                fontsize=7,
-                color=line.colour,
-                fontweight="bold" if line.emphasised else "normal",
-            )
-            text.set_in_layout(False)
-            text.set_path_effects([withStroke(linewidth=2, foreground="white")])
-            box = text.get_window_extent(renderer)
-            if _holds(room, box) and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            text.remove()
-        else:
-            left_out.append(name)
-    return left_out
-
-
-def _holds(room: BboxBase, box: BboxBase) -> bool:
-    across = room.x0 <= box.x0 and box.x1 <= room.x1
-    return across and room.y0 <= box.y0 and box.y1 <= room.y1
 
 
 def _apart(places: Sequence[float], distance: float) -> list[float]:

@@ -190,7 +190,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """
     png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=PNG_DPI)
+    figure.savefig(drawn, format="png", dpi=PNG_DPI, pil_kwargs={"compress_level": 0})
     pixels = Image.open(drawn).convert("RGB")
     few = pixels.quantize(256, dither=Image.Dither.NONE)
     written = io.BytesIO()

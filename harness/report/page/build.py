@@ -33,6 +33,7 @@ from harness.tasks import words
 from harness.tasks.spec import TaskSpec
 
 SCREEN_DPI = 125
+LEAST_DPI = 96  # text of 8 points is 10 pixels high; narrower screens scroll
 NO_CARD = Card(absent="What was to be here could not be made; the notes under the scores say why.")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
@@ -72,7 +73,7 @@ def page(
         runs=by_task,
         in_words=in_words,
         failures=failures(records, anchors),
-        costs=costs(records, anchors),
+        costs=costs(records, comparison, anchors),
         methods=_methods(cells, comparison, anchors),
         tasks=[
             _task(records, task, cards.get(task.id, NO_CARD), anchors.tasks[task.id])
@@ -188,6 +189,7 @@ def _figure(drawing: Drawing) -> dict[str, Any]:
                 "source": "data:image/png;base64," + base64.b64encode(content).decode("ascii"),
                 "width": f"{width * SCREEN_DPI / PNG_DPI:.0f}",
                 "height": f"{height * SCREEN_DPI / PNG_DPI:.0f}",
+                "least": f"{width * LEAST_DPI / PNG_DPI:.0f}",
             }
         )
     alt = f"{drawing.title}. {drawing.caption}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
 
 from harness.report.layout import points
 
@@ -32,33 +30,28 @@ class SeedCurves:
     words: str
 
 
-def seed_curves(scores: pd.DataFrame) -> SeedCurves | None:
+def seed_curves(scores: Mapping[int, Sequence[tuple[int, float]]]) -> SeedCurves | None:
     """The curves of a cell; None where no seed has two evaluations.
 
-    `scores` has a line for each seed and evaluated step: seed, step, score.
+    `scores` has by seed each evaluated step, ascending, with its score.
     """
-    by_seed = {int(str(seed)): rows.sort_values("step") for seed, rows in scores.groupby("seed")}
-    drawn = {seed: rows for seed, rows in by_seed.items() if len(rows) > 1}
+    drawn = {seed: evaluations for seed, evaluations in scores.items() if len(evaluations) > 1}
     if not drawn:
         return None
-    low = min(0.0, float(scores["score"].min()))
-    high = max(1.0, float(scores["score"].max()))
-    last = int(scores["step"].max())
+    every = [score for evaluations in scores.values() for _, score in evaluations]
+    low, high = min(0.0, *every), max(1.0, *every)
+    last = max(step for evaluations in scores.values() for step, _ in evaluations)
 
     def height(score: float) -> float:
         return round(HEIGHT * (high - score) / (high - low), 1)
 
     lines = [
-        " ".join(
-            f"{WIDTH * step / last:.0f},{height(score):g}"
-            for step, score in zip(rows["step"], rows["score"], strict=True)
-            if math.isfinite(score)
-        )
-        for rows in drawn.values()
+        " ".join(f"{WIDTH * step / last:.0f},{height(score):g}" for step, score in evaluations)
+        for evaluations in drawn.values()
     ]
     ends = "; ".join(
-        f"seed {seed}: {points(rows['score'].iloc[0])} to {points(rows['score'].iloc[-1])}"
-        for seed, rows in drawn.items()
+        f"seed {seed}: {points(evaluations[0][1])} to {points(evaluations[-1][1])}"
+        for seed, evaluations in drawn.items()
     )
     return SeedCurves(
         lines=lines,

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pandas as pd
-
 from harness.report.comparison import Comparison
 from harness.report.layout import MISSING, points
 from harness.report.page.anchors import Anchors
@@ -18,6 +16,7 @@ from harness.report.page.curve import SeedCurves, seed_curves
 from harness.report.page.settings import Difference, Settings, differences
 from harness.report.page.words import duration, number, plural
 from harness.report.records import Records
+from harness.report.style import by_score
 from harness.runs.archive import archive_path
 
 UNNAMED = "failed without a message"
@@ -100,14 +99,14 @@ def runs_by_task(
     runs: dict[tuple[str, str], list[dict[Hashable, Any]]] = defaultdict(list)
     for line in table.to_dict("records"):
         runs[line["task"], line["label"]].append(line)
-    curves = _curves(records)
+    evaluations = _evaluations(records)
     tasks = []
     for task in records.suite.tasks:
         here = {label: settings for (of, label), settings in cells.items() if of == task.id}
         made = [
-            _cell(records, runs[task.id, label], here, curves, anchors)
+            _cell(records, comparison, runs[key], here, evaluations.get(key, {}), anchors)
             for label in comparison.labels
-            if (task.id, label) in runs
+            if (key := (task.id, label)) in runs
         ]
         states = sum((cell.states for cell in made), Counter[str]())
         tasks.append(TaskRuns(task.title, made, states))
@@ -129,10 +128,11 @@ def failures(records: Records, anchors: Anchors) -> list[Failure]:
     return sorted(found, key=lambda failure: -len(failure.runs))
 
 
-def costs(records: Records, anchors: Anchors) -> list[Cost]:
-    """What every row's runs took, in the suite's order; a trial's time counts once."""
+def costs(records: Records, comparison: Comparison, anchors: Anchors) -> list[Cost]:
+    """What every row's runs took, the best row first; a trial's time counts once."""
     found = []
-    for label, runs in records.runs.groupby("label", sort=False):
+    for label in by_score(comparison):
+        runs = records.runs[records.runs["label"] == label]
         if not (runs["wall_seconds"] > 0).any():
             continue
         trials = runs.drop_duplicates(["task", "started", "wall_seconds"]).dropna(
@@ -141,8 +141,8 @@ def costs(records: Records, anchors: Anchors) -> list[Cost]:
         wall, evaluating = trials["wall_seconds"].sum(), trials["evaluation_seconds"].sum()
         found.append(
             Cost(
-                label=str(label),
-                id=anchors.methods[str(label)],
+                label=label,
+                id=anchors.methods[label],
                 runs=f"{(runs['state'] == 'done').sum():,} of {len(runs):,}",
                 wall=(duration(wall), wall),
                 evaluation=f"{evaluating / wall:.0%}",
@@ -155,23 +155,23 @@ def costs(records: Records, anchors: Anchors) -> list[Cost]:
 
 def _cell(
     records: Records,
+    comparison: Comparison,
     runs: list[dict[Hashable, Any]],
     here: Mapping[str, Settings],
-    curves: Mapping[tuple[str, str], pd.DataFrame],
+    scores: Mapping[int, list[tuple[int, float]]],
     anchors: Anchors,
 ) -> CellRuns:
     task, label = runs[0]["task"], runs[0]["label"]
-    scores = pd.Series([run["score"] for run in runs], dtype=float).dropna()
-    mean = f"mean {points(float(scores.mean()))}" if len(scores) else MISSING
+    cell = comparison.cells[task, label]
+    mean = f"mean {points(cell.mean)}" if len(cell.scores) else MISSING
     states = Counter(str(run["state"]) for run in runs)
-    of_cell = curves.get((task, label))
     return CellRuns(
         id=anchors.cells[task, label],
         label=label,
         summary=mean,
         states=states,
         unlike=differences(label, records.suite.rows, here),
-        curves=None if of_cell is None else seed_curves(of_cell),
+        curves=seed_curves(scores),
         origins=_origins(records, runs),
         seeds=[_line(records.folder, run) for run in runs],
     )
@@ -219,12 +219,15 @@ def _commit(git: Mapping[str, Any]) -> str:
     return f"{git['commit']}{' with changes' if git.get('dirty') else ''}"
 
 
-def _curves(records: Records) -> dict[tuple[str, str], pd.DataFrame]:
-    """Mean scores by seed and step, of each cell."""
+def _evaluations(records: Records) -> dict[tuple[str, str], dict[int, list[tuple[int, float]]]]:
+    """Steps and mean scores by seed, of each cell."""
     keys = ["task", "label", "seed", "step"]
-    means = records.evaluations.groupby(keys)["normalized_score"].mean()
-    table = means.rename("score").reset_index()
-    return {(str(t), str(x)): rows for (t, x), rows in table.groupby(["task", "label"])}
+    means = records.evaluations.groupby(keys, as_index=False)["normalized_score"].mean()
+    found: dict[tuple[str, str], dict[int, list[tuple[int, float]]]] = {}
+    columns = (means[name].tolist() for name in [*keys, "normalized_score"])
+    for task, label, seed, step, score in zip(*columns, strict=True):
+        found.setdefault((task, label), {}).setdefault(seed, []).append((step, score))
+    return found
 
 
 def in_words(states: Counter[str]) -> str:

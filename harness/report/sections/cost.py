@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from harness.report.action_selections import own_selections
 from harness.report.names import short_names
 from harness.report.notes import SMOKE
-from harness.report.panels import label_points
+from harness.report.panels import WIDTHS
+from harness.report.point_names import label_points
 from harness.report.section import Section
 from harness.report.style import Drawing, Line, all_lines, by_score, save, styled
 
@@ -32,6 +33,7 @@ _X = {
     "train_seconds": "Training, seconds a run",
     "decision_ms": "One decision at batch 1 (ms)",
 }
+_UNITS = {"train_seconds": "s", "decision_ms": "ms"}
 
 
 class Cost(Section):
@@ -62,9 +64,11 @@ class Cost(Section):
         if not shown:
             return []
         with styled():
-            files = save(_figure(self, scores, costs[shown]), folder / "cost")
+            figure, unnamed = _figure(self, scores, costs[shown])
+            files = save(figure, folder / "cost")
         said = [TRAINING] if "train_seconds" in shown else []
         said += [DECISION] if "decision_ms" in shown else []
+        said += [f"Without a name for want of room: {'; '.join(unnamed)}"] if unnamed else []
         caption = (
             "Average score against cost, from finished runs. The grey line joins the rows that no "
             f"cheaper one matches. {'. '.join(said)}. Measured on "
@@ -90,10 +94,14 @@ def run_costs(section: Section) -> pd.DataFrame:
     return costs.merge(mine[[*run, "decision_ms"]], how="left", on=run)
 
 
-def _figure(section: Section, scores: Mapping[str, float], costs: pd.DataFrame) -> Figure:
+def _figure(
+    section: Section, scores: Mapping[str, float], costs: pd.DataFrame
+) -> tuple[Figure, list[str]]:
+    """The figure, and in words the points that it has no room to name."""
     comparison = section.comparison
     styles, (names, _) = all_lines(comparison), short_names(comparison.suite.rows)
-    figure = Figure(figsize=(0.6 + 3.6 * len(costs.columns), 3.4), layout="constrained")
+    figure = Figure(figsize=(max(WIDTHS[1], 0.6 + 3.6 * len(costs.columns)), 3.4))
+    figure.set_layout_engine("constrained")
     panels = figure.subplots(1, len(costs.columns), squeeze=False, sharey=True).ravel()
     found = []
     for x in costs.columns:
@@ -114,9 +122,12 @@ def _figure(section: Section, scores: Mapping[str, float], costs: pd.DataFrame) 
         panels[0].set_ylabel(f"Normalized score, {comparison.title(tasks[0])}")
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
-    for axes, points in zip(panels, found, strict=True):
-        label_points(axes, {name: points[name] for name in _by_interest(points)})
-    return figure
+    unnamed = [
+        f"{name} ({points[name][0]:.3g} {_UNITS[x]}, score {points[name][1]:.1f})"
+        for axes, x, points in zip(panels, costs.columns, found, strict=True)
+        for name in label_points(axes, {name: points[name] for name in _by_interest(points)})
+    ]
+    return figure, unnamed
 
 
 def _panel(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) -> None:

@@ -120,4 +120,5 @@ def _numbers(
             fontsize=7,
             fontweight="bold" if len(tasks) > 1 else "normal",
             color="white" if not missing and mean < 55 else "black",
+            in_layout=False,  # within the axes: no room is to be made for hundreds of them
         )

@@ -70,7 +70,7 @@ class Aggregates(Section):
         }
 
     def grids(self) -> list[Grid]:
-        return aggregate_grids(self.pools, self.numbers)
+        return aggregate_grids(self.comparison, self.pools, self.numbers)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         if not self.pools:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from harness.report.curves import Curves, read_curves
 from harness.report.records import Records
 from harness.report.sections.aggregates.pools import Pool
 from harness.statistics.aggregates import (
@@ -74,33 +76,33 @@ def profiles(pools: Sequence[Pool]) -> pd.DataFrame:
 
 def efficiency(pools: Sequence[Pool], records: Records) -> pd.DataFrame:
     """One line per family, algorithm and step: the IQM of all runs then."""
-    keys = ["task", "label", "seed", "step"]
-    means = records.evaluations.groupby(keys)["normalized_score"].mean().unstack("step")
+    curves = read_curves(records)
     lines = []
     for pool in pools:
         drawn = resamples(pool.seed_counts, CURVE_DRAWS)
         for label in pool.strata:
-            for step, strata in _by_step(means, pool, label):
+            for step, strata in _by_step(curves, pool, label):
                 interval = drawn.interval(drawn.interquartile_means(strata))
                 line = {"family": pool.family.name, "algorithm": label, "step": step}
                 lines.append(line | _with_bounds("iqm", interquartile_mean(strata), interval))
     return _table(lines, "algorithm", "step", *(f"iqm{b}" for b in _BOUNDS))
 
 
-def _by_step(means: pd.DataFrame, pool: Pool, label: str) -> list[tuple[int, list[Scores]]]:
-    """The scores by task at steps that all tasks have, evenly spaced if there are many.
-
-    `means` has a line per (task, label, seed) and a column per step.
-    """
-    by_task = [
-        means.loc[[(task, label, seed) for seed in seeds]].dropna(axis="columns")
-        for task, seeds in zip(pool.family.tasks, pool.seeds, strict=True)
-    ]
-    steps = sorted(set.intersection(*({*table.columns} for table in by_task)))
+def _by_step(curves: Curves, pool: Pool, label: str) -> list[tuple[int, list[Scores]]]:
+    """The scores by task at steps that all tasks have, evenly spaced if there are many."""
+    by_task = [curves[task, label] for task in pool.family.tasks]
+    shared = [np.isin(curve.seeds, of) for curve, of in zip(by_task, pool.seeds, strict=True)]
+    steps = reduce(np.intersect1d, (curve.steps for curve in by_task))
     places = np.linspace(0, len(steps) - 1, min(len(steps), MOST_STEPS)).round().astype(int)
     return [
-        (int(steps[place]), [table[steps[place]].to_numpy(np.float64) for table in by_task])
-        for place in places
+        (
+            int(step),
+            [
+                curve.scores[chosen, np.searchsorted(curve.steps, step)]
+                for curve, chosen in zip(by_task, shared, strict=True)
+            ],
+        )
+        for step in steps[places]
     ]
 
 

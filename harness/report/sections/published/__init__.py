@@ -58,7 +58,10 @@ class Published(Section):
         return reproductions(self.beside)
 
     def grids(self) -> list[Grid]:
-        return [*published_grids(self.beside), *verdict_grids(self.reproductions)]
+        return [
+            *published_grids(self.beside),
+            *verdict_grids(self.comparison.suite, self.reproductions),
+        ]
 
     def tables(self) -> dict[str, pd.DataFrame]:
         tables = {"published": published_csv(self.beside)}

@@ -16,6 +16,7 @@ from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.origins import origin_mark
 from harness.report.sections.published.beside import Beside, Line, TaskGroup
 from harness.report.sections.published.reproduction import MARGIN, Reproduction, Verdict
+from harness.runs.suite_file import SuiteFile
 
 MOST_ROWS = 36  # of a grid on a printed page
 _NOT_AT_HAND = Text(MISSING, note="not at hand")
@@ -114,11 +115,11 @@ def published_notes(beside: Beside) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def verdict_grids(found: Sequence[Reproduction]) -> list[Grid]:
+def verdict_grids(suite: SuiteFile, found: Sequence[Reproduction]) -> list[Grid]:
     """A grid a task: rows of the suite by difference, interval and verdict."""
     grids = []
     for task in dict.fromkeys(cell.task for cell in found):
-        rows = [_verdict_row(cell) for cell in found if cell.task == task]
+        rows = [_verdict_row(suite, cell) for cell in found if cell.task == task]
         columns = ("Algorithm", "Published", "Ours", "Difference", "95% interval", "Verdict")
         grids.append(Grid(f"Reported against reproduced: {task}", columns, tuple(rows)))
     return grids
@@ -128,18 +129,19 @@ def _protocol(name: Protocol) -> str:
     return "protocol not stated" if name == UNKNOWN else f"protocol '{name}'"
 
 
-def _verdict_row(cell: Reproduction) -> GridRow:
+def _verdict_row(suite: SuiteFile, cell: Reproduction) -> GridRow:
     published, (low, high) = cell.published, cell.interval
     spread = points(published.spread) if published.spread is not None else ""
     seeds = len(cell.scores)
     sd = points(float(cell.scores.std(ddof=1))) if seeds > 1 else ""
     interval = f"[{low:+.1f}, {high:+.1f}]" if seeds > 1 else MISSING
+    mark = origin_mark(suite, cell.label, [cell.task])
     return GridRow(
         cell.label,
         (
             Text(points(published.score), "" if cell.is_point else spread),
-            Text(points(float(cell.scores.mean())), sd),
-            Text(f"{cell.difference:+.1f}"),
+            Text(points(float(cell.scores.mean())), sd, mark=mark),
+            Text(f"{cell.difference:+.1f}", mark=mark),
             Text(interval),
             Text(
                 str(cell.verdict),

@@ -199,6 +199,24 @@ def test_on_a_phone_every_tables_title_is_read_without_scrolling(show: Callable[
     assert max(ends) <= 390
 
 
+def test_on_a_phone_charts_scroll_rather_than_have_text_too_small_to_read(
+    show: Callable[..., Any],
+) -> None:
+    page = show(viewport=PHONE)
+    widths = "all => all.map(each => each.getBoundingClientRect().width)"
+    drawn = page.locator("figure img").evaluate_all(widths)
+    inches = page.locator("figure img").evaluate_all("all => all.map(e => e.naturalWidth / 200)")
+    assert len(drawn) > 2
+    assert all(width >= 95.5 * inch for width, inch in zip(drawn, inches, strict=True))
+    chart = page.locator("#chart").get_by_role("region")
+    assert chart.bounding_box()["width"] < 390 < drawn[0]
+    chart.focus()
+    page.keyboard.press("ArrowRight", delay=50)
+    page.wait_for_function("chart => chart.scrollLeft > 0", arg=chart.element_handle())
+    page.emulate_media(media="print")  # paper does not scroll
+    assert max(page.locator("figure img").evaluate_all(widths)) < 390
+
+
 def test_it_is_dark_where_the_reader_wants_it(show: Callable[..., Any]) -> None:
     def brightness(page: Any, what: str) -> int:
         colour = page.evaluate(f"getComputedStyle(document.body).{what}")

@@ -209,6 +209,14 @@ def test_importing_the_report_loads_no_training_or_simulation_library() -> None:
     assert result.stdout.strip() == "[]", result.stderr
 
 
+def test_costs_stand_by_score_the_best_method_first(make_suite: Callable[..., Any]) -> None:
+    final = {(TASK, label): [score] * 3 for label, score in (("bc", 5.0), ("iql", 90.0))}
+    found = report_of(
+        make_suite(labels=["bc", "fql", "iql"], final=final | {(TASK, "fql"): [7] * 3})
+    )
+    assert [row[0] for row in found.rows if row[1:2] == ["3 of 3"]] == ["iql", "fql", "bc"]
+
+
 def test_costs_count_the_time_of_a_trial_once(make_suite: Callable[..., Any]) -> None:
     latencies = {(TASK, "bc"): [0.2, 0.4, 0.6]}
     found = report_of(make_suite(labels=["bc"], latencies=latencies))

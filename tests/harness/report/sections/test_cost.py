@@ -49,3 +49,12 @@ def test_an_unfinished_row_is_no_point_and_few_points_are_no_figure(
     section = cost_of(make_suite(name="two", labels=LABELS, states=states))
     assert section.drawings(tmp_path) == []
     assert set(section.tables()["costs"]["label"]) == {"df-div", "iql"}
+
+
+def test_a_point_that_there_is_no_room_to_name_is_told_in_the_caption(
+    make_suite: Callable[..., Any], tmp_path: Path
+) -> None:
+    long = "x" * 150
+    final = {(TASK, long): [50.0] * 3}
+    [drawing] = cost_of(make_suite(labels=["df-div", "iql", long], final=final)).drawings(tmp_path)
+    assert f"Without a name for want of room: {long} (60 s, score 50.0)." in drawing.caption

@@ -15,7 +15,12 @@ from harness.report import build_report
 from harness.report.comparison import compare
 from harness.report.notes import write_notes
 from harness.report.records import read_records
+from harness.report.sections.aggregates import Aggregates
+from harness.report.sections.published.beside import Beside
+from harness.report.sections.published.grids import verdict_grids
+from harness.report.sections.published.reproduction import reproductions
 from harness.report.sections.tuning import Tuning
+from harness.tasks import get_task
 from tests.harness.report.conftest import SuiteBuilder
 
 EASY, HARD = "pointmaze/umaze", "pointmaze/large"
@@ -135,6 +140,33 @@ def test_every_table_marks_tuned_scores_and_a_note_says_how_they_came_about(
     assert r"$^t$" in (folder / "table.tex").read_text()
     for name in ("table.csv", "scores.csv"):
         assert {line["tuned_online"] for line in lines_of(folder / name)} == {"True"}
+
+
+def test_aggregates_and_verdicts_mark_tuned_scores_too(make_suite: MakeSuite) -> None:
+    task, labels = "gym/hopper/medium", ["iql", "bc"]
+    suite = make_suite(
+        tasks=[task],
+        labels=labels,
+        seeds=[*range(10)],
+        episodes=2,
+        final={(task, label): [50.0] * 10 for label in labels},
+        specs={task: get_task(task)},
+    )
+    content = suite.suite()
+    folder = suite.write()
+    tuning = {"per": "task", "seeds": SEEDS, "rows": content["rows"], "runs": []}
+    for told, mark in (({}, ""), ({"tuning": tuning}, "ᵗ")):
+        (folder / "suite.json").write_text(json.dumps(content | told))
+        records = read_records(folder)
+        comparison = compare(records)
+        aggregates, better = Aggregates(records, comparison).grids()
+        for row in aggregates.rows:
+            assert [text.mark for text in row.texts] == [mark, ""] * 3
+        assert better.rows[0].texts[1].mark == mark
+        [verdicts] = verdict_grids(comparison.suite, reproductions(Beside(comparison)))
+        assert {row.name for row in verdicts.rows} == {*labels}
+        for row in verdicts.rows:
+            assert [text.mark for text in row.texts] == ["", mark, mark, "", ""]
 
 
 def test_without_tuning_nothing_is_marked(suite: SuiteBuilder) -> None:
