@@ -19,7 +19,7 @@ from harness.execution.local import LocalExecutor
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.folder import Status, now
-from harness.runs.trial import Trial
+from harness.runs.trial import STOP_FILE, Trial
 from harness.suite.schema import Resources
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
 
@@ -238,6 +238,23 @@ def test_a_stop_request_interrupts_and_saves(executor: LocalExecutor, plan_of: P
         assert status is not None
         assert status.state == "interrupted"
         assert checkpoint_step(trial.folder(spec)) == status.step > 0
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_a_stop_request_that_comes_before_a_worker_has_begun_ends_it(
+    executor: LocalExecutor, plan_of: PlanOf, killed_before: bool
+) -> None:
+    [trial] = trials_of(plan_of(training=LONG, evaluation={"every": 10**6, "episodes": 1}))
+    if killed_before:  # as the status stays of a worker whose successor this one is
+        for spec in trial.specs:
+            running = Status("running", 7, 10**6, trial.invocation, now(), activity="training")
+            trial.folder(spec).write_status(running)
+    executor.start([trial], Resources())
+    executor.working()  # a worker is sent the trial, and needs a second to be ready
+    (trial.suite_dir / STOP_FILE).touch()
+    wait(executor)
+    found = [status.state if (status := trial.status(s)) else "" for s in trial.specs]
+    assert found == ["interrupted" if killed_before else ""] * 2
 
 
 def test_a_suite_for_gpus_is_refused_where_there_is_none(
