@@ -92,11 +92,14 @@ def test_a_report_needs_neither_torch_nor_ray(plan_of: Callable[..., Plan], tmp_
 
 
 def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
-    harness: CommandLine, write_suite: WriteSuite, their_package: TheirPackage
+    harness: CommandLine,
+    write_suite: WriteSuite,
+    plan_of: Callable[..., Plan],
+    their_package: TheirPackage,
 ) -> None:
-    suite = write_suite(algorithms={"theirs": {}}, seeds=1)
-    harness("run", suite, *LOCAL)
-    folder = harness.results / "tiny"
+    theirs = {"algorithms": {"theirs": {}}, "seeds": 1}
+    folder = results_of(plan_of(**theirs))
+    suite = write_suite(**theirs)
     their_package.change("-1.0")
     printed = harness("run", suite, *LOCAL, "--keep")
     assert "1 done already, 0 to do" in printed
