@@ -138,7 +138,7 @@ def test_what_is_killed_under_ray_leaves_nobody_and_the_same_command_goes_on_to_
     folder = plan.folder(plan.runs[0])
     their_package.slow.touch()
     with harness.start("run", tmp_path / "tiny.yaml") as command:
-        wait_for(lambda: checkpoint_step(folder) >= 200, command)
+        wait_for(lambda: checkpoint_step(folder) >= 100, command)
         [process] = processes_of(f"HARNESS_DATA={data_home}", victim)
         os.kill(process, signal.SIGKILL)
         printed, _ = command.communicate(timeout=200)

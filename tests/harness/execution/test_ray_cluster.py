@@ -140,7 +140,7 @@ def test_a_node_that_joins_late_goes_on_with_what_a_killed_one_was_at(
             ray_start(*node, NODE=f"first {address}"),
             harness.start("run", tmp_path / "tiny.yaml", "--address", address) as command,
         ):
-            wait_for(lambda: checkpoint_step(folder) >= 200, command)
+            wait_for(lambda: checkpoint_step(folder) >= 100, command)
             with ray_start(*node, NODE=f"second {address}"):
                 for process in processes_of(f"NODE=first {address}"):
                     with suppress(ProcessLookupError):

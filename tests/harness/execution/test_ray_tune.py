@@ -66,7 +66,7 @@ def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
 
 
 def saved(trial: Trial) -> bool:
-    return all(checkpoint_step(trial.folder(spec)) >= 200 for spec in trial.specs)
+    return all(checkpoint_step(trial.folder(spec)) >= 100 for spec in trial.specs)
 
 
 @pytest.mark.slow
