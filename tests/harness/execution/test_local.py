@@ -167,7 +167,9 @@ def test_processes_leave_the_same_bytes_as_this_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGKILL, signal.SIGTERM]
+)  # SIGHUP ends it like the first
 def test_a_worker_that_dies_is_replaced_and_its_trial_ends_with_the_same_bytes(
     executor: LocalExecutor, plan_of: PlanOf, tmp_path: Path, ending: signal.Signals
 ) -> None:
