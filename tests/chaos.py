@@ -2,6 +2,7 @@
 
 A suite of 24 short runs is carried out undisturbed, and then again and again with processes killed
 at random times, always with the same command, until it is complete and nothing is left to kill.
+Every other time a trial has a second core, so that other processes evaluate for it.
 Its tables must have the same bytes, no process may be left, and no file that was not there before.
 
 Processes are found by a variable that they inherit, never by name: nobody else's are touched.
@@ -10,6 +11,7 @@ Processes are found by a variable that they inherit, never by name: nobody else'
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import shutil
@@ -39,7 +41,6 @@ _SUITE = {
     "seeds": 6,
     "training": {"steps": 200, "compile": False},
     "evaluation": {"every": 50, "episodes": 1},
-    "resources": {"seeds_per_trial": 3},
 }
 _GONE_SECONDS = 120  # Ray's own processes take their time
 _ROUND_SECONDS = 3600
@@ -47,6 +48,7 @@ _TARGETS = {  # what is killed how, by what its command line has in it
     "worker": (("harness.execution.worker", "ray::"), (signal.SIGKILL, signal.SIGTERM)),
     "driver": (("-m\0harness\0run",), (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)),
     "raylet": (("/raylet/raylet",), (signal.SIGKILL,)),
+    "evaluator": (("harness.execution.evaluator",), (signal.SIGKILL, signal.SIGTERM)),
 }
 _TARGETS_OF = {"local": ("worker", "driver"), "ray": ("worker", "driver", "raylet")}
 _TIMES = ("timings.csv", "decisions.csv", "costs.csv")
@@ -75,25 +77,34 @@ class Chaos:
             "RAY_TMPDIR": str(folder / "ray"),
         }
         self._suite = folder / "chaos.yaml"
-        self._suite.write_text(yaml.safe_dump(_SUITE, sort_keys=False))
+        self._targets = _TARGETS_OF[executor]
         self._output = folder / "output.log"
         self.outcome = Outcome()
 
     def run(self, kills: int) -> Outcome:
         """Disturb the suite until so many were killed and it is complete."""
         undisturbed = self._folder / "undisturbed"
+        self._write_suite(cpus=1)
         if not self._carry_out(undisturbed, 0):
             self.outcome.wrong.append(f"undisturbed, it fails:\n{self._said()}")
             return self.outcome
         expected = tables(undisturbed)
         disturbed = self._folder / "disturbed"
+        cpus = itertools.cycle([2, 1])  # on two cores: an evaluator, or two workers at once
         while not self.outcome.wrong and (left := kills - self.outcome.killed.total()) > 0:
             shutil.rmtree(disturbed, ignore_errors=True)
+            self._write_suite(cpus=next(cpus))
             if not self._carry_out(disturbed, left):
                 self.outcome.wrong.append(f"it does not get to its end:\n{self._said()}")
                 break
             self.outcome.wrong += differences(expected, tables(disturbed))
         return self.outcome
+
+    def _write_suite(self, cpus: int) -> None:
+        """Give each trial so many cores, which changes no number."""
+        resources = {"cpus_per_trial": cpus, "seeds_per_trial": 3}
+        self._suite.write_text(yaml.safe_dump({**_SUITE, "resources": resources}, sort_keys=False))
+        self._targets = (*_TARGETS_OF[self._executor], *(["evaluator"] if cpus > 1 else []))
 
     def _carry_out(self, results: Path, kills: int) -> bool:
         """Give the command until it succeeds, killing at most so many; whether it has."""
@@ -124,7 +135,7 @@ class Chaos:
 
     def _wait_and_choose(self, driver: subprocess.Popen[bytes]) -> tuple[str, int] | None:
         """Wait for a random time; then a target and its process. None if the driver has ended."""
-        target = self._random.choice(_TARGETS_OF[self._executor])
+        target = self._random.choice(self._targets)
         earliest = time.monotonic() + self._random.uniform(0, self._longest)
         words = _TARGETS[target][0]
         while driver.poll() is None:
@@ -212,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=20.0, help="seconds between two kills")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends all that it has started, too
     failed = False
     for executor in given.executor or ["local", "ray"]:
         outcome = disturb(executor, given.kills, given.seed, given.longest)

@@ -107,6 +107,8 @@ class LocalExecutor:
         elif worker.trial is not None and worker.trial.is_over():
             self._remember_peak(worker.trial)
             worker.trial = None
+        elif worker.trial is not None and worker.trial.stop_requested():
+            worker.dismiss()  # what it had not begun gets no status that would tell its end
 
     def _take_back(self, trial: Trial, ending: str) -> None:
         """Let another worker go on with a trial whose worker died, unless too many have."""

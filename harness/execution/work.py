@@ -53,7 +53,8 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
     with trial.sole_work(stop) as ours:
         for part in trial.parts() if ours else ():
             if stop():
-                return
+                part.interrupt_begun()
+                continue
             trial_work = TrialWork(part, stop)
             try:
                 trial_work.start()

@@ -103,6 +103,14 @@ class Trial(BaseModel):
         ended = ("done", "failed", "interrupted") if self.stop_requested() else ("done", "failed")
         return status is not None and status.state in ended
 
+    def interrupt_begun(self) -> None:
+        """Mark the runs that a worker was at when it died as interrupted."""
+        for spec in self.specs:
+            status = self.status(spec)
+            if status is not None and status.state == "running":
+                ended = replace(status, state="interrupted", activity="", finished=now())
+                self.folder(spec).write_status(ended)
+
     def fail_unfinished(self, error: str) -> None:
         """Mark the runs that left no final status, because their worker died, as failed.
 

@@ -38,6 +38,7 @@ SMALL = {
     "behavior_dim": 32,
     "plans": 8,
 }
+FEWER = {"dd": {"diffusion_steps": 10}, "diffuser": {"diffusion_steps": 5}}  # they plan by a U-Net
 Numbers = dict[str, dict[str, list[float]]]  # one per seed, by step and name
 
 
@@ -69,7 +70,7 @@ def measure(algorithm_id: str) -> Numbers:
     """The metrics of both seeds after some updates, and how they act then."""
     fields = registry.load(algorithm_id).Config.model_fields
     small = {name: number for name, number in SMALL.items() if name in fields}
-    config = registry.resolve_config(algorithm_id, small)
+    config = registry.resolve_config(algorithm_id, small | FEWER.get(algorithm_id, {}))
     transitions, total = make_transitions(), max(STEPS)
     engine = Engine(algorithm_id, config, transitions, SEEDS, total_steps=total, compile=False)
     observations = np.random.default_rng(1).standard_normal((len(SEEDS), 64, OBS_DIM))

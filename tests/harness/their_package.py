@@ -16,6 +16,26 @@ class Theirs(BC):
     def loss(self, nets, batch, noise):
         return scaled(super().loss(nets, batch, noise))
 '''
+SLOW_METHOD = '''
+"""Behaviour cloning, which takes its time while there is a file `slow` beside this one."""
+
+import time
+from pathlib import Path
+
+from baselines.bc import BC
+
+
+class Theirs(BC):
+    def loss(self, nets, batch, noise):
+        if Path(__file__).with_name("slow").exists():
+            time.sleep(0.05)
+        return super().loss(nets, batch, noise)
+'''
+TO_BE_KILLED = {  # a run of it; from the first checkpoint to the end it takes 15 s while slow
+    "algorithms": {"theirs": {}},
+    "training": {"steps": 400, "compile": False},
+    "evaluation": {"every": 100, "episodes": 1},
+}
 LOSSES = '''
 def scaled(loss):
     """As it is."""
@@ -24,11 +44,15 @@ def scaled(loss):
 
 
 class TheirPackage:
-    """The installed package; `folder` holds its modules `method` and `losses`."""
+    """The installed package; `folder` holds its modules `method` and `losses`.
+
+    While the file `slow` is there, an update of `SLOW_METHOD` takes 50 ms or more in any process.
+    """
 
     def __init__(self, site: Path) -> None:
         forget()
         self.folder = site / "their_package"
+        self.slow = self.folder / "slow"
         self.folder.mkdir(parents=True)
         (self.folder / "__init__.py").touch()
         (self.folder / "method.py").write_text(METHOD)

@@ -39,11 +39,10 @@ def first_bad_loss(algorithm_id: str, data: Transitions, seed: int) -> str:
     return ""
 
 
-COMPILED = pytest.param(True, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("algorithm_id", ["iql", "td3-bc"])
-@pytest.mark.parametrize("compiled", [False, COMPILED])
+@pytest.mark.parametrize(
+    ("algorithm_id", "compiled"),
+    [("iql", False), ("td3-bc", False), pytest.param("td3-bc", True, marks=pytest.mark.slow)],
+)
 def test_the_first_loss_that_is_not_finite_is_named_with_its_step(
     poisoned: Transitions, algorithm_id: str, compiled: bool
 ) -> None:

@@ -92,11 +92,14 @@ def test_a_report_needs_neither_torch_nor_ray(plan_of: Callable[..., Plan], tmp_
 
 
 def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
-    harness: CommandLine, write_suite: WriteSuite, their_package: TheirPackage
+    harness: CommandLine,
+    write_suite: WriteSuite,
+    plan_of: Callable[..., Plan],
+    their_package: TheirPackage,
 ) -> None:
-    suite = write_suite(algorithms={"theirs": {}}, seeds=1)
-    harness("run", suite, *LOCAL)
-    folder = harness.results / "tiny"
+    theirs = {"algorithms": {"theirs": {}}, "seeds": 1}
+    folder = results_of(plan_of(**theirs))
+    suite = write_suite(**theirs)
     their_package.change("-1.0")
     printed = harness("run", suite, *LOCAL, "--keep")
     assert "1 done already, 0 to do" in printed
@@ -116,11 +119,8 @@ def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
 def test_ctrl_c_saves_everything_and_says_how_to_continue(
     harness: CommandLine, write_suite: WriteSuite, executor: str
 ) -> None:
-    """Until then no other command may share its results folder."""
-    suite = write_suite(**HUGE)
-    with harness.start("run", suite, "--executor", executor) as process:
+    with harness.start("run", write_suite(**HUGE), "--executor", executor) as process:
         wait_for(lambda: is_training(harness.results), process)
-        assert "Another `run` is at work" in harness("run", suite, *LOCAL, code=2)
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -136,7 +136,6 @@ def test_ctrl_c_saves_everything_and_says_how_to_continue(
 @pytest.mark.parametrize(
     ("executor", "asked"),
     [
-        ("local", signal.SIGTERM),
         ("local", signal.SIGHUP),
         pytest.param("ray", signal.SIGTERM, marks=pytest.mark.slow),
     ],
@@ -157,7 +156,7 @@ def test_a_command_that_is_asked_to_end_or_loses_its_terminal_stops_cleanly_and_
     assert states(harness.results) == ["interrupted"] * 2
 
 
-def test_under_nohup_a_lost_terminal_stops_nothing(
+def test_under_nohup_a_lost_terminal_stops_nothing_and_being_asked_to_end_does(
     harness: CommandLine, write_suite: WriteSuite
 ) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does, and children inherit
@@ -168,9 +167,11 @@ def test_under_nohup_a_lost_terminal_stops_nothing(
             time.sleep(1)
             assert states(harness.results) == ["running"] * 2
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            printed, _ = process.communicate(timeout=60)
     finally:
         signal.signal(signal.SIGHUP, before)
+    assert process.returncode == 130
+    assert "same command to continue" in printed
     assert states(harness.results) == ["interrupted"] * 2
 
 

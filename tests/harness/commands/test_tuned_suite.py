@@ -1,4 +1,7 @@
-"""A suite with tuning from its first run to its report: real workers, stopped and gone on."""
+"""A suite with tuning from its first run to its report, stopped and gone on.
+
+Two of these tests have real workers; for the others this process does the work.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 import io
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from harness.commands.run import ALL_DONE, SOME_FAILED, run_suite
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.report import build_report
+from harness.runs.trial import Trial
+from harness.suite.schema import Resources
 from tests.harness.commands.test_cli import HUGE, LOCAL, is_training, states, wait_for
 from tests.harness.conftest import CommandLine, evaluation_files, trials_of
 
@@ -31,8 +36,31 @@ TUNED: dict[str, Any] = {
 }
 
 
+class Here:
+    """An executor without workers: this process works on one trial after the other."""
+
+    def __init__(self, *_: object) -> None:
+        self._trials: list[Trial] = []
+
+    def start(self, trials: Sequence[Trial], resources: Resources) -> None:
+        self._trials = [*trials]
+
+    def working(self) -> bool:
+        for trial in self._trials:
+            list(work(trial))
+        return False
+
+    def kill(self) -> None:
+        raise AssertionError
+
+
+@pytest.fixture
+def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.commands.run.make_executor", Here)
+
+
 def run(suite: Path, results: Path, executor: str = "local", **options: Any) -> tuple[int, str]:
-    """`harness run` in this process, with workers of its own; its exit code and what it prints."""
+    """`harness run` in this process; its exit code and what it prints."""
     console = Console(width=200, file=io.StringIO(), force_terminal=False)
     flags = dict.fromkeys(("smoke", "cpu", "fresh", "keep"), False) | options
     code = run_suite(
@@ -104,6 +132,7 @@ def test_one_command_tunes_trains_and_reports(
     assert evaluation_files(folder) == before
 
 
+@pytest.mark.usefixtures("without_workers")
 def test_a_command_killed_between_tuning_and_final_runs_goes_on_to_the_same_bytes(
     write_suite: WriteSuite, plan_of: PlanOf, tmp_path: Path
 ) -> None:
@@ -139,6 +168,7 @@ def test_a_stop_while_tuning_starts_no_final_run(
     assert not list(harness.results.rglob("seed-0"))
 
 
+@pytest.mark.usefixtures("without_workers")
 def test_a_setting_that_diverges_is_named_and_another_makes_the_final_runs(
     write_suite: WriteSuite, data_home: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +185,7 @@ def test_a_setting_that_diverges_is_named_and_another_makes_the_final_runs(
     assert [line["state"] for line in lines_of(tmp_path / "tiny" / "scores.csv")] == ["done"]
 
 
+@pytest.mark.usefixtures("without_workers")
 def test_without_a_setting_that_finishes_no_final_run_is_made(
     write_suite: WriteSuite, data_home: Path, tmp_path: Path
 ) -> None:
@@ -170,6 +201,7 @@ def test_without_a_setting_that_finishes_no_final_run_is_made(
     assert "Tuning has chosen no setting yet of td3-bc on pointmaze/umaze" in text
 
 
+@pytest.mark.usefixtures("without_workers")
 def test_afresh_everything_is_trained_again_and_smoke_runs_tune_too(
     write_suite: WriteSuite, data_home: Path, tmp_path: Path
 ) -> None:

@@ -79,8 +79,13 @@ def errors(plan: Plan) -> list[str]:
     return ["" if status is None else status.error for status in statuses]
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(("chunk", "cpus"), [(3, 1), (32, 1), (3, 3)])
+@pytest.mark.parametrize(
+    ("case", "chunk", "cpus"),
+    [
+        *((case, chunk, 1) for case in CASES for chunk in (3, 32)),
+        *((case, 3, 3) for case in ("offline", "online", "evaluation")),  # beside evaluators
+    ],
+)
 def test_a_seed_that_diverges_ends_alone_whatever_it_is_stacked_with(
     their_package: TheirPackage,
     plan_of: PlanOf,

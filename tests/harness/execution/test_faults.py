@@ -22,13 +22,10 @@ from tests.harness.conftest import (
 )
 from tests.harness.execution.test_processes import until
 from tests.harness.execution.test_work import finish
+from tests.harness.their_package import SLOW_METHOD, TO_BE_KILLED, TheirPackage
 
 PlanOf = Callable[..., Plan]
 WriteSuite = Callable[..., Path]
-ENOUGH = {
-    "training": {"steps": 3000, "compile": False},
-    "evaluation": {"every": 1000, "episodes": 1},
-}
 # The time of day a day later and a day earlier in turn, for whoever asks; other clocks go on.
 JUMPING = """
 #define _GNU_SOURCE
@@ -125,20 +122,29 @@ def test_a_clock_that_jumps_under_all_processes_changes_no_byte(
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["/raylet/raylet", "/gcs/gcs_server", "-m\0harness\0run"])
 def test_what_is_killed_under_ray_leaves_nobody_and_the_same_command_goes_on_to_the_same_bytes(
-    plan_of: PlanOf, harness: CommandLine, data_home: Path, tmp_path: Path, victim: str
+    plan_of: PlanOf,
+    their_package: TheirPackage,
+    harness: CommandLine,
+    data_home: Path,
+    tmp_path: Path,
+    victim: str,
 ) -> None:
     pytest.importorskip("ray")
-    plan = plan_of(seeds=1, **ENOUGH)
+    their_package.write_method(SLOW_METHOD)
+    plan = plan_of(seeds=1, **TO_BE_KILLED)
     finish(plan)
     whole = evaluation_files(tmp_path / "results")
     shutil.rmtree(tmp_path / "results")
     folder = plan.folder(plan.runs[0])
+    their_package.slow.touch()
     with harness.start("run", tmp_path / "tiny.yaml") as command:
-        wait_for(lambda: checkpoint_step(folder) >= 1000, command)
+        wait_for(lambda: checkpoint_step(folder) >= 100, command)
         [process] = processes_of(f"HARNESS_DATA={data_home}", victim)
         os.kill(process, signal.SIGKILL)
         printed, _ = command.communicate(timeout=200)
-    assert "Traceback" not in printed  # it may have been done just then
+    assert command.returncode != 0
+    assert "Traceback" not in printed
+    their_package.slow.unlink()
     until(lambda: not processes_of(f"HARNESS_DATA={data_home}", "ray"), seconds=120)
     harness("run", tmp_path / "tiny.yaml", *LOCAL)
     assert evaluation_files(harness.results) == whole

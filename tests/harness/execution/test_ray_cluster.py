@@ -21,8 +21,8 @@ from harness.execution.plan import Plan
 from harness.execution.ray_cluster import prepare_to_join
 from tests.harness.commands.test_cli import wait_for
 from tests.harness.conftest import CommandLine, checkpoint_step, evaluation_files, processes_of
-from tests.harness.execution.test_faults import ENOUGH
 from tests.harness.execution.test_work import finish
+from tests.harness.their_package import SLOW_METHOD, TO_BE_KILLED, TheirPackage
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -121,27 +121,32 @@ def test_a_head_without_cpus_is_refused_within_20_seconds_and_works_once_a_node_
 
 def test_a_node_that_joins_late_goes_on_with_what_a_killed_one_was_at(
     harness: CommandLine,
+    their_package: TheirPackage,
     plan_of: Callable[..., Plan],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    plan = plan_of(seeds=1, **ENOUGH)
+    their_package.write_method(SLOW_METHOD)
+    plan = plan_of(seeds=1, **TO_BE_KILLED)
     finish(plan)
     whole = evaluation_files(tmp_path / "results")
     shutil.rmtree(tmp_path / "results")
     folder = plan.folder(plan.runs[0])
+    their_package.slow.touch()
     with cluster(cpus=0) as address:
         node = (f"--address={address}", "--num-cpus=1")
         with (
             ray_start(*node, NODE=f"first {address}"),
             harness.start("run", tmp_path / "tiny.yaml", "--address", address) as command,
         ):
-            wait_for(lambda: checkpoint_step(folder) >= 1000, command)
+            wait_for(lambda: checkpoint_step(folder) >= 100, command)
             with ray_start(*node, NODE=f"second {address}"):
                 for process in processes_of(f"NODE=first {address}"):
                     with suppress(ProcessLookupError):
                         os.kill(process, signal.SIGKILL)
+                assert plan.unfinished()
+                their_package.slow.unlink()
                 printed, _ = command.communicate(timeout=200)
     assert command.returncode == 0, printed
     assert evaluation_files(harness.results) == whole

@@ -25,6 +25,7 @@ from tests.harness.conftest import (
     processes_of,
     trials_of,
 )
+from tests.harness.their_package import SLOW_METHOD, TO_BE_KILLED, TheirPackage
 
 pytest.importorskip("ray")
 from harness.execution.ray_tune import RayExecutor
@@ -65,26 +66,34 @@ def test_ray_leaves_the_same_bytes_as_this_process_and_nothing_of_its_own(
 
 
 def saved(trial: Trial) -> bool:
-    return all(checkpoint_step(trial.folder(spec)) >= 1000 for spec in trial.specs)
+    return all(checkpoint_step(trial.folder(spec)) >= 100 for spec in trial.specs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
-    executor: RayExecutor, plan_of: PlanOf, data_home: Path, tmp_path: Path, ending: signal.Signals
+    executor: RayExecutor,
+    their_package: TheirPackage,
+    plan_of: PlanOf,
+    data_home: Path,
+    tmp_path: Path,
+    ending: signal.Signals,
 ) -> None:
-    budget = {"steps": 3000, "compile": False}
-    plan = plan_of(training=budget, evaluation={"every": 1000, "episodes": 1})
+    their_package.write_method(SLOW_METHOD)
+    plan = plan_of(**TO_BE_KILLED)
     [trial] = trials_of(plan)
     list(work(trial))
     here = evaluation_files(plan.directory)
     (tmp_path / "results").rename(tmp_path / "before")
 
     [trial] = trials_of(plan)
+    their_package.slow.touch()
     executor.start([trial], Resources())
     wait(executor, lambda: saved(trial))
     [actor] = processes_of(f"HARNESS_DATA={data_home}", "Trainable")
     os.kill(actor, ending)
+    assert plan.unfinished()
+    their_package.slow.unlink()
     wait(executor)
     assert plan.unfinished() == []
     assert evaluation_files(plan.directory) == here

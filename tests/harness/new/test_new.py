@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from algorithms.contract import CHECKS, COMPILED, Subject, run_check
 from harness.errors import UserError
 from harness.new import TEMPLATE, new_method
+from tests.algorithms.planted import ID, MODULE, Package, installed
 from tests.harness.conftest import REPOSITORY, CommandLine
 
 
@@ -50,6 +53,20 @@ def test_the_package_installs_keeps_the_contract_and_trains(
     checked = harness("check", "calm-cloning", "--no-compile", "--no-ladder", code=1)
     [line] = [number for number, text in enumerate(code.splitlines(), 1) if leaking in text]
     assert f"calm_cloning.py:{line}\n" in checked
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+    yield from installed(tmp_path / "site", monkeypatch)
+
+
+def test_its_method_keeps_the_contract(package: Package, tmp_path: Path) -> None:
+    method, *_ = new_method("calm-cloning", tmp_path)
+    package.point_to(f"{MODULE}:CalmCloning")
+    package.write(source=method.read_text())
+    subject = Subject(ID)
+    checks = [check for check in CHECKS if check is not COMPILED]
+    assert [str(found) for check in checks for found in run_check(check, subject)] == []
 
 
 def test_readme_shows_the_very_file() -> None:
