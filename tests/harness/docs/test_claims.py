@@ -118,3 +118,31 @@ def test_on_known_modes_df_div_is_above_best_of_32_everywhere_and_df_dir_on_the_
     }
     assert above["df-dir"] == {"modes-8-dim-2", "modes-4-dim-8"}
     assert above["df-div"] == above["df-dir"] | {"modes-2-dim-2", "modes-4-dim-2"}
+
+
+def test_of_every_method_on_eight_modes_the_groups_are_what_the_page_says() -> None:
+    with (RESULTS / "local" / "multimodal_methods" / "policies.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        for name in ("reward", "in_support", "coverage", "kl"):
+            rows[line["label"]][name].append(float(line[name] or "inf"))
+    assert len(rows) == 48
+    assert {len(found["reward"]) for found in rows.values()} == {3}
+    climbing = ["cql", "cal-ql", "mcq", "td3-bc", "sac-n", "edac", "plas", "dtql", "qt"]
+    for label in climbing:
+        assert rows[label]["coverage"] == [1 / 8] * 3, label
+        assert min(rows[label]["in_support"]) > 0.99, label
+    assert rows["sac-n"] == rows["edac"]
+    for label in ("ifql", "sfbc", "idql", "bdpo", "mean-flow"):
+        assert min(rows[label]["coverage"]) > 1 / 8, label
+        assert min(rows[label]["in_support"]) > 0.97, label
+    for label in ("fql", "floq", "dfql", "fbrac"):
+        assert min(rows[label]["coverage"]) > 0.8, label
+        assert 0.6 < np.mean(rows[label]["reward"]) < 0.7, label
+    for label in ["bc", "iql", "xql", "sql", "onestep", "awac", "rebrac", "srpo", "dd", "qdt"]:
+        assert max(rows[label]["reward"]) < 0.02, label
+    assert round(float(np.mean(rows["diffusion-bc"]["in_support"])), 1) == 0.2
+    assert 0.6 < np.mean(rows["flow-bc"]["in_support"]) < 0.75
+    nearest = min(rows, key=lambda label: float(np.mean(rows[label]["kl"])))
+    assert nearest == "tt"
