@@ -264,7 +264,10 @@ def _landings(
     rows = math.ceil(len(dots) / columns)
     figure = Figure(figsize=(1.9 * columns, 2.05 * rows + 0.35), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    styles, names = lines(comparison) | {"behaviour": BEHAVIOUR}, full_names(comparison.suite.rows)
+    styles, names = (
+        all_lines(comparison) | {"behaviour": BEHAVIOUR},
+        full_names(comparison.suite.rows),
+    )
     for axes, (label, canonical) in zip(panels, dots.items(), strict=False):
         _density(axes, modes)
         colour = styles[label].colour
