@@ -52,7 +52,7 @@ def test_no_row_of_a_suite_of_ours_raises_an_alarm() -> None:
     for path in suite_files():
         suite, document = load_suite(path)
         tasks = {task.id: task for task in suite_tasks(suite)}
-        rows = {row.label: row for row in suite.rows}
+        rows = {row.label: row for row in suite.settings}
         online, selections = suite.training.online_steps > 0, suite.evaluation.action_selections
         for (task_id, label), fields in resolve_configs(
             suite, document, list(tasks.values()), {}
