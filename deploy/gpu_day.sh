@@ -49,7 +49,7 @@ for precision in fp32 mixed; do
     part "$precision" 200 "$PYTHON" -m harness run "$OUT/$precision.yaml" \
         --executor local --results "$OUT/results" &
 done
-# All methods as they are, three of them compiled, too, which takes a minute each.
+# All methods as they are, and a few of them compiled, too, which takes a minute each.
 part tests 200 "$PYTHON" -m pytest -v --tb=short -n 8 -p no:cacheprovider \
     -k "not True or True-iql or True-fql or True-df-dir" tests/algorithms/engine/test_gpu.py &
 wait
