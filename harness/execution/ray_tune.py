@@ -20,6 +20,9 @@ from typing import Any
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the new one prints boxes even when told to be silent
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+# Else `ray.init` waits for workers started beforehand: for ever, and deaf to Ctrl-C, if one of them
+# dies (ray-project/ray issue 40131).
+os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
 
 import ray
 from ray import tune

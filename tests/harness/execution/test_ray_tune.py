@@ -151,7 +151,10 @@ def heard_at(process: int) -> set[str]:
     return {words[1].partition(":")[0] for words in listening}
 
 
-def test_a_ray_of_ones_own_is_heard_on_this_machine_alone(data_home: Path) -> None:
+def test_a_ray_of_ones_own_is_heard_on_this_machine_alone_and_waits_for_no_worker(
+    data_home: Path,
+) -> None:
+    """Ray waits for ever for workers that it starts beforehand, if one of them dies."""
     command = [sys.executable, "-c", ALONE]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -165,12 +168,14 @@ def test_a_ray_of_ones_own_is_heard_on_this_machine_alone(data_home: Path) -> No
                 *processes_of(f"HARNESS_DATA={data_home}", "raylet"),
             ]
             found = {address for process in servers for address in heard_at(process)}
+            workers = processes_of(f"HARNESS_DATA={data_home}", "ray::IDLE")
         finally:
             started.stdin.close()
     assert len(servers) >= 2
     loopback = {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, and as IPv6
     assert found
     assert found <= loopback
+    assert workers == []
 
 
 def test_a_suite_for_gpus_is_refused_where_the_cluster_has_none(
