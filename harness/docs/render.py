@@ -8,6 +8,7 @@
     acting FILE               how long methods take to act, from `harness bench --acting`'s JSON
     rates FILE                how fast they train, from `harness bench --methods`'s JSON
     gpu-rates FILE            how fast a GPU is, from `harness bench --device cuda`'s JSON
+    sac-trainings             how SAC learned that data are made with, beside published trainings
     coverage FILE             how often intervals hold the truth, `harness bench --coverage`'s JSON
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
@@ -33,6 +34,7 @@ from harness.docs.oracles import oracles_table
 from harness.docs.place import Place
 from harness.docs.rates import gpu_rates_table, rates_table
 from harness.docs.results import suite_figure, suite_results
+from harness.docs.sac_trainings import sac_trainings_table
 from harness.docs.samplers import samplers_table
 from harness.errors import UserError
 from harness.suite.problems import unknown
@@ -51,6 +53,7 @@ _KINDS = {
     "deviations": _Kind("deviations", (0,), deviations_table),
     "oracles": _Kind("oracles", (0,), oracles_table),
     "samplers": _Kind("samplers", (0,), samplers_table),
+    "sac-trainings": _Kind("sac-trainings", (0,), lambda _: sac_trainings_table()),
     "acting": _Kind("acting FILE", (1,), acting_table),
     "rates": _Kind("rates FILE", (1,), rates_table),
     "gpu-rates": _Kind("gpu-rates FILE", (1,), gpu_rates_table),
