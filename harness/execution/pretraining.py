@@ -104,15 +104,17 @@ class SharedPretraining:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / ".lock", thread_local=False)
 
-    def wait(self, stop: Callable[[], bool]) -> bool:
+    def wait(self, stop: Callable[[], bool], at_wait: Callable[[], None]) -> bool:
         """Whether the states are there, after waiting for another trial that is making them.
 
-        False means that this trial is to make them, and holds the lock until `release`.
+        False means that this trial is to make them, and holds the lock until `release`. `at_wait`
+        is called as long as there is another.
         """
         while not self._exists() and not stop():
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
+                at_wait()
                 time.sleep(_POLL_SECONDS)
                 continue
             if not self._exists():

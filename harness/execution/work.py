@@ -199,8 +199,8 @@ class TrialWork:
             return
         results = self.trial.suite_dir.parent
         self._pretraining = SharedPretraining(results, self.spec, self.engine.seeds, self.engine)
-        self._be_at("waiting for pretraining that another trial does")
-        if not self._pretraining.wait(self._stop):
+        waiting = partial(self._be_at, "waiting for pretraining that another trial does")
+        if not self._pretraining.wait(self._stop, waiting):
             return
         self.engine.load_pretrained(self._pretraining.states(), self.engine.pretraining_steps)
         self.step = self.engine.pretraining_steps

@@ -133,3 +133,16 @@ def test_it_is_made_anew_where_its_own_code_changes(
 
 def test_methods_without_any_have_no_key(plan_of: PlanOf) -> None:
     assert pretraining_key(plan_of(seeds=1).runs[0]) is None
+
+
+def test_only_a_trial_that_finds_another_at_it_says_that_it_waits(
+    plan_of: PlanOf, tmp_path: Path
+) -> None:
+    [spec] = plan_of(algorithms={"ifql": {"config": COMMON}}, seeds=1).runs
+    engine = make_engine(spec, [0], ensure(spec.task).transitions)
+    first, second = (SharedPretraining(tmp_path, spec, [0], engine) for _ in range(2))
+    said: list[str] = []
+    assert not first.wait(lambda: False, lambda: said.append("first"))
+    assert not second.wait(lambda: bool(said), lambda: said.append("second"))
+    first.release()
+    assert said == ["second"]
