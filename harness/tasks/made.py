@@ -2,7 +2,7 @@
 
 SAC is trained online in the task's environment (Fu et al., arXiv:2004.07219, Section 5): what it
 has seen when its stochastic policy first scores a third of an expert is `medium-replay`, episodes
-of that policy are `medium`, those of the policy at the end of the training `expert`, and as many of
+of that policy are `medium`, those of the best policy of the training `expert`, and as many of
 each `medium-expert`. All levels of a body share one training (`harness/data/recipes/`), and where
 this package has its policies (`POLICIES`), all but `medium-replay` need none.
 

@@ -9,7 +9,8 @@ Deviations:
 * The medium level is found by evaluations of the stochastic policy, the first that scores
   `medium_score`, a third of the reference expert's 100 points unless told otherwise. D4RL does not
   say when it stopped; its medium data score 42, 44 and 62.
-* `expert` is the policy at the end of the training, at whatever score; D4RL: "to completion".
+* `expert` is the training's best policy by its evaluations, at whatever score, as SAC's still falls
+  now and then at the end; D4RL: "to completion".
 * SAC is this project's (`baselines/soft_actor_critic.py`); D4RL's is rlkit's, which explores with
   its policy.
 * Whole episodes, as many as fit; D4RL cuts the last one. Observations of the replay buffer have the

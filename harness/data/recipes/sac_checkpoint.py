@@ -147,6 +147,11 @@ class Checkpoint:
         return digest.hexdigest()
 
 
+def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """The one with the highest score, of equals the first."""
+    return max(evaluations, key=lambda evaluation: evaluation.score)
+
+
 def read_curve(folder: Path) -> tuple[Evaluation, ...]:
     """The evaluations of a training that came with this package.
 

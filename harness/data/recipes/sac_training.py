@@ -30,7 +30,7 @@ from algorithms.registry import algorithms, resolve_config
 from algorithms.source import code_digest
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress
-from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation
+from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation, best_of
 from harness.data.recipes.sac_policy import save_sac_policy
 from harness.data.store import data_root, lock, write_errors_explained
 from harness.errors import UserError
@@ -101,8 +101,8 @@ class SACTraining:
         return found
 
     def expert(self, report: Progress) -> Evaluation:
-        """The first evaluation at the end of the budget, trained up to if need be."""
-        return self._until(lambda e: e.step >= self._budget, report)[-1]
+        """The best evaluation within the budget, trained up to its end if need be."""
+        return best_of(self._until(lambda e: e.step >= self._budget, report))
 
     def policy(self, evaluation: Evaluation) -> Path:
         """The policy's file."""

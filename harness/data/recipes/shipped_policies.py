@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from harness.data.datasets import Progress, silent
-from harness.data.recipes.sac_checkpoint import CURVE, Evaluation, read_curve
+from harness.data.recipes.sac_checkpoint import CURVE, Evaluation, best_of, read_curve
 from harness.data.recipes.sac_training import MANIFEST, SACTraining, policy_of
 from harness.errors import UserError
 from harness.files import parse_object, short_digest
@@ -60,8 +60,8 @@ class ShippedPolicies:
         return found
 
     def expert(self, report: Progress) -> Evaluation:
-        """The last evaluation."""
-        return self._evaluations[-1]
+        """The best evaluation."""
+        return best_of(self._evaluations)
 
     def policy(self, evaluation: Evaluation) -> Path:
         """The policy's file."""

@@ -146,7 +146,7 @@ def test_what_is_made_says_so(home: Path) -> None:
     text = json.loads((folder / "data/metadata.json").read_text())["description"]
     assert text.startswith("LOCAL, made on this machine and not a download of D4RL's")
     constants = json.loads((folder / "manifest.json").read_text())["constants"]
-    medium, expert = evaluations(task)[0], evaluations(task)[-1]
+    medium, expert = evaluations(task)[0], max(evaluations(task), key=lambda e: e.score)
     assert (constants["medium at step"], constants["expert at step"]) == (medium.step, expert.step)
     policy = (SACTraining(task).policy(expert)).read_bytes()
     assert constants["expert policy_sha256"] == hashlib.sha256(policy).hexdigest()
@@ -267,9 +267,18 @@ def test_a_package_has_a_policy_of_each_part_and_the_curve_of_all(shipped: dict[
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     curve = read_curve(folder)
     medium = next(each for each in curve if each.score >= 1)
-    policies = {f"policies/{each.step:08d}.npz" for each in (medium, curve[-1])}
+    expert = max(curve, key=lambda each: each.score)
+    policies = {f"policies/{each.step:08d}.npz" for each in (medium, expert)}
     assert len(policies) == 2 < len(curve)
     assert names == {"manifest.json", "curve.csv", *policies}
+
+
+def test_the_expert_is_the_best_of_the_training_and_not_its_last(shipped: dict[str, str]) -> None:
+    [folder] = shipped_policies.FOLDER.iterdir()
+    header, *_ = (folder / "curve.csv").read_text().splitlines()
+    (folder / "curve.csv").write_text(f"{header}\n80,1,2,20,9\n160,2,7,90,9\n240,3,5,60,9\n")
+    task = tiny("expert", policies={"expert": shipped["expert"]})
+    assert ShippedPolicies(task).expert(said).step == 160
 
 
 def test_another_policy_than_the_tasks_is_not_rolled_out(shipped: dict[str, str]) -> None:
