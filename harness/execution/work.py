@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,9 @@ from algorithms import registry
 from algorithms.errors import DivergedError, author_line
 from algorithms.source import code_digest
 from harness.errors import EnvironmentFailedError, UserError, describe
-from harness.execution.memory import peak_mb
 from harness.execution.pretraining import SharedPretraining
-from harness.runs.checkpoint import Checkpoint
-from harness.runs.folder import RunFolder, State, Status, now
-from harness.runs.spec import RunSpec
-from harness.runs.tables import RunTables, outcomes
-from harness.runs.trackers import Tracked, Trackers
+from harness.execution.trial_runs import TrialRuns
+from harness.runs.tables import outcomes
 from harness.runs.trial import Trial
 
 if TYPE_CHECKING:
@@ -66,18 +62,6 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One seed's run, and what was known of it when the work began."""
-
-    spec: RunSpec
-    folder: RunFolder
-    tables: RunTables
-    trackers: Trackers
-    described: bool  # whether its provenance is as the run left it
-    note: str  # what a reader should know of its checkpoints
-
-
-@dataclass(frozen=True)
 class _Evaluated:
     """A step that is evaluated, and what training had come to by then."""
 
@@ -107,39 +91,19 @@ class TrialWork:
     def __init__(self, trial: Trial, stop: Callable[[], bool]) -> None:
         self.trial = trial
         self.spec = trial.specs[0]
-        found = [trial.folder(spec).read_checkpoint(spec.hash) for spec in trial.specs]
-        self._saved_states = [checkpoint for checkpoint, _ in found if checkpoint is not None]
-        self.step = self._saved_states[0].step if self._saved_states else 0
-        # A run at its end only has its tables made whole: its numbers stay of whoever made them.
-        self._only_repairs = self.step == self.spec.total_steps
-        self.runs = [
-            _Run(
-                spec,
-                folder := trial.folder(spec),
-                RunTables(folder, spec.task, spec.seed),
-                Trackers(Tracked(spec, trial.suite_dir), trial.trackers),
-                folder.is_intact("provenance.json"),
-                _note(self.step, wrong),
-            )
-            for spec, (_, wrong) in zip(trial.specs, found, strict=True)
-        ]
-        self.seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0, "wall_seconds": 0.0}
-        self._steps_per_second = 0.0
+        self.runs = TrialRuns(trial)
         self._chunk = _FIRST_CHUNK
         self._stop = stop
-        self._activity = "starting"
-        self._started = now()
-        self._clock = self._saved = time.perf_counter()
         self._reported_training = 0.0  # train_seconds at the latest evaluation
 
-    # --- set-up -----------------------------------------------------------------------------
+    @property
+    def step(self) -> int:
+        """Gradient steps that the runs have taken."""
+        return self.runs.step
 
     def start(self) -> None:
         """Open the data, build engine and evaluator, and continue from the checkpoint if any."""
-        for run in self.runs:
-            run.folder.clear_leftovers()
-            run.folder.write_spec(run.spec)
-        self._write_status("running")
+        self.runs.begin()
         import torch
 
         from harness.data import ensure
@@ -165,10 +129,11 @@ class TrialWork:
         self.evaluator = Evaluator(self.spec.task, seeds, episodes)
         self._load()
         self._share_pretraining()
-        if self.trial.evaluators and self.runs[0].tables.evaluated_step < self.spec.total_steps:
+        if self.trial.evaluators and self.runs.evaluated_step < self.spec.total_steps:
             from harness.execution.evaluations import Evaluators
 
-            self._evaluators = Evaluators(self.spec, seeds, self.trial.evaluators)
+            self._evaluators = evaluators = Evaluators(self.spec, seeds, self.trial.evaluators)
+            self.runs.others_peak_mb = lambda: evaluators.peak_mb
         self._write_provenance(data.sha256, data.manifest)
 
     def _check_code(self) -> None:
@@ -182,16 +147,10 @@ class TrialWork:
             )
 
     def _load(self) -> None:
-        if self.step == 0:
-            return
-        self.engine.load_state([saved.state for saved in self._saved_states], self.step)
-        own_selection = self.engine.algorithm.action_selection
-        for run, saved in zip(self.runs, self._saved_states, strict=True):
-            run.tables.load(saved.tables, self.step, own_selection)
-        self._saved_states = []  # they are in the engine now
-        self.seconds |= self.runs[0].folder.read_seconds()
-        self._clock -= self.seconds["wall_seconds"]
-        self._reported_training = self.seconds["train_seconds"]
+        if self.step > 0:
+            states = self.runs.load(self.engine.algorithm.action_selection)
+            self.engine.load_state(states, self.step)
+            self._reported_training = self.runs.seconds["train_seconds"]
 
     def _share_pretraining(self) -> None:
         """Take over the pretraining of another trial, or become the one that does it."""
@@ -199,20 +158,19 @@ class TrialWork:
             return
         results = self.trial.suite_dir.parent
         self._pretraining = SharedPretraining(results, self.spec, self.engine.seeds, self.engine)
-        waiting = partial(self._be_at, "waiting for pretraining that another trial does")
+        waiting = partial(self.runs.be_at, "waiting for pretraining that another trial does")
         if not self._pretraining.wait(self._stop, waiting):
             return
         self.engine.load_pretrained(self._pretraining.states(), self.engine.pretraining_steps)
-        self.step = self.engine.pretraining_steps
-        self.seconds |= self._pretraining.folders[0].read_seconds()
-        self._clock -= self.seconds["wall_seconds"]
+        self.runs.step = self.engine.pretraining_steps
+        self.runs.take_over(self._pretraining.folders[0])
 
     def _leave_pretraining(self) -> None:
         """Save what other trials can start from, and let them."""
         if self._pretraining is not None:
-            self._count_wall_seconds()
+            self.runs.count_wall_seconds()
             slots = range(len(self.runs))
-            self._pretraining.leave(map(self.engine.pretrained_state, slots), self.seconds)
+            self._pretraining.leave(map(self.engine.pretrained_state, slots), self.runs.seconds)
             self._pretraining.release()
 
     def _write_provenance(self, sha256: str, manifest: Mapping[str, Any]) -> None:
@@ -226,11 +184,7 @@ class TrialWork:
             compiled=self.engine.compiled,
             dataset={"id": self.spec.task.dataset.id, "sha256": sha256, "manifest": manifest},
         )
-        for run in self.runs:
-            if not (self._only_repairs and run.described):
-                run.folder.write_provenance(content)
-
-    # --- the work ---------------------------------------------------------------------------
+        self.runs.write_provenance(content)
 
     def evaluations(self) -> Iterator[int]:
         """Train and evaluate up to the end of the budget, yielding the step of each evaluation.
@@ -238,18 +192,18 @@ class TrialWork:
         Within pretraining there is nothing to evaluate that is the method's own.
         """
         for step in self.spec.evaluation_steps():
-            if step <= self.runs[0].tables.evaluated_step or step < self.engine.pretraining_steps:
+            if step <= self.runs.evaluated_step or step < self.engine.pretraining_steps:
                 continue
             if not self.train_until(step):
                 self._finish_evaluation()
                 self.save()
-                self._write_status("interrupted")
+                self.runs.write_status("interrupted")
                 return
             self.evaluate()
             if not self.runs:
                 return
             yield step
-        self._write_status("done")
+        self.runs.write_status("done")
 
     def train_until(self, step: int) -> bool:
         """Take gradient steps up to `step`; False if a stop was asked for before it.
@@ -264,15 +218,15 @@ class TrialWork:
                 return False
             goal = min(step, self.engine.stage_end)
             steps = min(self._chunk, goal - self.step)
-            self._be_at("compiling" if self.engine.compiles_within(steps) else "training")
+            self.runs.be_at("compiling" if self.engine.compiles_within(steps) else "training")
             self._train_chunk(steps)
             if self.step == pretrained:
                 self._leave_pretraining()
             if self._evaluators is not None and self._evaluators.is_ready():
                 self._finish_evaluation()
-            if time.perf_counter() - self._saved > _CHECKPOINT_SECONDS:
+            if time.perf_counter() - self.runs.saved > _CHECKPOINT_SECONDS:
                 self.save()
-            self._write_status("running")
+            self.runs.write_status("running")
         return bool(self.runs)
 
     def _train_chunk(self, steps: int) -> None:
@@ -292,10 +246,10 @@ class TrialWork:
         self.engine.metrics()  # waits for the device
         seconds = time.perf_counter() - start
         taken = self.engine.step - self.step
-        self.step = self.engine.step
-        self.seconds["train_seconds"] += seconds
-        self._steps_per_second = taken / seconds
-        self._chunk = max(1, round(self._steps_per_second * _CHUNK_SECONDS))
+        self.runs.step = self.engine.step
+        self.runs.seconds["train_seconds"] += seconds
+        self.runs.steps_per_second = taken / seconds
+        self._chunk = max(1, round(taken / seconds * _CHUNK_SECONDS))
         if self._under_way is not None and self.engine.diverged():
             self._finish_evaluation()  # which began before
         self._end_diverged(unable)
@@ -321,14 +275,12 @@ class TrialWork:
     def _end(self, reasons: Mapping[int, str], step: int) -> None:
         """End runs as failed after a step, for reasons by slot; the others go on."""
         for slot in sorted(reasons, reverse=True):
-            run = self.runs.pop(slot)
-            run.trackers.close(done=False)
+            run = self.runs.drop(slot, reasons[slot], step)
             parts = (self.engine, self.evaluator, self._evaluators, self._online, self._pretraining)
             for part in parts:
                 if part is not None:
                     part.drop(slot)
             print(f"{run.spec.label} seed {run.spec.seed}: {reasons[slot]}", file=sys.stderr)
-            self._write_status("failed", reasons[slot], [run], step)
 
     def _go_online(self) -> None:
         from harness.rollouts.interaction import OnlineTraining
@@ -355,15 +307,15 @@ class TrialWork:
         metrics = self.engine.metrics()
         evaluated = _Evaluated(
             step=self.step,
-            train_seconds=self.seconds["train_seconds"] - self._reported_training,
+            train_seconds=self.runs.seconds["train_seconds"] - self._reported_training,
             metrics={
                 seed: {name: float(values[slot]) for name, values in metrics.items()}
                 for slot, seed in enumerate(self.engine.seeds)
             },
         )
-        self._reported_training = self.seconds["train_seconds"]
+        self._reported_training = self.runs.seconds["train_seconds"]
         if self._evaluators is None:
-            self._be_at("evaluating")
+            self.runs.be_at("evaluating")
             self._record(evaluated, self._evaluate_here(), self.engine.state)
         else:
             snapshot = self._snapshot()
@@ -371,7 +323,7 @@ class TrialWork:
             self._under_way = evaluated, snapshot
             if self.step >= self.spec.steps:
                 self._finish_evaluation()
-        self._write_status("running")
+        self.runs.write_status("running")
 
     def _evaluate_here(self) -> dict[str, Evaluation]:
         """All seeds' episodes by every action selection.
@@ -411,7 +363,7 @@ class TrialWork:
         if self._evaluators is None or self._under_way is None:
             return
         (evaluated, snapshot), self._under_way = self._under_way, None
-        self._be_at("evaluating")
+        self.runs.be_at("evaluating")
         outcome = self._evaluators.collect()
         step = evaluated.step
         reasons = outcome.failed | {
@@ -436,24 +388,12 @@ class TrialWork:
             state_of: the learning state at that step, by slot.
         """
         step = evaluated.step
-        self.seconds["evaluation_seconds"] += sum(made.seconds for made in found.values())
+        self.runs.seconds["evaluation_seconds"] += sum(made.seconds for made in found.values())
         if self.runs and step == self.spec.total_steps:
             # No score depends on it, so that no run ends for what it meets here.
             with suppress(DivergedError, EnvironmentFailedError):
                 self._measure_policies()
-        for run in self.runs:
-            scores: list[float] = []
-            tracked: dict[str, float] = {}
-            for selection, evaluation in found.items():
-                seconds = (0.0 if scores else evaluated.train_seconds, evaluation.seconds)
-                timing = (*seconds, evaluation.amortized_action_ms)
-                mine = [e for e in evaluation.episodes if e.seed == run.spec.seed]
-                prefix = f"evaluation/{selection}" if scores else "evaluation"
-                tracked |= outcomes(prefix, run.spec.task, mine)
-                scores.append(run.tables.add(step, selection, mine, timing))
-            values = evaluated.metrics[run.spec.seed]
-            run.tables.close_step(step, scores[0], values)
-            run.trackers.log(step, {**values, **tracked})
+        self.runs.record(step, found, evaluated.train_seconds, evaluated.metrics)
         self._write_checkpoints(step, state_of)
 
     def _measure_policies(self) -> None:
@@ -478,8 +418,6 @@ class TrialWork:
         asked = self.spec.evaluation.action_selections if at_the_end else ()
         return [*dict.fromkeys([own, *filter(self.engine.algorithm.supports, asked)])]
 
-    # --- what is left behind ----------------------------------------------------------------
-
     def save(self) -> None:
         """Write a checkpoint for every seed, but not while an evaluation is under way."""
         if self._under_way is None:
@@ -489,13 +427,7 @@ class TrialWork:
         """Save every seed's state after a step, unless that is in the middle of its online ones."""
         if self.spec.steps < step < self.spec.total_steps:
             return
-        self._count_wall_seconds()
-        preprocessing = self.engine.preprocessing.state()
-        for slot, run in enumerate(self.runs):
-            state, tables = state_of(slot), run.tables.content()
-            checkpoint = Checkpoint(run.spec.hash, step, state, tables, preprocessing)
-            run.folder.write_checkpoint(checkpoint, self.seconds)
-        self._saved = time.perf_counter()
+        self.runs.write_checkpoints(step, state_of, self.engine.preprocessing.state())
 
     def fail(self, error: Exception) -> None:
         """Record `error` as the end of every run that is left; what was saved before stays."""
@@ -505,12 +437,11 @@ class TrialWork:
         print(trace, file=sys.stderr, flush=True)
         engine = getattr(self, "engine", None)
         where = author_line(error, type(engine.algorithm)) if engine is not None else ""
-        self._write_status("failed", describe(error, trace, where))
+        self.runs.write_status("failed", describe(error, trace, where))
 
     def close(self) -> None:
         """Release the environments, trackers, and compiled code that a next trial cannot use."""
-        for run in self.runs:
-            run.trackers.close(done=self.step == self.spec.total_steps)
+        self.runs.close()
         if self.evaluator is not None:
             self.evaluator.close()
         if self._evaluators is not None:
@@ -523,55 +454,3 @@ class TrialWork:
             import torch
 
             torch.compiler.reset()
-
-    def _be_at(self, activity: str) -> None:
-        """Let those who watch know, if it is news."""
-        if activity != self._activity:
-            self._activity = activity
-            self._write_status("running")
-
-    def _write_status(
-        self,
-        state: State,
-        error: str = "",
-        runs: Sequence[_Run] | None = None,
-        step: int | None = None,
-    ) -> None:
-        """Of all runs that are left, or of these; at the present step, or at that one."""
-        self._count_wall_seconds()
-        status = Status(
-            state=state,
-            step=self.step if step is None else step,
-            total_steps=self.spec.total_steps,
-            invocation=self.trial.invocation,
-            started=self._started,
-            activity=self._activity if state == "running" else "",
-            error=error,
-            finished="" if state == "running" else now(),
-            train_seconds=self.seconds["train_seconds"],
-            evaluation_seconds=self.seconds["evaluation_seconds"],
-            wall_seconds=self.seconds["wall_seconds"],
-            steps_per_second=self._steps_per_second,
-            peak_memory_mb=round(self._peak_mb(), 1),
-        )
-        for run in self.runs if runs is None else runs:
-            run.folder.write_status(
-                replace(
-                    status,
-                    note="; ".join(filter(None, (run.note, run.trackers.note))),
-                    evaluated_step=run.tables.evaluated_step,
-                    latest_score=run.tables.latest_score,
-                )
-            )
-
-    def _peak_mb(self) -> float:
-        return peak_mb() + (0.0 if self._evaluators is None else self._evaluators.peak_mb)
-
-    def _count_wall_seconds(self) -> None:
-        self.seconds["wall_seconds"] = time.perf_counter() - self._clock
-
-
-def _note(step: int, wrong: Sequence[str]) -> str:
-    """What a reader should know of checkpoints that were passed over."""
-    went_on = f"went on from step {step}" if step else "began anew"
-    return f"{went_on}, as {' and '.join(wrong)}" if wrong else ""
