@@ -35,7 +35,12 @@ PARTS = {
 LEVELS = tuple(PARTS)
 # The policies of trainings by the defaults that come with this package, in harness/data/policies/:
 # of a body, the sha256 of each part's.
-POLICIES: dict[str, dict[str, str]] = {}
+POLICIES = {
+    "hopper": {
+        "medium": "1e0de437a35bef4ccf2fc01f201c4c34e94f4c5ca0bb059a789f0639cdc2b1d2",
+        "expert": "2eb46d5dd350beb9f2a5ec051aaf943e43a22973c247bc0ba586de6d8d9204e2",
+    },
+}
 MEDIUM_SCORE = 33  # points; D4RL: "approximately 1/3 the performance of the expert"
 # Environment steps of a training, of what one core does in hours. The paper has a million on Hopper
 # and three on HalfCheetah and Walker2d (arXiv:1812.05905, Figure 1).

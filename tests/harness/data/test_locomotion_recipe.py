@@ -41,8 +41,13 @@ TINY: dict[str, Any] = {
 
 
 def tiny(level: str, **params: Any) -> TaskSpec:
-    """A level of Hopper, whose first episodes take some 20 steps and score about 1 point."""
-    task = get_task(f"made/hopper/{level}")
+    """A level of Hopper, whose first episodes take some 20 steps and score about 1 point.
+
+    Not of this package's policies, if `params` do not say so.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(POLICIES, "hopper")
+        task = get_task(f"made/hopper/{level}")
     size = {"transitions": 240} if "transitions" in task.dataset.params else {}
     found = {**task.dataset.params, **TINY, **size, **params}
     return task.model_copy(
