@@ -146,3 +146,24 @@ def test_of_every_method_on_eight_modes_the_groups_are_what_the_page_says() -> N
     assert 0.6 < np.mean(rows["flow-bc"]["in_support"]) < 0.75
     nearest = min(rows, key=lambda label: float(np.mean(rows[label]["kl"])))
     assert nearest == "tt"
+
+
+def test_at_equal_effort_the_price_hardly_matters_and_fqls_weight_does() -> None:
+    suite = RESULTS / "local" / "quickstart_settings"
+    tried: dict[str, list[float]] = defaultdict(list)
+    with (suite / "tuning.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            tried[line["setting"]].append(float(line["score"]))
+    means = {setting: float(np.mean(scores)) for setting, scores in tried.items()}
+    for variant in ("df-dir", "df-div"):
+        assert abs(means[variant] - means[f"{variant}.rho-0.3"]) < 0.5
+        assert means[f"{variant}.rho-0.1"] < means[f"{variant}.rho-0.3"] - 0.5
+    assert (round(means["fql.alpha-1.0"], 1), round(means["fql"], 1)) == (74.4, 13.8)
+    assert means["fql.alpha-1.0"] > 5 * means["fql"]
+    [rows] = scores_of(suite).values()
+    for label in rows.keys() - {"fql"}:
+        mean, half, _ = difference(rows["fql"], rows[label])
+        assert mean - half > 0
+    for label, told in {"td3-bc": True, "bc": True, "iql": False, "df-dir": False}.items():
+        mean, half, _ = difference(rows["df-div"], rows[label])
+        assert (abs(mean) > half) == told
