@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UserError
+
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Replace `path` in one step: readers see the old or the new content, never a part.
@@ -64,3 +66,12 @@ def digest_of(value: Any) -> str:
 def short_digest(value: Any) -> str:
     """The first 16 digits of `digest_of`, for the names of folders."""
     return digest_of(value)[:16]
+
+
+def refuse_link(path: Path) -> None:
+    """Raises UserError if what would be written into is a link: it may lead anywhere."""
+    if path.is_symlink():
+        raise UserError(
+            f"{path} is a link, and results are not written through links. Nothing was changed. "
+            "Move it away, or link the whole results folder instead."
+        )

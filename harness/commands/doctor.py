@@ -73,7 +73,7 @@ def _hardware() -> Iterator[_Line]:
     if not local_gpus():
         yield _Line("GPUs", "none", "", "suites for GPUs train on the CPU, slowly, with: run --cpu")
     elif problem := gpu_problem():
-        yield _Line("GPUs", "unusable", str(local_gpus()), problem)
+        yield _Line("GPUs", "unusable", str(len(local_gpus())), problem)
     else:
         yield _Line("GPUs", _GOOD, ", ".join(_gpus()))
     yield _compiler()

@@ -11,6 +11,7 @@ from harness.errors import UserError
 from harness.files import write_bytes
 from harness.published import Literature, shipped
 from harness.report import build_report, render_terminal
+from harness.report.build import PAGE
 from harness.report.page import SuiteEntry, entry_of, index_page, is_ours
 from harness.report.records import read_suite
 from harness.runs.outline import outline, planned_published
@@ -98,7 +99,7 @@ def show_all_reports(results: Path, console: Console, protocol: str | None = Non
         else:
             problem = " ".join(report.notes.failures)
             entries.append(entry_of(report.records, report.comparison, results, problem))
-        say(console, f"page    {folder / 'report.html'}  {entries[-1].problem}".rstrip())
+        say(console, f"page    {folder / PAGE}  {entries[-1].problem}".rstrip())
     write_bytes(index, index_page(entries).encode())
     say(console, f"index   {index}")
     return not any(entry.problem for entry in entries)

@@ -17,18 +17,22 @@ from harness.commands.console import say
 from harness.commands.data_progress import data_progress
 from harness.commands.report import show_report
 from harness.costs.prospect import in_order
-from harness.errors import UserError
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executors import lacking, make_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
+from harness.execution.pretraining import FOLDER as PRETRAINED
 from harness.execution.progress import make_display
+from harness.files import parse_object, refuse_link
+from harness.report.build import PAGE
 from harness.runs.spec import RunSpec
+from harness.runs.suite_file import FILE_NAME
 from harness.runs.trackers import installed_trackers
 from harness.runs.trial import LOCKS, group
 from harness.suite.schema import find_suite
 
 ALL_DONE, SOME_FAILED, STOPPED = 0, 1, 130  # exit codes
+_MANY = 1000  # runs, of which a report takes so long that it is not made again for nothing
 
 
 def run_suite(
@@ -75,6 +79,7 @@ def run_suite(
         command_of_all = whole_suite_command(
             suite, seeds=seeds, smoke=smoke, cpu=cpu, keep=bool(plan.kept)
         )
+        known = _is_written_down(plan, command_of_all)
         _write_down(plan, command_of_all)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
@@ -91,6 +96,10 @@ def run_suite(
         if not going or not way.carry_out(plan, [spec for spec in left if not plan.tunes(spec)]):
             say(console, _farewell(plan, fresh))
             return STOPPED
+        if known and not left and len(plan.runs) >= _MANY and _is_reported(plan):
+            say(console, f"Nothing has changed since the report: {plan.directory / PAGE}")
+            say(console, f"To make it anew: python -m harness report {shlex.quote(suite)}")
+            return _conclude(plan, console)
         reported = show_report(plan.directory, console)
     code = _conclude(plan, console)
     return code if reported else SOME_FAILED
@@ -130,6 +139,24 @@ class _Way:
         return True
 
 
+def _is_written_down(plan: Plan, command_of_all: str) -> bool:
+    """Whether `suite.json` says what is planned already."""
+    try:
+        found = parse_object((plan.directory / FILE_NAME).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return found == plan.suite_file(command_of_all).model_dump(mode="json")
+
+
+def _is_reported(plan: Plan) -> bool:
+    """Whether the report is younger than every run."""
+    page = plan.directory / PAGE
+    if not page.is_file():
+        return False
+    made = page.stat().st_mtime
+    return all(plan.folder(run).changed() < made for run in plan.runs)
+
+
 def _write_down(plan: Plan, command_of_all: str) -> None:
     """Write what is planned. Raises UserError if a folder holds a run of another spec."""
     for spec in plan.selected:
@@ -138,13 +165,13 @@ def _write_down(plan: Plan, command_of_all: str) -> None:
 
 
 def _refuse_links(plan: Plan) -> None:
-    """Raises UserError where a run's results would be written through a link."""
+    """Raises UserError where results would be written through a link."""
+    inside = plan.directory.iterdir() if plan.directory.is_dir() else ()
+    for path in (plan.directory.parent / PRETRAINED, *inside):
+        refuse_link(path)
     for spec in plan.selected:
         if link := plan.folder(spec).link_below(plan.directory):
-            raise UserError(
-                f"{link} is a link, and results are not written through links. Nothing was "
-                "changed. Move it away, or link the whole results folder instead."
-            )
+            refuse_link(link)
 
 
 def _delete_selected(plan: Plan, console: Console) -> None:

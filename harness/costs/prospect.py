@@ -10,7 +10,7 @@ from harness.costs.rates import Find, measure, measured, shape_key
 from harness.data import packed_rows
 from harness.errors import UserError
 from harness.execution.executor import MemoryOf
-from harness.execution.machine import local_gpus
+from harness.execution.machine import gpu_slots
 from harness.execution.memory import available_mb
 from harness.execution.plan import Draft, Plan
 from harness.execution.pretraining import pretrainers_first
@@ -101,7 +101,8 @@ class Machine:
         resources = suite.resources
         limits = {"as many as there are cores for": core_count() // resources.cpus_per_trial}
         if resources.gpus_per_trial:
-            limits["as many as there are GPUs for"] = int(local_gpus() / resources.gpus_per_trial)
+            slots = len(gpu_slots(resources.gpus_per_trial))
+            limits["as many as there are GPUs for" if slots else "if it had a GPU"] = slots
         room, largest = available_mb(), max((cost.memory_mb for cost in costs), default=0.0)
         if room is not None and largest:
             limits[f"as many as fit into {room / 1000:.1f} GB of free memory"] = int(room / largest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from harness.execution.machine import COMPILED, compiled_code
@@ -54,7 +55,10 @@ def worker_environment() -> dict[str, str]:
     from harness.data import data_root, rows_root
 
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    brought = ("HARNESS_D4RL_DATA", "HARNESS_LOCAL_DATA", "HARNESS_POLICIES")
+    given = {name: Path(os.environ[name]) for name in brought if os.environ.get(name)}
     return {
+        **{name: str(folder.expanduser().absolute()) for name, folder in given.items()},
         "HARNESS_DATA": str(data_root()),
         "HARNESS_CACHE": str(rows_root()),
         **({COMPILED: str(compiled_code().absolute())} if COMPILED in os.environ else {}),

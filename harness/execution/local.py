@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.execution.executor import RESTARTS, MemoryOf, ending_of, worker_environment
-from harness.execution.machine import gpu_problem, local_gpus
+from harness.execution.machine import VISIBLE, gpu_problem, gpu_slots
 from harness.execution.memory import available_mb, resident_mb
 from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
@@ -62,7 +62,7 @@ class LocalExecutor:
     def __init__(self, memory_of: MemoryOf = lambda _: 0.0) -> None:
         self._memory_of = memory_of
         self._peaks: dict[tuple[str, str], float] = {}  # MB, by task and label
-        self._gpus_per_trial = 0.0
+        self._gpus: list[str] = []  # by slot, if trials have one
         self._deaths: Counter[str] = Counter()  # of workers, by the trial that they were at
         self._spawned = 0
         self._waiting: list[Trial] = []
@@ -74,11 +74,11 @@ class LocalExecutor:
 
     def start(self, trials: Sequence[Trial], resources: Resources) -> None:
         slots = max(1, core_count() // resources.cpus_per_trial)
-        self._gpus_per_trial = resources.gpus_per_trial
         if absent := self.lacking(resources):
             raise UserError(" ".join(absent))
-        if self._gpus_per_trial:
-            slots = min(slots, int(local_gpus() / self._gpus_per_trial))
+        if resources.gpus_per_trial:
+            self._gpus = gpu_slots(resources.gpus_per_trial)
+            slots = min(slots, len(self._gpus))
         self._waiting = list(trials)
         self._workers = dict.fromkeys(range(slots))
 
@@ -171,8 +171,8 @@ class LocalExecutor:
 
     def _spawn(self, slot: int, logs: Path) -> _Worker:
         environment = {**os.environ, **worker_environment()}
-        if self._gpus_per_trial:
-            environment["CUDA_VISIBLE_DEVICES"] = str(int(slot * self._gpus_per_trial))
+        if self._gpus:
+            environment[VISIBLE] = self._gpus[slot]
         logs.mkdir(parents=True, exist_ok=True)
         path = logs / f"worker-{self._spawned}.log"
         self._spawned += 1

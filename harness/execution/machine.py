@@ -25,15 +25,31 @@ except Exception as error:
 """
 # Where torch keeps compiled code, for all processes and trials; it reads it when needed.
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def local_gpus() -> int:
-    """How many GPUs this machine has; asks the driver, since torch is slow to import."""
+def local_gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that `CUDA_VISIBLE_DEVICES` has for them.
+
+    Asks the driver, which knows nothing of that variable, since torch is slow to import.
+    """
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     except OSError:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+        return []
+    there = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    allowed = os.environ.get(VISIBLE)
+    if not there or allowed is None:
+        return [str(number) for number in range(there)]
+    names = [name.strip() for name in allowed.split(",")]
+    # CUDA heeds what comes before the first name that is none.
+    known = [not name.lstrip("-").isdigit() or 0 <= int(name) < there for name in names]
+    return [] if names == [""] else names[: (*known, False).index(False)]
+
+
+def gpu_slots(per_trial: float) -> list[str]:
+    """The GPU of each trial that can run at once, of which each takes a part, at most a whole."""
+    return [gpu for _ in range(int(1 / per_trial)) for gpu in local_gpus()]
 
 
 @functools.cache

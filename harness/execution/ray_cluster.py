@@ -19,6 +19,8 @@ _ANSWER_SECONDS = 5  # for a connection, and for the answer to a greeting
 _SECONDS = 90  # to import Ray, join and hear from an actor, on a machine that is busy already
 _NODE_SECONDS = "8"  # of them for finding the node that this machine is
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of gRPC
+_FRAME_BYTES, _SETTINGS = 9, b"\x04"  # of an HTTP/2 frame's header; its type, the fourth byte
+_TLS_ALERT = 0x15
 _ASK = """
 import sys, logging
 import ray
@@ -105,16 +107,24 @@ def _knock(address: str) -> None:
 
 
 def _greet(server: socket.socket) -> None:
-    """Raises TimeoutError if there is no answer at all; Ray knows best what to make of one."""
+    """Raises OSError without an answer, or if it is none of gRPC's, which begin with SETTINGS.
+
+    A server that takes greetings of another kind alone, as with TLS, is left to Ray.
+    """
+    answer = b""
     try:
         server.sendall(_GREETING)
-        server.recv(1)
-    except ConnectionError:  # it takes greetings of another kind alone, as with TLS
+        while len(answer) < _FRAME_BYTES and (more := server.recv(_FRAME_BYTES - len(answer))):
+            answer += more
+    except ConnectionError:
         return
     except TimeoutError:
-        raise TimeoutError(
-            f"something is there, and did not answer within {_ANSWER_SECONDS} seconds"
-        ) from None
+        if not answer:
+            raise TimeoutError(
+                f"something is there, and did not answer within {_ANSWER_SECONDS} seconds"
+            ) from None
+    if answer and answer[0] != _TLS_ALERT and answer[3:4] != _SETTINGS:
+        raise ConnectionError("what answers there is not Ray")
 
 
 def _ask(address: str, mode: str) -> str:

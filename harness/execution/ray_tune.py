@@ -64,6 +64,7 @@ class RayExecutor:
         self._trials: list[Trial] = []
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._last_words = ""  # of the first trial that Tune gave up
         self._node = ""
         self._looked = 0.0
 
@@ -71,7 +72,7 @@ class RayExecutor:
         if self._address is None:
             if resources.gpus_per_trial and (problem := gpu_problem()):
                 return [problem]
-            gpus = local_gpus() if resources.gpus_per_trial else 0
+            gpus = len(local_gpus()) if resources.gpus_per_trial else 0
             problem = _no_room([{"CPU": core_count(), "GPU": gpus}], resources)
         else:
             try:
@@ -107,6 +108,7 @@ class RayExecutor:
             ending += f": {self._error}"
         else:
             ending += f" {RESTARTS + 1} times"
+            ending += f"; Ray says: {self._last_words}" if self._last_words else ""
         ray.shutdown()  # first, since workers live on until their raylet is buried
         for trial in self._trials:
             trial.fail_unfinished(ending)
@@ -166,7 +168,8 @@ class RayExecutor:
             ),
         )
         try:
-            tuner.fit()
+            failed = tuner.fit().errors
+            self._last_words = str(failed[0]).strip().splitlines()[-1] if failed else ""
         except (Exception, SystemExit) as error:  # the latter when Ray is shut down meanwhile
             self._error = error
         finally:

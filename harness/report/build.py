@@ -12,7 +12,7 @@ from typing import TypeVar
 import pandas as pd
 
 from harness.errors import UserError
-from harness.files import write_bytes
+from harness.files import refuse_link, write_bytes
 from harness.report.comparison import Comparison, compare
 from harness.report.layout import Grid
 from harness.report.notes import Notes, write_notes
@@ -26,6 +26,7 @@ from harness.report.style import Drawing
 from harness.report.tables import latex, markdown
 from harness.runs.suite_file import SuiteFile
 
+PAGE = "report.html"
 T = TypeVar("T")
 
 
@@ -72,8 +73,8 @@ def build_report(
     the data folder; where they are not, the page says so. A part that cannot be made is left out,
     and every table says so.
     Raises UserError if the folder or its `suite.json` is missing or malformed, if the protocol is
-    unknown or needs more evaluations than there are, or if the suite asks for a figure or table
-    under the name of one that every report has.
+    unknown or needs more evaluations than there are, if the folder of figures is a link, or if the
+    suite asks for a figure or table under the name of one that every report has.
     """
     records = read_records(suite_dir, suite)
     comparison = compare(records, protocol)
@@ -81,6 +82,7 @@ def build_report(
     kinds = SECTIONS if was_run else NOTHING_RUN
     sections = [made for kind in kinds for made in kind.all_of(records, comparison)]
     folder = suite_dir / "figures"
+    refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     attempt = _Attempts()
     grids: list[Grid] = []
@@ -118,7 +120,7 @@ def build_report(
             scores=suite_dir / "scores.csv" if was_run else None,
             figures=figures,
             left=tuple(path for path in pictures if path not in figures),
-            html=_write(suite_dir / "report.html", html),
+            html=_write(suite_dir / PAGE, html),
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -117,6 +118,13 @@ class RunFolder:
 
     def write_provenance(self, provenance: Mapping[str, Any]) -> None:
         write_json(self.path / "provenance.json", provenance)
+
+    def changed(self) -> float:
+        """When the run last changed, in seconds since 1970; infinity if there is nothing of it."""
+        for path in (self.path / "status.json", archive_path(self.path.parent)):
+            with suppress(OSError):
+                return path.stat().st_mtime
+        return math.inf
 
     def exists(self) -> bool:
         """Whether there is anything of the run, in a folder or packed."""

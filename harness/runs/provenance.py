@@ -14,6 +14,7 @@ from algorithms import registry
 from algorithms.source import module_file
 from harness import __version__
 
+_CGROUP = Path("/sys/fs/cgroup")
 _OURS = "decision-flow-harness"
 _PACKAGES = (
     "torch",
@@ -148,7 +149,11 @@ def cpu_model() -> str:
 
 
 def core_count() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores this process may use: of the machine, or less of the container it is in."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = map(int, (_CGROUP / "cpu.max").read_text().split())
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return cores
+    return min(cores, max(1, quota // period))

@@ -11,7 +11,13 @@ import pytest
 
 from harness.errors import UserError
 from harness.execution.local import LocalExecutor
-from harness.execution.machine import can_load_from, settle_compiled_code, torchs_problem
+from harness.execution.machine import (
+    can_load_from,
+    gpu_slots,
+    local_gpus,
+    settle_compiled_code,
+    torchs_problem,
+)
 from harness.suite.schema import Resources
 from tests.harness.conftest import REPOSITORY
 
@@ -23,10 +29,45 @@ def unusable_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     driver.write_text("#!/bin/sh\necho 'GPU 0: A GPU (UUID: 1)'\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-of-nobody")
     torchs_problem.cache_clear()
     yield
     torchs_problem.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "found"),
+    [
+        (None, ["0", "1", "2", "3"]),
+        ("2,1", ["2", "1"]),
+        ("", []),
+        ("-1", []),
+        ("3,7,1", ["3"]),
+        ("GPU-aa, MIG-bb", ["GPU-aa", "MIG-bb"]),
+    ],
+)
+def test_gpus_are_those_that_the_user_allows_as_cuda_reads_it(
+    allowed: str | None, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\nfor i in 0 1 2 3; do echo "GPU $i: A GPU (UUID: $i)"; done\n')
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert local_gpus() == found
+
+
+@pytest.mark.parametrize(
+    ("per_trial", "slots"),
+    [(1.0, "57"), (0.6, "57"), (0.5, "5757"), (0.3, "575757"), (0.1, "57" * 10)],
+)
+def test_trials_that_share_gpus_take_no_more_of_one_than_there_is_and_all_of_them(
+    per_trial: float, slots: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execution.machine.local_gpus", lambda: ["5", "7"])
+    assert gpu_slots(per_trial) == list(slots)
 
 
 @pytest.mark.usefixtures("unusable_gpu")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,6 +157,30 @@ def test_an_address_that_never_answers_is_given_up_with_a_sentence(
     assert "RAY_AUTH_MODE" not in os.environ
 
 
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b"-ERR\r\n"]
+)
+def test_an_address_where_something_else_answers_is_refused_at_once(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may answer in part, and keep the connection."""
+    monkeypatch.setattr(ray_cluster, "_ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(answer)
+                connection.recv(1000)
+                time.sleep(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(UserError, match="what answers there is not Ray"):
+            ray_cluster.prepare_to_join(f"127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+
+
 @pytest.mark.parametrize("address", ["", "local", "cluster", ":6379", "ray://", "http://host"])
 def test_what_is_no_address_is_said_at_once(address: str) -> None:
     with pytest.raises(UserError, match="HOST:PORT, or auto on a node of the cluster"):
@@ -184,6 +209,20 @@ def test_workers_have_the_folders_of_the_command_wherever_they_run(
     assert (folders | code).items() <= worker_environment().items()
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     assert not code.keys() & worker_environment().keys()  # every node has its own
+
+
+def test_workers_know_the_folders_of_data_that_were_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HARNESS_D4RL_DATA", "~/.d4rl/datasets")
+    monkeypatch.setenv("HARNESS_POLICIES", "mine")
+    monkeypatch.delenv("HARNESS_LOCAL_DATA", raising=False)
+    given = worker_environment()
+    assert given["HARNESS_D4RL_DATA"] == str(tmp_path / "home/.d4rl/datasets")
+    assert given["HARNESS_POLICIES"] == str(tmp_path / "mine")
+    assert "HARNESS_LOCAL_DATA" not in given
 
 
 def test_auto_is_settled_once_and_means_rays_own_variable_first(
