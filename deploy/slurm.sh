@@ -23,6 +23,7 @@ VENV=${VENV:-$PWD/.venv}                   # <- where all nodes see it; see docs
 
 source "$VENV/bin/activate"
 export HARNESS_DATA=$SHARED/data HARNESS_CACHE=$SCRATCH RAY_USAGE_STATS_ENABLED=0
+export RAY_prestart_worker_first_driver=0  # else `harness run` waits for ever for one of them that died
 # Nobody without this job's token can run code on its cluster.
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN

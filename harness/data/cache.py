@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -32,7 +33,7 @@ from harness.data.store import (
     write_errors_explained,
 )
 from harness.errors import UserError
-from harness.files import short_digest
+from harness.files import short_digest, write_json
 from harness.tasks.spec import TaskSpec
 
 
@@ -73,8 +74,13 @@ class LoadedData:
 
 def cache_folder(task: TaskSpec) -> Path:
     """Where the task's rows are or will be; the dataset must exist."""
+    return rows_root() / "cache" / _key(task)
+
+
+def _key(task: TaskSpec) -> str:
+    """Names the task's rows, by what decides their bytes."""
     arrays = DatasetFolder.of(task).manifest()["arrays"]
-    key = short_digest(
+    return short_digest(
         {
             "layout": _LAYOUT,
             "dataset": task.dataset.id,
@@ -82,18 +88,25 @@ def cache_folder(task: TaskSpec) -> Path:
             "rewards": task.dataset.rewards,
         }
     )
-    return rows_root() / "cache" / key
+
+
+def _record(task: TaskSpec) -> Path:
+    """Where the manifest of the task's rows is kept beside the dataset, for other machines."""
+    return DatasetFolder.of(task).path / "packed" / f"{_key(task)}.json"
 
 
 def packed_rows(task: TaskSpec) -> RowsManifest | None:
     """What the manifest of the task's rows says, unread and unchecked; None if there are none.
 
-    Makes nothing. Raises UserError for a manifest that cannot be read.
+    The rows may be those of another machine that has the same data folder. Makes nothing. Raises
+    UserError for a manifest that cannot be read.
     """
     if not DatasetFolder.of(task).exists:
         return None
-    path = cache_folder(task) / MANIFEST
-    return cast(RowsManifest, read_manifest(path, _FORM)) if path.exists() else None
+    for path in (cache_folder(task) / MANIFEST, _record(task)):
+        if path.exists():
+            return cast(RowsManifest, read_manifest(path, _FORM))
+    return None
 
 
 def open_rows(task: TaskSpec) -> LoadedData:
@@ -163,6 +176,8 @@ def build_rows(task: TaskSpec, progress: Progress) -> None:
                 np.lib.format.write_array_header_1_0(file, header)
                 file.write(rows.data)
             (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        with suppress(OSError):  # the data may be another's
+            write_json(_record(task), manifest)
 
 
 def drop_rows(dataset_id: str) -> None:

@@ -239,6 +239,22 @@ def test_rows_may_lie_on_a_disk_of_each_nodes_own(
     assert sorted(root.rglob("*")) == before
 
 
+def test_a_node_without_rows_knows_what_they_are_where_another_has_packed_them(
+    root: Path, task: TaskSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that `plan` and `run --dry-run` recognise finished runs there, and make nothing."""
+    assert data.packed_rows(task) is None
+    packed = data.ensure(task).sha256
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "node"))
+    found = data.packed_rows(task)
+    assert found is not None
+    assert found["rows"]["sha256"] == packed
+    assert not (tmp_path / "node").exists()
+    data.prepare(task, force=True)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other"))
+    assert data.packed_rows(task) == found
+
+
 def test_a_killed_writer_leaves_nothing_that_is_taken_for_data(root: Path, task: TaskSpec) -> None:
     writer = ensure_in_a_process()
     partial = root / "minari/pointmaze/.umaze-1500-v0.partial"
