@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import tarfile
 from collections import defaultdict
 from itertools import permutations
 from pathlib import Path
@@ -167,3 +168,30 @@ def test_at_equal_effort_the_price_hardly_matters_and_fqls_weight_does() -> None
     for label, told in {"td3-bc": True, "bc": True, "iql": False, "df-dir": False}.items():
         mean, half, _ = difference(rows["df-div"], rows[label])
         assert (abs(mean) > half) == told
+
+
+def test_the_readmes_scores_are_the_quickstarts() -> None:
+    readme = " ".join((REPOSITORY / "README.md").read_text("utf-8").split())
+    [rows] = scores_of(RESULTS / "local" / "quickstart").values()
+    sentence = readme[readme.index("On this small task") : readme.index("All seven have")]
+    said = dict(re.findall(r"`([a-z0-9-]+)` (?:scores )?(-?\d+\.\d ± \d+\.\d)", sentence))
+    assert said == {
+        label: f"{np.mean([*scores.values()]):.1f} ± {np.std([*scores.values()], ddof=1):.1f}"
+        for label, scores in rows.items()
+    }
+    [more] = scores_of(RESULTS / "local" / "quickstart_settings").values()
+    mean, half, _ = difference(more["fql"], more["df-div"])
+    assert f"with five seeds `fql` is {mean:.1f} ± {half:.1f} points above `df-div`" in readme
+
+
+def test_the_quickstarts_runs_left_the_bytes_that_other_stacks_of_seeds_did() -> None:
+    """Trained twice, three seeds at once and five: of each run every evaluation."""
+    files = sorted((RESULTS / "local" / "quickstart" / "runs").rglob("evaluations.csv"))
+    assert len(files) == 21
+    for file in files:
+        cell, seed = file.parents[1], file.parent.name
+        packed = RESULTS / "local/quickstart_settings/runs" / cell.parent.name / cell.name
+        with tarfile.open(f"{packed}.tar.xz") as archive:
+            member = archive.extractfile(f"{seed}/evaluations.csv")
+            assert member is not None
+            assert member.read() == file.read_bytes(), file
