@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from algorithms import registry
 from harness.data.datasets import silent
 from harness.errors import UserError
 from harness.execution.memory import children_peak_mb
@@ -32,7 +33,7 @@ evaluation: {{every: 500, episodes: 10}}
 """
 _MAZES = ("umaze", "open", "medium", "large")
 _CELLS = 100
-_EPISODE = "{seed},{step},noise-1,{episode},{value},20,false,1.0,{score}\n"
+_EPISODE = "{seed},{step},{selection},{episode},{value},20,false,1.0,{score}\n"
 _HEADER = "seed,step,action_selection,episode,return,length,terminated,success,normalized_score\n"
 
 
@@ -71,8 +72,10 @@ def _leave(folder: RunFolder, spec: RunSpec) -> None:
     folder.write_spec(spec)
     folder.write_provenance({"algorithm": {"id": spec.algorithm}, "command": "harness bench"})
     score = spec.task.normalized_score(1.0)
+    own = registry.load(spec.algorithm).action_selection
+    known = {"seed": spec.seed, "selection": own, "value": 1.0, "score": score}
     episodes = [
-        _EPISODE.format(seed=spec.seed, step=step, episode=episode, value=1.0, score=score)
+        _EPISODE.format(**known, step=step, episode=episode)
         for step in spec.evaluation_steps()
         for episode in range(spec.evaluation.episodes)
     ]
