@@ -36,6 +36,10 @@ LEVELS = tuple(PARTS)
 # The policies of trainings by the defaults that come with this package, in harness/data/policies/:
 # of a body, the sha256 of each part's.
 POLICIES = {
+    "halfcheetah": {
+        "medium": "33eb63ea1cdef9e4153ca291809a4af5b8ac7daa5e974ecc8978fcf76b9119ec",
+        "expert": "45e5ea12cdd4832ee681ac26194aebe6a929f329e97843c81196000d5616223f",
+    },
     "hopper": {
         "medium": "1e0de437a35bef4ccf2fc01f201c4c34e94f4c5ca0bb059a789f0639cdc2b1d2",
         "expert": "2eb46d5dd350beb9f2a5ec051aaf943e43a22973c247bc0ba586de6d8d9204e2",
