@@ -195,3 +195,28 @@ def test_the_quickstarts_runs_left_the_bytes_that_other_stacks_of_seeds_did() ->
             member = archive.extractfile(f"{seed}/evaluations.csv")
             assert member is not None
             assert member.read() == file.read_bytes(), file
+
+
+def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
+    suite = RESULTS / "decision_flow" / "held_back"
+    rows = scores_of(suite)["pointmaze/umaze"]
+    for label in ("actor-critic.rho-0.3", "actor-critic.rho-1.0", "fql"):
+        mean, half, _ = difference(rows[label], rows["df-div"])
+        assert mean - half > 0
+    for label in ("joint", "expectile-0.9", "rho-0.3", "actor-critic.rho-3.0"):
+        assert difference(rows[label], rows["df-div"])[0] < 0  # no better
+    mean, half, _ = difference(rows["actor-critic.rho-1.0"], rows["fql"])
+    assert abs(mean) < half
+    medium = scores_of(suite)["pointmaze/medium"]
+    mean, half, _ = difference(medium["actor-critic.rho-1.0"], medium["df-div"])
+    assert abs(mean) < half
+    table = (suite / "table.md").read_text("utf-8")
+    values = table.partition("**What holds it back: pointmaze/umaze**")[2]
+    values = values.partition("**What holds it back: pointmaze/medium**")[0]
+    for label, q in {
+        "df-div": 15.4,
+        "actor-critic.rho-1.0": 28.1,
+        "actor-critic.rho-0.3": 42.8,
+    }.items():
+        [line] = re.findall(rf"^\| {re.escape(label)} \|.*\| (\S+) ± \S+ \|$", values, re.MULTILINE)
+        assert float(line) == q
