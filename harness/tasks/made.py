@@ -44,6 +44,10 @@ POLICIES = {
         "medium": "1e0de437a35bef4ccf2fc01f201c4c34e94f4c5ca0bb059a789f0639cdc2b1d2",
         "expert": "2eb46d5dd350beb9f2a5ec051aaf943e43a22973c247bc0ba586de6d8d9204e2",
     },
+    "walker2d": {
+        "medium": "196a938767899c25984950e2884b1084dcf08f0ff39c21b53ca04dffe4b041e1",
+        "expert": "d5ae0580fd990eb19f14685f50b68966fdda4725174d741e90bc54f0d6e227c0",
+    },
 }
 MEDIUM_SCORE = 33  # points; D4RL: "approximately 1/3 the performance of the expert"
 # Environment steps of a training, of what one core does in hours. The paper has a million on Hopper
