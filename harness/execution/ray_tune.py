@@ -169,7 +169,7 @@ class RayExecutor:
         )
         try:
             failed = tuner.fit().errors
-            self._last_words = str(failed[0]).strip().splitlines()[-1] if failed else ""
+            self._last_words = last_words(str(failed[0])) if failed else ""
         except (Exception, SystemExit) as error:  # the latter when Ray is shut down meanwhile
             self._error = error
         finally:
@@ -182,6 +182,11 @@ class RayExecutor:
 
     def _delete_storage(self) -> None:
         shutil.rmtree(self._storage, ignore_errors=True)
+
+
+def last_words(trace: str) -> str:
+    """The last line of a traceback that is not indented, as the rest of a long message is."""
+    return next((line for line in reversed(trace.splitlines()) if line[:1].strip()), "")
 
 
 def _no_room_on_any_node(resources: Resources, wait: float) -> str:

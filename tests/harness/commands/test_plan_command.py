@@ -116,6 +116,20 @@ def test_memory_limits_how_many_run_at_once(
     assert "It does not fit 30m, however many trials run at once" in said
 
 
+def test_a_suite_for_gpus_is_planned_as_if_a_machine_without_had_one(
+    data_home: Path,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    suite = write_suite(resources={"gpus_per_trial": 0.2})
+    assert "trials at once: 1, if it had a GPU" in planned(
+        suite, tmp_path, capsys, rates="bc,1000,1500\n"
+    )
+
+
 def test_methods_without_a_rate_are_named_with_what_to_do(
     data_home: Path,
     write_suite: WriteSuite,

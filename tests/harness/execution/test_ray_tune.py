@@ -28,7 +28,7 @@ from tests.harness.conftest import (
 from tests.harness.their_package import SLOW_METHOD, TO_BE_KILLED, TheirPackage
 
 pytest.importorskip("ray")
-from harness.execution.ray_tune import RayExecutor
+from harness.execution.ray_tune import RayExecutor, last_words
 
 PlanOf = Callable[..., Plan]
 ONCE = {"every": 2, "episodes": 1}
@@ -126,6 +126,19 @@ def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
         assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        ("raise ImportError('no harness here')", "ImportError: no harness here"),
+        ("raise ValueError('1 error\\n  in a field\\n    see https://x.y')", "ValueError: 1 error"),
+        ("", ""),
+    ],
+)
+def test_the_last_words_of_a_traceback_say_what_was_raised(raised: str, words: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", raised], capture_output=True, text=True)
+    assert last_words(ended.stderr) == words
 
 
 ALONE = """

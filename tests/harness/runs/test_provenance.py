@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs.provenance import git_state
+from harness.runs import provenance
+from harness.runs.provenance import core_count, git_state
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -76,3 +77,23 @@ def test_why_git_tells_no_commit_is_recorded(file: Path, monkeypatch: pytest.Mon
         assert "safe.directory" in git_state(file)["unknown"]
     monkeypatch.setenv("PATH", "")
     assert git_state(file) == {"unknown": "git is not installed, or does not answer"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"),
+    [
+        ("200000 100000", 2),
+        ("50000 100000", 1),
+        ("9900000 100000", 8),
+        ("max 100000", 8),
+        (None, 8),
+    ],
+)
+def test_cores_are_those_that_a_container_grants(
+    limit: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "_CGROUP", tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    if limit is not None:
+        (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    assert core_count() == cores
