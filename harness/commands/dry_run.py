@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.commands.console import say
-from harness.costs.prospect import planned_without_data
+from harness.costs.prospect import planned_without_data, refuse_few_evaluations
 from harness.data import changed, missing
 from harness.execution.plan import Plan, draft
 from harness.execution.progress import seed_ranges
@@ -42,6 +42,7 @@ def show_dry_run(
     plan = planned_without_data(drafted, keep=keep)
     if fresh:
         plan = plan.afresh()
+    refuse_few_evaluations(plan)
     left = {id(spec) for spec in plan.left}
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for spec in plan.selected:

@@ -19,6 +19,7 @@ from harness.costs.prospect import (
     costs_of,
     measure_unknown,
     planned_without_data,
+    refuse_few_evaluations,
     trials_left,
 )
 from harness.costs.rates import RatesTable, measured
@@ -84,6 +85,7 @@ def show_plan(
     find = measured if rates is None else RatesTable.read(rates).find
     drafted = draft(find_suite(suite), results, only=only, seeds=seeds, cpu=cpu)
     plan = planned_without_data(drafted)
+    refuse_few_evaluations(plan)
     telling = Console(stderr=True) if as_json else console
     failed = measure_unknown(plan, lambda line: say(telling, line)) if measuring else {}
     costs = costs_of(plan, trials_left(plan), find)

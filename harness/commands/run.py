@@ -16,7 +16,7 @@ from rich.console import Console
 from harness.commands.console import say
 from harness.commands.data_progress import data_progress
 from harness.commands.report import show_report
-from harness.costs.prospect import in_order
+from harness.costs.prospect import in_order, refuse_few_evaluations
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executors import lacking, make_executor
 from harness.execution.plan import Plan
@@ -70,6 +70,7 @@ def run_suite(
             keep=keep,
             lacking=partial(lacking, executor, address),
         )
+    refuse_few_evaluations(plan)
     way = _Way(command, executor, address, trackers, console)
     with sole_use(plan.directory, partial(say, console)):
         _refuse_links(plan)

@@ -102,25 +102,40 @@ class Outlines:
         return self._rows[task.id]
 
 
+def evaluation_count(spec: RunSpec) -> int:
+    """How often a run will be evaluated, which pretraining that others may share is not."""
+    algorithm = _algorithm(spec, OBS_DIM, ACTION_DIM)
+    pretrained = [0, *_ends(spec, algorithm)][algorithm.pretraining_stages]
+    return sum(step >= pretrained for step in spec.evaluation_steps())
+
+
 def _outline(spec: RunSpec, rows: _Rows) -> Outline:
-    cls = registry.load(spec.algorithm)
-    config = cls.Config.model_validate_json(json.dumps(spec.config))
-    closed_form = known_q(spec.task) if config.known_q else None
-    algorithm: Algorithm[Any] = cls(config, rows.obs_dim, rows.action_dim, closed_form)
-    shares = accumulate(stage.share for stage in algorithm.stages)
+    algorithm = _algorithm(spec, rows.obs_dim, rows.action_dim)
     generator = torch.Generator().manual_seed(0)
     return Outline(
-        ends=[*[round(spec.steps * share) for share in shares][:-1], spec.steps],
+        ends=_ends(spec, algorithm),
         pretraining_stages=algorithm.pretraining_stages,
         parameters=sum(
             parameter.numel()
             for network in algorithm.networks.values()
             for parameter in network.init(generator).values()
         ),
-        batch_size=config.batch_size,
+        batch_size=algorithm.config.batch_size,
         rows=rows.count,
         row_bytes=bytes_of_row(rows.obs_dim, rows.action_dim),
     )
+
+
+def _algorithm(spec: RunSpec, obs_dim: int, action_dim: int) -> Algorithm[Any]:
+    cls = registry.load(spec.algorithm)
+    config = cls.Config.model_validate_json(json.dumps(spec.config))
+    return cls(config, obs_dim, action_dim, known_q(spec.task) if config.known_q else None)
+
+
+def _ends(spec: RunSpec, algorithm: Algorithm[Any]) -> list[int]:
+    """The step after the last of each stage."""
+    shares = accumulate(stage.share for stage in algorithm.stages)
+    return [*[round(spec.steps * share) for share in shares][:-1], spec.steps]
 
 
 def steps_by_stage(outline: Outline, start: int) -> list[int]:

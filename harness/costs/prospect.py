@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.costs.forecast import TrialCost, forecast, longest_first
+from harness.costs.outline import evaluation_count
 from harness.costs.rates import Find, measure, measured, shape_key
 from harness.data import packed_rows
 from harness.errors import UserError
@@ -17,6 +18,7 @@ from harness.execution.pretraining import pretrainers_first
 from harness.runs.provenance import core_count
 from harness.runs.spec import RunSpec
 from harness.runs.trial import Trial, group
+from harness.statistics.protocols import parse_protocol
 from harness.suite.schema import Suite
 
 
@@ -48,6 +50,28 @@ def trials_left(plan: Plan) -> list[Trial]:
             cpus=plan.suite.resources.cpus_per_trial,
         )
     )
+
+
+def refuse_few_evaluations(plan: Plan) -> None:
+    """Raises UserError if what is left of a plan has runs without the evaluations of a score."""
+    protocol = plan.suite.evaluation.protocol
+    needed = parse_protocol(protocol).evaluations
+    cells = {spec.cell: spec for spec in [*plan.left, *plan.undecided]}
+    counts = {spec.label: _evaluations(spec, needed) for spec in cells.values()}
+    if few := [f"{label} ({count})" for label, count in counts.items() if count < needed]:
+        raise UserError(
+            f"evaluation.protocol '{protocol}' needs {needed} evaluations a run, and there would "
+            f"be fewer of {', '.join(few)}: pretraining that rows may share is not evaluated. "
+            "Evaluate more often, or pretrain for a smaller share of the budget."
+        )
+
+
+def _evaluations(spec: RunSpec, needed: int) -> int:
+    """How many a run will have; as many as needed, if anyone's code stops before it can say."""
+    try:
+        return evaluation_count(spec)
+    except Exception:  # the run will say what is wrong
+        return needed
 
 
 def stack_of(suite: Suite) -> int:

@@ -12,7 +12,14 @@ import pytest
 from harness.bench.trial import TrialTimes
 from harness.costs import rates
 from harness.costs.forecast import TrialCost, forecast, longest_first, makespan, needed_at_once
-from harness.costs.prospect import costs_of, in_order, planned_without_data, trials_left
+from harness.costs.outline import evaluation_count
+from harness.costs.prospect import (
+    costs_of,
+    in_order,
+    planned_without_data,
+    refuse_few_evaluations,
+    trials_left,
+)
 from harness.costs.rates import RatesTable, measured, shape_key
 from harness.errors import UserError
 from harness.execution.plan import Plan, draft
@@ -96,6 +103,35 @@ def test_stages_have_rates_of_their_own_and_shared_pretraining_is_done_once(
     first, second = costs(plan, TIMES.model_copy(update={"steps_per_second": [100.0, 10.0]}))
     assert first.train_seconds == pytest.approx(5000 / 100 + 15_000 / 10 + 7)
     assert second.train_seconds == pytest.approx(15_000 / 10 + 7)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6])
+def test_as_many_evaluations_are_counted_as_a_run_has(plan_of: PlanOf, share: float) -> None:
+    plan = plan_of(
+        algorithms={"df-div": {"config": {"pretrain_share": share}}},
+        seeds=1,
+        training={"steps": 40, "compile": False},
+        evaluation={"every": 10, "episodes": 1},
+    )
+    [trial] = trials_of(plan)
+    list(work(trial))
+    [spec] = plan.runs
+    table = plan.folder(spec).read_table("evaluations") or b""
+    steps = {line.split(b",")[1] for line in table.splitlines()[1:]}
+    assert evaluation_count(spec) == len(steps) == {0.5: 3, 0.6: 2}[share]
+
+
+def test_a_protocol_that_pretraining_leaves_too_few_evaluations_for_is_refused(
+    plan_of: PlanOf,
+) -> None:
+    entries = {"bc": {}, "df-div": {"config": {"pretrain_share": 0.75}}}
+    fine, short = (
+        plan_of(algorithms=entries, training=BUDGET, evaluation=EVERY | {"protocol": protocol})
+        for protocol in ("mean-of-last-2", "mean-of-last-3")
+    )
+    refuse_few_evaluations(fine)
+    with pytest.raises(UserError, match=r"needs 3 evaluations .* of df-div \(2\): pretraining"):
+        refuse_few_evaluations(short)
 
 
 def test_steps_in_the_environment_are_counted_with_their_updates(plan_of: PlanOf) -> None:
