@@ -192,6 +192,17 @@ def test_a_task_without_curves_has_no_panel_and_others_start_at_0(
     assert right >= 20_000
 
 
+def test_the_legend_names_what_is_drawn(
+    make_suite: Callable[..., Any], tmp_path: Path, drawn: list[Figure]
+) -> None:
+    tasks = ["gym/one", "gym/other"]
+    states = {(task, "iql", seed): "missing" for task in tasks for seed in range(3)}
+    records = read_records(make_suite(tasks=tasks, labels=["bc", "iql"], states=states).write())
+    learning_curves(records, compare(records), tmp_path)
+    [legend] = drawn[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["bc"]
+
+
 def test_a_suite_without_any_result_still_gets_its_report(make_suite: Callable[..., Any]) -> None:
     states = {(TASK, label, seed): "missing" for label in ("bc", "iql") for seed in range(3)}
     paths = build_report(make_suite(labels=["bc", "iql"], states=states).write()).paths

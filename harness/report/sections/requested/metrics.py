@@ -26,7 +26,8 @@ def draw_metrics(
     present = set(rows["label"])
     styles = {label: line for label, line in all_lines(comparison).items() if label in present}
     names_of = full_names(comparison.suite.rows)
-    legend = [handle(names_of[label], line) for label, line in styles.items()]
+    points = rows.groupby(["task", "label", "name"])["step"].nunique().eq(1).any()
+    legend = [handle(names_of[label], line, marker=points) for label, line in styles.items()]
     tasks = [task for task in comparison.tasks if task in set(rows["task"])]
     files = []
     for task in tasks:
@@ -57,8 +58,8 @@ def _draw(axes: Axes, rows: pd.DataFrame, line: Line) -> None:
         color=line.colour,
         linestyle=line.dash,
         linewidth=1.3,
-        marker="o" if len(steps) == 1 else None,
-        markersize=3.5,
+        marker=line.marker if len(steps) == 1 else None,
+        markersize=4,
     )
     axes.fill_between(
         steps, spread["min"], spread["max"], color=line.colour, alpha=0.15, linewidth=0

@@ -71,6 +71,8 @@ def _page(
     panels[0].set_xlim(left=0)  # of all, after the last: it fixes the right end as well
     for axes in panels[len(tasks) :]:
         axes.remove()
+    drawn = {label for task, label in curves if task in tasks}
+    shown = {label: line for label, line in shown.items() if label in drawn}
     named, names = _named(comparison, shown), full_names(comparison.suite.rows)
     others = len(shown) - len(named)
     if single and not others and labels_fit(len(named), 0.75 * HEIGHT):
@@ -124,7 +126,8 @@ def _reference(axes: Axes, score: float, name: str) -> None:
 
 def _named(comparison: Comparison, shown: dict[str, Line]) -> dict[str, Line]:
     """Best first, so that a reader can follow the lines from top to bottom."""
-    return {name: shown[name] for name in by_score(comparison) if shown[name] is not CONTEXT}
+    order = [label for label in by_score(comparison) if label in shown]
+    return {label: shown[label] for label in order if shown[label] is not CONTEXT}
 
 
 def _name_ends(
