@@ -14,6 +14,7 @@ from harness.runs.folder import RunFolder
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.figures import slug
 from harness.suite.problems import unknown
+from harness.suite.schema import suite_names
 
 
 def suite_results(place: Place, suite: str, what: str = "table") -> str:
@@ -29,7 +30,7 @@ def suite_results(place: Place, suite: str, what: str = "table") -> str:
     """
     folder = place.results / suite
     if not _was_run(folder):
-        return _not_run(folder)
+        return _not_run(folder, place)
     tables, notes = _parts((folder / "table.md").read_text("utf-8"))
     if what == "run":
         chosen = []
@@ -61,7 +62,7 @@ def suite_figure(place: Place, file: str, caption: str) -> str:
     """
     path = place.results / file
     if not _was_run(path.parent.parent):
-        return _not_run(path.parent.parent)
+        return _not_run(path.parent.parent, place)
     found = sorted(path.parent.glob(path.name), key=lambda f: (len(f.name), f.name))  # 2 before 10
     if not found:
         names = sorted(figure.name for figure in path.parent.glob("*.png"))
@@ -75,8 +76,9 @@ def _was_run(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("table.md", FILE_NAME))
 
 
-def _not_run(folder: Path) -> str:
-    command = f"python -m harness run {folder.name}"
+def _not_run(folder: Path, place: Place) -> str:
+    suite = folder.relative_to(place.results).as_posix()
+    command = f"python -m harness run {suite if suite in suite_names() else folder.name}"
     return f"*Not run yet. `{command}` makes these results.*"
 
 

@@ -255,12 +255,16 @@ def test_all_pages_of_a_figure_stand_over_its_caption(quickstart: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    "request_", ["results here/later", 'figure here/later/figures/curves.png "Curves."']
+    ("request_", "suite"),
+    [
+        ("results here/later", "later"),
+        ('figure here/later/figures/curves.png "Curves."', "later"),
+        ("results local/gym_mujoco", "local/gym_mujoco"),  # gym_mujoco is another suite
+    ],
 )
-def test_what_was_not_run_says_how_to_run_it(request_: str) -> None:
-    written = render(request_, Place(Path("docs/page.md"), Path("results")))
-    command = "python -m harness run later"
-    assert written == f"*Not run yet. `{command}` makes these results.*"
+def test_what_was_not_run_says_how_to_run_it(request_: str, suite: str, tmp_path: Path) -> None:
+    written = render(request_, Place(Path("docs/page.md"), tmp_path))
+    assert written == f"*Not run yet. `python -m harness run {suite}` makes these results.*"
 
 
 def test_a_smoke_runs_numbers_are_called_meaningless(quickstart: Path, tmp_path: Path) -> None:
