@@ -437,7 +437,7 @@ def bench(
 
 @app.command()
 def docs(results: ResultsOption = Path("results")) -> None:
-    """Rewrite the generated parts of the pages in docs/."""
+    """Rewrite the generated parts of the pages in docs/ and of the README."""
     from harness.docs.write import write_docs
 
     changed = write_docs(Path("docs"), results)

@@ -13,6 +13,7 @@
     results SUITE [WHAT]      WHAT: `table` (every table, the default), `notes` (the sentences under
                               them), `run` (how they were made), or how titles of tables begin,
                               written like a file's name: `summary-of`, `action-selections`
+    averages SUITE...         their rows' averages side by side, a column for each family of tasks
     figure FILE "CAPTION"
 
 SUITE and the FILE of `acting`, `rates`, `gpu-rates`, `coverage` and `figure` are paths under the
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.docs.acting import acting_table
+from harness.docs.averages import averages_table
 from harness.docs.config_tables import config_tables
 from harness.docs.coverage import coverage_table
 from harness.docs.deviations import deviations_table
@@ -59,6 +61,7 @@ _KINDS = {
     "gpu-rates": _Kind("gpu-rates FILE", (1,), gpu_rates_table),
     "coverage": _Kind("coverage FILE", (1,), coverage_table),
     "results": _Kind("results SUITE [WHAT]", (1, 2), suite_results),
+    "averages": _Kind("averages SUITE [SUITE …]", tuple(range(1, 10)), averages_table),
     "figure": _Kind('figure FILE "CAPTION"', (2,), suite_figure),
 }
 

@@ -29,8 +29,8 @@ def suite_results(place: Place, suite: str, what: str = "table") -> str:
         UserError: the suite was run, but has nothing of that name.
     """
     folder = place.results / suite
-    if not _was_run(folder):
-        return _not_run(folder, place)
+    if not was_run(folder):
+        return not_run(folder, place)
     tables, notes = _parts((folder / "table.md").read_text("utf-8"))
     if what == "run":
         chosen = []
@@ -61,8 +61,8 @@ def suite_figure(place: Place, file: str, caption: str) -> str:
         UserError: the suite was run, but has no such figure.
     """
     path = place.results / file
-    if not _was_run(path.parent.parent):
-        return _not_run(path.parent.parent, place)
+    if not was_run(path.parent.parent):
+        return not_run(path.parent.parent, place)
     found = sorted(path.parent.glob(path.name), key=lambda f: (len(f.name), f.name))  # 2 before 10
     if not found:
         names = sorted(figure.name for figure in path.parent.glob("*.png"))
@@ -71,15 +71,24 @@ def suite_figure(place: Place, file: str, caption: str) -> str:
     return "\n\n".join([*images, f"*{caption}*"])
 
 
-def _was_run(folder: Path) -> bool:
+def was_run(folder: Path) -> bool:
     """Whether there is a report of runs: it is written when a run of the suite has ended."""
     return all((folder / name).is_file() for name in ("table.md", FILE_NAME))
 
 
-def _not_run(folder: Path, place: Place) -> str:
+def not_run(folder: Path, place: Place) -> str:
+    """What stands in the place of results that are not there."""
     suite = folder.relative_to(place.results).as_posix()
     command = f"python -m harness run {suite if suite in suite_names() else folder.name}"
     return f"*Not run yet. `{command}` makes these results.*"
+
+
+def suite_file(folder: Path) -> SuiteFile:
+    """What was planned. Raises UserError if it cannot be read."""
+    try:
+        return SuiteFile.model_validate_json((folder / FILE_NAME).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{folder / FILE_NAME} cannot be read: {error}") from error
 
 
 def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
@@ -91,10 +100,7 @@ def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
 
 def _origin(folder: Path, place: Place) -> str:
     """Command, date, seeds and budget, with a link to everything else."""
-    try:
-        suite = SuiteFile.model_validate_json((folder / "suite.json").read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{folder / 'suite.json'} cannot be read: {error}") from error
+    suite = suite_file(folder)
     found = [RunFolder(folder / run.path).status() for run in suite.runs]
     done = [status for status in found if status is not None and status.state == "done"]
     date = max((f" on {status.finished[:10]}" for status in done), default="")

@@ -11,7 +11,7 @@ from harness.errors import UserError
 
 
 def write_docs(folder: Path, results: Path) -> list[Path]:
-    """Bring the blocks of all pages under `folder` up to date.
+    """Bring the blocks of all pages under `folder`, and of the README beside it, up to date.
 
     Args:
         folder: searched for Markdown files, at any depth.
@@ -26,6 +26,7 @@ def write_docs(folder: Path, results: Path) -> list[Path]:
     pages = sorted(folder.rglob("*.md"))
     if not pages:
         raise UserError(f"There are no pages in '{folder}'. Run this where the project's docs are.")
+    pages += [readme for readme in [folder.parent / "README.md"] if readme.is_file()]
     mistakes: list[str] = []
     changed: dict[Path, str] = {}
     for page in pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -252,6 +253,55 @@ def test_all_pages_of_a_figure_stand_over_its_caption(quickstart: Path, tmp_path
     assert [Path(image).name for image in images] == ["curves.png", "curves-2.png"]
     assert all((place.page.parent / image).is_file() for image in images)
     assert written.endswith("\n\n*Curves: it's all.*")
+
+
+def test_averages_stand_side_by_side_best_first(tmp_path: Path) -> None:
+    results = REPOSITORY / "results"
+    suites = ("local/quickstart_settings", "decision_flow/held_back", "local/later")
+    page = REPOSITORY / "docs" / "page.md"
+    written = render(f"averages {' '.join(suites)}", Place(page, results))
+    table, missing = written.split("\n\n")
+    assert missing == "*Not run yet. `python -m harness run later` makes these results.*"
+    head, _, *lines = [
+        [cell.strip() for cell in line[1:-1].split("|")] for line in table.split("\n")
+    ]
+    assert head[1:] == [
+        "[pointmaze/umaze](../results/local/quickstart_settings/table.md)",
+        "[pointmaze, 2 tasks](../results/decision_flow/held_back/table.md)",
+    ]
+    rows = {label: cells for label, *cells in lines}
+    assert [*rows][:3] == ["fql", "df-dir", "df-div"]
+    for suite, column in zip(suites[:2], (0, 1), strict=True):
+        means = averages_by_hand(results / suite)
+        found = {
+            label: float(cells[column].replace("*", "").split()[0])
+            for label, cells in rows.items()
+            if cells[column] != "–"
+        }
+        assert found == pytest.approx(means, abs=0.05)
+    assert rows["fql"][0].startswith("**")
+    assert rows["iql"] == [rows["iql"][0], "–"]
+
+
+def averages_by_hand(suite: Path) -> dict[str, float]:
+    """Mean over tasks of the mean over seeds, of rows with all seeds on all tasks."""
+    planned = json.loads((suite / "suite.json").read_text())
+    found: dict[str, list[float]] = {}
+    for line in csv.DictReader((suite / "scores.csv").read_text().splitlines()):
+        found.setdefault(line["label"], []).extend([float(line["score"])] if line["score"] else [])
+    cells = len(planned["tasks"]) * len(planned["seeds"])
+    return {label: sum(x) / cells for label, x in found.items() if len(x) == cells}
+
+
+def test_the_readme_beside_the_folder_is_rewritten_too(
+    write_page: WritePage, generate: Generate, tmp_path: Path
+) -> None:
+    page = write_page("Nothing generated.")
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(block("averages later")))
+    assert generate() == [readme]
+    assert "Not run yet" in readme.read_text()
+    assert page.read_text() == "Nothing generated.\n"
 
 
 @pytest.mark.parametrize(

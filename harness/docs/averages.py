@@ -1,0 +1,76 @@
+"""Methods side by side over several suites: one column for each family of their tasks."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from harness.docs.place import Place
+from harness.docs.results import not_run, suite_file, was_run
+
+Line = dict[str, str]  # of a table.csv
+_MISSING = "–"
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The tasks of one family in a suite, and what its rows score on them."""
+
+    heading: str
+    lines: dict[str, Line]  # by label
+
+    @classmethod
+    def all_of(cls, folder: Path, place: Place) -> list[Self]:
+        suite = suite_file(folder)
+        with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        tasks: dict[str, list[str]] = {}
+        for task in suite.tasks:
+            tasks.setdefault(task.family, []).append(task.id)
+        found = []
+        for family, members in tasks.items():
+            several = len(members) > 1
+            place_in_table = f"average ({family})" if several else members[0]
+            here = {line["algorithm"]: line for line in lines if line["task"] == place_in_table}
+            name = f"{family}, {len(members)} tasks" if several else members[0]
+            found.append(cls(f"[{name}]({place.link(folder / 'table.md')})", here))
+        return found
+
+    def mean(self, label: str) -> float:
+        """What to sort by: rows without a score come last."""
+        found = self.lines.get(label, {}).get("mean")
+        return float(found) if found else float("-inf")
+
+    def cell(self, label: str) -> str:
+        line = self.lines.get(label)
+        if line is None or not line["mean"]:
+            return _MISSING
+        mean = f"{float(line['mean']):.1f}"
+        mean = f"**{mean}**" if line["best"] == "True" else mean
+        mean += "†" if line["critic_usable"] == "False" else ""
+        if not line["ci95_low"]:
+            return mean
+        return f"{mean} [{float(line['ci95_low']):.1f}, {float(line['ci95_high']):.1f}]"
+
+
+def averages_table(place: Place, *suites: str) -> str:
+    """The average of every row over each family of tasks, best first by the first that was run.
+
+    Args:
+        place: where the text is to stand.
+        suites: their folders under that of all results.
+    """
+    folders = [place.results / suite for suite in suites]
+    run = [folder for folder in folders if was_run(folder)]
+    families = [family for folder in run for family in _Family.all_of(folder, place)]
+    labels = dict.fromkeys(label for family in families for label in family.lines)
+    order = sorted(labels, key=lambda label: [-family.mean(label) for family in families])
+    table = [
+        ["Algorithm", *(family.heading for family in families)],
+        ["---", *("---:" for _ in families)],
+        *([label, *(family.cell(label) for family in families)] for label in order),
+    ]
+    written = ["\n".join(f"| {' | '.join(row)} |" for row in table)] if families else []
+    return "\n\n".join([*written, *(not_run(f, place) for f in folders if f not in run)])
