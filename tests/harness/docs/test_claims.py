@@ -1,4 +1,4 @@
-"""What docs/algorithms/experiments.md says of numbers is what the committed results say."""
+"""What the pages of results say of numbers is what the committed results say."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from harness.statistics.paired import holm
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = REPOSITORY / "results"
-PAGE = (REPOSITORY / "docs" / "algorithms" / "experiments.md").read_text("utf-8")
-SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"\n#+ ", PAGE)}
+PAGES = [REPOSITORY / "docs" / name for name in ("results.md", "algorithms/experiments.md")]
+SECTIONS = {
+    part.partition("\n")[0]: part
+    for page in PAGES
+    for part in re.split(r"\n#+ ", page.read_text("utf-8"))
+}
 WITH_SPREAD = re.compile(r"\d+\.\d ± \d+\.\d")
 
 
