@@ -17,7 +17,9 @@ from harness.statistics.paired import holm
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = REPOSITORY / "results"
-PAGES = [REPOSITORY / "docs" / name for name in ("results.md", "algorithms/experiments.md")]
+DOCS = REPOSITORY / "docs"
+EXPERIMENTS = ("experiments", "modes", "choices", "online")
+PAGES = [DOCS / "results.md", *(DOCS / "algorithms" / f"{name}.md" for name in EXPERIMENTS)]
 SECTIONS = {
     part.partition("\n")[0]: part
     for page in PAGES
