@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from harness.report.records import read_records
+from harness.report.sections.modes.policies import landings, modal_tasks
 from harness.statistics.paired import holm
+from harness.tasks.multimodal_geometry import ActionModes
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = REPOSITORY / "results"
@@ -153,6 +156,18 @@ def test_of_every_method_on_eight_modes_the_groups_are_what_the_page_says() -> N
     assert 0.6 < np.mean(rows["flow-bc"]["in_support"]) < 0.75
     nearest = min(rows, key=lambda label: float(np.mean(rows[label]["kl"])))
     assert nearest == "tt"
+
+
+def test_on_eight_modes_four_rows_send_nearly_every_action_to_the_best_on_every_seed() -> None:
+    records = read_records(RESULTS / "local" / "multimodal_methods")
+    [task] = modal_tasks(records)
+    modes = ActionModes.of(task)
+    shares: dict[str, list[float]] = defaultdict(list)
+    for (_, label, _, _), actions in landings(records):
+        shares[label].append(float((modes.nearest(actions)[0] == modes.rewards.argmax()).mean()))
+    assert {len(found) for found in shares.values()} == {3}
+    highest = {label for label, found in shares.items() if min(found) >= 0.9}
+    assert highest == {"df-dir", "df-div", "dt", "rvs"}
 
 
 def test_at_equal_effort_the_price_hardly_matters_and_fqls_weight_does() -> None:
