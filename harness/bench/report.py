@@ -19,7 +19,7 @@ from harness.bench.scale import scale_parts
 from harness.docs.acting import ActingTime, ActingTimes
 from harness.errors import UserError
 from harness.files import write_json
-from harness.runs.provenance import core_count, cpu_model, package_versions
+from harness.runs.provenance import circumstances
 
 
 def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
@@ -133,7 +133,7 @@ def run_scale_bench(json_path: Path | None) -> None:
     parts = scale_parts()
     console.print(_parts_table(parts, "Thousands of runs"))
     if json_path is not None:
-        write_json(json_path, {"parts": parts, **_machine()})
+        write_json(json_path, {"parts": parts, **circumstances()})
 
 
 def run_acting_bench(pattern: str, json_path: Path | None) -> None:
@@ -158,7 +158,7 @@ def run_acting_bench(pattern: str, json_path: Path | None) -> None:
             action_dim=acting.ACTION_DIM,
             seeds=acting.SEEDS,
             episodes=acting.EPISODES,
-            **_machine(),
+            **circumstances(),
         )
         if json_path is not None:
             write_json(json_path, times.model_dump())
@@ -235,9 +235,5 @@ def _announce(console: Console) -> Callable[[str], None]:
 def _content(rates: Sequence[Rate]) -> Mapping[str, Any]:
     return {
         "training": [asdict(rate) for rate in rates],
-        **_machine(),
+        **circumstances(),
     }
-
-
-def _machine() -> dict[str, Any]:
-    return {"cpu": cpu_model(), "cores": core_count(), "packages": package_versions()}

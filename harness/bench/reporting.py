@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.files import write_json
-from harness.runs.provenance import core_count, cpu_model
+from harness.runs.provenance import circumstances, core_count, cpu_model
 from harness.statistics.aggregates import interquartile_mean
 from harness.statistics.bootstrap import DRAWS, ranks, resamples
 from harness.tasks import get_task
@@ -54,7 +54,7 @@ def run_report_bench(json_path: Path | None) -> None:
         table.add_row(name, f"{value:.3g}")
     console.print(table)
     if json_path is not None:
-        write_json(json_path, {"report": found, "cpu": cpu_model(), "cores": core_count()})
+        write_json(json_path, {"report": found, **circumstances()})
 
 
 def _bootstrap() -> float:

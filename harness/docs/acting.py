@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.docs.place import Place
+from harness.docs.place import Checkout, Place
 
 
 class ActingTime(BaseModel):
@@ -46,6 +46,7 @@ class ActingTimes(BaseModel):
         action_dim: length of an action.
         seeds: how many learners act at once in a batch.
         episodes: how many decisions each of them makes in it.
+        git: the commit that was measured.
         cpu: the processor's name.
         cores: how many this process may use; it uses one.
         packages: their versions.
@@ -59,6 +60,7 @@ class ActingTimes(BaseModel):
     action_dim: int
     seeds: int
     episodes: int
+    git: Checkout = Checkout()
     cpu: str
     cores: int
     packages: dict[str, str]
@@ -88,6 +90,7 @@ class ActingTimes(BaseModel):
         return (
             f"CPU time of one thread of {self.cpu}, torch {self.packages['torch']}; observations "
             f"of length {self.obs_dim}, actions of length {self.action_dim}, default networks"
+            f"{self.git.words}"
         )
 
 

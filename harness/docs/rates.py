@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from harness.docs.place import Place
+from harness.docs.place import Checkout, Place
 
 
 class Rate(BaseModel):
@@ -29,6 +29,7 @@ class Rates(BaseModel):
 
     training: list[Rate]
     failed: dict[str, str]
+    git: Checkout = Checkout()
     cpu: str
     gpu: str = ""
     packages: dict[str, str | None]
@@ -47,7 +48,8 @@ def rates_table(place: Place, file: str) -> str:
     base = rates.training[0].base
     ratio = f"of {base}'s"
     header = ("stage", "updates a CPU-second", "min – max", ratio, "MFLOP", "bound", "share of it")
-    setting = f"One core of {rates.cpu}, torch {rates.packages['torch']}. {_lowest(rates)}"
+    setting = f"One core of {rates.cpu}, torch {rates.packages['torch']}{rates.git.words}. "
+    setting += _lowest(rates)
     return _page(setting, header, map(_row, rates.training), rates.failed)
 
 
@@ -58,7 +60,7 @@ def gpu_rates_table(place: Place, file: str) -> str:
     rows = [
         (*_row(rate)[:3], _compared(rate), f"{rate.peak_memory_mb:.0f}") for rate in rates.training
     ]
-    setting = f"{rates.gpu}, torch {rates.packages['torch']}, {rates.cpu}."
+    setting = f"{rates.gpu}, torch {rates.packages['torch']}, {rates.cpu}{rates.git.words}."
     return _page(setting, header, rows, rates.failed)
 
 

@@ -63,15 +63,22 @@ def provenance(
         "executor": executor,
         "trial_seeds": seeds,
         "compiled": compiled,
-        "git": git_state(),
+        **circumstances(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "packages": package_versions(),
-        "cpu": cpu_model(),
-        "cores": core_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "matmul_precision": torch.get_float32_matmul_precision(),
         "dataset": dict(dataset),
+    }
+
+
+def circumstances() -> dict[str, Any]:
+    """The code, packages and processor that anything measured here comes from."""
+    return {
+        "git": git_state(),
+        "packages": package_versions(),
+        "cpu": cpu_model(),
+        "cores": core_count(),
     }
 
 

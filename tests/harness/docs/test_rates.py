@@ -47,6 +47,22 @@ def test_a_gpus_rates_are_compared_with_what_the_file_says(tmp_path: Path) -> No
     assert "| iql, 5 seeds | 10 | 9 – 11 | 3.66 × iql, 1 seeds | 300 |" in table
 
 
+@pytest.mark.parametrize(
+    ("git", "words"),
+    [
+        ({"commit": "1a2b3c4d5e", "dirty": False}, ", at 1a2b3c4."),
+        ({"commit": "1a2b3c4d5e", "dirty": True}, ", at 1a2b3c4 with changes."),
+        ({"unknown": "it is in no git checkout"}, "."),
+    ],
+)
+def test_the_commit_that_was_measured_is_said(
+    tmp_path: Path, git: dict[str, Any], words: str
+) -> None:
+    found = {"training": [rate("bc")], "failed": {}, "cpu": "a CPU", "gpu": "a GPU", "git": git}
+    (tmp_path / "gpu.json").write_text(json.dumps({**found, "packages": {"torch": "2"}}))
+    assert gpu_rates_table(place(tmp_path), "gpu.json").startswith(f"a GPU, torch 2, a CPU{words}")
+
+
 def test_a_file_that_is_not_there_is_a_sentence_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="harness bench --methods"):
         rates_table(place(tmp_path), "rates.json")
