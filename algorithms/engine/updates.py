@@ -18,6 +18,7 @@ from torch import Tensor
 
 from algorithms.base import Algorithm, Networks
 from algorithms.engine.batches import Batches
+from algorithms.engine.compiled_files import delete_unfinished_libraries
 from algorithms.engine.cuda_graph import GraphedUpdate
 from algorithms.engine.divergence import LossWatch
 from algorithms.engine.learning_state import LearningState
@@ -77,6 +78,7 @@ class Updates:
             update: Update = functools.partial(self._update, index, due)
             if self._compiled:
                 # Its default, 8, is of all updates of a process together, as they share their code.
+                delete_unfinished_libraries()
                 torch._dynamo.config.recompile_limit = _MOST_UPDATES
                 torch._dynamo.config.accumulated_recompile_limit = _MOST_UPDATES
                 compiled = torch.compile(update, fullgraph=True, dynamic=False)
