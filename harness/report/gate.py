@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from harness.runs.suite_file import RowInfo, SuiteFile
+from harness.statistics.intervals import Scores
 
 PROBE = "ifql"  # id of the algorithm whose runs are the gate
 CLONING, PICKING = "noise-1", "best-of-4"
@@ -21,16 +23,18 @@ LEVEL = "critic/value_level"  # metric: mean V on the data over the data's mean 
 CEILING = "critic/value_ceiling"  # metric: the data's 99th percentile of returns over that mean
 LOWEST = 0.5  # of the level
 HIGHEST = 2.0  # where the ceiling was not logged
+CLEARLY = 2.0  # standard errors of a paired difference that is there
 MARK = "†"
 UNUSABLE = "critic not usable at this budget"
 RULE = (
     f"Critic gate, measured by {PROBE} on each task: '{UNUSABLE}' if best-of-4 under its critic "
     "scores below its cloning (noise-1) by more than one standard error of the paired differences "
     "over seeds (a low bar on purpose: a false alarm costs less than a ranking by a wrong critic), "
-    f"or if a critic's value level, mean V over the data's mean return, is below {LOWEST:g} or "
-    "above the data's ceiling, their 99th percentile of returns over that mean (a policy may be "
-    "worth more than the data's mean, but V not more, on average, than almost all that was seen), "
-    "or not finite. "
+    "or if a critic's value level, mean V over the data's mean return, is not finite; or if it is "
+    f"below {LOWEST:g} or above the data's ceiling, their 99th percentile of returns over that "
+    "mean, and following that critic does not clearly help: the probe's best-of-4, or a method's "
+    f"own score, is less than {CLEARLY:g} standard errors above that cloning (a policy that stops "
+    "where the data go on may be worth more than almost all that was seen). "
     f"{MARK}: a method that trusts such a critic; its scores rank nothing"
 )
 
@@ -87,13 +91,13 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
         if probe is None:
             verdicts[task.id] = Verdict(None, f"no {PROBE} here" if probes else "")
             continue
-        verdict = _judge(
-            scores[(scores["task"] == task.id) & (scores["label"] == probe)],
-            level_of(task.id, probe),
-        )
-        verdicts[task.id] = verdict
+        here = scores[scores["task"] == task.id]
+        cloned = _by_seed(here, probe, CLONING)
+        picked = _Gain(_by_seed(here, probe, PICKING), cloned)
+        verdict = verdicts[task.id] = _judge(picked, level_of(task.id, probe))
         for row in suite.rows:
-            off = level_of(task.id, row.label).is_off
+            gain = _Gain(_by_seed(here, row.label, row.action_selection), cloned)
+            off = level_of(task.id, row.label).is_unsound(gain)
             suspect = verdict.usable is False or (verdict.usable is True and off)
             if suspect and row.learns_critic and row.runs_on(task.id):
                 marked.add((task.id, row.label))
@@ -107,16 +111,48 @@ def trusts(row: RowInfo, selection: str) -> bool:
 
 
 @dataclass(frozen=True)
+class _Gain:
+    """What following a critic is worth: scores by seed, and those of the cloning beside them."""
+
+    scores: pd.Series[float]
+    cloned: pd.Series[float]
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """`own` and `cloned` of the seeds that have both."""
+        both = {"own": self.scores, "cloned": self.cloned}
+        return pd.concat(both, axis=1, join="inner").dropna()
+
+    @property
+    def differences(self) -> Scores:
+        """In points, by seed."""
+        return (self.pairs["own"] - self.pairs["cloned"]).to_numpy(np.float64)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean difference; 0 of a single one."""
+        count = len(self.differences)
+        return float(self.differences.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is there beyond doubt, for which one seed is too few."""
+        found = self.differences
+        return len(found) > 1 and float(found.mean()) > CLEARLY * self.error
+
+
+@dataclass(frozen=True)
 class _Level:
-    """A critic's value level (None: not logged), and the highest that is sound."""
+    """A critic's value level (None: not logged), and the highest that is sound by itself."""
 
     value: float | None
     ceiling: float
 
-    @property
-    def is_off(self) -> bool:
-        """Whether it was logged and is not sound; one that is no number is in no limits."""
-        return self.value is not None and not LOWEST <= self.value <= self.ceiling
+    def is_unsound(self, gain: _Gain) -> bool:
+        """Whether it was logged, and is no number, or off without a clear gain."""
+        if self.value is None or LOWEST <= self.value <= self.ceiling:
+            return False
+        return not (math.isfinite(self.value) and gain.is_clear)
 
     def __str__(self) -> str:
         if self.value is None:
@@ -136,25 +172,25 @@ def _latest(metrics: pd.DataFrame, name: str) -> dict[tuple[str, str], float]:
     }
 
 
-def _judge(scores: pd.DataFrame, level: _Level) -> Verdict:
-    """The verdict from the probe's scores on a task and its value level."""
-    unmeasured = False if level.is_off else None
-    by_selection = scores.pivot_table(index="seed", columns="action_selection", values="score")
-    if not {CLONING, PICKING} <= set(by_selection.columns):
-        missing = f"{PROBE} was not evaluated by both {CLONING} and {PICKING}"
-        return Verdict(unmeasured, f"{missing}; {level}")
-    pairs = by_selection[[CLONING, PICKING]].dropna()
-    differences = (pairs[PICKING] - pairs[CLONING]).to_numpy(np.float64)
-    count = len(differences)
+def _by_seed(scores: pd.DataFrame, label: str, selection: str) -> pd.Series[float]:
+    """A row's scores by an action selection."""
+    rows = scores[(scores["label"] == label) & (scores["action_selection"] == selection)]
+    return rows.set_index("seed")["score"]
+
+
+def _judge(picked: _Gain, level: _Level) -> Verdict:
+    """The verdict from what picking is worth to the probe, and its value level."""
+    unsound, count = level.is_unsound(picked), len(picked.differences)
     if count == 0:
-        missing = f"no seed was evaluated by both {CLONING} and {PICKING}"
-        return Verdict(unmeasured, f"{missing}; {level}")
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+        both = f"evaluated by both {CLONING} and {PICKING}"
+        one_is_missing = picked.scores.empty or picked.cloned.empty
+        missing = f"{PROBE} was not {both}" if one_is_missing else f"no seed was {both}"
+        return Verdict(False if unsound else None, f"{missing}; {level}")
+    mean, error = float(picked.differences.mean()), picked.error
     spread = f" ± {error:.1f}" if count > 1 else ""
-    usable = mean >= -error and not level.is_off
+    own, cloned = picked.pairs["own"].mean(), picked.pairs["cloned"].mean()
     return Verdict(
-        usable,
-        f"{PICKING} {pairs[PICKING].mean():.1f}, {CLONING} {pairs[CLONING].mean():.1f}, paired "
-        f"difference {mean:.1f}{spread} over {count} seed{'s' if count > 1 else ''}; {level}",
+        mean >= -error and not unsound,
+        f"{PICKING} {own:.1f}, {CLONING} {cloned:.1f}, paired difference {mean:.1f}{spread} "
+        f"over {count} seed{'s' if count > 1 else ''}; {level}",
     )

@@ -24,6 +24,9 @@ ENTRIES = {
 CLONED, BETTER, WORSE = [40.0, 42.0, 44.0], [50.0, 51.0, 55.0], [35.0, 38.0, 36.0]
 
 
+NO_GAIN = {(GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": [44.0, 40.0, 43.0]}}  # 1/3 ± 1.9
+
+
 @pytest.fixture
 def judged(make_suite: Callable[..., Any]) -> Callable[..., Comparison]:
     """A comparison on two tasks, on the second of which picking by the critic does harm."""
@@ -92,7 +95,8 @@ def test_harm_is_a_mean_difference_of_more_than_its_standard_error(
 def test_the_probes_value_level_must_be_that_of_the_data(
     judged: Callable[..., Comparison], level: float, usable: bool
 ) -> None:
-    comparison = judged(metrics={(GOOD, "ifql"): {"critic/value_level": [level] * 3}})
+    levels = {(GOOD, "ifql"): {"critic/value_level": [level] * 3}}
+    comparison = judged(metrics=levels, selections=NO_GAIN)
     assert verdict(comparison, GOOD).usable is usable
     assert f"value level {level:.2f}" in verdict(comparison, GOOD).reason
 
@@ -102,7 +106,7 @@ def test_values_may_be_as_high_as_the_datas_best_returns(
     judged: Callable[..., Comparison], ceiling: float, usable: bool
 ) -> None:
     logged = {"critic/value_level": [3.0] * 3, "critic/value_ceiling": [ceiling] * 3}
-    comparison = judged(metrics={(GOOD, "ifql"): logged})
+    comparison = judged(metrics={(GOOD, "ifql"): logged}, selections=NO_GAIN)
     assert verdict(comparison, GOOD).usable is usable
     assert f"ceiling {ceiling:.2f}" in verdict(comparison, GOOD).reason
 
@@ -151,9 +155,45 @@ def test_the_latest_value_level_counts_also_if_it_is_nan(make_suite: Callable[..
 def test_a_method_whose_own_value_level_is_off_is_marked_alone(
     judged: Callable[..., Comparison],
 ) -> None:
-    comparison = judged(metrics={(GOOD, "df-div"): {"critic/value_level": [3.0, 2.5, 3.5]}})
+    comparison = judged(
+        metrics={(GOOD, "df-div"): {"critic/value_level": [3.0, 2.5, 3.5]}},
+        final={(GOOD, "df-div"): [44.0, 40.0, 43.0]},
+    )
     assert verdict(comparison, GOOD).usable is True
     assert {label for task, label in comparison.gate.marked if task == GOOD} == {"df-div"}
+
+
+@pytest.mark.parametrize(
+    ("gained", "usable"),
+    [
+        ([2.0, 3.0, 4.0], True),  # 3, its standard error 0.58
+        ([0.0, 1.0, 2.0], False),  # 1, its standard error 0.58: not two of them
+        ([-4.0, -5.0, -6.0], False),
+    ],
+)
+def test_a_level_that_is_off_is_forgiven_where_following_the_critic_clearly_helps(
+    judged: Callable[..., Comparison], gained: list[float], usable: bool
+) -> None:
+    """Where data stop at no goal, a good policy's values lie above almost all that was seen."""
+    scores = [cloned + gain for cloned, gain in zip(CLONED, gained, strict=True)]
+    level = {"critic/value_level": [9.0] * 3}
+    probe = judged(
+        metrics={(GOOD, "ifql"): level},
+        selections={(GOOD, "ifql"): {"noise-1": CLONED, "best-of-4": scores}},
+    )
+    assert verdict(probe, GOOD).usable is usable
+    own = judged(metrics={(GOOD, "iql"): level}, final={(GOOD, "iql"): scores}, name="own")
+    assert verdict(own, GOOD).usable is True
+    assert ((GOOD, "iql") in own.gate.marked) is not usable
+
+
+def test_of_a_single_seed_nothing_is_clear(judged: Callable[..., Comparison]) -> None:
+    comparison = judged(
+        seeds=[0],
+        selections={(GOOD, "ifql"): {"noise-1": [40.0], "best-of-4": [90.0]}},
+        metrics={(GOOD, "ifql"): {"critic/value_level": [9.0]}},
+    )
+    assert verdict(comparison, GOOD).usable is False
 
 
 def test_without_a_probe_nothing_is_marked_and_the_note_says_so(
