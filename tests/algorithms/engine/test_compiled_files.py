@@ -33,16 +33,15 @@ def train(cache: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_libraries_that_a_killed_compiler_left_are_made_anew(tmp_path: Path, share: float) -> None:
+def test_libraries_that_a_killed_compiler_left_are_made_anew(tmp_path: Path) -> None:
     whole = train(tmp_path)
     assert whole.startswith("True")
     libraries = [*tmp_path.rglob("*.so")]
-    assert libraries
-    for library in libraries:
+    assert len(libraries) > 1  # those that say what the processor can do are among them
+    for number, library in enumerate(libraries):
         content = library.read_bytes()
         library.unlink()  # another process may have it mapped
-        library.write_bytes(content[: int(share * len(content))])
+        library.write_bytes(content[: number % 2 * len(content) // 2])
     assert train(tmp_path) == whole
 
 
