@@ -40,7 +40,12 @@ def temporary_of(path: Path) -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False) -> None:
     """Replace `path` by `content` as indented JSON."""
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode(), durable=durable)
+    write_bytes(path, json_bytes(content), durable=durable)
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """`content` as an indented JSON file holds it."""
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def parse_object(content: bytes) -> dict[str, Any]:

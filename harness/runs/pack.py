@@ -7,20 +7,25 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 
-from harness.files import write_bytes
+from pydantic import ValidationError
+
+from harness.files import json_bytes, parse_object, write_bytes
 from harness.runs.archive import archive_bytes, archive_path, members_of
 from harness.runs.folder import RunFolder
+from harness.runs.suite_file import FILE_NAME, SuiteFile
 
 _LEARNING_STATE = "checkpoint."
+_DRAWN = ("paths.csv", "values.csv")  # in pictures of mazes: most of a run's room
 _PACKED = ".packed"  # ends the name of a folder that is in the archive and about to go
 
 
 def pack_suite(directory: Path) -> str:
     """Pack every finished run below results/<suite>. Returns what was done, in a sentence.
 
-    What is lost is the learning state and what trackers left in the run's folder: a finished run
-    needs them no more. Killed at any time, every
-    run is whole in its folder or in the archive. Raises UserError for an archive that is damaged.
+    What is lost is the learning state, what trackers left in the run's folder and, of runs that no
+    picture shows, what pictures are made of: a finished run needs them no more. Killed at any time,
+    every run is whole in its folder or in the archive. Raises UserError for an archive that is
+    damaged.
     """
     before = _megabytes(directory)
     for leftover in directory.rglob(f".*{_PACKED}"):
@@ -30,8 +35,9 @@ def pack_suite(directory: Path) -> str:
     cells: dict[Path, list[Path]] = defaultdict(list)
     for folder in done:
         cells[folder.parent].append(folder)
+    undrawn = _undrawn(directory)
     for cell, runs in cells.items():
-        _pack(cell, runs)
+        _pack(cell, runs, undrawn)
     left = len(folders) - len(done)
     return (
         f"{len(done)} finished runs packed, {left} others left as they are: {directory} has "
@@ -39,7 +45,24 @@ def pack_suite(directory: Path) -> str:
     )
 
 
-def _pack(cell: Path, runs: list[Path]) -> None:
+def _undrawn(directory: Path) -> frozenset[Path]:
+    """The runs that no picture shows: of settings that were tried, and of seeds after the first."""
+    try:
+        suite = SuiteFile.model_validate_json((directory / FILE_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return frozenset()
+    first = {
+        (run.task, run.label)
+        for run in suite.runs
+        if run.seed == suite.seeds[0] and RunFolder(directory / run.path).is_done()
+    }
+    later = [run for run in suite.runs if run.seed != suite.seeds[0]]
+    undrawn = [run for run in later if (run.task, run.label) in first]
+    undrawn += suite.tuning.runs if suite.tuning else []
+    return frozenset(directory / run.path for run in undrawn)
+
+
+def _pack(cell: Path, runs: list[Path], undrawn: frozenset[Path]) -> None:
     """Add the runs to the cell's archive, and delete their folders once it is on the disk."""
     names = {run.name for run in runs}
     members = {
@@ -48,10 +71,8 @@ def _pack(cell: Path, runs: list[Path]) -> None:
         if name.partition("/")[0] not in names
     }
     for run in runs:
-        for file in run.iterdir():
-            kept = file.is_file() and not file.is_symlink()
-            if kept and not file.name.startswith(_LEARNING_STATE):
-                members[f"{run.name}/{file.name}"] = file.read_bytes()
+        files = _without_drawn(_files(run)) if run in undrawn else _files(run)
+        members |= {f"{run.name}/{name}": content for name, content in files.items()}
     write_bytes(archive_path(cell), archive_bytes(members), durable=True)
     for run in runs:
         # A folder hides the archive's run: it goes in one step, however long its files take.
@@ -60,6 +81,24 @@ def _pack(cell: Path, runs: list[Path]) -> None:
         shutil.rmtree(gone)
     if not any(cell.iterdir()):
         cell.rmdir()
+
+
+def _files(run: Path) -> dict[str, bytes]:
+    """What is kept of a run, by name."""
+    return {
+        file.name: file.read_bytes()
+        for file in run.iterdir()
+        if file.is_file() and not file.is_symlink() and not file.name.startswith(_LEARNING_STATE)
+    }
+
+
+def _without_drawn(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same without what pictures are made of, and with a status that seals the others alone."""
+    status = parse_object(files["status.json"])
+    seals = status.get("seals", {})  # earlier versions have none
+    status["seals"] = {name: seal for name, seal in seals.items() if name not in _DRAWN}
+    kept = {name: content for name, content in files.items() if name not in _DRAWN}
+    return kept | {"status.json": json_bytes(status)}
 
 
 def _megabytes(directory: Path) -> float:

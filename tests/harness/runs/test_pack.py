@@ -45,6 +45,31 @@ def test_packed_results_are_read_as_before_and_need_no_new_run(plan_of: PlanOf) 
     assert not [name for name in names if "checkpoint" in name]
 
 
+def test_what_pictures_are_made_of_stays_where_one_shows_it(plan_of: PlanOf) -> None:
+    """That is of a row's first seed, and of no setting that was only tried."""
+    settings = {"bc": [{"learning_rate": 1e-3}]}
+    plan = plan_of(
+        algorithms={"bc": {}}, seeds=2, tuning={"seeds": [7], "per": "task", "settings": settings}
+    )
+    finish(plan)
+    plan = plan.again()
+    finish(plan)
+    plan.suite_file("command").write(plan.directory)
+    everything = [*plan.runs, *(run for run in plan.selected if plan.tunes(run))]
+    drawn = read_records(plan.directory).paths
+    pack_suite(plan.directory)
+    kept = {
+        (run.label, run.seed): plan.folder(run).read_table("paths") is not None
+        for run in everything
+    }
+    assert len(kept) == 4
+    assert [run for run, there in kept.items() if there] == [("bc", 0)]
+    assert plan.unfinished() == []
+    assert all(plan.folder(run).is_done() for run in everything)
+    after = read_records(plan.directory).paths
+    pd.testing.assert_frame_equal(after, drawn[drawn["seed"] == 0].reset_index(drop=True))
+
+
 def test_runs_that_go_on_are_left_alone(plan_of: PlanOf) -> None:
     plan = plan_of(seeds=1)
     finish(plan)
