@@ -8,6 +8,7 @@ with that update could be compiled on the machine, or all were compiled for a le
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,12 +25,11 @@ def delete_unfinished_libraries() -> None:
     for library in Path(cache_dir()).glob("*/*.so"):
         if _is_unfinished(library):
             key = library.name.partition(".")[0]
-            try:
-                with FileLock(Path(get_lock_dir(), f"{key}.lock"), timeout=0):  # the compiler's
-                    if _is_unfinished(library):
-                        library.unlink()
-            except Timeout:
-                continue
+            lock = FileLock(Path(get_lock_dir(), f"{key}.lock"), timeout=0)  # the compiler's
+            # It is at work, or the file is another user's.
+            with suppress(Timeout, OSError), lock:
+                if _is_unfinished(library):
+                    library.unlink()
 
 
 def _is_unfinished(library: Path) -> bool:
@@ -37,7 +37,7 @@ def _is_unfinished(library: Path) -> bool:
     try:
         with library.open("rb") as file:
             header, size = file.read(_HEADER.size), file.seek(0, 2)
-    except FileNotFoundError:
+    except OSError:
         return False
     if len(header) < _HEADER.size or not any(header):
         return True

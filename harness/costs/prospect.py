@@ -57,7 +57,9 @@ def refuse_few_evaluations(plan: Plan) -> None:
     protocol = plan.suite.evaluation.protocol
     needed = parse_protocol(protocol).evaluations
     cells = {spec.cell: spec for spec in [*plan.left, *plan.undecided]}
-    counts = {spec.label: _evaluations(spec, needed) for spec in cells.values()}
+    counts: dict[str, int] = {}
+    for spec in cells.values():
+        counts[spec.label] = min(_evaluations(spec, needed), counts.get(spec.label, needed))
     if few := [f"{label} ({count})" for label, count in counts.items() if count < needed]:
         raise UserError(
             f"evaluation.protocol '{protocol}' needs {needed} evaluations a run, and there would "

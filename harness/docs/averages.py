@@ -9,9 +9,19 @@ from typing import Self
 
 from harness.docs.place import Place
 from harness.docs.results import not_run, suite_file, was_run
+from harness.errors import UserError
+from harness.report.gate import MARK
+from harness.report.notes import SMOKE
+from harness.report.origins import TUNED
 
 Line = dict[str, str]  # of a table.csv
 _MISSING = "–"
+_LEGEND = (
+    "Averages over the tasks' means, [95% intervals]; '–': not finished on all of them. Bold: the "
+    f"best and what is not told apart from it. {TUNED}: each had the best of as many settings. "
+    f"{MARK}: it trusts a critic that is not usable. The linked tables have seeds, budgets and "
+    "protocol."
+)
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,13 @@ class _Family:
 
     @classmethod
     def all_of(cls, folder: Path, place: Place) -> list[Self]:
+        """Those of a suite whose tasks rank methods."""
         suite = suite_file(folder)
-        with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
+        lines = _lines(folder / "table.csv")
         tasks: dict[str, list[str]] = {}
         for task in suite.tasks:
-            tasks.setdefault(task.family, []).append(task.id)
+            if task.ranks:
+                tasks.setdefault(task.family, []).append(task.id)
         found = []
         for family, members in tasks.items():
             several = len(members) > 1
@@ -49,7 +60,8 @@ class _Family:
             return _MISSING
         mean = f"{float(line['mean']):.1f}"
         mean = f"**{mean}**" if line["best"] == "True" else mean
-        mean += "†" if line["critic_usable"] == "False" else ""
+        mean += TUNED if line.get("tuned_online") == "True" else ""
+        mean += MARK if line["critic_usable"] == "False" else ""
         if not line["ci95_low"]:
             return mean
         return f"{mean} [{float(line['ci95_low']):.1f}, {float(line['ci95_high']):.1f}]"
@@ -60,7 +72,9 @@ def averages_table(place: Place, *suites: str) -> str:
 
     Args:
         place: where the text is to stand.
-        suites: their folders under that of all results.
+        suites: their folders under that of all results; tasks that rank no methods are left out.
+
+    Raises UserError for a suite without its table.
     """
     folders = [place.results / suite for suite in suites]
     run = [folder for folder in folders if was_run(folder)]
@@ -72,5 +86,18 @@ def averages_table(place: Place, *suites: str) -> str:
         ["---", *("---:" for _ in families)],
         *([label, *(family.cell(label) for family in families)] for label in order),
     ]
-    written = ["\n".join(f"| {' | '.join(row)} |" for row in table)] if families else []
-    return "\n\n".join([*written, *(not_run(f, place) for f in folders if f not in run)])
+    written = ["\n".join(f"| {' | '.join(row)} |" for row in table), _LEGEND] if families else []
+    smoke = [f"**{SMOKE}.**" for folder in run if suite_file(folder).smoke]
+    return "\n\n".join(
+        [*smoke[:1], *written, *(not_run(f, place) for f in folders if f not in run)]
+    )
+
+
+def _lines(table: Path) -> list[Line]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(
+            f"{table} cannot be read: {error}; make it with `harness report`"
+        ) from error

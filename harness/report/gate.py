@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from harness.runs.suite_file import RowInfo, SuiteFile
-from harness.statistics.intervals import Scores
+from harness.statistics.intervals import Scores, t_interval
 
 PROBE = "ifql"  # id of the algorithm whose runs are the gate
 CLONING, PICKING = "noise-1", "best-of-4"
@@ -23,18 +23,18 @@ LEVEL = "critic/value_level"  # metric: mean V on the data over the data's mean 
 CEILING = "critic/value_ceiling"  # metric: the data's 99th percentile of returns over that mean
 LOWEST = 0.5  # of the level
 HIGHEST = 2.0  # where the ceiling was not logged
-CLEARLY = 2.0  # standard errors of a paired difference that is there
 MARK = "†"
 UNUSABLE = "critic not usable at this budget"
 RULE = (
     f"Critic gate, measured by {PROBE} on each task: '{UNUSABLE}' if best-of-4 under its critic "
     "scores below its cloning (noise-1) by more than one standard error of the paired differences "
     "over seeds (a low bar on purpose: a false alarm costs less than a ranking by a wrong critic), "
-    "or if a critic's value level, mean V over the data's mean return, is not finite; or if it is "
-    f"below {LOWEST:g} or above the data's ceiling, their 99th percentile of returns over that "
-    "mean, and following that critic does not clearly help: the probe's best-of-4, or a method's "
-    f"own score, is less than {CLEARLY:g} standard errors above that cloning (a policy that stops "
-    "where the data go on may be worth more than almost all that was seen). "
+    "or if a critic's value level, mean V over the data's mean return, is not finite or below "
+    f"{LOWEST:g}; or above the data's ceiling, their 99th percentile of returns over that mean, "
+    "where following the critic does not clearly help: the 95% interval of that difference, or for "
+    "other methods of their own score's to that cloning, too, is not above 0 (a policy may be "
+    "better than almost all that was seen, as one that stays in a goal which the data drive "
+    "through). "
     f"{MARK}: a method that trusts such a critic; its scores rank nothing"
 )
 
@@ -96,8 +96,9 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
         picked = _Gain(_by_seed(here, probe, PICKING), cloned)
         verdict = verdicts[task.id] = _judge(picked, level_of(task.id, probe))
         for row in suite.rows:
-            gain = _Gain(_by_seed(here, row.label, row.action_selection), cloned)
-            off = level_of(task.id, row.label).is_unsound(gain)
+            own = _Gain(_by_seed(here, row.label, row.action_selection), cloned)
+            helps = picked.is_clear and own.is_clear
+            off = level_of(task.id, row.label).is_unsound(helps=helps)
             suspect = verdict.usable is False or (verdict.usable is True and off)
             if suspect and row.learns_critic and row.runs_on(task.id):
                 marked.add((task.id, row.label))
@@ -136,9 +137,8 @@ class _Gain:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is there beyond doubt, for which one seed is too few."""
-        found = self.differences
-        return len(found) > 1 and float(found.mean()) > CLEARLY * self.error
+        """Whether the 95% interval is above 0; there is none of a single seed."""
+        return t_interval(self.differences).low > 0
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class _Level:
     value: float | None
     ceiling: float
 
-    def is_unsound(self, gain: _Gain) -> bool:
-        """Whether it was logged, and is no number, or off without a clear gain."""
+    def is_unsound(self, *, helps: bool) -> bool:
+        """Whether it was logged, and is no number, too low, or high where the critic is no help."""
         if self.value is None or LOWEST <= self.value <= self.ceiling:
             return False
-        return not (math.isfinite(self.value) and gain.is_clear)
+        return not (helps and self.ceiling < self.value < math.inf)
 
     def __str__(self) -> str:
         if self.value is None:
@@ -180,7 +180,7 @@ def _by_seed(scores: pd.DataFrame, label: str, selection: str) -> pd.Series[floa
 
 def _judge(picked: _Gain, level: _Level) -> Verdict:
     """The verdict from what picking is worth to the probe, and its value level."""
-    unsound, count = level.is_unsound(picked), len(picked.differences)
+    unsound, count = level.is_unsound(helps=picked.is_clear), len(picked.differences)
     if count == 0:
         both = f"evaluated by both {CLONING} and {PICKING}"
         one_is_missing = picked.scores.empty or picked.cloned.empty

@@ -33,6 +33,7 @@ def train(cache: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_libraries_that_a_killed_compiler_left_are_made_anew(tmp_path: Path) -> None:
     whole = train(tmp_path)
     assert whole.startswith("True")

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from harness.commands.dry_run import show_dry_run
 from harness.commands.plan import seconds_of, show_plan
+from harness.commands.run import run_suite
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.work import work
@@ -241,3 +242,24 @@ def test_a_dry_run_tells_what_has_changed_since(
         console=console,
     )
     assert f"run   {why}\n" in "\n".join(map(str.rstrip, console.export_text().splitlines())) + "\n"
+
+
+def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_written(
+    data_home: Path, write_suite: WriteSuite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = write_suite(
+        algorithms={"df-div": {"config": {"pretrain_share": 0.75}}},
+        training={"steps": 40, "compile": False},
+        evaluation={"every": 10, "episodes": 1, "protocol": "mean-of-last-3"},
+    )
+    assert data_home.is_dir()
+    results = tmp_path / "results"
+    choice: dict[str, Any] = {"only": [], "seeds": None, "cpu": False, "results": results}
+    runs = {**choice, "smoke": False, "fresh": False, "keep": False, "console": Console(width=99)}
+    with pytest.raises(UserError, match="mean-of-last-3"):
+        planned(suite, results, capsys)
+    with pytest.raises(UserError, match="mean-of-last-3"):
+        show_dry_run(str(suite), **runs)
+    with pytest.raises(UserError, match="mean-of-last-3"):
+        run_suite(str(suite), executor="local", address=None, command="", **runs)
+    assert not results.exists()

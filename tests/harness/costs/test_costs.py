@@ -130,6 +130,19 @@ def test_a_protocol_that_pretraining_leaves_too_few_evaluations_for_is_refused(
         for protocol in ("mean-of-last-2", "mean-of-last-3")
     )
     refuse_few_evaluations(fine)
+    one_task = plan_of(
+        tasks=["multimodal/modes-2-dim-2", TINY_TASK],
+        algorithms={
+            "df-div": {
+                "config": {"pretrain_share": 0.5},
+                "per_task": {"multimodal/*": {"pretrain_share": 0.75}},
+            }
+        },
+        training=BUDGET,
+        evaluation=EVERY | {"protocol": "mean-of-last-3"},
+    )
+    with pytest.raises(UserError, match=r"of df-div \(2\)"):
+        refuse_few_evaluations(one_task)
     with pytest.raises(UserError, match=r"needs 3 evaluations .* of df-div \(2\): pretraining"):
         refuse_few_evaluations(short)
 

@@ -260,7 +260,7 @@ def test_averages_stand_side_by_side_best_first(tmp_path: Path) -> None:
     suites = ("local/quickstart_settings", "decision_flow/held_back", "local/later")
     page = REPOSITORY / "docs" / "page.md"
     written = render(f"averages {' '.join(suites)}", Place(page, results))
-    table, missing = written.split("\n\n")
+    table, _, missing = written.split("\n\n")
     assert missing == "*Not run yet. `python -m harness run later` makes these results.*"
     head, _, *lines = [
         [cell.strip() for cell in line[1:-1].split("|")] for line in table.split("\n")
@@ -274,13 +274,22 @@ def test_averages_stand_side_by_side_best_first(tmp_path: Path) -> None:
     for suite, column in zip(suites[:2], (0, 1), strict=True):
         means = averages_by_hand(results / suite)
         found = {
-            label: float(cells[column].replace("*", "").split()[0])
+            label: float(cells[column].replace("*", "").replace("ᵗ", "").split()[0])
             for label, cells in rows.items()
             if cells[column] != "–"
         }
         assert found == pytest.approx(means, abs=0.05)
     assert rows["fql"][0].startswith("**")
     assert rows["iql"] == [rows["iql"][0], "–"]
+    assert all(cells[0] == "–" or "ᵗ" in cells[0] for cells in rows.values())
+    assert not any("ᵗ" in cells[1] for cells in rows.values())
+
+
+def test_of_tasks_that_rank_nothing_there_are_no_averages() -> None:
+    page = Place(REPOSITORY / "docs" / "page.md", REPOSITORY / "results")
+    head, *_ = render("averages decision_flow/comparison", page).split("\n")
+    assert head.count("|") == 3
+    assert "[pointmaze, 2 tasks]" in head
 
 
 def averages_by_hand(suite: Path) -> dict[str, float]:

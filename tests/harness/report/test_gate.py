@@ -166,8 +166,8 @@ def test_a_method_whose_own_value_level_is_off_is_marked_alone(
 @pytest.mark.parametrize(
     ("gained", "usable"),
     [
-        ([2.0, 3.0, 4.0], True),  # 3, its standard error 0.58
-        ([0.0, 1.0, 2.0], False),  # 1, its standard error 0.58: not two of them
+        ([2.0, 3.0, 4.0], True),  # 3 ± 2.5
+        ([1.0, 2.0, 3.0], False),  # 2 ± 2.5
         ([-4.0, -5.0, -6.0], False),
     ],
 )
@@ -185,6 +185,24 @@ def test_a_level_that_is_off_is_forgiven_where_following_the_critic_clearly_help
     own = judged(metrics={(GOOD, "iql"): level}, final={(GOOD, "iql"): scores}, name="own")
     assert verdict(own, GOOD).usable is True
     assert ((GOOD, "iql") in own.gate.marked) is not usable
+
+
+def test_a_level_that_is_too_low_is_not_forgiven(judged: Callable[..., Comparison]) -> None:
+    comparison = judged(metrics={(GOOD, "ifql"): {"critic/value_level": [0.1] * 3}})
+    assert verdict(comparison, GOOD).usable is False
+
+
+def test_without_a_gain_of_the_probe_no_other_level_is_forgiven(
+    judged: Callable[..., Comparison],
+) -> None:
+    """A method that acts without noise is above one noisy sample by that alone."""
+    comparison = judged(
+        selections=NO_GAIN,
+        metrics={(GOOD, "iql"): {"critic/value_level": [9.0] * 3}},
+        final={(GOOD, "iql"): [90.0, 92.0, 94.0]},
+    )
+    assert verdict(comparison, GOOD).usable is True
+    assert (GOOD, "iql") in comparison.gate.marked
 
 
 def test_of_a_single_seed_nothing_is_clear(judged: Callable[..., Comparison]) -> None:

@@ -26,13 +26,12 @@ def draw_metrics(
     present = set(rows["label"])
     styles = {label: line for label, line in all_lines(comparison).items() if label in present}
     names_of = full_names(comparison.suite.rows)
-    steps = rows.groupby(["task", "label", "name"])["step"].nunique()
-    legend = [
-        handle(names_of[label], line, marker=1 in set(steps)) for label, line in styles.items()
-    ]
     tasks = [task for task in comparison.tasks if task in set(rows["task"])]
     files = []
     for task in tasks:
+        here = rows[rows["task"] == task]
+        points = 1 in set(here.groupby(["label", "name"])["step"].nunique())
+        legend = [handle(names_of[label], line, marker=points) for label, line in styles.items()]
 
         def draw(axes: Axes, name: str, task: str = task) -> None:
             chosen = rows[(rows["task"] == task) & (rows["name"] == name)]
