@@ -60,14 +60,35 @@ def difference(a: dict[int, float], b: dict[int, float]) -> tuple[float, float, 
     return float(low + high) / 2, float(high - low) / 2, float(test.pvalue)
 
 
+def average_difference(suite: Path, a: str, b: str) -> tuple[float, float]:
+    """Mean over all tasks and half of its 95% interval, by Welch and Satterthwaite."""
+    pairs = [
+        np.array(
+            [rows[a][seed] - rows[b][seed] for seed in sorted(rows[a].keys() & rows[b].keys())]
+        )
+        for rows in scores_of(suite).values()
+    ]
+    parts = np.array([pair.var(ddof=1) / len(pair) for pair in pairs])
+    freedom = parts.sum() ** 2 / sum(parts**2 / [len(pair) - 1 for pair in pairs])
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(parts.sum()) / len(pairs)
+    return float(np.mean([pair.mean() for pair in pairs])), float(half)
+
+
 def paired(suite: Path) -> set[str]:
-    """All differences of two rows on a task, as prose writes them."""
+    """All differences of two rows on a task, and on average, as prose writes them."""
     found = set()
-    for rows in scores_of(suite).values():
+    scores = scores_of(suite)
+    for rows in scores.values():
         for a, b in permutations(rows, 2):
             if len(rows[a].keys() & rows[b].keys()) > 1:
                 mean, half, _ = difference(rows[a], rows[b])
                 found.add(f"{mean:.1f} ± {half:.1f}")
+    complete = set.intersection(
+        *({k for k, v in rows.items() if len(v) > 1} for rows in scores.values())
+    )
+    for a, b in permutations(complete, 2):
+        mean, half = average_difference(suite, a, b)
+        found.add(f"{mean:.1f} ± {half:.1f}")
     return found
 
 
@@ -189,6 +210,48 @@ def test_at_equal_effort_the_price_hardly_matters_and_fqls_weight_does() -> None
     for label, told in {"td3-bc": True, "bc": True, "iql": False, "df-dir": False}.items():
         mean, half, _ = difference(rows["df-div"], rows[label])
         assert (abs(mean) > half) == told
+
+
+def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
+    suite = RESULTS / "local" / "pointmaze"
+    with (suite / "table.csv").open(encoding="utf-8") as file:
+        lines = [line for line in csv.DictReader(file) if line["p_holm"]]
+    corrected = {(line["task"], line["algorithm"]): float(line["p_holm"]) for line in lines}
+    told = {
+        k
+        for k in ("fql", "ifql", "bc", "df-div-actor-critic", "rebrac", "iql", "td3-bc", "df-dir")
+        if corrected["average (pointmaze)", k] < 0.05
+    }
+    assert told == {"fql", "ifql", "bc", "df-div-actor-critic"}
+    assert corrected["pointmaze/large", "iql"] < 0.05
+    scores = scores_of(suite)
+    for rows in scores.values():
+        mean, half, _ = difference(rows["df-div"], rows["bc"])
+        assert mean > half
+    for label in ("ifql", "iql", "rebrac", "td3-bc"):
+        mean, half = average_difference(suite, "df-div-actor-critic", label)
+        assert mean > half
+    mean, half = average_difference(suite, "fql", "df-div-actor-critic")
+    assert 0 < mean < half
+    apart = set()
+    for task, rows in scores.items():
+        mean, half, _ = difference(rows["fql"], rows["df-div-actor-critic"])
+        if abs(mean) > half:
+            apart.add(task)
+    assert apart == {"pointmaze/medium", "pointmaze/large"}
+
+
+def test_on_mazes_diffusion_and_sequences_are_near_cloning_on_the_tuning_seeds() -> None:
+    tried: dict[str, list[float]] = defaultdict(list)
+    with (RESULTS / "local" / "pointmaze" / "tuning.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            if line["score"]:
+                tried[line["setting"]].append(float(line["score"]))
+    best = {
+        row: round(max(float(np.mean(v)) for k, v in tried.items() if k.startswith(row)), 1)
+        for row in ("diffusion-ql", "dt", "bc")
+    }
+    assert best == {"diffusion-ql": 6.9, "dt": 1.8, "bc": 2.2}
 
 
 def test_the_readmes_scores_are_the_quickstarts() -> None:
