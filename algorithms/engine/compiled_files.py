@@ -11,7 +11,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 _HEADER = struct.Struct("<4s36xQ10xHH2x")  # of ELF: magic; offset, size and number of sections
 _MAGIC = b"\x7fELF"
@@ -26,8 +26,8 @@ def delete_unfinished_libraries() -> None:
         if _is_unfinished(library):
             key = library.name.partition(".")[0]
             lock = FileLock(Path(get_lock_dir(), f"{key}.lock"), timeout=0)  # the compiler's
-            # It is at work, or the file is another user's.
-            with suppress(Timeout, OSError), lock:
+            # A timeout, which is one, where it is at work; others where the file is another user's.
+            with suppress(OSError), lock:
                 if _is_unfinished(library):
                     library.unlink()
 
