@@ -33,7 +33,7 @@ from harness.suite.configs import Configs, resolve_configs
 from harness.suite.figures import figure_problems, parse_figures
 from harness.suite.rows import Row
 from harness.suite.schema import Suite, load_suite, suite_tasks
-from harness.suite.tuning import Tuning, equal_settings, tuning_problems
+from harness.suite.tuning import Tuning, choosing_tasks, equal_settings, tuning_problems
 from harness.suite.yaml_file import Problem
 from harness.tasks.spec import TaskSpec
 
@@ -67,13 +67,14 @@ class Draft:
     @cached_property
     def needed(self) -> set[tuple[str, str]]:
         """The chosen cells, and those whose tuning they share."""
-        if self.suite.tuning is None or self.suite.tuning.per == "task":
+        tuning = self.suite.tuning
+        if tuning is None or tuning.per == "task":
             return self.chosen
         families = {task.id: task.family for task in self.tasks}
         tuned = {(families[task_id], label) for task_id, label in self.chosen}
-        return {
+        return self.chosen | {
             (task.id, row.label)
-            for task in self.tasks
+            for task in tuning.choosing(self.tasks)
             for row in self.suite.rows
             if row.runs_on(task.id) and (task.family, row.label) in tuned
         }
@@ -101,7 +102,7 @@ class Draft:
             tuning, chosen = self._tune(self.suite.tuning, hashes, found)
         runs: list[RunSpec] = []
         undecided: list[RunSpec] = []
-        for spec in self._wanted(hashes, self.suite.rows, self.suite.seed_list):
+        for spec in self._wanted(hashes, self.suite.rows, self.suite.seed_list, self.tasks):
             cell = spec.task.id, spec.label
             setting = chosen.get(cell, spec.label)
             if setting is None:
@@ -136,10 +137,11 @@ class Draft:
         bases = {row.label: row.base for row in rows}
         specs = [
             found.add(spec, chosen=(spec.task.id, bases[spec.label]) in self.needed)
-            for spec in self._wanted(hashes, rows, tuning.seeds)
+            for spec in self._wanted(hashes, rows, tuning.seeds, tuning.choosing(self.tasks))
         ]
         planned = PlannedTuning(
             per=tuning.per,
+            tasks=tuning.tasks,
             seeds=tuning.seeds,
             rows=_row_infos(rows, self.tasks, self.configs),
             runs=_planned_runs(specs, found.kept),
@@ -152,16 +154,20 @@ class Draft:
         }
 
     def _wanted(
-        self, hashes: Mapping[str, str], rows: Sequence[Row], seeds: Sequence[int]
+        self,
+        hashes: Mapping[str, str],
+        rows: Sequence[Row],
+        seeds: Sequence[int],
+        tasks: Sequence[TaskSpec],
     ) -> list[RunSpec]:
-        """Every run of the rows on the tasks with data, as today's code makes it."""
+        """Every run of the rows on those of the tasks with data, as today's code makes it."""
         known = registry.algorithms()
         codes = {name: code_digest(known[name].module) for name in {row.algorithm for row in rows}}
         return [
             _run_spec(
                 self.suite, task, row, seed, self.configs, hashes[task.id], codes[row.algorithm]
             )
-            for task in self.tasks
+            for task in tasks
             if task.id in hashes
             for row in rows
             if row.runs_on(task.id)
@@ -344,6 +350,7 @@ def draft(
     problems += _online_problems(suite)
     if suite.tuning is not None:
         problems += tuning_problems(suite.tuning, suite.algorithms, suite.seed_list)
+        problems += choosing_tasks(suite.tuning, suite.rows, tasks)
         if not smoke:  # which has the same small networks for all
             problems += equal_settings(suite.settings, tasks, configs)
     if problems:
@@ -365,7 +372,8 @@ def _run_count_problem(suite: Suite, tasks: Sequence[TaskSpec]) -> Problem | Non
     cells = sum(row.runs_on(task.id) for row in suite.rows for task in tasks)
     runs, more = cells * len(suite.seed_list), ""
     if suite.tuning is not None:
-        tried = sum(row.runs_on(task.id) for row in suite.settings for task in tasks)
+        choosing = suite.tuning.choosing(tasks)
+        tried = sum(row.runs_on(task.id) for row in suite.settings for task in choosing)
         tuning = tried * len(suite.tuning.seeds)
         runs, more = runs + tuning, f", and {tuning:,} that choose their settings"
     if runs <= _MOST_RUNS:

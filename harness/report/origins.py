@@ -26,10 +26,17 @@ def origin_notes(suite: SuiteFile) -> Iterator[str]:
         yield (
             f"{TUNED}: TUNED ONLINE. Every method tried {tried} settings, its own among them, on "
             f"seeds of their own ({seeds}); its scores are of the one that the rule chose for each "
-            f"{suite.tuning.per}: the highest mean over these seeds of the score by "
-            f"'{meaning}', the method's own setting among equals. Returns in the environment chose "
-            "it, which nobody who has only the data can do."
+            f"{suite.tuning.per}: the highest mean over these seeds{_places(suite)} of the score "
+            f"by '{meaning}', the method's own setting among equals. Returns in the environment "
+            "chose it, which nobody who has only the data can do."
         )
     ids = {row.label: row.id for row in suite.rows}
     if methods := dict.fromkeys(ids[run.label] for run in suite.runs if run.kept):
         yield f"{EARLIER}: {MEANING}, all or some of the runs: {', '.join(methods)}."
+
+
+def _places(suite: SuiteFile) -> str:
+    """Which tasks chose for the others of their family, where not all did."""
+    if suite.tuning is None or suite.tuning.tasks is None:
+        return ""
+    return f" on {', '.join(suite.tuning.tasks)}"

@@ -100,11 +100,13 @@ class PlannedTuning(BaseModel, frozen=True):
 
     Attributes:
         per: what a setting is chosen for.
+        tasks: ids of those that choose for all of their family; None: every task is tried on.
         rows: the settings, as rows whose `base` is the row that they are of; its own comes first.
         runs: one for each setting, task and seed.
     """
 
     per: Per
+    tasks: list[str] | None = None
     seeds: Annotated[list[Count], Field(min_length=1)]
     rows: Annotated[list[RowInfo], Field(min_length=1)]
     runs: list[PlannedRun]
@@ -159,7 +161,10 @@ class SuiteFile(BaseModel, frozen=True):
         _check_runs(tasks, labels, self.seeds, self.runs)
         if self.tuning is not None:
             settings = [row.label for row in self.tuning.rows]
-            _check_runs(tasks, settings, self.tuning.seeds, self.tuning.runs)
+            tried_on = tasks if self.tuning.tasks is None else self.tuning.tasks
+            _check_runs(tried_on, settings, self.tuning.seeds, self.tuning.runs)
+            if not {*tried_on} <= {*tasks}:
+                raise ValueError("it tunes on other tasks than it has")
             if {row.base for row in self.tuning.rows} != {*labels}:
                 raise ValueError("it tunes other rows than it has")
             if {*self.tuning.seeds} & {*self.seeds}:

@@ -59,6 +59,7 @@ class Choice:
 
     Attributes:
         place: id of the task, or name of the family.
+        tasks: those that the chosen setting is for.
         label: of the row.
         settings: all that were tried, the row's own first.
     """
@@ -93,8 +94,14 @@ def choices(
     rows: dict[str, list[RowInfo]] = {}
     for row in tuning.rows:
         rows.setdefault(row.base, []).append(row)
+    tried_on = {task.id for task in tasks} if tuning.tasks is None else {*tuning.tasks}
     return [
-        Choice(place, here, label, [reader.setting(row, here) for row in settings])
+        Choice(
+            place,
+            here,
+            label,
+            [reader.setting(row, [task for task in here if task in tried_on]) for row in settings],
+        )
         for place, members in places.items()
         for label, settings in rows.items()
         if (here := tuple(task for task in members if settings[0].runs_on(task)))

@@ -26,8 +26,13 @@ class Tuning(Section):
 
     seeds: SeedList  # of the tuning runs; none of the suite's own
     per: Per = "task"  # whether each task has its choice, or tasks of a family one together
+    tasks: list[str] | None = None  # ids of a family's tasks that choose for all; None: all do
     # By entry: what to try beside its own setting, over all else that the suite says of its config.
     settings: dict[str, Annotated[list[_Setting], Field(min_length=1)]]
+
+    def choosing(self, tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
+        """Those of the tasks on which settings are tried."""
+        return [task for task in tasks if self.tasks is None or task.id in self.tasks]
 
 
 def tuning_problems(
@@ -52,6 +57,28 @@ def tuning_problems(
     if shared := sorted({*tuning.seeds} & {*seeds}):
         message = f"the final runs have {', '.join(map(str, shared))} too: choose other seeds"
         yield Problem(("tuning", "seeds"), message)
+
+
+def choosing_tasks(
+    tuning: Tuning, rows: Sequence[Row], tasks: Sequence[TaskSpec]
+) -> Iterator[Problem]:
+    """Tasks that are to choose and cannot, and rows that none of them chooses for."""
+    if tuning.tasks is None:
+        return
+    here, ids = ("tuning", "tasks"), [task.id for task in tasks]
+    if tuning.per == "task":
+        yield Problem(here, "each task chooses for itself: leave this out, or say `per: family`")
+        return
+    if strangers := [name for name in tuning.tasks if name not in ids]:
+        yield from (Problem(here, unknown("task", name, ids)) for name in strangers)
+        return
+    for family in dict.fromkeys(task.family for task in tasks):
+        members = [task.id for task in tasks if task.family == family]
+        for row in rows:
+            mine = [task_id for task_id in members if row.runs_on(task_id)]
+            if mine and not {*mine} & {*tuning.tasks}:
+                message = f"none of {family} that {row.label} runs on: add one of {', '.join(mine)}"
+                yield Problem(here, message)
 
 
 def equal_settings(

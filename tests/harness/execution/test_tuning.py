@@ -183,6 +183,25 @@ def test_each_task_or_each_family_has_its_choice(plan_of: PlanOf) -> None:
         assert expectiles(plan.again()) == expected
 
 
+def test_named_tasks_choose_for_all_of_their_family(
+    plan_of: PlanOf, write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Settings are tried on umaze alone, and final runs of both tasks have what it chose."""
+    suite = per_family(tuning=TUNED["tuning"] | {"per": "family", "tasks": ["pointmaze/umaze"]})
+    plan = plan_of(**suite)
+    assert {spec.task.id for spec in plan.left} == {"pointmaze/umaze"}
+    assert len(plan.left) == 6
+    leave_all(plan, {OWN: (1, 1), LOW: (2, 2), HIGH: (3, 3)})
+    decided = plan.again()
+    finals = [(spec.task.id, spec.config["expectile"]) for spec in decided.left]
+    assert finals == [("pointmaze/umaze", 0.9)] * 2 + [("pointmaze/open", 0.9)] * 2
+    assert decided.suite_file("x").tuning == decided.tuning
+    path = write_suite(**suite)
+    for only, needed in (("pointmaze/umaze", [0]), ("pointmaze/open", [0, 1])):
+        found = draft(path, tmp_path, only=[only]).needed_tasks
+        assert found == [plan.tasks[index] for index in needed]
+
+
 def test_a_selection_has_the_tuning_that_its_cells_need_and_no_more(plan_of: PlanOf) -> None:
     two = {"algorithms": {"iql": {}, "bc": {}}}
     tuning = TUNED["tuning"] | {

@@ -108,6 +108,40 @@ def test_what_is_no_equal_effort_is_refused_with_its_place(
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "more", "message"),
+    [
+        (
+            {"tasks": ["pointmaze/umaze"]},
+            {},
+            "tuning.tasks: each task chooses for itself: leave this out, or say `per: family`",
+        ),
+        (
+            {"tasks": ["pointmaze/large"], "per": "family"},
+            {},
+            "tuning.tasks: unknown task 'pointmaze/large'. Did you mean",
+        ),
+        (
+            {"tasks": ["pointmaze/umaze"], "per": "family"},
+            {"iql": {"tasks": ["pointmaze/medium"]}},
+            "none of pointmaze that iql runs on: add one of pointmaze/medium",
+        ),
+    ],
+)
+def test_tasks_that_cannot_choose_for_all_are_refused(
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    more: dict[str, Any],
+    message: str,
+) -> None:
+    suite = tuned(**changes) | {"tasks": ["pointmaze/umaze", "pointmaze/medium"]}
+    path = write_suite(**suite | {"algorithms": METHODS | more})
+    with pytest.raises(UserError) as error:
+        draft(path, tmp_path / "results")
+    assert message in str(error.value)
+
+
 def test_tuning_runs_count_among_those_that_a_suite_may_have(
     write_suite: WriteSuite, tmp_path: Path
 ) -> None:

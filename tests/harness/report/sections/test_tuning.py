@@ -61,7 +61,8 @@ def tuned(suite: SuiteBuilder, missing: tuple[str, str] | None = None, **changes
     (extra.folder / "runs").rename(folder / "tuning-runs")
     for run in planned["runs"]:
         run["path"] = run["path"].replace("runs/", "tuning-runs/", 1)
-    tuning = {"per": "task", "seeds": SEEDS, "rows": planned["rows"], "runs": planned["runs"]}
+    runs = [run for run in planned["runs"] if run["task"] in changes.get("tasks", suite.tasks)]
+    tuning = {"per": "task", "seeds": SEEDS, "rows": planned["rows"], "runs": runs}
     (folder / "suite.json").write_text(json.dumps(content | {"tuning": tuning | changes}))
     return folder
 
@@ -189,6 +190,14 @@ def test_a_family_has_one_choice_by_the_mean_over_its_tasks(suite: SuiteBuilder)
     assert [str(text) for text in grid.rows[0].texts] == ["25.0", "36.0", "30.5"]
     notes = write_notes(section.comparison)
     assert "chose for each family: " in " ".join(notes.origins)
+
+
+def test_the_tasks_that_chose_for_a_family_are_named(suite: SuiteBuilder) -> None:
+    section = section_of(tuned(suite, per="family", tasks=[EASY]))
+    [grid] = section.grids()
+    assert [str(text) for text in grid.rows[0].texts] == ["10.0", "30.0", "20.0"]
+    notes = write_notes(section.comparison)
+    assert f"the highest mean over these seeds on {EASY} of the score" in " ".join(notes.origins)
 
 
 def test_what_is_not_decided_is_said(suite: SuiteBuilder) -> None:
