@@ -417,6 +417,7 @@ def _run_spec(
         online_steps=suite.training.online_steps,
         evaluation=EvaluationSpec(
             every=evaluation.every,
+            first=evaluation.first,
             episodes=evaluation.episodes,
             action_selections=tuple(evaluation.action_selections),
         ),

@@ -50,7 +50,7 @@ def shrunk(suite: Suite) -> Suite:
     shorter = {"steps": _STEPS, "online_steps": online_steps, "compile": False}
     training = suite.training.model_copy(update=shorter)
     # Other protocols may need more evaluations than two.
-    every = {"every": _STEPS // 2, "episodes": 2, "protocol": "last"}
+    every = {"every": _STEPS // 2, "first": 0, "episodes": 2, "protocol": "last"}
     evaluation = suite.evaluation.model_copy(update=every)
     tuning = suite.tuning
     if tuning is not None:

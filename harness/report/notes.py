@@ -143,6 +143,7 @@ def _protocol(comparison: Comparison) -> str:
     seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
     others = f" (but {', '.join(own)})" if own else ""
     warning = "ONLINE SELECTION. " if protocol.selects_online else ""
+    begun = f", from step {plan.first:,} on" if plan.first else ""
     asked = "" if protocol.name == plan.protocol else f", the suite's being '{plan.protocol}'"
     further = ""
     if protocol.name != "last" and plan.action_selections:
@@ -153,8 +154,8 @@ def _protocol(comparison: Comparison) -> str:
     return (
         f"{warning}Protocol '{protocol.name}'{asked}: a run's score is {protocol.meaning}. "
         f"{suite.steps:,} gradient steps a run{others}{online}; {plan.episodes} evaluation "
-        f"episodes every {plan.every:,} steps; {seeds} ({', '.join(map(str, suite.seeds))})."
-        f"{further}"
+        f"episodes every {plan.every:,} steps{begun}; {seeds} "
+        f"({', '.join(map(str, suite.seeds))}).{further}"
     )
 
 

@@ -36,13 +36,16 @@ class EvaluationSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     every: int  # gradient steps between evaluations; the last step is always evaluated
+    first: int = 0  # gradient steps before which there is none
     episodes: int  # per seed and evaluation
     action_selections: tuple[str, ...] = ()  # further ones, after the last step only
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs keep the hash they had before there were other action selections."""
+        """Runs keep the hash they had before there were other action selections, and `first`."""
         fields: dict[str, Any] = dump(self)
+        if not self.first:
+            del fields["first"]
         if not self.action_selections:
             del fields["action_selections"]
         return fields
@@ -126,5 +129,7 @@ class RunSpec(BaseModel):
 
         The last offline step and the last of all are among them.
         """
-        regular = range(self.evaluation.every, self.total_steps, self.evaluation.every)
-        return sorted({*regular, self.steps, self.total_steps})
+        plan = self.evaluation
+        regular = range(plan.every, self.total_steps, plan.every)
+        wanted = {step for step in regular if step >= plan.first}
+        return sorted({*wanted, self.steps, self.total_steps})

@@ -72,9 +72,14 @@ class RowInfo(BaseModel, frozen=True):
 
 
 class PlannedEvaluation(BaseModel, frozen=True):
-    """Evaluate every `every` gradient steps over `episodes` episodes; score by `protocol`."""
+    """Evaluate every `every` gradient steps over `episodes` episodes; score by `protocol`.
+
+    Attributes:
+        first: gradient steps before which nothing is evaluated.
+    """
 
     every: Count
+    first: Count = 0
     episodes: Count
     protocol: str
     action_selections: list[str] = []

@@ -64,6 +64,7 @@ class EvaluationPlan(Section):
     """When policies are evaluated, and which evaluation a table reports."""
 
     every: int = Field(ge=1)  # gradient steps; divides those of training, offline and online
+    first: int = Field(0, ge=0)  # gradient steps before which there is none; at most those of all
     episodes: int = Field(ge=1, le=10_000)  # per seed and evaluation
     # Which evaluations make a score: `harness/statistics/protocols.py`.
     protocol: Annotated[str, AfterValidator(_protocol)] = "last"
@@ -204,7 +205,12 @@ def _report_problems(suite: Suite) -> Iterator[Problem]:
         yield Problem(("compare_to",), unknown("row", suite.compare_to, labels))
     plan, needed = suite.evaluation, parse_protocol(suite.evaluation.protocol).evaluations
     shortest = min(suite.steps_of(entry) for entry in suite.algorithms.values())
-    found = (shortest + suite.training.online_steps) // plan.every
+    if plan.first > shortest:
+        message = f"the shortest runs have {shortest:,} steps: begin by then"
+        yield Problem(("evaluation", "first"), message)
+        return
+    last = shortest + suite.training.online_steps
+    found = last // plan.every - max(0, math.ceil(plan.first / plan.every) - 1)
     if found < needed:
         message = f"'{plan.protocol}' needs {needed:,} evaluations, and the shortest runs have "
         yield Problem(("evaluation", "protocol"), f"{message}{found:,}: evaluate more often")

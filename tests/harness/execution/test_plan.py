@@ -237,6 +237,7 @@ def test_suite_json_names_every_run_and_its_folder(plan_of: PlanOf) -> None:
     assert content["steps"] == 40
     assert content["evaluation"] == {
         "every": 20,
+        "first": 0,
         "episodes": 2,
         "protocol": "last",
         "action_selections": [],

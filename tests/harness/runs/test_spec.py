@@ -44,6 +44,7 @@ BASE = RunSpec(
         {"steps": 101},
         {"evaluation": EvaluationSpec(every=30, episodes=3)},
         {"evaluation": EvaluationSpec(every=31, episodes=2)},
+        {"evaluation": EvaluationSpec(every=30, first=60, episodes=2)},
         {"evaluation": EvaluationSpec(every=30, episodes=2, action_selections=("noise-0",))},
         {"compiled": False},
         {"device": "cuda"},
@@ -148,6 +149,19 @@ def test_the_last_step_is_always_evaluated(steps: int, every: int, expected: lis
     evaluation = EvaluationSpec(every=every, episodes=1)
     spec = BASE.model_copy(update={"steps": steps, "evaluation": evaluation})
     assert spec.evaluation_steps() == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [(30, [30, 60, 90, 100]), (31, [60, 90, 100]), (60, [60, 90, 100]), (100, [100])],
+)
+def test_nothing_is_evaluated_before_the_first_step_that_is_to_be(
+    first: int, expected: list[int]
+) -> None:
+    evaluation = EvaluationSpec(every=30, first=first, episodes=1)
+    spec = BASE.model_copy(update={"steps": 100, "evaluation": evaluation})
+    assert spec.evaluation_steps() == expected
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 def test_runs_from_before_there_were_other_ways_of_acting_keep_their_hash() -> None:

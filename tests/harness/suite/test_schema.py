@@ -61,6 +61,15 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
             "evaluation.protocol: 'mean-of-last-3' needs 3 evaluations, and the shortest runs have",
         ),
         (
+            {"evaluation": {"every": 10, "first": 21, "episodes": 1, "protocol": "mean-of-last-3"}},
+            "evaluation.protocol: 'mean-of-last-3' needs 3 evaluations, and the shortest runs have "
+            "2: evaluate more often",
+        ),
+        (
+            {"evaluation": {"every": 10, "first": 41, "episodes": 1}},
+            "evaluation.first: the shortest runs have 40 steps: begin by then",
+        ),
+        (
             {"compare_to": "bcc"},
             "compare_to: unknown row 'bcc'. Did you mean 'bc'?",
         ),
