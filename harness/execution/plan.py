@@ -14,6 +14,7 @@ from pathlib import Path
 from algorithms import registry
 from algorithms.engine.version import ENGINE_VERSION
 from algorithms.source import code_digest
+from harness.data.returns import mean_return
 from harness.errors import UserError
 from harness.execution.smoke import SMOKE_CONFIG, shrunk, smoke_tasks
 from harness.runs.earlier import earlier_run
@@ -21,6 +22,7 @@ from harness.runs.folder import RunFolder
 from harness.runs.outline import planned_published, row_info
 from harness.runs.spec import EvaluationSpec, RunSpec
 from harness.runs.suite_file import (
+    PlannedData,
     PlannedEvaluation,
     PlannedPublished,
     PlannedRun,
@@ -115,6 +117,7 @@ class Draft:
             suite=self.suite,
             directory=self.directory,
             tasks=self.tasks,
+            hashes=hashes,
             configs=self.configs,
             tuning=tuning,
             runs=runs,
@@ -218,6 +221,7 @@ class Plan:
     suite: Suite
     directory: Path  # results/<suite>, absolute
     tasks: list[TaskSpec]
+    hashes: Mapping[str, str]  # sha256 of the tasks' data, as far as they are there
     configs: Configs
     tuning: PlannedTuning | None
     runs: list[RunSpec]
@@ -266,6 +270,7 @@ class Plan:
             question=suite.question,
             command=command,
             tasks=self.tasks,
+            data=_planned_data(self.hashes),
             rows=_row_infos(suite.rows, self.tasks, {**self.configs, **chosen}),
             compare_to=suite.compare_to,
             seeds=suite.seed_list,
@@ -294,6 +299,16 @@ def _planned_runs(specs: Iterable[RunSpec], kept: Iterable[RunSpec]) -> list[Pla
         )
         for spec in specs
     ]
+
+
+def _planned_data(hashes: Mapping[str, str]) -> dict[str, PlannedData]:
+    """What the results folder is to say of the data with these hashes, by task id."""
+    means = {task_id: (sha256, mean_return(sha256)) for task_id, sha256 in hashes.items()}
+    return {
+        task_id: PlannedData(sha256=sha256, mean_return=mean)
+        for task_id, (sha256, mean) in means.items()
+        if mean is not None
+    }
 
 
 def _row_infos(rows: Sequence[Row], tasks: Sequence[TaskSpec], configs: Configs) -> list[RowInfo]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from harness.data.cache import find_rows
-from harness.data.facts import facts_of
-from harness.errors import UserError
+from harness.data.returns import mean_return
 from harness.report.records import Records, trained_on
 from harness.tasks.spec import TaskSpec
 
@@ -14,17 +10,14 @@ from harness.tasks.spec import TaskSpec
 def data_score(records: Records, task: TaskSpec) -> float | None:
     """The mean score of the episodes that the task's runs were trained on, in points.
 
-    None where these rows are not on this machine, are damaged, or differ between runs.
+    As the suite's file says, or else by the rows on this machine. None where neither knows these
+    rows, or they differ between runs.
     """
     hashes = trained_on(records, task.id)
-    mean = _mean_return(hashes[0]) if len(hashes) == 1 else None
-    return None if mean is None else task.normalized_score(mean)
-
-
-@lru_cache
-def _mean_return(sha256: str) -> float | None:
-    try:
-        loaded = find_rows(sha256)
-    except UserError:
+    if len(hashes) != 1:
         return None
-    return None if loaded is None else float(facts_of(loaded.transitions).returns.mean())
+    recorded = records.suite.data.get(task.id)
+    if recorded is not None and recorded.sha256 == hashes[0]:
+        return task.normalized_score(recorded.mean_return)
+    mean = mean_return(hashes[0])
+    return None if mean is None else task.normalized_score(mean)

@@ -100,6 +100,18 @@ class PlannedRun(BaseModel, frozen=True):
     kept: bool = False
 
 
+class PlannedData(BaseModel, frozen=True):
+    """The rows that a task's runs learn from.
+
+    Attributes:
+        sha256: of the packed rows.
+        mean_return: of their episodes.
+    """
+
+    sha256: str
+    mean_return: Annotated[float, Field(allow_inf_nan=False)]
+
+
 class PlannedTuning(BaseModel, frozen=True):
     """What chooses the setting of every row, on seeds that its final runs do not have.
 
@@ -147,6 +159,7 @@ class SuiteFile(BaseModel, frozen=True):
     question: str
     command: str
     tasks: Annotated[list[TaskSpec], Field(min_length=1)]
+    data: dict[str, PlannedData] = {}  # by task id, of those whose data were there
     rows: Annotated[list[RowInfo], Field(min_length=1)]
     compare_to: str = ""  # label of the reference
     seeds: Annotated[list[Count], Field(min_length=1)]

@@ -242,6 +242,11 @@ def test_suite_json_names_every_run_and_its_folder(plan_of: PlanOf) -> None:
         "protocol": "last",
         "action_selections": [],
     }
+    assert [*content["data"]] == ["pointmaze/umaze", "pointmaze/open"]
+    for task in plan.tasks:
+        found, rows = content["data"][task.id], ensure(task, make=False)
+        mean = rows.transitions.rewards.sum() / len(rows.transitions.episode_ends())
+        assert found == {"sha256": rows.sha256, "mean_return": pytest.approx(mean, rel=1e-5)}
     assert [a["label"] for a in content["rows"]] == ["bc", "slow-bc"]
     assert content["rows"][1]["id"] == "bc"
     assert content["rows"][1]["config"]["learning_rate"] == 1e-4

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.report import build_report
 from harness.report.colours import DASHED, SOLID
 from harness.report.comparison import compare
 from harness.report.curves import read_curves
+from harness.report.data_means import data_score
 from harness.report.records import read_records
 from harness.report.sections.scores import NO_CURVES
 from harness.report.sections.scores.curves import learning_curves
@@ -166,7 +168,7 @@ def test_curves_are_measured_by_the_data_and_by_100(
     drawn: list[Figure],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.report.data_means._mean_return", lambda sha: 25.0)
+    monkeypatch.setattr("harness.report.data_means.mean_return", lambda sha: 25.0)
     for name, level, lines_at in (("high", 90.0, {10.0, 100.0}), ("low", 20.0, {10.0})):
         suite = make_suite(name=name, labels=["iql"], final={(TASK, "iql"): [level] * 3})
         records = read_records(suite.write())
@@ -176,6 +178,21 @@ def test_curves_are_measured_by_the_data_and_by_100(
         assert {float(line.get_ydata()[0]) for line in flat} == lines_at
         low, high = panel.get_ylim()
         assert all(low < y < high for y in lines_at)
+
+
+def test_what_the_data_score_is_known_without_them_if_the_suite_file_says_it(
+    make_suite: Callable[..., Any],
+) -> None:
+    """It holds for the rows that runs learned from, and for no others under the task's name."""
+    folder = make_suite(labels=["iql"]).write()
+    path, records = folder / "suite.json", read_records(folder)
+    [task], content = records.suite.tasks, json.loads(path.read_text())
+    expected = {"d" * 64: task.normalized_score(50.0), "e" * 64: None}
+    for sha256, score in expected.items():
+        data = {TASK: {"sha256": sha256, "mean_return": 50.0}}
+        path.write_text(json.dumps(content | {"data": data}))
+        assert data_score(read_records(folder), task) == score
+    assert data_score(records, task) is None
 
 
 def test_a_task_without_curves_has_no_panel_and_others_start_at_0(

@@ -10,7 +10,7 @@ from harness.runs.outline import outline
 from harness.suite.schema import load_suite
 
 
-def test_it_is_the_plans_suite_file_without_runs_and_code(
+def test_it_is_the_plans_suite_file_without_runs_data_and_code(
     plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
     scores = "task,method,protocol,score,source\ngym/hopper/medium,iql,last,1,x\n"
@@ -24,4 +24,5 @@ def test_it_is_the_plans_suite_file_without_runs_and_code(
     assert len(planned["published"]["scores"]) == 1
     only_code_knows = {"config": {}, "action_selection": ""}
     rows = [row | only_code_knows for row in planned["rows"]]
-    assert outline(suite, path, "tiny").model_dump() == planned | {"rows": rows, "runs": []}
+    expected = planned | {"rows": rows, "runs": [], "data": {}}
+    assert outline(suite, path, "tiny").model_dump() == expected
