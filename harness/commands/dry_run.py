@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.commands.console import say
-from harness.costs.prospect import planned_without_data, refuse_few_evaluations
+from harness.costs.prospect import refuse_few_evaluations
 from harness.data import changed, missing
 from harness.execution.plan import Plan, draft
+from harness.execution.prepare import planned_without_data
 from harness.execution.progress import seed_ranges
 from harness.runs.earlier import what_changed
 from harness.runs.spec import RunSpec

@@ -18,13 +18,13 @@ from harness.costs.prospect import (
     Machine,
     costs_of,
     measure_unknown,
-    planned_without_data,
     refuse_few_evaluations,
     trials_left,
 )
 from harness.costs.rates import RatesTable, measured
 from harness.errors import UserError
 from harness.execution.plan import Plan, draft
+from harness.execution.prepare import planned_without_data
 from harness.suite.schema import find_suite
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -69,8 +69,8 @@ def run_suite(
             fresh=fresh,
             keep=keep,
             lacking=partial(lacking, executor, address),
+            check=refuse_few_evaluations,
         )
-    refuse_few_evaluations(plan)
     way = _Way(command, executor, address, trackers, console)
     with sole_use(plan.directory, partial(say, console)):
         _refuse_links(plan)

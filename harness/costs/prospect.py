@@ -8,28 +8,17 @@ from dataclasses import dataclass
 from harness.costs.forecast import TrialCost, forecast, longest_first
 from harness.costs.outline import evaluation_count
 from harness.costs.rates import Find, measure, measured, shape_key
-from harness.data import packed_rows
 from harness.errors import UserError
 from harness.execution.executor import MemoryOf
 from harness.execution.machine import gpu_slots
 from harness.execution.memory import available_mb
-from harness.execution.plan import Draft, Plan
+from harness.execution.plan import Plan
 from harness.execution.pretraining import pretrainers_first
 from harness.runs.provenance import core_count
 from harness.runs.spec import RunSpec
 from harness.runs.trial import Trial, group
 from harness.statistics.protocols import parse_protocol
 from harness.suite.schema import Suite
-
-
-def planned_without_data(drafted: Draft, *, keep: bool = False) -> Plan:
-    """The plan of a suite whose data need not be there; nothing is made.
-
-    Runs on data that are not there yet have an empty `dataset_sha256`.
-    """
-    found = {task.id: packed_rows(task) for task in drafted.tasks}
-    hashes = {name: rows["rows"]["sha256"] if rows else "" for name, rows in found.items()}
-    return drafted.plan(hashes, keep=keep)
 
 
 def trials_left(plan: Plan) -> list[Trial]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.data import Progress, changed, ensure, missing, to_make
+from harness.data import Progress, changed, ensure, missing, packed_rows, to_make
 from harness.errors import UserError
 from harness.execution.plan import Draft, Plan, draft
 from harness.suite.schema import Resources
@@ -16,6 +16,20 @@ Lacking = Callable[[Resources], list[str]]  # what an executor needs and has not
 def nothing(_resources: Resources) -> list[str]:
     """Lacking of an executor that needs nothing."""
     return []
+
+
+def nothing_wrong(_plan: Plan) -> None:
+    """The check of those who have none."""
+
+
+def planned_without_data(drafted: Draft, *, keep: bool = False) -> Plan:
+    """The plan of a suite whose data need not be there; nothing is made.
+
+    Runs on data that are not there yet have an empty `dataset_sha256`.
+    """
+    found = {task.id: packed_rows(task) for task in drafted.tasks}
+    hashes = {name: rows["rows"]["sha256"] if rows else "" for name, rows in found.items()}
+    return drafted.plan(hashes, keep=keep)
 
 
 def prepare(
@@ -30,6 +44,7 @@ def prepare(
     fresh: bool = False,
     keep: bool = False,
     lacking: Lacking = nothing,
+    check: Callable[[Plan], None] = nothing_wrong,
 ) -> Plan:
     """Read a suite (see `draft`), make the data that the selection needs, and list its runs.
 
@@ -39,6 +54,7 @@ def prepare(
         fresh: whether finished runs are to be trained again.
         keep: whether those of a method whose code has changed since are not, see `Draft.plan`.
         lacking: what the executor lacks for the suite; not asked if there is nothing to train.
+        check: raises UserError for a plan that is not to be run; before data are made, too.
 
     Raises:
         UserError: anything wrong with the suite, the selection or the data; or a list of all that
@@ -48,6 +64,7 @@ def prepare(
     resources = drafted.suite.resources
     if to_make(drafted.needed_tasks):
         _refuse([*missing(drafted.needed_tasks), *lacking(resources)])
+        check(planned_without_data(drafted, keep=keep))
     if stale := changed(drafted.needed_tasks):
         raise UserError("\n".join(stale))
     plan = drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
@@ -55,6 +72,7 @@ def prepare(
         plan = plan.afresh()
     if plan.left:
         _refuse(lacking(resources))
+    check(plan)
     return plan
 
 

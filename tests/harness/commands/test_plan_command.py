@@ -247,12 +247,14 @@ def test_a_dry_run_tells_what_has_changed_since(
 def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_written(
     data_home: Path, write_suite: WriteSuite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Nor are the data made, which nobody has yet."""
     suite = write_suite(
+        tasks=[{"pointmaze/umaze": {"transitions": 1717}}],
         algorithms={"df-div": {"config": {"pretrain_share": 0.75}}},
         training={"steps": 40, "compile": False},
         evaluation={"every": 10, "episodes": 1, "protocol": "mean-of-last-3"},
     )
-    assert data_home.is_dir()
+    made = {*data_home.rglob("*")}
     results = tmp_path / "results"
     choice: dict[str, Any] = {"only": [], "seeds": None, "cpu": False, "results": results}
     runs = {**choice, "smoke": False, "fresh": False, "keep": False, "console": Console(width=99)}
@@ -263,3 +265,4 @@ def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_wri
     with pytest.raises(UserError, match="mean-of-last-3"):
         run_suite(str(suite), executor="local", address=None, command="", **runs)
     assert not results.exists()
+    assert {*data_home.rglob("*")} == made

@@ -16,13 +16,13 @@ from harness.costs.outline import evaluation_count
 from harness.costs.prospect import (
     costs_of,
     in_order,
-    planned_without_data,
     refuse_few_evaluations,
     trials_left,
 )
 from harness.costs.rates import RatesTable, measured, shape_key
 from harness.errors import UserError
 from harness.execution.plan import Plan, draft
+from harness.execution.prepare import planned_without_data
 from harness.execution.work import work
 from harness.files import write_json
 from harness.runs.folder import Status, now
