@@ -16,12 +16,10 @@ from harness.report.origins import TUNED
 
 Line = dict[str, str]  # of a table.csv
 _MISSING = "–"
-_LEGEND = (
-    "Averages over the tasks' means, [95% intervals]; '–': not finished on all of them. Bold: the "
-    f"best and what is not told apart from it. {TUNED}: each had the best of as many settings. "
-    f"{MARK}: it trusts a critic that is not usable. The linked tables have seeds, budgets and "
-    "protocol."
-)
+_MARKS = {  # what they say of a mean
+    TUNED: "each had the best of as many settings",
+    MARK: "it trusts a critic that is not usable",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,9 @@ class _Family:
         found = self.lines.get(label, {}).get("mean")
         return float(found) if found else float("-inf")
 
+    def has_mean(self, label: str) -> bool:
+        return self.mean(label) > float("-inf")
+
     def cell(self, label: str) -> str:
         line = self.lines.get(label)
         if line is None or not line["mean"]:
@@ -78,7 +79,8 @@ def averages_table(place: Place, *suites: str) -> str:
     """
     folders = [place.results / suite for suite in suites]
     run = [folder for folder in folders if was_run(folder)]
-    families = [family for folder in run for family in _Family.all_of(folder, place)]
+    found = [family for folder in run for family in _Family.all_of(folder, place)]
+    families = [family for family in found if any(map(family.has_mean, family.lines))]
     labels = dict.fromkeys(label for family in families for label in family.lines)
     order = sorted(labels, key=lambda label: [-family.mean(label) for family in families])
     table = [
@@ -86,10 +88,26 @@ def averages_table(place: Place, *suites: str) -> str:
         ["---", *("---:" for _ in families)],
         *([label, *(family.cell(label) for family in families)] for label in order),
     ]
-    written = ["\n".join(f"| {' | '.join(row)} |" for row in table), _LEGEND] if families else []
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
+    written = [lines, _legend(lines)] if families else []
+    written += [
+        f"{other.heading}: no row is finished on all of them."
+        for other in found
+        if other not in families
+    ]
     smoke = [f"**{SMOKE}.**" for folder in run if suite_file(folder).smoke]
     return "\n\n".join(
         [*smoke[:1], *written, *(not_run(f, place) for f in folders if f not in run)]
+    )
+
+
+def _legend(table: str) -> str:
+    """What the table's numbers and marks mean."""
+    marks = "".join(f" {mark}: {words}." for mark, words in _MARKS.items() if mark in table)
+    return (
+        "Averages over the tasks' means, [95% intervals]; '–': not finished on all of them. Bold: "
+        f"the best and what is not told apart from it.{marks} The linked tables have seeds, "
+        "budgets and protocol."
     )
 
 

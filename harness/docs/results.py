@@ -104,8 +104,10 @@ def _origin(folder: Path, place: Place) -> str:
     found = [RunFolder(folder / run.path).status() for run in suite.runs]
     done = [status for status in found if status is not None and status.state == "done"]
     date = max((f" on {status.finished[:10]}" for status in done), default="")
-    some_left = 0 < len(done) < len(found)
-    unfinished = f" {len(done)} of {len(found)} runs are done." if some_left else ""
+    cells = sum(row.runs_on(task.id) for row in suite.rows for task in suite.tasks)
+    wanted = cells * len(suite.seeds)  # runs have no folder before their setting is chosen
+    some_left = 0 < len(done) < wanted
+    unfinished = f" {len(done):,} of {wanted:,} runs are done." if some_left else ""
     seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
     warning = f"**{SMOKE}.** " if suite.smoke else ""
     return (

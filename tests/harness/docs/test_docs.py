@@ -243,6 +243,13 @@ def test_runs_that_are_not_done_are_counted(quickstart: Path, tmp_path: Path) ->
     next(quickstart.rglob("status.json")).unlink()
     counted = f"{planned - 1} of {planned} runs are done."
     assert counted in render("results here/quickstart run", place)
+    suite = json.loads((quickstart / "suite.json").read_text())
+    gone = next(
+        run for run in suite["runs"] if not (quickstart / run["path"] / "status.json").exists()
+    )
+    undecided = [run for run in suite["runs"] if run != gone]  # tuning has to choose its setting
+    (quickstart / "suite.json").write_text(json.dumps(suite | {"runs": undecided}))
+    assert counted in render("results here/quickstart run", place)
 
 
 def test_all_pages_of_a_figure_stand_over_its_caption(quickstart: Path, tmp_path: Path) -> None:
@@ -260,7 +267,8 @@ def test_averages_stand_side_by_side_best_first(tmp_path: Path) -> None:
     suites = ("local/quickstart_settings", "decision_flow/held_back", "local/later")
     page = REPOSITORY / "docs" / "page.md"
     written = render(f"averages {' '.join(suites)}", Place(page, results))
-    table, _, missing = written.split("\n\n")
+    table, legend, missing = written.split("\n\n")
+    assert ("ᵗ: " in legend, "†: " in legend) == (True, "†" in table)
     assert missing == "*Not run yet. `python -m harness run later` makes these results.*"
     head, _, *lines = [
         [cell.strip() for cell in line[1:-1].split("|")] for line in table.split("\n")
@@ -283,6 +291,27 @@ def test_averages_stand_side_by_side_best_first(tmp_path: Path) -> None:
     assert rows["iql"] == [rows["iql"][0], "–"]
     assert all(cells[0] == "–" or "ᵗ" in cells[0] for cells in rows.values())
     assert not any("ᵗ" in cells[1] for cells in rows.values())
+
+
+def test_a_family_that_no_row_has_finished_is_no_column_of_dashes(tmp_path: Path) -> None:
+    """And marks that no number has are not explained."""
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    for name, suite in (("some", "held_back"), ("none", "held_back")):
+        copy = tmp_path / "results" / "here" / name
+        shutil.copytree(REPOSITORY / "results" / "decision_flow" / suite, copy)
+    table = tmp_path / "results" / "here" / "none" / "table.csv"
+    lines = [*csv.DictReader(table.read_text().splitlines())]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0])
+        writer.writeheader()
+        writer.writerows(line | {"mean": ""} for line in lines)
+    written = render("averages here/some here/none", place)
+    numbers, legend, unfinished = written.split("\n\n")
+    assert numbers.split("\n")[0].count("|") == 3
+    assert "ᵗ" not in legend
+    assert unfinished == (
+        "[pointmaze, 2 tasks](../results/here/none/table.md): no row is finished on all of them."
+    )
 
 
 def test_of_tasks_that_rank_nothing_there_are_no_averages() -> None:

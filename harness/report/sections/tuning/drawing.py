@@ -46,5 +46,6 @@ def draw_tuning(table: pd.DataFrame, comparison: Comparison, folder: Path) -> li
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     panels = [(str(place), found) for place, found in table.groupby("place", sort=False)]
-    legend = [handle(label, line, marker=True) for label, line in styles.items()]
+    tried = {*table["algorithm"]}
+    legend = [handle(name, line, marker=True) for name, line in styles.items() if name in tried]
     return draw_pages(panels, draw, folder / "tuning", comparison, height=2.2, legend=legend)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.report import build_report
@@ -19,7 +20,7 @@ from harness.report.sections.aggregates import Aggregates
 from harness.report.sections.published.beside import Beside
 from harness.report.sections.published.grids import verdict_grids
 from harness.report.sections.published.reproduction import reproductions
-from harness.report.sections.tuning import Tuning
+from harness.report.sections.tuning import Tuning, drawing
 from harness.tasks import get_task
 from tests.harness.report.conftest import SuiteBuilder
 
@@ -122,6 +123,23 @@ def test_the_best_of_n_is_the_mean_over_all_ways_to_pick_n_settings(suite: Suite
         picks = [max(pick) for pick in itertools.combinations(means, n)]
         expected[task, label, n] = sum(picks) / len(picks)
     assert found == pytest.approx(expected)
+
+
+def test_the_figure_s_legend_has_the_methods_that_were_tried(
+    suite: SuiteBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[str]] = []
+
+    def note_legend(*_args: Any, legend: list[Any], **_rest: Any) -> list[Path]:
+        drawn.append([handle.get_label() for handle in legend])
+        return []
+
+    monkeypatch.setattr(drawing, "draw_pages", note_legend)
+    comparison = compare(read_records(suite.write()))
+    for tried in (["iql", "bc"], ["bc"]):
+        scores = {"place": EASY, "algorithm": tried, "settings": 1, "score": 5.0}
+        drawing.draw_tuning(pd.DataFrame(scores), comparison, tmp_path)
+    assert [{*labels} for labels in drawn] == [{"iql", "bc"}, {"bc"}]
 
 
 def test_every_table_marks_tuned_scores_and_a_note_says_how_they_came_about(
