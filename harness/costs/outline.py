@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import astuple, dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 from algorithms import registry
 from algorithms.base import Algorithm
+from algorithms.engine.schedule import Schedule
 from harness.bench.contenders import ACTION_DIM, OBS_DIM
 from harness.bench.trial import bytes_of_row
 from harness.data import packed_rows
@@ -105,7 +106,9 @@ class Outlines:
 def evaluation_count(spec: RunSpec) -> int:
     """How often a run will be evaluated, which pretraining that others may share is not."""
     algorithm = _algorithm(spec, OBS_DIM, ACTION_DIM)
-    pretrained = [0, *_ends(spec, algorithm)][algorithm.pretraining_stages]
+    pretrained = [0, *Schedule(algorithm.stages, spec.steps, None).ends][
+        algorithm.pretraining_stages
+    ]
     return sum(step >= pretrained for step in spec.evaluation_steps())
 
 
@@ -113,7 +116,7 @@ def _outline(spec: RunSpec, rows: _Rows) -> Outline:
     algorithm = _algorithm(spec, rows.obs_dim, rows.action_dim)
     generator = torch.Generator().manual_seed(0)
     return Outline(
-        ends=_ends(spec, algorithm),
+        ends=Schedule(algorithm.stages, spec.steps, None).ends,
         pretraining_stages=algorithm.pretraining_stages,
         parameters=sum(
             parameter.numel()
@@ -130,12 +133,6 @@ def _algorithm(spec: RunSpec, obs_dim: int, action_dim: int) -> Algorithm[Any]:
     cls = registry.load(spec.algorithm)
     config = cls.Config.model_validate_json(json.dumps(spec.config))
     return cls(config, obs_dim, action_dim, known_q(spec.task) if config.known_q else None)
-
-
-def _ends(spec: RunSpec, algorithm: Algorithm[Any]) -> list[int]:
-    """The step after the last of each stage."""
-    shares = accumulate(stage.share for stage in algorithm.stages)
-    return [*[round(spec.steps * share) for share in shares][:-1], spec.steps]
 
 
 def steps_by_stage(outline: Outline, start: int) -> list[int]:
