@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
-import tarfile
 from collections import defaultdict
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from harness.report.curves import read_curves
 from harness.report.records import read_records
 from harness.report.sections.modes.policies import landings, modal_tasks
+from harness.runs.folder import RunFolder
 from harness.statistics.paired import holm
 from harness.tasks.multimodal_geometry import ActionModes
 
@@ -214,9 +217,7 @@ def test_at_equal_effort_the_price_hardly_matters_and_fqls_weight_does() -> None
 
 def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
     suite = RESULTS / "local" / "pointmaze"
-    with (suite / "table.csv").open(encoding="utf-8") as file:
-        lines = [line for line in csv.DictReader(file) if line["p_holm"]]
-    corrected = {(line["task"], line["algorithm"]): float(line["p_holm"]) for line in lines}
+    corrected = corrected_p(suite)
     told = {
         k
         for k in (
@@ -254,6 +255,70 @@ def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
     assert apart == {"pointmaze/medium", "pointmaze/large"}
 
 
+def corrected_p(suite: Path) -> dict[tuple[str, str], float]:
+    """Of the differences to the reference, after Holm's correction, by task or average and row."""
+    with (suite / "table.csv").open(encoding="utf-8") as file:
+        lines = [line for line in csv.DictReader(file) if line["p_holm"]]
+    return {(line["task"], line["algorithm"]): float(line["p_holm"]) for line in lines}
+
+
+def test_on_replays_df_div_is_above_cloning_and_below_the_others() -> None:
+    suite = RESULTS / "local" / "gym_mujoco"
+    scores = scores_of(suite)
+    assert {task.rpartition("/")[2] for task, rows in scores.items() if rows} == {"medium-replay"}
+    mean, half = average_difference(suite, "df-div", "bc")
+    assert mean > half
+    for label in ("iql", "ifql", "td3-bc", "fql"):
+        mean, half = average_difference(suite, label, "df-div")
+        assert mean > half
+    hopper, walker = (scores[f"made/{body}/medium-replay"] for body in ("hopper", "walker2d"))
+    for label in ("iql", "ifql", "td3-bc", "fql"):
+        mean, half, _ = difference(hopper[label], hopper["df-div"])
+        assert abs(mean) < half
+    mean, half, _ = difference(walker["bc"], walker["df-div"])
+    assert mean > half
+    curves = read_curves(read_records(suite))["made/walker2d/medium-replay", "df-div"].scores
+    assert stats.ttest_rel(curves[:, 0], curves[:, 1:].mean(1)).pvalue > 0.05
+    assert (
+        "critic not usable"
+        not in (suite / "table.md").read_text("utf-8").partition("Critic gate on")[2]
+    )
+
+
+def test_on_hands_nothing_that_follows_the_critic_but_iql_is_level_with_cloning() -> None:
+    suite = RESULTS / "local" / "adroit"
+    p = corrected_p(suite)
+    average = "average (adroit)"
+    assert p[average, "fql"] > 0.05
+    for label, above in (("bc", True), ("ifql", False), ("df-div-actor-critic", False)):
+        mean, half = average_difference(suite, label, "df-div")
+        assert abs(mean) > half
+        assert (mean > 0) == above
+        assert p[average, label] < 0.05
+    for label in ("td3-bc", "fql", "ifql", "df-div", "df-div-actor-critic"):
+        mean, half = average_difference(suite, "bc", label)
+        assert mean > half
+    mean, half = average_difference(suite, "iql", "bc")
+    assert abs(mean) < half
+    assert (suite / "table.md").read_text("utf-8").count("critic not usable at this budget (") == 2
+
+
+def test_on_hands_the_last_policies_score_without_noise_what_the_page_says() -> None:
+    records = read_records(RESULTS / "local" / "adroit")
+    found = pd.concat([records.evaluations, records.other_selections])
+    last = found[(found["step"] == 10_000) & (found["seed"] < 100)]
+    means = last.groupby(["task", "label", "action_selection"])["normalized_score"].mean()
+    told = {
+        ("df-div", "noise-0"): ("93.8", "102.7"),
+        ("df-div", "noise-1"): ("72.0", "48.1"),
+        ("fql", "noise-0"): ("98.6", "100.3"),
+    }
+    for (label, selection), numbers in told.items():
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            assert f"{means[f'local/{hand}/agent-cloned', label, selection]:.1f}" == number
+            assert number in prose_of("Hands")
+
+
 def test_the_readmes_scores_are_the_quickstarts() -> None:
     readme = " ".join((REPOSITORY / "README.md").read_text("utf-8").split())
     [rows] = scores_of(RESULTS / "local" / "quickstart").values()
@@ -270,15 +335,15 @@ def test_the_readmes_scores_are_the_quickstarts() -> None:
 
 def test_the_quickstarts_runs_left_the_bytes_that_other_stacks_of_seeds_did() -> None:
     """Trained twice, three seeds at once and five: of each run every evaluation."""
-    files = sorted((RESULTS / "local" / "quickstart" / "runs").rglob("evaluations.csv"))
-    assert len(files) == 21
-    for file in files:
-        cell, seed = file.parents[1], file.parent.name
-        packed = RESULTS / "local/quickstart_settings/runs" / cell.parent.name / cell.name
-        with tarfile.open(f"{packed}.tar.xz") as archive:
-            member = archive.extractfile(f"{seed}/evaluations.csv")
-            assert member is not None
-            assert member.read() == file.read_bytes(), file
+    ours, others = (RESULTS / "local" / name for name in ("quickstart", "quickstart_settings"))
+    runs = json.loads((ours / "suite.json").read_text("utf-8"))["runs"]
+    assert len(runs) == 21
+    for run in runs:
+        found, again = (
+            RunFolder(f / run["path"]).read_table("evaluations") for f in (ours, others)
+        )
+        assert found is not None
+        assert found == again, run["path"]
 
 
 def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:

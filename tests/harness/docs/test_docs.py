@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,8 +52,13 @@ def generate(tmp_path: Path) -> Generate:
 
 @pytest.fixture
 def quickstart(tmp_path: Path) -> Path:
-    """A copy of committed results, under the results folder of this test."""
-    return Path(shutil.copytree(QUICKSTART, tmp_path / "results" / "here" / "quickstart"))
+    """A copy of committed results, unpacked, under the results folder of this test."""
+    folder = Path(shutil.copytree(QUICKSTART, tmp_path / "results" / "here" / "quickstart"))
+    for packed in folder.rglob("*.tar.xz"):
+        with tarfile.open(packed) as archive:
+            archive.extractall(packed.parent / packed.name.removesuffix(".tar.xz"), filter="data")
+        packed.unlink()
+    return folder
 
 
 def block(request: str, *content: str) -> list[str]:
