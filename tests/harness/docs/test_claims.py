@@ -271,6 +271,9 @@ def test_on_replays_df_div_is_above_cloning_and_below_the_others() -> None:
     for label in ("iql", "ifql", "td3-bc", "fql"):
         mean, half = average_difference(suite, label, "df-div")
         assert mean > half
+    for label, least in {"df-div": 1, "bc": 1, "iql": 0, "ifql": 0, "td3-bc": 0, "fql": -1}.items():
+        mean, half = average_difference(suite, "df-div-actor-critic", label)
+        assert (mean > half) - (mean < -half) == least
     hopper, walker = (scores[f"made/{body}/medium-replay"] for body in ("hopper", "walker2d"))
     for label in ("iql", "ifql", "td3-bc", "fql"):
         mean, half, _ = difference(hopper[label], hopper["df-div"])
