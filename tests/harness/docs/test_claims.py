@@ -298,11 +298,22 @@ def test_on_hands_nothing_that_follows_the_critic_but_iql_is_level_with_cloning(
         assert abs(mean) > half
         assert (mean > 0) == above
         assert p[average, label] < 0.05
-    for label in ("td3-bc", "fql", "ifql", "df-div", "df-div-actor-critic"):
+    for label in (
+        "td3-bc",
+        "fql",
+        "ifql",
+        "df-div",
+        "df-dir",
+        "df-div-actor-critic",
+        "diffusion-ql",
+    ):
         mean, half = average_difference(suite, "bc", label)
         assert mean > half
-    mean, half = average_difference(suite, "iql", "bc")
-    assert abs(mean) < half
+    for a, b in (("iql", "bc"), ("df-dir", "df-div"), ("fql", "df-div")):
+        mean, half = average_difference(suite, a, b)
+        assert abs(mean) < half
+    mean, half = average_difference(suite, "df-div", "diffusion-ql")
+    assert mean > half
     assert (suite / "table.md").read_text("utf-8").count("critic not usable at this budget (") == 2
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from harness.runs.folder import read_json
 from harness.runs.spec import EvaluationSpec, RunSpec
 from harness.tasks import get_task, task_ids, words
 from harness.tasks.ids import RewardRule, Scale, Semantics, Source
@@ -177,4 +178,6 @@ def test_the_committed_suites_name_the_hash_of_their_committed_runs() -> None:
     planned = json.loads((folder / "suite.json").read_text())["runs"]
     assert planned
     for run in planned:
-        assert json.loads((folder / run["path"] / "spec.json").read_text())["hash"] == run["hash"]
+        spec = read_json(folder / run["path"] / "spec.json")
+        assert spec is not None
+        assert spec["hash"] == run["hash"]
