@@ -106,9 +106,8 @@ class Outlines:
 def evaluation_count(spec: RunSpec) -> int:
     """How often a run will be evaluated, which pretraining that others may share is not."""
     algorithm = _algorithm(spec, OBS_DIM, ACTION_DIM)
-    pretrained = [0, *Schedule(algorithm.stages, spec.steps, None).ends][
-        algorithm.pretraining_stages
-    ]
+    ends = Schedule(algorithm.stages, spec.steps, None).ends
+    pretrained = [0, *ends][algorithm.pretraining_stages]
     return sum(step >= pretrained for step in spec.evaluation_steps())
 
 

@@ -69,6 +69,9 @@ def choosing_tasks(
     if tuning.per == "task":
         yield Problem(here, "each task chooses for itself: leave this out, or say `per: family`")
         return
+    if len({*tuning.tasks}) < len(tuning.tasks):
+        yield Problem(here, "a task is named twice: once is enough")
+        return
     if strangers := [name for name in tuning.tasks if name not in ids]:
         yield from (Problem(here, unknown("task", name, ids)) for name in strangers)
         return

@@ -117,6 +117,16 @@ def test_what_is_no_equal_effort_is_refused_with_its_place(
             "tuning.tasks: each task chooses for itself: leave this out, or say `per: family`",
         ),
         (
+            {"tasks": ["pointmaze/umaze", "pointmaze/umaze"], "per": "family"},
+            {},
+            "tuning.tasks: a task is named twice: once is enough",
+        ),
+        (
+            {"tasks": [], "per": "family"},
+            {},
+            "tuning.tasks: none of pointmaze that bc runs on: add one of pointmaze/umaze, ",
+        ),
+        (
             {"tasks": ["pointmaze/large"], "per": "family"},
             {},
             "tuning.tasks: unknown task 'pointmaze/large'. Did you mean",
