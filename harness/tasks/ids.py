@@ -40,6 +40,7 @@ class Semantics(StrEnum):
     WALKER2D_V5 = "walker2d-v5"
     LOCAL_DATA = "local-data"
     AGENT_CLONED = "agent-cloned"
+    UNDERFIT_CLONE = "underfit-clone"
     REMADE_DATA = "remade-data"
     D4RL_HALFCHEETAH = "d4rl-halfcheetah"
     D4RL_HOPPER = "d4rl-hopper"

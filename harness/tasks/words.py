@@ -63,6 +63,11 @@ REWARDS: dict[RewardRule, str] = {
 
 _SAME_PHYSICS = "the physics of v5 are those of v4 and, but for the engine's version, of D4RL's v2"
 _V5 = "{body}-v5 in MuJoCo 4 with D4RL's reference scores: {difference}."
+_CLONED = (
+    "The data are made as D4RL's cloned ones are, but the demonstrations are a public agent's and "
+    "not a human's: half are 25 of its episodes again and again, half are episodes of {clone}. "
+    "They are not D4RL's cloned data, and nobody can make human demonstrations."
+)
 _D4RL_BODY = (
     "d4rl. D4RL's {body}-*-v2 in MuJoCo 4 instead of mujoco-py's 2.0, the one difference known: "
     "{same}. {{horizon}} steps; D4RL's reference scores."
@@ -132,11 +137,10 @@ SEMANTICS: dict[Semantics, str] = {
         "is also paid on the step that falls, as in D4RL",
     ),
     Semantics.LOCAL_DATA: "The local data are not D4RL's: other agents, fewer steps.",
-    Semantics.AGENT_CLONED: (
-        "The data are made as D4RL's cloned ones are, but the demonstrations are a public agent's "
-        "and not a human's: half are 25 of its episodes again and again, half are episodes of a "
-        "policy cloned from these. They are not D4RL's cloned data, and nobody can make human "
-        "demonstrations."
+    Semantics.AGENT_CLONED: _CLONED.format(clone="a policy cloned from these"),
+    Semantics.UNDERFIT_CLONE: _CLONED.format(
+        clone="a policy that was cloned from these for so short a time that it mostly fails, as a "
+        "human's clone does"
     ),
     Semantics.REMADE_DATA: (
         "The data are D4RL's recipe rerun on this machine with this project's SAC, not D4RL's "

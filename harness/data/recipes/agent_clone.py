@@ -9,7 +9,8 @@ Deviations:
   `human` data here.
 * The clone is this project's `bc` and acts without noise; D4RL does not describe its own. An agent
   is cloned more easily than a human, of whom a clone mostly fails: agent and clone scored 81 ± 12
-  and 92 ± 12 with the pen (30 episodes each), 104 ± 0 and 97 ± 7 with the door (15 each).
+  and 92 ± 12 with the pen (30 episodes each), 104 ± 0 and 97 ± 7 with the door (15 each). One that
+  is stopped after 75 updates (`underfit-clone`) fails as well.
 * Whole episodes, as many as fit; fewer steps.
 """
 

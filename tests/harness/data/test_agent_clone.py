@@ -85,9 +85,20 @@ def test_without_the_agent_it_says_how_to_get_it(
         data.ensure(small())
 
 
-def test_nobody_takes_it_for_d4rls() -> None:
-    task = get_task("local/door/agent-cloned")
+@pytest.mark.parametrize("level", ["agent-cloned", "underfit-clone"])
+def test_nobody_takes_it_for_d4rls(level: str) -> None:
+    task = get_task(f"local/door/{level}")
     assert task.id != "local/door/cloned"
-    assert task.dataset.id == "local/door/agent-cloned-v0"
-    assert "agent-cloned" in task.environment.semantics
+    assert task.dataset.id == f"local/door/{level}-v0"
+    assert level in task.environment.semantics
     assert task.ranks
+
+
+def test_the_two_levels_differ_by_how_long_the_clone_learns() -> None:
+    well, badly = (
+        get_task(f"local/pen/{level}").dataset.params
+        for level in ("agent-cloned", "underfit-clone")
+    )
+    assert {name: well[name] for name in well if well[name] != badly[name]} == {
+        "training_steps": 5_000
+    }
