@@ -19,6 +19,7 @@ from harness.report.curves import read_curves
 from harness.report.data_means import data_score
 from harness.report.records import read_records
 from harness.report.sections.scores import NO_CURVES
+from harness.report.sections.scores.bars import average_bars
 from harness.report.sections.scores.curves import learning_curves
 from harness.report.style import CONTEXT, lines, method_lines
 
@@ -209,6 +210,21 @@ def test_a_task_without_curves_has_no_panel_and_others_start_at_0(
     assert right >= 20_000
 
 
+def test_a_family_that_nobody_has_finished_has_no_bars(
+    make_suite: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(
+        "harness.report.sections.scores.bars.save", lambda figure, path: figures.append(figure)
+    )
+    tasks = ["gym/one", "gym/other", TASK]
+    states = {(tasks[0], label, n): "missing" for label in ("bc", "iql") for n in range(3)}
+    records = read_records(make_suite(tasks=tasks, labels=["bc", "iql"], states=states).write())
+    average_bars(compare(records), tmp_path)
+    [panel] = figures[0].axes
+    assert panel.get_title() == "Pointmaze Umaze"
+
+
 def test_the_legend_names_what_is_drawn(
     make_suite: Callable[..., Any], tmp_path: Path, drawn: list[Figure]
 ) -> None:
@@ -225,7 +241,7 @@ def test_a_suite_without_any_result_still_gets_its_report(make_suite: Callable[.
     paths = build_report(make_suite(labels=["bc", "iql"], states=states).write()).paths
     lines = paths.markdown.read_text().splitlines()
     assert {"| bc | – |", "| iql | – |"} <= {*lines}
-    assert {path.name for path in paths.figures} == {"averages.png", "averages.pdf"}
+    assert not paths.figures
 
 
 def test_a_report_deletes_nothing_and_says_what_it_did_not_make(

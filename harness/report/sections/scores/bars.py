@@ -24,11 +24,11 @@ TITLE_WIDTH = 26  # characters
 
 
 def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write `averages.png|pdf`; returns the files.
+    """Write `averages.png|pdf`, if a row has finished all tasks of a panel; returns the files.
 
     Panels share the order of rows, by the average over all tasks, and their names at the left.
     """
-    groups = [group for group in comparison.charted if _shown(comparison, group)]
+    groups = [group for group in comparison.charted if _averaged(comparison, group)]
     if not groups:
         return []
     order = _order(comparison, groups)
@@ -67,15 +67,9 @@ def average_bars(comparison: Comparison, folder: Path) -> list[Path]:
 def _order(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
     """Labels from the bottom up: incomplete ones lowest, then by average; ties in suite order.
 
-    Those without any bar are left out, if others have one.
+    Those without any bar are left out.
     """
-    planned = {label for group in groups for label in _shown(comparison, group)}
-    averaged = [
-        label
-        for label in planned
-        if any(comparison.average(label, group.tasks) is not None for group in groups)
-    ]
-    shown = {*averaged} or planned
+    shown = {label for group in groups for label in _averaged(comparison, group)}
     everything = comparison.everything.tasks
     complete = {label: comparison.average(label, everything) for label in comparison.labels}
     ranked = sorted(
@@ -126,6 +120,15 @@ def _panel(
 def _shown(comparison: Comparison, group: Group) -> list[str]:
     """The labels that the suite runs on all of the group's tasks."""
     return [label for label in comparison.labels if comparison.applies(label, group.tasks)]
+
+
+def _averaged(comparison: Comparison, group: Group) -> list[str]:
+    """Those of them that have finished all of its tasks."""
+    return [
+        label
+        for label in _shown(comparison, group)
+        if comparison.average(label, group.tasks) is not None
+    ]
 
 
 def _annotate(axes: Axes, end: float, position: int, text: str) -> None:
