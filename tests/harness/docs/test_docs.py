@@ -322,7 +322,7 @@ def test_a_family_that_no_row_has_finished_is_no_column_of_dashes(tmp_path: Path
 
 def test_of_tasks_that_rank_nothing_there_are_no_averages() -> None:
     page = Place(REPOSITORY / "docs" / "page.md", REPOSITORY / "results")
-    head, *_ = render("averages decision_flow/comparison", page).split("\n")
+    head, *_ = render("averages decision_flow/rho", page).split("\n")
     assert head.count("|") == 3
     assert "[pointmaze, 2 tasks]" in head
 
