@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections import defaultdict
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +63,17 @@ def difference(a: dict[int, float], b: dict[int, float]) -> tuple[float, float, 
     return float(low + high) / 2, float(high - low) / 2, float(test.pvalue)
 
 
-def average_difference(suite: Path, a: str, b: str) -> tuple[float, float]:
-    """Mean over all tasks and half of its 95% interval, by Welch and Satterthwaite."""
+def average_difference(suite: Path, a: str, b: str, level: str = "") -> tuple[float, float]:
+    """Mean over all tasks and half of its 95% interval, by Welch and Satterthwaite.
+
+    level: what the tasks' names have to end with.
+    """
     pairs = [
         np.array(
             [rows[a][seed] - rows[b][seed] for seed in sorted(rows[a].keys() & rows[b].keys())]
         )
-        for rows in scores_of(suite).values()
+        for task, rows in scores_of(suite).items()
+        if task.endswith(level)
     ]
     parts = np.array([pair.var(ddof=1) / len(pair) for pair in pairs])
     freedom = parts.sum() ** 2 / sum(parts**2 / [len(pair) - 1 for pair in pairs])
@@ -78,7 +82,10 @@ def average_difference(suite: Path, a: str, b: str) -> tuple[float, float]:
 
 
 def paired(suite: Path) -> set[str]:
-    """All differences of two rows on a task, and on average, as prose writes them."""
+    """All differences of two rows on a task, and on average, as prose writes them.
+
+    Averages are over all tasks, and over those of one level.
+    """
     found = set()
     scores = scores_of(suite)
     for rows in scores.values():
@@ -89,8 +96,9 @@ def paired(suite: Path) -> set[str]:
     complete = set.intersection(
         *({k for k, v in rows.items() if len(v) > 1} for rows in scores.values())
     )
-    for a, b in permutations(complete, 2):
-        mean, half = average_difference(suite, a, b)
+    levels = {"", *(task.rpartition("/")[2] for task in scores)}
+    for (a, b), level in product(permutations(complete, 2), levels):
+        mean, half = average_difference(suite, a, b, level)
         found.add(f"{mean:.1f} ± {half:.1f}")
     return found
 
@@ -262,30 +270,67 @@ def corrected_p(suite: Path) -> dict[tuple[str, str], float]:
     return {(line["task"], line["algorithm"]): float(line["p_holm"]) for line in lines}
 
 
+def test_on_bodies_only_iql_is_above_cloning() -> None:
+    suite = RESULTS / "local" / "gym_mujoco"
+    average = "average (gym)"
+    p = corrected_p(suite)
+    for label in ("df-div", "df-div-actor-critic", "fql", "ifql", "td3-bc"):
+        mean, half = average_difference(suite, "bc", label)
+        assert mean > half
+    for a, b in (("iql", "bc"), ("fql", "df-div-actor-critic"), ("df-div-actor-critic", "df-div")):
+        mean, half = average_difference(suite, a, b)
+        assert mean > half
+    assert p[average, "fql"] < 0.05 < p[average, "df-div-actor-critic"]
+    for label in ("ifql", "td3-bc"):
+        mean, half = average_difference(suite, label, "df-div")
+        assert abs(mean) < half
+
+
 def test_on_replays_df_div_is_above_cloning_and_below_the_others() -> None:
     suite = RESULTS / "local" / "gym_mujoco"
-    scores = scores_of(suite)
-    assert {task.rpartition("/")[2] for task, rows in scores.items() if rows} == {"medium-replay"}
-    mean, half = average_difference(suite, "df-div", "bc")
+    scores, level = scores_of(suite), "medium-replay"
+    mean, half = average_difference(suite, "df-div", "bc", level)
     assert mean > half
     for label in ("iql", "ifql", "td3-bc", "fql"):
-        mean, half = average_difference(suite, label, "df-div")
+        mean, half = average_difference(suite, label, "df-div", level)
         assert mean > half
     for label, least in {"df-div": 1, "bc": 1, "iql": 0, "ifql": 0, "td3-bc": 0, "fql": -1}.items():
-        mean, half = average_difference(suite, "df-div-actor-critic", label)
+        mean, half = average_difference(suite, "df-div-actor-critic", label, level)
         assert (mean > half) - (mean < -half) == least
-    hopper, walker = (scores[f"made/{body}/medium-replay"] for body in ("hopper", "walker2d"))
-    for label in ("iql", "ifql", "td3-bc", "fql"):
-        mean, half, _ = difference(hopper[label], hopper["df-div"])
-        assert abs(mean) < half
-    mean, half, _ = difference(walker["bc"], walker["df-div"])
+    mean, half, _ = difference(
+        *(scores["made/walker2d/medium-replay"][k] for k in ("bc", "df-div"))
+    )
     assert mean > half
     curves = read_curves(read_records(suite))["made/walker2d/medium-replay", "df-div"].scores
     assert stats.ttest_rel(curves[:, 0], curves[:, 1:].mean(1)).pvalue > 0.05
-    assert (
-        "critic not usable"
-        not in (suite / "table.md").read_text("utf-8").partition("Critic gate on")[2]
-    )
+
+
+def test_on_four_bodies_of_narrow_data_the_critic_is_not_usable() -> None:
+    suite = RESULTS / "local" / "gym_mujoco"
+    gate = (suite / "table.md").read_text("utf-8").partition("- Critic gate on ")[2]
+    found = dict(re.findall(r"(made/\S+): critic (usable|not usable)", gate.split("\n")[0]))
+    bodies, levels = ("halfcheetah", "walker2d"), ("medium", "medium-expert")
+    assert {task for task, verdict in found.items() if verdict == "not usable"} == {
+        f"made/{body}/{level}" for body, level in product(bodies, levels)
+    }
+    assert len(found) == 9
+    cloned = re.search(r"halfcheetah/medium-expert: .*?noise-1 (\S+),", gate)
+    assert cloned is not None
+    rows = scores_of(suite)["made/halfcheetah/medium-expert"]
+    said = [cloned[1], *(f"{np.mean([*rows[k].values()]):.1f}" for k in ("ifql", "df-div", "bc"))]
+    assert said == ["34.9", "1.3", "2.9", "40.5"]
+    prose = prose_of("Locomotion")
+    assert all(f" {number}" in prose for number in said)
+    with (suite / "tuning.csv").open(encoding="utf-8") as file:
+        chosen = {line["setting"] for line in csv.DictReader(file) if line["chosen_for"]}
+    furthest = {
+        "td3-bc.alpha-10.0",
+        "iql.temperature-10.0",
+        "fql.alpha-0.3",
+        "df-div.rho-0.3",
+        "df-div-actor-critic.rho-0.3",
+    }
+    assert furthest <= chosen
 
 
 def test_on_hands_nothing_that_follows_the_critic_but_iql_is_level_with_cloning() -> None:
