@@ -18,7 +18,7 @@ Line = dict[str, str]  # of a table.csv
 _MISSING = "–"
 _MARKS = {  # what they say of a mean
     TUNED: "each had the best of as many settings",
-    MARK: "it trusts a critic that is not usable",
+    MARK: "on some of them it trusts a critic that is not usable",
 }
 
 
