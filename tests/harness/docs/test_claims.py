@@ -281,6 +281,10 @@ def test_on_bodies_only_iql_is_above_cloning() -> None:
         mean, half = average_difference(suite, a, b)
         assert mean > half
     assert p[average, "fql"] < 0.05 < p[average, "df-div-actor-critic"]
+    assert p[average, "iql"] < 0.05
+    for level in ("/medium", "/medium-expert"):
+        mean, half = average_difference(suite, "bc", "df-div", level)
+        assert mean > half
     for label in ("ifql", "td3-bc"):
         mean, half = average_difference(suite, label, "df-div")
         assert abs(mean) < half
@@ -333,6 +337,62 @@ def test_on_four_bodies_of_narrow_data_the_critic_is_not_usable() -> None:
     assert furthest <= chosen
 
 
+def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() -> None:
+    suite = RESULTS / "local" / "adroit_underfit"
+    average, p = "average (adroit)", corrected_p(suite)
+    assert all(p[average, label] > 0.05 for label in ("iql", "fql", "ifql", "bc"))
+    assert p[average, "td3-bc"] < 0.05
+    for label, side in {"ifql": 0, "bc": 0, "fql": -1, "iql": 1}.items():
+        mean, half = average_difference(suite, label, "df-div")
+        assert (mean > half) - (mean < -half) == side
+    assert "not usable at this budget (" not in (suite / "table.md").read_text("utf-8")
+    with (suite / "tuning.csv").open(encoding="utf-8") as file:
+        chosen = {line["setting"] for line in csv.DictReader(file) if line["chosen_for"]}
+    assert "df-div.rho-3.0" in chosen
+    with (suite / "tuning.csv").open(encoding="utf-8") as file:
+        doors = [
+            float(line["score"])
+            for line in csv.DictReader(file)
+            if line["algorithm"] == "td3-bc" and "door" in line["task"]
+        ]
+    assert len(doors) == 6
+    assert max(doors) < 1
+
+
+def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_says() -> None:
+    means = last_scores(RESULTS / "local" / "adroit_underfit", step=16_000)
+    told = {
+        ("df-div", "noise-0"): ("79.0", "101.7"),
+        ("df-div", "noise-1"): ("59.0", "67.0"),
+        ("iql", "noise-0"): ("75.0", "83.3"),
+        ("ifql", "noise-0"): ("49.9", "36.2"),
+    }
+    for (label, selection), numbers in told.items():
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            assert f"{means[f'local/{hand}/underfit-clone', label, selection]:.1f}" == number
+            assert number in prose_of("Hands")
+
+
+def test_a_cloning_flow_needs_the_steps_that_the_page_says() -> None:
+    curves = read_curves(read_records(RESULTS / "local" / "cloning_flow"))
+    told = {("flow-bc", 5_000): ("67.4", "54.7"), ("flow-bc", 10_000): ("90.1", "90.4")}
+    told |= {("flow-bc-256", 5_000): ("79.1", "90.6")}
+    for (label, step), numbers in told.items():
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            curve = curves[f"local/{hand}/agent-cloned", label]
+            assert f"{curve.scores[:, [*curve.steps].index(step)].mean():.1f}" == number
+            assert number in prose_of("What a cloning flow needs")
+
+
+def last_scores(suite: Path, step: int) -> dict[tuple[str, str, str], float]:
+    """Means of the final runs at `step`, by task, label and action selection."""
+    records = read_records(suite)
+    found = pd.concat([records.evaluations, records.other_selections])
+    last = found[(found["step"] == step) & (found["seed"] < 100)]
+    groups = last.groupby(["task", "label", "action_selection"])["normalized_score"]
+    return dict(groups.mean())
+
+
 def test_on_hands_nothing_that_follows_the_critic_but_iql_is_level_with_cloning() -> None:
     suite = RESULTS / "local" / "adroit"
     p = corrected_p(suite)
@@ -356,10 +416,7 @@ def test_on_hands_nothing_that_follows_the_critic_but_iql_is_level_with_cloning(
 
 
 def test_on_hands_the_last_policies_score_without_noise_what_the_page_says() -> None:
-    records = read_records(RESULTS / "local" / "adroit")
-    found = pd.concat([records.evaluations, records.other_selections])
-    last = found[(found["step"] == 10_000) & (found["seed"] < 100)]
-    means = last.groupby(["task", "label", "action_selection"])["normalized_score"].mean()
+    means = last_scores(RESULTS / "local" / "adroit", step=10_000)
     told = {
         ("df-div", "noise-0"): ("93.8", "102.7"),
         ("df-div", "noise-1"): ("72.0", "48.1"),
@@ -368,7 +425,7 @@ def test_on_hands_the_last_policies_score_without_noise_what_the_page_says() -> 
     for (label, selection), numbers in told.items():
         for hand, number in zip(("pen", "door"), numbers, strict=True):
             assert f"{means[f'local/{hand}/agent-cloned', label, selection]:.1f}" == number
-            assert number in prose_of("Hands")
+            assert number in prose_of("Where the clone is as good as the agent")
 
 
 def test_the_readmes_scores_are_the_quickstarts() -> None:
