@@ -217,7 +217,7 @@ def test_making_a_halfcheetah_leaves_no_words(
 
 def test_every_local_dataset_id_names_its_task() -> None:
     local = [task_id for task_id in task_ids() if task_id.startswith("local/")]
-    assert len(local) == 24
+    assert len(local) == 26
     for task_id in local:
         for options in ({}, {"transitions": 3000}):
             task = get_task(task_id, options)
