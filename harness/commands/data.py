@@ -86,7 +86,7 @@ def fetch(
 ) -> None:
     """Download D4RL's and Minari's public datasets, and prepare them for training.
 
-    'policies' are the public agents that local/…/mixed and local/…/*clone* are made of.
+    'policies' are the public agents that local/…/mixed and data of their clones are made of.
     """
     console, failures = Console(), []
     for task in [None if name == _POLICIES else resolve(name) for name in ids]:

@@ -91,12 +91,8 @@ HANDS = {
 
 
 # After D4RL's cloned data, with an agent in the place of a human: updates of each level's clone.
-# One of 75 mostly fails, as a human's does; at 100 it opens four doors of five.
-CLONING_STEPS = {"agent-cloned": 5_000, "underfit-clone": 75}
-CLONES_SEMANTICS = {
-    "agent-cloned": Semantics.AGENT_CLONED,
-    "underfit-clone": Semantics.UNDERFIT_CLONE,
-}
+# One of 75 mostly fails, as a human's does.
+CLONING_STEPS = {Semantics.AGENT_CLONED: 5_000, Semantics.UNDERFIT_CLONE: 75}
 DEMONSTRATIONS = 25  # as many as D4RL has
 
 
@@ -130,8 +126,8 @@ class AdroitTasks(Family):
                 id=f"AdroitHand{hand.title}-v1",
                 kwargs={},
                 wrappers=(hand.wrapper, "held-success", "float32"),
-                semantics=(hand.semantics, CLONES_SEMANTICS[level])
-                if level in CLONES_SEMANTICS
+                semantics=(hand.semantics, Semantics(level))
+                if level in CLONING_STEPS
                 else (hand.semantics,),
             ),
             horizon=hand.horizon,
@@ -157,7 +153,7 @@ def _dataset(task_id: str, options: Mapping[str, Any]) -> DatasetRef:
             options,
             "agent-clone",
             demonstrations=DEMONSTRATIONS,
-            training_steps=CLONING_STEPS[level],
+            training_steps=CLONING_STEPS[Semantics(level)],
         )
     return imported(task_id, [f"{task_id}-v0"], HANDS[name].rule, options)
 

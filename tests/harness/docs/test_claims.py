@@ -263,6 +263,12 @@ def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
     assert apart == {"pointmaze/medium", "pointmaze/large"}
 
 
+def tuning_of(suite: Path) -> list[dict[str, str]]:
+    """Every trial that chooses a setting."""
+    with (suite / "tuning.csv").open(encoding="utf-8") as file:
+        return [*csv.DictReader(file)]
+
+
 def corrected_p(suite: Path) -> dict[tuple[str, str], float]:
     """Of the differences to the reference, after Holm's correction, by task or average and row."""
     with (suite / "table.csv").open(encoding="utf-8") as file:
@@ -325,8 +331,7 @@ def test_on_four_bodies_of_narrow_data_the_critic_is_not_usable() -> None:
     assert said == ["34.9", "1.3", "2.9", "40.5"]
     prose = prose_of("Locomotion")
     assert all(f" {number}" in prose for number in said)
-    with (suite / "tuning.csv").open(encoding="utf-8") as file:
-        chosen = {line["setting"] for line in csv.DictReader(file) if line["chosen_for"]}
+    chosen = {line["setting"] for line in tuning_of(suite) if line["chosen_for"]}
     furthest = {
         "td3-bc.alpha-10.0",
         "iql.temperature-10.0",
@@ -346,15 +351,13 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
         mean, half = average_difference(suite, label, "df-div")
         assert (mean > half) - (mean < -half) == side
     assert "not usable at this budget (" not in (suite / "table.md").read_text("utf-8")
-    with (suite / "tuning.csv").open(encoding="utf-8") as file:
-        chosen = {line["setting"] for line in csv.DictReader(file) if line["chosen_for"]}
+    chosen = {line["setting"] for line in tuning_of(suite) if line["chosen_for"]}
     assert "df-div.rho-3.0" in chosen
-    with (suite / "tuning.csv").open(encoding="utf-8") as file:
-        doors = [
-            float(line["score"])
-            for line in csv.DictReader(file)
-            if line["algorithm"] == "td3-bc" and "door" in line["task"]
-        ]
+    doors = [
+        float(line["score"])
+        for line in tuning_of(suite)
+        if line["algorithm"] == "td3-bc" and "door" in line["task"]
+    ]
     assert len(doors) == 6
     assert max(doors) < 1
 
