@@ -23,6 +23,10 @@ os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 # Else `ray.init` waits for workers started beforehand: for ever, and deaf to Ctrl-C, if one of them
 # dies (ray-project/ray issue 40131).
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
+# Else Tune's thread, when Ray is shut down under it, starts another, which nobody shuts down and
+# whose end ends this process.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+os.environ["TUNE_DISABLE_AUTO_INIT"] = "1"
 
 import ray
 from ray import tune
@@ -94,7 +98,9 @@ class RayExecutor:
         self._node = ray.get_runtime_context().get_node_id()
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # failures are in our own files
         per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-        self._thread = threading.Thread(target=self._fit, args=[per_trial], daemon=True)
+        self._thread = threading.Thread(
+            target=self._fit, args=[per_trial], name="tune", daemon=True
+        )
         self._thread.start()
 
     def working(self) -> bool:

@@ -69,6 +69,18 @@ def saved(trial: Trial) -> bool:
     return all(checkpoint_step(trial.folder(spec)) >= 100 for spec in trial.specs)
 
 
+def at_a_step(executor: RayExecutor, trial: Trial, data_home: Path) -> list[int]:
+    """Wait for a checkpoint; the process that trains. Between two steps it has another name."""
+    found: list[int] = []
+
+    def is_training() -> bool:
+        found[:] = processes_of(f"HARNESS_DATA={data_home}", "ray::ResourceTrainable.train")
+        return saved(trial) and found != []
+
+    wait(executor, is_training)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
@@ -89,14 +101,24 @@ def test_a_killed_actor_is_restarted_and_continues_to_the_same_bytes(
     [trial] = trials_of(plan)
     their_package.slow.touch()
     executor.start([trial], Resources())
-    wait(executor, lambda: saved(trial))
-    [actor] = processes_of(f"HARNESS_DATA={data_home}", "Trainable")
+    [actor] = at_a_step(executor, trial, data_home)
     os.kill(actor, ending)
     assert plan.unfinished()
     their_package.slow.unlink()
     wait(executor)
     assert plan.unfinished() == []
     assert evaluation_files(plan.directory) == here
+
+
+def test_tune_starts_no_ray_of_its_own_where_it_was_shut_down(
+    executor: RayExecutor, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    executor._trials = trials_of(plan_of())
+    monkeypatch.setattr("ray.init", lambda *_, **named: started.append(named))
+    executor._fit({"cpu": 1})
+    assert isinstance(executor._error, Exception)
+    assert started == []
 
 
 @pytest.mark.slow
