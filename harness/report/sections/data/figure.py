@@ -72,7 +72,10 @@ def _limits(axes: Axes, facts: RowFacts) -> None:
     axes.set_xlim(-0.6, len(index) - 0.4)
     axes.set_ylim(0, max(1.0, 125 * float((facts.at_low + facts.at_high).max())))
     axes.grid(True, axis="y")
-    axes.legend(loc="upper right", ncols=2, handlelength=0.9, columnspacing=0.9)
+    if facts.saturation:
+        axes.legend(loc="upper right", ncols=2, handlelength=0.9, columnspacing=0.9)
+    else:
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center")
 
 
 def _map(axes: Axes, floor: MazeFloor, observations: NDArray[np.float32]) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from harness import data
 from harness.data.cache import LoadedData
 from harness.data.facts import facts_of
 from harness.report import build_report
-from harness.report.sections.data.figure import data_figure
+from harness.report.sections.data.figure import _limits, data_figure
 from harness.tasks import get_task
 
 TASK = get_task("pointmaze/umaze", {"transitions": 1200})
@@ -63,6 +65,16 @@ def test_data_that_are_here_have_a_card_and_a_figure(
     smoke, _ = data_figure(TASK, rows, facts, tmp_path / "smoke", "SMOKE RUN")
     assert again.read_bytes() == png.read_bytes()
     assert smoke.read_bytes() != png.read_bytes()
+
+
+def test_actions_that_reach_no_limit_are_said_to(made: tuple[Path, LoadedData]) -> None:
+    facts = facts_of(made[1].transitions)
+    inside = replace(facts, at_low=facts.at_low * 0, at_high=facts.at_high * 0)
+    panels = Figure().subplots(1, 2)
+    for axes, shown in zip(panels, (facts, inside), strict=True):
+        _limits(axes, shown)
+    assert [[text.get_text() for text in axes.texts] for axes in panels] == [[], ["none"]]
+    assert [axes.get_legend() is None for axes in panels] == [False, True]
 
 
 def test_what_is_odd_about_data_is_on_their_card(
