@@ -17,7 +17,7 @@ from algorithms.transitions import row_width
 from harness.bench.acting import full_policy
 from harness.bench.products import enter_stage
 from harness.bench.synthetic import synthetic_transitions
-from harness.execution.engines import make_engine
+from harness.execution.engines import make_engine, selection_of
 from harness.execution.memory import peak_mb
 from harness.rollouts.evaluation import MOST_AT_ONCE, Evaluation, Evaluator
 from harness.runs.spec import RunSpec
@@ -78,7 +78,7 @@ def trial_times(spec: RunSpec, seeds: int) -> TrialTimes:
         rates.append(_training(engine, watch))
     engine.step = engine.total_steps
     episodes = min(spec.evaluation.episodes, MOST_AT_ONCE)
-    own = engine.algorithm.action_selection
+    own = selection_of(spec, engine.algorithm)
     asked = filter(engine.algorithm.supports, spec.evaluation.action_selections)
     single = _evaluation(spec.task, engine, own, 1, _FEWEST, watch)
     steps = min(_MOST, spec.task.horizon, int(_CHUNK_SECONDS / (single * episodes)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from algorithms import registry
-from algorithms.base import Config
+from algorithms.base import Algorithm, Config
 from algorithms.engine.engine import Engine
 from algorithms.engine.preflight import check
 from algorithms.transitions import Transitions
+from harness.errors import UserError
 from harness.execution.machine import settle_compiled_code
 from harness.runs.spec import RunSpec
 from harness.tasks import known_q
@@ -42,7 +44,7 @@ def check_method(spec: RunSpec, transitions: Transitions) -> list[str]:
 
     Raises AlgorithmError for a mistake in it.
     """
-    config = config_of(spec)
+    config, evaluation = config_of(spec), spec.evaluation
     return check(
         registry.load(spec.algorithm),
         config,
@@ -50,8 +52,27 @@ def check_method(spec: RunSpec, transitions: Transitions) -> list[str]:
         transitions.action_dim,
         known_q=known_q(spec.task) if config.known_q else None,
         online=spec.online_steps > 0,
-        selections=spec.evaluation.action_selections,
+        selections=[*filter(None, [evaluation.action_selection]), *evaluation.action_selections],
     )
+
+
+def selection_of(spec: RunSpec, algorithm: Algorithm[Any], asked: str | None = None) -> str:
+    """The action selection asked for, or the run's own: what its suite says, or its method.
+
+    Raises UserError for one that is none, or that the method does not support.
+    """
+    name = asked or spec.evaluation.action_selection or algorithm.action_selection
+    try:
+        supported = algorithm.supports(name)
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    if not supported:
+        title = registry.algorithms()[spec.algorithm].title
+        raise UserError(
+            f"{title} cannot act by '{name}': only noise that a policy has can be scaled, and only "
+            f"a critic can choose. Its own action selection is '{algorithm.action_selection}'."
+        )
+    return name
 
 
 def config_of(spec: RunSpec) -> Config:

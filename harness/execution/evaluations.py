@@ -38,7 +38,7 @@ class Snapshot:
     """Policies as they are after `step` gradient steps.
 
     Attributes:
-        selections: how they are to act, the method's own first.
+        selections: how they are to act, the run's own first.
         states: `Engine.state()` by seed; of a snapshot that was packed, what acting needs of it.
         preprocessing: what the data decide of acting.
     """

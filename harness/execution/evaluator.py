@@ -89,7 +89,7 @@ class SeedsEvaluator:
             try:
                 found = {
                     name: self._evaluator.evaluate_on_stream(
-                        evaluation_stream(snapshot.step, name, trained.algorithm.action_selection),
+                        evaluation_stream(snapshot.step, name, snapshot.selections[0]),
                         partial(self._policy, trained, name),
                     )
                     for name in snapshot.selections

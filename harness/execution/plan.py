@@ -319,7 +319,8 @@ def _row_infos(rows: Sequence[Row], tasks: Sequence[TaskSpec], configs: Configs)
             row,
             known[row.algorithm],
             tasks,
-            action_selection=registry.load(row.algorithm).action_selection,
+            action_selection=row.entry.action_selection
+            or registry.load(row.algorithm).action_selection,
             config=configs[next(task.id for task in tasks if row.runs_on(task.id)), row.label],
         )
         for row in rows
@@ -434,6 +435,7 @@ def _run_spec(
             every=evaluation.every,
             first=evaluation.first,
             episodes=evaluation.episodes,
+            action_selection=row.entry.action_selection or "",
             action_selections=tuple(evaluation.action_selections),
         ),
         seed=seed,

@@ -93,7 +93,7 @@ class TrialRuns:
     def load(self, own_selection: str) -> list[SeedState]:
         """Take tables and seconds over from the checkpoints; their learning states, by slot.
 
-        own_selection: the algorithm's action selection.
+        own_selection: the runs' own action selection.
         """
         for run, saved in zip(self._runs, self._saved_states, strict=True):
             run.tables.load(saved.tables, self.step, own_selection)
@@ -128,7 +128,7 @@ class TrialRuns:
 
         Args:
             step: that was evaluated.
-            found: by action selection, the algorithm's own first.
+            found: by action selection, the runs' own first.
             train_seconds: since the evaluation before.
             metrics: of training, by seed.
         """

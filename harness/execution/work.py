@@ -107,7 +107,7 @@ class TrialWork:
         import torch
 
         from harness.data import ensure
-        from harness.execution.engines import check_method, make_engine
+        from harness.execution.engines import check_method, make_engine, selection_of
         from harness.rollouts.evaluation import Evaluator
 
         # One thread, whatever the executor grants: sums must not depend on the thread count.
@@ -123,6 +123,7 @@ class TrialWork:
                 print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
         seeds = [run.spec.seed for run in self.runs]
         self.engine = make_engine(self.spec, seeds, data.transitions)
+        self._own_selection = selection_of(self.spec, self.engine.algorithm)
         self._check_code()
         # With evaluators, all that is left to do here is to measure decisions.
         episodes = 1 if self.trial.evaluators else self.spec.evaluation.episodes
@@ -148,7 +149,7 @@ class TrialWork:
 
     def _load(self) -> None:
         if self.step > 0:
-            states = self.runs.load(self.engine.algorithm.action_selection)
+            states = self.runs.load(self._own_selection)
             self.engine.load_state(states, self.step)
             self._reported_training = self.runs.seconds["train_seconds"]
 
@@ -334,13 +335,12 @@ class TrialWork:
         from harness.rollouts.evaluation import evaluation_stream
 
         assert self.evaluator is not None
-        own = self.engine.algorithm.action_selection
         found: dict[str, Evaluation] = {}
         while self.runs and not found:
             try:
                 found = {
                     name: self.evaluator.evaluate_on_stream(
-                        evaluation_stream(self.step, name, own),
+                        evaluation_stream(self.step, name, self._own_selection),
                         partial(self.engine.policy, selection=name),
                     )
                     for name in self._action_selections()
@@ -384,7 +384,7 @@ class TrialWork:
 
         Args:
             evaluated: its step.
-            found: by action selection, the algorithm's own first.
+            found: by action selection, the run's own first.
             state_of: the learning state at that step, by slot.
         """
         step = evaluated.step
@@ -412,11 +412,12 @@ class TrialWork:
                     run.tables.set_values(self.step, places, found)
 
     def _action_selections(self) -> list[str]:
-        """The algorithm's own, and after the last step those the suite asks for and it can."""
-        own = self.engine.algorithm.action_selection
+        """The run's own, and after the last step those the suite asks for and the method can."""
         at_the_end = self.step == self.spec.total_steps
         asked = self.spec.evaluation.action_selections if at_the_end else ()
-        return [*dict.fromkeys([own, *filter(self.engine.algorithm.supports, asked)])]
+        return [
+            *dict.fromkeys([self._own_selection, *filter(self.engine.algorithm.supports, asked)])
+        ]
 
     def save(self) -> None:
         """Write a checkpoint for every seed, but not while an evaluation is under way."""

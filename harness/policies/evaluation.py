@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from harness.policies.policy import Policy, selection_of
+from harness.execution.engines import selection_of
+from harness.policies.policy import Policy
 from harness.policies.saved import SavedRun
 from harness.rollouts.evaluation import Episode, Evaluator, evaluation_stream
 from harness.tasks import make_environment
@@ -56,7 +57,7 @@ def evaluate(
         run: whose policy.
         episodes: how many; None: as many as the run had.
         seed: of resets and noise; None: the run's.
-        action_selection: None: the method's own.
+        action_selection: None: the run's own.
         environment: makes one, once an episode; None: the task's.
 
     Raises UserError for an action selection that the method does not support.
@@ -64,10 +65,12 @@ def evaluate(
     spec = run.spec
     count = episodes or spec.evaluation.episodes
     key = spec.seed if seed is None else seed
-    selection, trained = selection_of(run, action_selection), run.trained
+    trained = run.trained
+    own = selection_of(spec, trained.algorithm)
+    selection = selection_of(spec, trained.algorithm, action_selection)
     evaluator = Evaluator(environment or (lambda: make_environment(spec.task)), [key], count)
     found = evaluator.evaluate_on_stream(
-        evaluation_stream(run.step, selection, trained.algorithm.action_selection),
+        evaluation_stream(run.step, selection, own),
         lambda stream: trained.policy(trained.noise([key], stream), selection),
     )
     evaluator.close()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from algorithms.base import Key, Noise, NoiseSpec, Normal, Uniform
 from algorithms.engine.trained import Trained
 from harness.errors import UserError
-from harness.policies.policy import selection_of
+from harness.execution.engines import selection_of
 from harness.policies.saved import SavedRun
 
 _TRACED, _CHECKED = 3, (1, 3, 8)  # observations at once
@@ -40,7 +40,7 @@ def export_policy(run: SavedRun, path: Path, action_selection: str | None = None
     Raises UserError for a method whose acting cannot be written so, with why.
     """
     name, trained = run.spec.algorithm, run.trained
-    selection = selection_of(run, action_selection)
+    selection = selection_of(run.spec, run.trained.algorithm, action_selection)
     if trained.algorithm.context:
         raise UserError(
             f"{name} cannot be exported: it acts on the steps before, and a file of TorchScript "

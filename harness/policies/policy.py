@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms import registry
 from harness.errors import UserError
+from harness.execution.engines import selection_of
 from harness.policies.saved import SavedRun
 from harness.tasks import make_environment
 from harness.tasks.observations import flat_observation
@@ -31,7 +31,7 @@ class Policy:
 
     Args:
         run: whose networks act.
-        action_selection: such as `noise-0` or `best-of-4`; None: the method's own.
+        action_selection: such as `noise-0` or `best-of-4`; None: the run's own.
         seed: of its noise.
 
     Attributes:
@@ -48,7 +48,7 @@ class Policy:
         self.spec: RunSpec = run.spec
         self.step = run.step
         self.context = run.trained.algorithm.context
-        self.action_selection = selection_of(run, action_selection)
+        self.action_selection = selection_of(run.spec, run.trained.algorithm, action_selection)
         self.reset(seed)
 
     def reset(self, seed: int | None = None) -> None:
@@ -105,23 +105,3 @@ class Policy:
     def make_environment(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """The environment of its evaluation, whose observations are flat already."""
         return make_environment(self.spec.task, render_mode)
-
-
-def selection_of(run: SavedRun, asked: str | None) -> str:
-    """The action selection asked for, or the method's own.
-
-    Raises UserError for one that is none, or that the method does not support.
-    """
-    algorithm = run.trained.algorithm
-    name = asked or algorithm.action_selection
-    try:
-        supported = algorithm.supports(name)
-    except ValueError as error:
-        raise UserError(f"{error}.") from error
-    if not supported:
-        title = registry.algorithms()[run.spec.algorithm].title
-        raise UserError(
-            f"{title} cannot act by '{name}': only noise that a policy has can be scaled, and only "
-            f"a critic can choose. Its own action selection is '{algorithm.action_selection}'."
-        )
-    return name

@@ -209,7 +209,7 @@ def evaluation_stream(step: int, selection: str, own: str) -> str:
     Args:
         step: of the run.
         selection: how its policy acts.
-        own: the method's own action selection.
+        own: the run's own action selection.
     """
     return f"evaluation/{step}" + ("" if selection == own else f"/{selection}")
 

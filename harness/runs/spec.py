@@ -38,16 +38,16 @@ class EvaluationSpec(BaseModel):
     every: int  # gradient steps between evaluations; the last step is always evaluated
     first: int = 0  # gradient steps before which there is none
     episodes: int  # per seed and evaluation
+    action_selection: str = ""  # how the policy acts; empty: as its method does by itself
     action_selections: tuple[str, ...] = ()  # further ones, after the last step only
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Runs keep the hash they had before there were other action selections, and `first`."""
         fields: dict[str, Any] = dump(self)
-        if not self.first:
-            del fields["first"]
-        if not self.action_selections:
-            del fields["action_selections"]
+        for name in ("first", "action_selection", "action_selections"):
+            if not fields[name]:
+                del fields[name]
         return fields
 
 

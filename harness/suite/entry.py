@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from algorithms.action_selection import parse_action_selection
+
 Overrides = dict[str, JsonValue]
 _MOST_SEEDS = 1000
 _LARGEST_SEED = 2**31 - 1
@@ -25,7 +27,13 @@ def check_seeds(seeds: int | list[int]) -> list[int]:
     )
 
 
+def _selection(name: str) -> str:
+    parse_action_selection(name)
+    return name
+
+
 SeedList = Annotated[list[int], AfterValidator(check_seeds)]
+Selection = Annotated[str, AfterValidator(_selection)]  # `algorithms/action_selection.py`
 
 
 class Section(BaseModel):
@@ -44,3 +52,4 @@ class AlgorithmEntry(Section):
     sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field({}, max_length=10)
     per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
     tasks: list[str] = Field(["*"], min_length=1)  # patterns of the tasks it runs on
+    action_selection: Selection | None = None  # how it acts for its scores, if not as its method

@@ -19,10 +19,9 @@ from pydantic import (
 )
 
 from algorithms import registry
-from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError, nearest
 from harness.statistics.protocols import parse_protocol
-from harness.suite.entry import AlgorithmEntry, Overrides, Section, check_seeds
+from harness.suite.entry import AlgorithmEntry, Overrides, Section, Selection, check_seeds
 from harness.suite.figures import parse_figures
 from harness.suite.problems import explain, unknown
 from harness.suite.published import PublishedSection, published_problems
@@ -38,11 +37,6 @@ _MOST_TASKS = 1000
 _MOST_ROWS = 1000  # of all entries together
 _MOST_EVALUATIONS = 100_000  # of a run
 SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
-
-
-def _selection(name: str) -> str:
-    parse_action_selection(name)
-    return name
 
 
 def _protocol(name: str) -> str:
@@ -69,7 +63,7 @@ class EvaluationPlan(Section):
     # Which evaluations make a score: `harness/statistics/protocols.py`.
     protocol: Annotated[str, AfterValidator(_protocol)] = "last"
     # More action selections, for those who can; measured after the last step, beside the scores.
-    action_selections: list[Annotated[str, AfterValidator(_selection)]] = Field([])
+    action_selections: list[Selection] = Field([])
 
 
 class Resources(Section):

@@ -15,6 +15,7 @@ from algorithms.contract.subject import made_up_transitions
 from algorithms.engine.trained import Trained
 from harness.errors import UserError
 from harness.policies.export import export_policy
+from harness.runs.spec import EvaluationSpec
 from tests.algorithms.small import OBS_DIM, every_algorithm, make_engine
 
 STEPS = 40
@@ -34,7 +35,8 @@ def run_of(algorithm_id: str) -> Any:
         STEPS,
         total_steps=STEPS,
     )
-    return SimpleNamespace(spec=SimpleNamespace(algorithm=algorithm_id), trained=trained)
+    spec = SimpleNamespace(algorithm=algorithm_id, evaluation=EvaluationSpec(every=1, episodes=1))
+    return SimpleNamespace(spec=spec, trained=trained)
 
 
 @pytest.mark.parametrize(("algorithm_id", "selection"), [("bc", None), ("iql", "noise-0")])

@@ -49,6 +49,26 @@ def test_evaluating_again_gives_the_stored_returns_bit_for_bit(
         assert evaluate(run, episodes=1).stored is None
 
 
+def test_a_row_that_acts_otherwise_than_its_method_scores_as_the_method_does_acting_so(
+    finished: Finished,
+) -> None:
+    from_zero = {"algorithm": "flow-bc", "action_selection": "noise-0"}
+    evaluation = {"every": 20, "episodes": 2, "action_selections": ["noise-0"]}
+    folders = finished(
+        tasks=[BANDIT],
+        algorithms={"flow-bc": {}, "from-zero": from_zero},
+        evaluation=evaluation,
+        seeds=1,
+    )
+    noisy, still = folders
+    assert stored(still, 40, "noise-0") == stored(noisy, 40, "noise-0")
+    assert stored(still, 40, "noise-0") != stored(noisy, 40, "noise-1")
+    assert [len(stored(still, 20, name)) for name in ("noise-0", "noise-1")] == [2, 0]
+    found = evaluate(open_run(still))
+    assert found.action_selection == "noise-0"
+    assert found.returns == stored(still, 40, "noise-0")
+
+
 def test_another_seed_is_another_evaluation(finished: Finished) -> None:
     folder, *_ = finished(tasks=[BANDIT], algorithms={"iql": {}})
     run = open_run(folder)

@@ -46,6 +46,7 @@ BASE = RunSpec(
         {"evaluation": EvaluationSpec(every=30, episodes=3)},
         {"evaluation": EvaluationSpec(every=31, episodes=2)},
         {"evaluation": EvaluationSpec(every=30, first=60, episodes=2)},
+        {"evaluation": EvaluationSpec(every=30, episodes=2, action_selection="noise-0")},
         {"evaluation": EvaluationSpec(every=30, episodes=2, action_selections=("noise-0",))},
         {"compiled": False},
         {"device": "cuda"},

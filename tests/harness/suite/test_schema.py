@@ -34,7 +34,7 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
         (
             {"algorithms": {"bc": {"cofnig": {}}}},
             "algorithms.bc.cofnig: unknown key 'cofnig'. Did you mean 'config'? "
-            "Allowed: algorithm, config, steps, sweep, per_task, tasks.",
+            "Allowed: algorithm, config, steps, sweep, per_task, tasks, action_selection.",
         ),
         (
             {"training": {"steps": "10"}},
