@@ -239,10 +239,11 @@ def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
             "df-dir",
             "diffusion-ql",
             "dt",
+            "cql",
         )
         if corrected["average (pointmaze)", k] < 0.05
     }
-    assert told == {"fql", "ifql", "bc", "df-div-actor-critic", "diffusion-ql", "dt"}
+    assert told == {"fql", "ifql", "bc", "df-div-actor-critic", "diffusion-ql", "dt", "cql"}
     mean, half = average_difference(suite, "dt", "bc")
     assert abs(mean) < half
     assert corrected["pointmaze/large", "iql"] < 0.05
@@ -340,6 +341,20 @@ def test_on_four_bodies_of_narrow_data_the_critic_is_not_usable() -> None:
         "df-div-actor-critic.rho-0.3",
     }
     assert furthest <= chosen
+
+
+def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
+    found = {}
+    for name in ("pointmaze", "adroit_underfit"):
+        with (RESULTS / "local" / name / "rankings.csv").open(encoding="utf-8") as file:
+            [found[name]] = csv.DictReader(file)
+    mazes, hands = found["pointmaze"], found["adroit_underfit"]
+    assert (mazes["methods"], mazes["planned_methods"]) == ("6", "6")
+    pairs = 6 * 5 / 2
+    assert round(float(mazes["tau"]) * pairs) == pairs - 2  # one pair stands the other way
+    assert float(mazes["tau_ci95_low"]) > 0
+    assert (hands["methods"], round(float(hands["tau"]), 2)) == ("5", 0.6)
+    assert float(hands["tau_ci95_low"]) < 0
 
 
 def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() -> None:
