@@ -264,6 +264,18 @@ def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
     assert apart == {"pointmaze/medium", "pointmaze/large"}
 
 
+def test_committed_figures_are_those_that_a_page_shows() -> None:
+    pages = [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
+    links = [
+        link for page in pages for link in re.findall(r"!\[.*?\]\((.*?)\)", page.read_text("utf-8"))
+    ]
+    shown = {link.partition("results/")[2] for link in links if "results/" in link}
+    lines = (RESULTS / ".gitignore").read_text("utf-8").splitlines()
+    kept = [line.removeprefix("!/") for line in lines if line.startswith("!/")]
+    assert kept == sorted(shown)
+    assert [name for name in kept if not (RESULTS / name).is_file()] == []
+
+
 def tuning_of(suite: Path) -> list[dict[str, str]]:
     """Every trial that chooses a setting."""
     with (suite / "tuning.csv").open(encoding="utf-8") as file:
