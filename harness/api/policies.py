@@ -20,7 +20,7 @@ def load_policy(
 
     Args:
         run: the run's folder, `results/<suite>/runs/<task>/<row>/seed-<n>`.
-        action_selection: how it acts, such as `noise-0` or `best-of-4`; None: the method's own.
+        action_selection: how it acts, such as `noise-0` or `best-of-4`; None: the run's own.
         seed: of its noise.
         device: where its networks are to be, such as `cpu` or `cuda`.
 

@@ -38,7 +38,7 @@ class TrialTimes(BaseModel, frozen=True):
     Attributes:
         steps_per_second: gradient steps by stage; of all seeds, which take each together.
         evaluation_seconds: of a step of all episodes of all seeds, acting included, by action
-            selection, the method's own first.
+            selection, the run's own first.
         interaction_seconds: the same of one episode a seed.
         start_seconds: of imports, the engine, compilation and environments.
         memory_mb: the most that the process took.

@@ -44,6 +44,7 @@ def shape_key(spec: RunSpec, seeds: int) -> str:
             "evaluation": [
                 min(spec.evaluation.episodes, MOST_AT_ONCE),
                 spec.evaluation.action_selections,
+                *filter(None, [spec.evaluation.action_selection]),
             ],
             "trial": [seeds, spec.precision, spec.compiled, spec.device],
             "torch": package_version("torch"),

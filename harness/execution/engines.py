@@ -68,9 +68,10 @@ def selection_of(spec: RunSpec, algorithm: Algorithm[Any], asked: str | None = N
         raise UserError(f"{error}.") from error
     if not supported:
         title = registry.algorithms()[spec.algorithm].title
+        place = "" if asked else f" ('action_selection' of {spec.label} in the suite)"
         raise UserError(
-            f"{title} cannot act by '{name}': only noise that a policy has can be scaled, and only "
-            f"a critic can choose. Its own action selection is '{algorithm.action_selection}'."
+            f"{title} cannot act by '{name}'{place}: only noise that a policy has can be scaled, "
+            f"and only a critic can choose. By itself it acts by '{algorithm.action_selection}'."
         )
     return name
 

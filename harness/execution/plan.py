@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from algorithms import registry
+from algorithms.action_selection import parse_action_selection
 from algorithms.engine.version import ENGINE_VERSION
 from algorithms.source import code_digest
 from harness.data.returns import mean_return
@@ -319,8 +320,8 @@ def _row_infos(rows: Sequence[Row], tasks: Sequence[TaskSpec], configs: Configs)
             row,
             known[row.algorithm],
             tasks,
-            action_selection=row.entry.action_selection
-            or registry.load(row.algorithm).action_selection,
+            action_selection=_acting(row) or registry.load(row.algorithm).action_selection,
+            acts_by_entry=bool(_acting(row)),
             config=configs[next(task.id for task in tasks if row.runs_on(task.id)), row.label],
         )
         for row in rows
@@ -435,7 +436,7 @@ def _run_spec(
             every=evaluation.every,
             first=evaluation.first,
             episodes=evaluation.episodes,
-            action_selection=row.entry.action_selection or "",
+            action_selection=_acting(row),
             action_selections=tuple(evaluation.action_selections),
         ),
         seed=seed,
@@ -444,6 +445,14 @@ def _run_spec(
         device="cuda" if suite.resources.gpus_per_trial > 0 else "cpu",
         engine_version=ENGINE_VERSION,
     )
+
+
+def _acting(row: Row) -> str:
+    """The action selection that its entry asks for; empty where its method acts so by itself."""
+    asked, own = row.entry.action_selection, registry.load(row.algorithm).action_selection
+    if asked is None or parse_action_selection(asked) == parse_action_selection(own):
+        return ""
+    return asked
 
 
 def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set[tuple[str, str]]:

@@ -100,14 +100,14 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
             helps = picked.is_clear and own.is_clear
             off = level_of(task.id, row.label).is_unsound(helps=helps)
             suspect = verdict.usable is False or (verdict.usable is True and off)
-            if suspect and row.learns_critic and row.runs_on(task.id):
+            if suspect and trusts(row, row.action_selection) and row.runs_on(task.id):
                 marked.add((task.id, row.label))
     return Gate(verdicts, frozenset(marked))
 
 
 def trusts(row: RowInfo, selection: str) -> bool:
     """Whether the row, by that action selection, trusts a critic that it learned."""
-    only_clones = row.id == PROBE and not selection.startswith("best-of")
+    only_clones = row.id == PROBE and selection.startswith("noise")
     return row.learns_critic and not only_clones
 
 

@@ -47,6 +47,7 @@ def row_info(
     tasks: Sequence[TaskSpec],
     *,
     action_selection: str = "",
+    acts_by_entry: bool = False,
     config: Mapping[str, Any] | None = None,
 ) -> RowInfo:
     """What the registry and the suite know of a row, with what only its code knows."""
@@ -59,6 +60,7 @@ def row_info(
         paper=algorithm.paper,
         family=algorithm.family,
         action_selection=action_selection,
+        acts_by_entry=acts_by_entry,
         trusts_critic=algorithm.trusts_critic,
         tasks=[task.id for task in tasks if row.runs_on(task.id)],
         config=dict(config or {}),

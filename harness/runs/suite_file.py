@@ -37,6 +37,7 @@ class RowInfo(BaseModel, frozen=True):
         base: the suite's entry it comes from; `variant` holds the fields and values by which the
             rows of an entry, or the settings that tuning tries for it, differ.
         action_selection: how it acts where nothing else is said; empty if not recorded.
+        acts_by_entry: whether its entry says so, and not its method.
         trusts_critic: whether a bad critic spoils it.
         tasks: ids of the tasks it runs on; None for all.
         steps: gradient steps on the data; None: the suite's.
@@ -50,6 +51,7 @@ class RowInfo(BaseModel, frozen=True):
     paper: str
     family: str
     action_selection: str = ""
+    acts_by_entry: bool = False
     trusts_critic: bool = True
     tasks: list[str] | None = None
     config: dict[str, Any]

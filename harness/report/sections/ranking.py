@@ -140,7 +140,8 @@ def _agreement(comparison: Comparison, literature: Literature, group: Group) -> 
     published_tasks = [task for task in d4rl_tasks() if get_task(task).family == theirs]
     labels: dict[str, str] = {}
     for row in comparison.suite.rows:
-        labels.setdefault(literature.method_of(row.base, row.id), row.label)
+        if not row.acts_by_entry:
+            labels.setdefault(literature.method_of(row.base, row.id), row.label)
     rows = {}
     for method, label in labels.items():
         cells = [literature.cell(task, method, PROTOCOL) for task in published_tasks]

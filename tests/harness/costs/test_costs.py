@@ -236,10 +236,11 @@ def test_a_shape_is_what_decides_speed_and_nothing_else(plan_of: PlanOf) -> None
         key(algorithms={"bc": {"algorithm": "iql"}}),
         key(tasks=[{"pointmaze/open": {"transitions": 2000}}]),
         key(evaluation={"every": 20, "episodes": 3}),
+        key(algorithms={"bc": {"action_selection": "noise-0.5"}}),
         key(training={"steps": 40, "compile": True}),
         shape_key(plan_of().runs[0], 3),
     }
-    assert len(others | {key()}) == 8
+    assert len(others | {key()}) == 9
 
 
 RATE = {"batch_size": 16, "learning_rate": 1e-5}

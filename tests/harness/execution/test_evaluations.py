@@ -99,6 +99,10 @@ CASES: dict[str, dict[str, Any]] = {
         "training": ONLINE,
         "evaluation": {"every": 20, "episodes": 2, "action_selections": SELECTIONS},
     },
+    "a row that acts otherwise than its method": {
+        "algorithms": {"iql": {"action_selection": "noise-0.5"}},
+        "evaluation": {"every": 20, "episodes": 2, "action_selections": SELECTIONS},
+    },
     "a pretraining stage": {"algorithms": {"ifql": {}}, "tasks": [BANDIT]},
     "actions by the steps before": {"algorithms": {"dt": {"config": DT}}},
 }

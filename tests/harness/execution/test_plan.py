@@ -147,6 +147,18 @@ def test_seeds_of_the_command_line_replace_those_of_the_suite(plan_of: PlanOf) -
     assert names(plan_of({"seeds": 3}, seeds=[7])) == [f"pointmaze/umaze/bc/{i}" for i in range(3)]
 
 
+def test_acting_as_the_method_does_by_itself_changes_no_hash(plan_of: PlanOf) -> None:
+    asked = {"plain": None, "same": "noise-1.0", "other": "noise-0"}
+    rows = {
+        label: {"algorithm": "flow-bc", "action_selection": how} for label, how in asked.items()
+    }
+    plan = plan_of(algorithms=rows, seeds=1)
+    plain, same, other = plan.runs
+    assert plain.hash == same.hash != other.hash
+    infos = [(row.action_selection, row.acts_by_entry) for row in plan.suite_file("").rows]
+    assert infos == [("noise-1", False), ("noise-1", False), ("noise-0", True)]
+
+
 def test_what_a_trial_gets_changes_no_hash(plan_of: PlanOf) -> None:
     resources = {"cpus_per_trial": 2, "seeds_per_trial": 1}
     assert [r.hash for r in plan_of(resources=resources).runs] == [r.hash for r in plan_of().runs]

@@ -64,9 +64,21 @@ def test_a_row_that_acts_otherwise_than_its_method_scores_as_the_method_does_act
     assert stored(still, 40, "noise-0") == stored(noisy, 40, "noise-0")
     assert stored(still, 40, "noise-0") != stored(noisy, 40, "noise-1")
     assert [len(stored(still, 20, name)) for name in ("noise-0", "noise-1")] == [2, 0]
-    found = evaluate(open_run(still))
-    assert found.action_selection == "noise-0"
-    assert found.returns == stored(still, 40, "noise-0")
+
+
+def test_a_row_that_acts_otherwise_than_its_method_is_evaluated_again_with_the_same_noise(
+    finished: Finished,
+) -> None:
+    halved = {"algorithm": "flow-bc", "action_selection": "noise-0.5"}
+    evaluation = {"every": 40, "episodes": 2, "action_selections": ["noise-1"]}
+    (folder,) = finished(
+        tasks=[BANDIT], algorithms={"halved": halved}, evaluation=evaluation, seeds=1
+    )
+    run = open_run(folder)
+    found = evaluate(run)
+    assert found.action_selection == Policy(run).action_selection == "noise-0.5"
+    assert found.returns == stored(folder, 40, "noise-0.5")
+    assert evaluate(run, action_selection="noise-1").returns == stored(folder, 40, "noise-1")
 
 
 def test_another_seed_is_another_evaluation(finished: Finished) -> None:

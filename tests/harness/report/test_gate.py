@@ -65,6 +65,13 @@ def test_methods_that_learn_a_critic_are_marked_where_picking_by_it_does_harm(
     assert marked == [set(), {"df-div", "iql", "ifql"}, {"df-div", "iql", "ifql"}]
 
 
+def test_a_probe_that_is_scored_by_its_cloning_trusts_no_critic(
+    judged: Callable[..., Comparison],
+) -> None:
+    marked = judged(entries={**ENTRIES, "ifql": {"action_selection": "noise-0"}}).gate.marked
+    assert marked == {(BAD, "df-div"), (BAD, "iql")}
+
+
 def test_the_reason_has_the_numbers(judged: Callable[..., Comparison]) -> None:
     # Differences -5, -4, -8: mean -17/3, standard error sqrt(13/3 / 3).
     assert verdict(judged(), BAD).reason == (

@@ -217,7 +217,10 @@ def _differences(
         yield "budget"
     if published.protocol != suite.evaluation.protocol:
         yield "protocol"
-    if published.action_selection not in {"", selection}:
+    row = next(row for row in suite.rows if row.label == label)
+    if published.action_selection != selection and (
+        published.action_selection or row.acts_by_entry
+    ):
         yield "acting"
     if suite.tuning is not None:
         yield "setting"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Cell, Comparison
+from harness.report.gate import trusts
 from harness.report.origins import MEANING
 from harness.report.records import Records
 from harness.report.tables import with_budget
@@ -85,7 +86,11 @@ def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | 
     """False where the label trusts an unusable critic; None where nothing was to be judged."""
     row = next(row for row in comparison.suite.rows if row.label == label)
     verdicts = [comparison.gate.verdicts[task].usable for task in tasks]
-    if None in verdicts or not row.learns_critic or not comparison.applies(label, tasks):
+    if (
+        None in verdicts
+        or not trusts(row, row.action_selection)
+        or not comparison.applies(label, tasks)
+    ):
         return None
     return not comparison.gate.mark(label, tasks)
 

@@ -90,6 +90,12 @@ def test_what_was_not_run_says_so(made: Callable[..., list[Ranking]]) -> None:
     assert row(section)[6] == f"{10 / 12:.2f}"
 
 
+def test_a_row_that_acts_otherwise_is_not_ranked_as_its_method(
+    made: Callable[..., list[Ranking]],
+) -> None:
+    assert made(dict.fromkeys(METHODS, 1.0), entries={"fql": {"acts_by_entry": True}}) == []
+
+
 def test_three_finished_methods_are_too_few(made: Callable[..., list[Ranking]]) -> None:
     states = {("adroit/b", "fql", 0): "failed", ("adroit/b", "fql", 1): "failed"}
     (section,) = made(dict.fromkeys(METHODS, 1.0), states=states)
