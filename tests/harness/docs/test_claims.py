@@ -254,6 +254,16 @@ def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
     for label in ("ifql", "iql", "rebrac", "td3-bc"):
         mean, half = average_difference(suite, "df-div-actor-critic", label)
         assert mean > half
+    above = set()
+    for task, rows in scores.items():
+        mean, half, _ = difference(rows["df-div-actor-critic"], rows["ifql"])
+        if mean > half:
+            above.add(task)
+    assert above == {"pointmaze/umaze"}
+    for task, sign in (("pointmaze/medium", -1), ("pointmaze/large", 1)):
+        for label in ("iql", "rebrac"):
+            mean, half, _ = difference(scores[task][label], scores[task]["df-div"])
+            assert sign * mean > half
     mean, half = average_difference(suite, "fql", "df-div-actor-critic")
     assert 0 < mean < half
     apart = set()
@@ -357,7 +367,7 @@ def test_on_four_bodies_of_narrow_data_the_critic_is_not_usable() -> None:
 
 def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
     found = {}
-    for name in ("pointmaze", "adroit_underfit"):
+    for name in ("pointmaze", "adroit_underfit", "adroit"):
         with (RESULTS / "local" / name / "rankings.csv").open(encoding="utf-8") as file:
             [found[name]] = csv.DictReader(file)
     mazes, hands = found["pointmaze"], found["adroit_underfit"]
@@ -367,6 +377,7 @@ def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
     assert float(mazes["tau_ci95_low"]) > 0
     assert (hands["methods"], round(float(hands["tau"]), 2)) == ("5", 0.6)
     assert float(hands["tau_ci95_low"]) < 0
+    assert found["adroit"]["tau"] == "0.0"
 
 
 def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() -> None:
