@@ -414,6 +414,36 @@ def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_s
             assert number in prose_of("Hands")
 
 
+def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline() -> None:
+    suite, label = RESULTS / "local" / "adroit_from_zero", "df-div-from-zero"
+    average, p = "average (adroit)", corrected_p(suite)
+    best = max(
+        np.mean([np.mean([*rows[flow].values()]) for rows in scores_of(suite).values()])
+        for flow in ("fql-from-zero", "ifql")
+    )
+    assert f"{best:.1f}" == "58.2"
+    assert f"{0.16 * best:.1f}" == "9.3"
+    for flow in ("fql-from-zero", "ifql"):
+        mean, half = average_difference(suite, label, flow)
+        assert mean - half > 0.16 * best
+    told = {other for other in ("fql-from-zero", "ifql", "iql", "bc") if p[average, other] < 0.05}
+    assert told == {"fql-from-zero", "ifql", "bc"}
+    assert f"{p[average, 'iql']:.3f}" == "0.051"
+    means = last_scores(suite, step=16_000)
+    prose = prose_of("From zero instead of noise")
+    for row, selection, numbers in (
+        (label, "noise-1", ("51.7", "61.3")),
+        (label, "noise-0", ("73.6", "95.7")),
+        ("fql-from-zero", "noise-1", ("29.5", "78.5")),
+        ("fql-from-zero", "noise-0", ("31.7", "89.7")),
+        ("ifql", "noise-1", ("46.8", "46.3")),
+        ("ifql", "noise-0", ("46.4", "32.5")),
+    ):
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            assert f"{means[f'local/{hand}/underfit-clone', row, selection]:.1f}" == number
+            assert number in prose
+
+
 def test_a_cloning_flow_needs_the_steps_that_the_page_says() -> None:
     curves = read_curves(read_records(RESULTS / "local" / "cloning_flow"))
     told = {("flow-bc", 5_000): ("67.4", "54.7"), ("flow-bc", 10_000): ("90.1", "90.4")}
