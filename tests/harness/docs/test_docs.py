@@ -52,8 +52,14 @@ def generate(tmp_path: Path) -> Generate:
 
 @pytest.fixture
 def quickstart(tmp_path: Path) -> Path:
-    """A copy of committed results, unpacked, under the results folder of this test."""
-    folder = Path(shutil.copytree(QUICKSTART, tmp_path / "results" / "here" / "quickstart"))
+    """A copy of committed results, unpacked, under the results folder of this test.
+
+    Its one figure is the README's copy, as that of the results is not committed.
+    """
+    folder = tmp_path / "results" / "here" / "quickstart"
+    shutil.copytree(QUICKSTART, folder, ignore=shutil.ignore_patterns("figures"))
+    (folder / "figures").mkdir()
+    shutil.copy(REPOSITORY / "docs" / "quickstart.png", folder / "figures" / "curves.png")
     for packed in folder.rglob("*.tar.xz"):
         with tarfile.open(packed) as archive:
             archive.extractall(packed.parent / packed.name.removesuffix(".tar.xz"), filter="data")
