@@ -406,6 +406,19 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
     assert max(doors) < 1
 
 
+def check_hands(
+    means: dict[tuple[str, str, str], float],
+    level: str,
+    told: dict[tuple[str, str], tuple[str, str]],
+    prose: str,
+) -> None:
+    """Last scores on pen and door, by row and action selection, are what is told, and in prose."""
+    for (label, selection), numbers in told.items():
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            assert f"{means[f'local/{hand}/{level}', label, selection]:.1f}" == number
+            assert number in prose
+
+
 def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_says() -> None:
     means = last_scores(RESULTS / "local" / "adroit_underfit", step=16_000)
     told = {
@@ -414,10 +427,7 @@ def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_s
         ("iql", "noise-0"): ("75.0", "83.3"),
         ("ifql", "noise-0"): ("49.9", "36.2"),
     }
-    for (label, selection), numbers in told.items():
-        for hand, number in zip(("pen", "door"), numbers, strict=True):
-            assert f"{means[f'local/{hand}/underfit-clone', label, selection]:.1f}" == number
-            assert number in prose_of("Hands")
+    check_hands(means, "underfit-clone", told, prose_of("Hands"))
 
 
 def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline() -> None:
@@ -436,18 +446,15 @@ def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline
     assert told == {"fql-from-zero", "ifql", "bc"}
     assert f"{p[average, 'iql']:.3f}" == "0.051"
     means = last_scores(suite, step=16_000)
-    prose = prose_of("From zero instead of noise")
-    for row, selection, numbers in (
-        (label, "noise-1", ("51.7", "61.3")),
-        (label, "noise-0", ("73.6", "95.7")),
-        ("fql-from-zero", "noise-1", ("29.5", "78.5")),
-        ("fql-from-zero", "noise-0", ("31.7", "89.7")),
-        ("ifql", "noise-1", ("46.8", "46.3")),
-        ("ifql", "noise-0", ("46.4", "32.5")),
-    ):
-        for hand, number in zip(("pen", "door"), numbers, strict=True):
-            assert f"{means[f'local/{hand}/underfit-clone', row, selection]:.1f}" == number
-            assert number in prose
+    told_last = {
+        (label, "noise-1"): ("51.7", "61.3"),
+        (label, "noise-0"): ("73.6", "95.7"),
+        ("fql-from-zero", "noise-1"): ("29.5", "78.5"),
+        ("fql-from-zero", "noise-0"): ("31.7", "89.7"),
+        ("ifql", "noise-1"): ("46.8", "46.3"),
+        ("ifql", "noise-0"): ("46.4", "32.5"),
+    }
+    check_hands(means, "underfit-clone", told_last, prose_of("From zero instead of noise"))
 
 
 def test_a_cloning_flow_needs_the_steps_that_the_page_says() -> None:
@@ -499,10 +506,8 @@ def test_on_hands_the_last_policies_score_without_noise_what_the_page_says() -> 
         ("df-div", "noise-1"): ("72.0", "48.1"),
         ("fql", "noise-0"): ("98.6", "100.3"),
     }
-    for (label, selection), numbers in told.items():
-        for hand, number in zip(("pen", "door"), numbers, strict=True):
-            assert f"{means[f'local/{hand}/agent-cloned', label, selection]:.1f}" == number
-            assert number in prose_of("Where the clone is as good as the agent")
+    prose = prose_of("Where the clone is as good as the agent")
+    check_hands(means, "agent-cloned", told, prose)
 
 
 def test_the_readmes_scores_are_the_quickstarts() -> None:
