@@ -14,6 +14,7 @@ from algorithms.transitions import Transitions
 from harness.errors import UserError
 from harness.execution.machine import settle_compiled_code
 from harness.runs.spec import RunSpec
+from harness.suite.abilities import cannot_act
 from harness.tasks import known_q
 
 
@@ -67,12 +68,7 @@ def selection_of(spec: RunSpec, algorithm: Algorithm[Any], asked: str | None = N
     except ValueError as error:
         raise UserError(f"{error}.") from error
     if not supported:
-        title = registry.algorithms()[spec.algorithm].title
-        place = "" if asked else f" ('action_selection' of {spec.label} in the suite)"
-        raise UserError(
-            f"{title} cannot act by '{name}'{place}: only noise that a policy has can be scaled, "
-            f"and only a critic can choose. By itself it acts by '{algorithm.action_selection}'."
-        )
+        raise UserError(cannot_act(algorithm, spec.algorithm, name))
     return name
 
 

@@ -5,7 +5,7 @@ Reads files and makes none: `prepare` makes the data that a plan is about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -32,6 +32,7 @@ from harness.runs.suite_file import (
     SuiteFile,
 )
 from harness.runs.tuning import choices
+from harness.suite.abilities import ability_problems
 from harness.suite.configs import Configs, resolve_configs
 from harness.suite.figures import figure_problems, parse_figures
 from harness.suite.rows import Row
@@ -364,7 +365,7 @@ def draft(
     final = SMOKE_CONFIG if smoke else {}
     configs = resolve_configs(suite, document, tasks, final)
     problems = [*figure_problems(parse_figures(suite.figures)[0], suite.rows, tasks)]
-    problems += _online_problems(suite)
+    problems += ability_problems(suite, tasks, configs)
     if suite.tuning is not None:
         problems += tuning_problems(suite.tuning, suite.algorithms, suite.seed_list)
         problems += choosing_tasks(suite.tuning, suite.rows, tasks)
@@ -401,22 +402,6 @@ def _run_count_problem(suite: Suite, tasks: Sequence[TaskSpec]) -> Problem | Non
         f"seeds each{more}), and a suite may have at most {_MOST_RUNS:,}. Take fewer seeds, or "
         "make several suites of it",
     )
-
-
-def _online_problems(suite: Suite) -> Iterator[Problem]:
-    """Entries that cannot go on online, in a suite that asks for it."""
-    if not suite.training.online_steps:
-        return
-    used = {label: entry.algorithm or label for label, entry in suite.algorithms.items()}
-    able = {name: registry.load(name).learns_online() for name in used.values()}
-    for label, algorithm in used.items():
-        if not able[algorithm]:
-            others = ", ".join(name for name, algorithm in used.items() if able[algorithm])
-            yield Problem(
-                ("algorithms", label),
-                f"{algorithm} learns from data alone: leave it out, or set training.online_steps "
-                f"to 0 (entries here that can go on online: {others or 'none'})",
-            )
 
 
 def _run_spec(

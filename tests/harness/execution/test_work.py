@@ -72,15 +72,6 @@ def test_a_finished_run_leaves_all_its_files(plan_of: PlanOf) -> None:
         assert not [name for name in names if name.endswith((".tmp", ".pkl", ".pt"))]
 
 
-def test_a_row_cannot_act_as_its_method_never_does(plan_of: PlanOf) -> None:
-    plan = plan_of(algorithms={"bc": {"action_selection": "noise-0"}}, seeds=1)
-    assert finish(plan) == []
-    status = plan.folder(plan.runs[0]).status()
-    assert status is not None
-    assert (status.state, status.step) == ("failed", 0)
-    assert str(status.error).startswith("Behaviour cloning cannot act by 'noise-0'")
-
-
 def test_evaluations_hold_a_row_a_seed_step_and_episode(plan_of: PlanOf) -> None:
     plan = plan_of(seeds=[3, 8], evaluation={"every": 10, "episodes": 3})
     finish(plan)

@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 from algorithms.transitions import Transitions
-from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.pretraining import pretraining_key
 from harness.execution.work import work
@@ -249,16 +248,6 @@ def test_pretraining_is_shared_with_runs_that_stay_offline(plan_of: PlanOf) -> N
         for more in ({}, {"online_steps": 0})
     }
     assert len(keys) == 1
-
-
-def test_methods_that_learn_from_data_alone_are_refused(plan_of: PlanOf) -> None:
-    algorithms = {"bc": {}, "cloned": {"algorithm": "flow-bc"}, "iql": {}}
-    with pytest.raises(UserError) as error:
-        plan_of(algorithms=algorithms, training=SHORT, evaluation=OFTEN)
-    assert "algorithms.bc: bc learns from data alone: leave it out" in str(error.value)
-    assert "algorithms.cloned: flow-bc learns from data alone" in str(error.value)
-    assert "can go on online: iql)" in str(error.value)
-    assert "algorithms.iql" not in str(error.value)
 
 
 def test_a_smoke_test_goes_online_too(plan_of: PlanOf) -> None:

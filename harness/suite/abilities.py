@@ -1,0 +1,71 @@
+"""What a suite asks of its methods that these cannot do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from algorithms import registry
+from algorithms.base import Algorithm
+from harness.suite.configs import Configs
+from harness.suite.schema import Suite
+from harness.suite.yaml_file import Problem
+from harness.tasks.spec import TaskSpec
+
+_MADE_UP_SIZES = 3, 2  # of observations and actions: no size changes what a method can do
+
+
+def ability_problems(suite: Suite, tasks: Sequence[TaskSpec], configs: Configs) -> list[Problem]:
+    """Entries that are to go on online, or to act, as their methods cannot."""
+    return [*_online_problems(suite), *_acting_problems(suite, tasks, configs)]
+
+
+def cannot_act(algorithm: Algorithm[Any], algorithm_id: str, selection: str) -> str:
+    """That a method does not support an action selection, as a sentence."""
+    return (
+        f"{registry.algorithms()[algorithm_id].title} cannot act by '{selection}': only noise that "
+        "a policy has can be scaled, and only a critic can choose. By itself it acts by "
+        f"'{algorithm.action_selection}'."
+    )
+
+
+def _online_problems(suite: Suite) -> Iterator[Problem]:
+    """Entries that cannot go on online, in a suite that asks for it."""
+    if not suite.training.online_steps:
+        return
+    used = {label: entry.algorithm or label for label, entry in suite.algorithms.items()}
+    able = {name: registry.load(name).learns_online() for name in used.values()}
+    for label, algorithm in used.items():
+        if not able[algorithm]:
+            others = ", ".join(name for name, algorithm in used.items() if able[algorithm])
+            yield Problem(
+                ("algorithms", label),
+                f"{algorithm} learns from data alone: leave it out, or set training.online_steps "
+                f"to 0 (entries here that can go on online: {others or 'none'})",
+            )
+
+
+def _acting_problems(
+    suite: Suite, tasks: Sequence[TaskSpec], configs: Configs
+) -> Iterator[Problem]:
+    """Entries with an action selection that their method does not support as it is set there."""
+    found: dict[str, Problem] = {}  # by entry, of which one row on one task is enough
+    for row in suite.rows:
+        selection = row.entry.action_selection
+        for task in tasks if selection else ():
+            if selection is None or row.base in found or not row.runs_on(task.id):
+                continue
+            method = registry.load(row.algorithm)
+            # Whether values are learned or known makes no difference to who can choose by them.
+            values = {**configs[task.id, row.label], "known_q": False}
+            config = method.Config.model_validate_json(json.dumps(values))
+            try:
+                algorithm = method(config, *_MADE_UP_SIZES)
+            except Exception:  # its author's mistake, which its trial explains
+                continue
+            if not algorithm.supports(selection):
+                path = ("algorithms", row.base, "action_selection")
+                message = cannot_act(algorithm, row.algorithm, selection).removesuffix(".")
+                found[row.base] = Problem(path, message)
+    yield from found.values()
