@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 MISSING = "–"
+MAX_COLUMNS = 7  # of numbers, that fit a page
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,9 @@ class Grid:
 def points(value: float | None) -> str:
     """A number of points as tables print it."""
     return MISSING if value is None else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: never "-0.0"
+
+
+def split(names: Sequence[str], most: int = MAX_COLUMNS) -> list[tuple[str, ...]]:
+    """The names in order, in as few parts of at most so many as there can be, of about one size."""
+    size = math.ceil(len(names) / math.ceil(len(names) / most))
+    return [tuple(names[start : start + size]) for start in range(0, len(names), size)]

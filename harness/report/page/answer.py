@@ -1,12 +1,14 @@
 """What the scores say, in a sentence for each group of tasks that is averaged.
 
 It claims what the 95% intervals show and no more: no order among methods whose intervals overlap,
-none with a single seed, and none of methods that trust a critic that is not usable.
+none with a single seed, and none of methods that trust a critic that is not usable. Tasks without a
+usable critic are left out where others have one.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from harness.report.comparison import Comparison, Group
 from harness.report.gate import MARK, UNUSABLE
@@ -39,8 +41,9 @@ def averages_in_words(comparison: Comparison) -> str:
     return ". ".join(parts) + "."
 
 
-def _answer(comparison: Comparison, group: Group) -> str:
-    place, tasks = _place(comparison, group), _tasks(comparison, group)
+def _answer(comparison: Comparison, family: Group) -> str:
+    group = _with_usable_critics(comparison, family)
+    place, tasks = _place(comparison, group, family), _tasks(comparison, family)
     planned = [label for label in comparison.labels if comparison.applies(label, group.tasks)]
     found = _by_average(comparison, group)
     ranked = [label for label in found if not comparison.gate.mark(label, group.tasks)]
@@ -48,7 +51,8 @@ def _answer(comparison: Comparison, group: Group) -> str:
         return f"No method runs on {tasks}, so none is named."
     if not found:
         return f"No method has finished on {tasks}, so nothing is claimed yet."
-    rest = _left_out(len(planned) - len(found), len(found) - len(ranked))
+    without = len(family.tasks) - len(group.tasks)
+    rest = _left_out(len(planned) - len(found), len(found) - len(ranked), without)
     if not ranked:
         return f"No method is named on {tasks}: {rest}."
     rest = f"; {rest}" if rest else ""
@@ -78,13 +82,22 @@ def _answer(comparison: Comparison, group: Group) -> str:
     return f"{on} {place}, {first} has the highest mean, {score}; {said}{rest}."
 
 
-def _left_out(unfinished: int, distrusted: int) -> str:
-    """Which methods the sentence is not about, and why."""
+def _with_usable_critics(comparison: Comparison, family: Group) -> Group:
+    """The family's tasks without those whose critic is not usable, unless that is all of them."""
+    verdicts = comparison.gate.verdicts
+    usable = tuple(task for task in family.tasks if verdicts[task].usable is not False)
+    return replace(family, tasks=usable or family.tasks)
+
+
+def _left_out(unfinished: int, distrusted: int, without_critic: int) -> str:
+    """Which methods and tasks the sentence is not about, and why."""
     reasons = []
     if unfinished:
         reasons.append(f"{plural(unfinished, 'method')} not finished")
     if distrusted:
         reasons.append(f"{plural(distrusted, 'method')} not ranked ({MARK}: {UNUSABLE})")
+    if without_critic:
+        reasons.append(f"{plural(without_critic, 'task')} left out ({MARK}: {UNUSABLE})")
     return ", ".join(reasons)
 
 
@@ -103,11 +116,12 @@ def _with_interval(comparison: Comparison, label: str, group: Group) -> str:
     return f"{mean} (95% interval {points(low)} to {points(high)})"
 
 
-def _place(comparison: Comparison, group: Group) -> str:
-    """Where a number is from."""
+def _place(comparison: Comparison, group: Group, family: Group | None = None) -> str:
+    """Where a number is from, whose tasks may be some of a family's."""
     if len(group.tasks) == 1:
         return _tasks(comparison, group)
-    return f"{len(group.tasks)} {group.name} tasks on average"
+    of = f" of {len(family.tasks)}" if family is not None and family != group else ""
+    return f"{len(group.tasks)}{of} {group.name} tasks on average"
 
 
 def _tasks(comparison: Comparison, group: Group) -> str:

@@ -10,12 +10,11 @@ import math
 from collections.abc import Callable
 from functools import cache
 
-from harness.report.comparison import ALPHA, Comparison, Group
-from harness.report.layout import MISSING, Grid, GridRow, Text, points
+from harness.report.comparison import ALPHA, Comparison
+from harness.report.layout import MAX_COLUMNS, MISSING, Grid, GridRow, Text, points, split
 from harness.statistics.intervals import Interval
 from harness.statistics.paired import FEWEST_PAIRS
 
-MAX_COLUMNS = 7
 TERMINAL_COLUMNS = 4  # tasks side by side in 80 characters
 EPISODE_MARK = "°"
 MOST = 0.5  # of the variance over seeds
@@ -101,7 +100,7 @@ def _methods_by_tasks(
     grids, mark = [], comparison.scales.mark
     for family in comparison.families:
         labels = [label for label in comparison.ranked(family.tasks) if label != without]
-        for tasks in _split(family, max_columns):
+        for tasks in split(family.tasks, max_columns):
             columns: list[tuple[str, tuple[str, ...]]] = [
                 (task.removeprefix(f"{family.name}/"), (task,)) for task in tasks
             ]
@@ -116,12 +115,6 @@ def _methods_by_tasks(
             names = [f"{name}{mark(column)}" for name, column in columns]
             grids.append(Grid(f"{title} on {family.name}", ("Algorithm", *names), rows))
     return grids
-
-
-def _split(family: Group, most: int) -> list[tuple[str, ...]]:
-    count = len(family.tasks)
-    size = math.ceil(count / math.ceil(count / most))
-    return [family.tasks[start : start + size] for start in range(0, count, size)]
 
 
 def _name(comparison: Comparison, label: str) -> str:

@@ -10,6 +10,7 @@ from harness.report.page.answer import answers
 from harness.report.records import read_records
 
 TASK = "pointmaze/umaze"
+MAZES, MIDDLE = [TASK, "pointmaze/large"], "pointmaze/medium"
 
 
 @pytest.fixture
@@ -84,15 +85,38 @@ def test_methods_that_trust_an_unusable_critic_are_not_ranked(answer: Callable[.
     assert "iql" not in said
 
 
+def test_tasks_without_a_usable_critic_are_left_out_where_others_have_one(
+    make_suite: Callable[..., Any],
+) -> None:
+    # On the first maze picking by the critic is worse than cloning, on the others it is better.
+    scores = {"ifql": [10.0, 11.0, 12.0], "bc": [20.0, 21.0, 22.0], "iql": [50.0, 51.0, 52.0]}
+    cloned = {MAZES[0]: [170.0, 171.0, 172.0], MAZES[1]: [0.0, 1.0, 2.0], MIDDLE: [0.0, 1.0, 2.0]}
+    suite = make_suite(
+        tasks=[*MAZES, MIDDLE],
+        labels=[*scores],
+        entries={
+            "ifql": {"action_selection": "best-of-4"},
+            "bc": {"trusts_critic": False, "action_selection": "noise-1"},
+            "iql": {"action_selection": "noise-0"},
+        },
+        final={
+            (task, label): [score + 100.0 * (task == MAZES[0]) for score in of]
+            for task in cloned
+            for label, of in scores.items()
+        },
+        selections={(task, "ifql"): {"noise-1": of} for task, of in cloned.items()},
+    )
+    [said] = answers(compare(read_records(suite.write())))
+    assert said.startswith("On 2 of 3 pointmaze tasks on average, iql has the highest mean, 51.0 ")
+    assert said.endswith("; 1 task left out (†: critic not usable at this budget).")
+
+
 def test_families_are_not_ranked_together(make_suite: Callable[..., Any]) -> None:
     suite = make_suite(tasks=["pointmaze/umaze", "pointmaze/large", "adroit/pen"], labels=["bc"])
     sentences = answers(compare(read_records(suite.write())))
     assert len(sentences) == 2
     assert "2 pointmaze tasks on average" in sentences[0]
     assert "Adroit Pen" in sentences[1]
-
-
-MAZES = ["pointmaze/umaze", "pointmaze/large"]
 
 
 def test_without_an_average_nothing_is_said_to_be_on_average(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,14 @@ def test_every_setting_is_listed_with_its_scores_and_the_choice(suite: SuiteBuil
     report = build_report(folder)
     assert report.notes.failures == ()
     text = (folder / "table.md").read_text()
-    easy = text.partition(f"**Tuning on {EASY}: every setting tried**\n\n")[2].splitlines()[:6]
-    assert easy == [
-        "| Setting | seed 100 | seed 101 | Mean |",
-        "| --- | ---: | ---: | ---: |",
-        "| iql (its own) | 10.0 | 30.0 | 20.0 |",
-        "| iql.tau-1 | 50.0 | 60.0 | **55.0** (chosen) |",
-        "| bc (its own) | 5.0 | 5.0 | **5.0** (chosen) |",
-        "| bc.tau-1 | 2.0 | 3.0 | 2.5 |",
+    table = text.partition("**Tuning: every setting tried**\n\n")[2].splitlines()[:6]
+    assert table == [
+        f"| Setting | {EASY} | {HARD} |",
+        "| --- | ---: | ---: |",
+        "| iql (its own) | 20.0 | 41.0 |",
+        "| iql.tau-1 | **55.0** (chosen) | **45.5** (chosen) |",
+        "| bc (its own) | **5.0** (chosen) | 5.5 |",
+        "| bc.tau-1 | 2.5 | **7.5** (chosen) |",
     ]
     chosen = {
         (line["task"], line["setting"])
@@ -110,7 +111,7 @@ def test_every_setting_is_listed_with_its_scores_and_the_choice(suite: SuiteBuil
     assert scores == pytest.approx(
         {(t, s, SEEDS[i]): x for t in SCORES for s in SCORES[t] for i, x in enumerate(SCORES[t][s])}
     )
-    assert f"Tuning on {EASY}" in (folder / "report.html").read_text()
+    assert "Tuning: every setting tried" in (folder / "report.html").read_text()
     assert (folder / "figures" / "tuning.png").is_file()
 
 
@@ -218,12 +219,35 @@ def test_the_tasks_that_chose_for_a_family_are_named(suite: SuiteBuilder) -> Non
     assert f"the highest mean over these seeds on {EASY} of the score" in " ".join(notes.origins)
 
 
+def test_of_one_place_every_seed_is_listed(make_suite: MakeSuite) -> None:
+    [grid] = section_of(tuned(make_suite(tasks=[EASY], labels=["iql", "bc"]))).grids()
+    assert grid.title == f"Tuning on {EASY}: every setting tried"
+    assert grid.columns == ("Setting", "seed 100", "seed 101", "Mean")
+    assert [[str(text) for text in row.texts] for row in grid.rows] == [
+        ["10.0", "30.0", "20.0"],
+        ["50.0", "60.0", "55.0 (chosen)"],
+        ["5.0", "5.0", "5.0 (chosen)"],
+        ["2.0", "3.0", "2.5"],
+    ]
+
+
 def test_what_is_not_decided_is_said(suite: SuiteBuilder) -> None:
     section = section_of(tuned(suite, missing=(EASY, "bc.tau-1")))
     said = f"Tuning has chosen no setting yet of bc on {EASY}: some of its runs are not done, "
     assert section.notes()[0].startswith(said)
-    row = section.grids()[0].rows[-1]
-    assert (row.name, [str(text) for text in row.texts]) == ("bc.tau-1", ["–", "–", "–"])
+    [grid] = section.grids()
+    row = grid.rows[-1]
+    assert (row.name, [str(text) for text in row.texts]) == ("bc.tau-1", ["–", "7.5 (chosen)"])
+
+
+def test_methods_that_have_not_begun_are_said_and_not_listed(suite: SuiteBuilder) -> None:
+    folder = tuned(suite)
+    for path in (folder / "tuning-runs").glob("*/bc*"):
+        shutil.rmtree(path)
+    section = section_of(folder)
+    [grid] = section.grids()
+    assert [row.name for row in grid.rows] == ["iql (its own)", "iql.tau-1"]
+    assert section.notes()[0].startswith("Tuning has chosen no setting yet of bc: some of its runs")
 
 
 @pytest.mark.parametrize(
