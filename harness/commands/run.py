@@ -25,6 +25,7 @@ from harness.execution.pretraining import FOLDER as PRETRAINED
 from harness.execution.progress import make_display
 from harness.files import parse_object, refuse_link
 from harness.report.build import PAGE
+from harness.runs.folder import delete_runs
 from harness.runs.spec import RunSpec
 from harness.runs.suite_file import FILE_NAME
 from harness.runs.trackers import installed_trackers
@@ -180,8 +181,7 @@ def _delete_selected(plan: Plan, console: Console) -> None:
     folders = [plan.folder(spec) for spec in plan.selected]
     there = [folder for folder in folders if folder.exists()]
     say(console, f"--fresh: deleting {len(there)} earlier runs in {plan.directory}.")
-    for folder in there:
-        folder.delete()
+    delete_runs(there)
 
 
 def _announcement(plan: Plan, left: int) -> str:

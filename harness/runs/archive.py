@@ -1,8 +1,8 @@
-"""Finished runs of one cell as one small file: `<cell>.tar.xz` stands where the cell's folder did.
+"""Finished runs of one task as one small file: `<task>.tar.xz` stands where the task's folder did.
 
-The runs of a cell share most of their specs and provenance, and a suite has hundreds of runs, so
-that one file takes a fraction of the room of one folder per run. A run that has a folder is read
-from it and from nothing else.
+Runs share most of their specs and provenance, and a suite has hundreds of them, so that one file
+takes a fraction of the room of one folder per run. A run that has a folder is read from it and from
+nothing else. Earlier versions wrote an archive a cell, `<task>/<cell>.tar.xz`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import UserError
-from harness.files import parse_object
+from harness.files import parse_object, write_bytes
 
 ARCHIVE_SUFFIX = ".tar.xz"
 
 Members = Mapping[str, bytes]
-"""Contents by name: `seed-0/spec.json`, …"""
+"""Contents by name: `<cell>/seed-0/spec.json`, …"""
 
-_NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*/[A-Za-z0-9_-][\w.-]*")
+_NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*){1,2}")
 _DIGESTS = "archive/sha256.json"  # of all other members, by name
-_MOST_BYTES = 2**30  # unpacked; a cell's runs have a few megabytes
+_MOST_BYTES = 2**30  # unpacked; a task's runs have some tens of megabytes
 
 
 def read_file(path: Path) -> bytes | None:
-    """A run's file, from its folder or from its cell's archive; None if it is in neither.
+    """A run's file, from its folder or from an archive; None if it is in neither.
 
     Raises UserError for an archive that is damaged.
     """
@@ -40,20 +40,59 @@ def read_file(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         run = path.parent
-        return None if run.is_dir() else members_of(run.parent).get(f"{run.name}/{path.name}")
+        if run.is_dir():
+            return None
+    name, cell = f"{run.name}/{path.name}", run.parent
+    found = _members(archive_path(cell.parent)).get(f"{cell.name}/{name}")
+    return _members(archive_path(cell)).get(name) if found is None else found
 
 
-def archive_path(cell: Path) -> Path:
-    """Where the archive of a cell's runs is, if there is one."""
-    return cell.with_name(f"{cell.name}{ARCHIVE_SUFFIX}")
+def archive_path(folder: Path) -> Path:
+    """Where the archive of the runs in a task's folder is, or of earlier versions in a cell's."""
+    return folder.with_name(f"{folder.name}{ARCHIVE_SUFFIX}")
 
 
-def members_of(cell: Path) -> Members:
-    """What the cell's archive holds; nothing if there is none.
+def archive_of(run: Path) -> Path | None:
+    """The archive that may hold the run; None if there is none."""
+    cell = run.parent
+    return next(filter(Path.is_file, map(archive_path, (cell, cell.parent))), None)
+
+
+def cells_of(task: Path) -> set[str]:
+    """Names of the cells in a task's folder and in its archives."""
+    names = {path.name.removesuffix(ARCHIVE_SUFFIX) for path in task.glob("*")}
+    return names | {name.partition("/")[0] for name in _members(archive_path(task))}
+
+
+def members_of(task: Path) -> Members:
+    """What the archives of a task hold; nothing if there is none.
 
     Raises UserError if it is not what was packed.
     """
-    path = archive_path(cell)
+    found = dict(_members(archive_path(task)))
+    for path in _of_cells(task):
+        cell = path.name.removesuffix(ARCHIVE_SUFFIX)
+        found = {f"{cell}/{name}": content for name, content in _members(path).items()} | found
+    return found
+
+
+def write_members(task: Path, members: Members) -> None:
+    """Make one archive of what a task's archives are to hold, and put it in their place."""
+    path = archive_path(task)
+    if members:
+        write_bytes(path, _archive_bytes(members), durable=True)
+    else:
+        path.unlink(missing_ok=True)
+    for earlier in _of_cells(task):
+        earlier.unlink()
+
+
+def _of_cells(task: Path) -> list[Path]:
+    return sorted(task.glob(f"*{ARCHIVE_SUFFIX}"))
+
+
+def _members(path: Path) -> Members:
+    """What an archive holds; nothing if there is none."""
     try:
         file = path.stat()
     except FileNotFoundError:
@@ -62,7 +101,7 @@ def members_of(cell: Path) -> Members:
     return _read(path, (file.st_mtime_ns, file.st_ino, file.st_size))
 
 
-def archive_bytes(members: Members) -> bytes:
+def _archive_bytes(members: Members) -> bytes:
     """The archive of these contents. No times, no owners: equal contents are equal bytes."""
     digests = {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
     content = {**members, _DIGESTS: (json.dumps(digests, indent=1) + "\n").encode()}
@@ -75,7 +114,7 @@ def archive_bytes(members: Members) -> bytes:
     return packed.getvalue()
 
 
-@functools.lru_cache(maxsize=8)  # readers go through a suite cell by cell
+@functools.lru_cache(maxsize=8)  # readers go through a suite task by task
 def _read(path: Path, version: tuple[int, ...]) -> dict[str, bytes]:  # noqa: ARG001
     try:
         found = _unpack(path)

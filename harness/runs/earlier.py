@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.runs.archive import ARCHIVE_SUFFIX
+from harness.runs.archive import cells_of
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.spec import RunSpec
 
@@ -64,7 +64,7 @@ def _of_other_code(directory: Path, spec: RunSpec) -> Iterator[RunSpec]:
 def _beside(directory: Path, spec: RunSpec) -> Iterator[dict[str, Any]]:
     """What the specs of other runs say whose folders are called as the run's but for the digest."""
     cell = (directory / spec.folder).parent
-    names = {path.name.removesuffix(ARCHIVE_SUFFIX) for path in cell.parent.glob(f"{spec.label}-*")}
+    names = {name for name in cells_of(cell.parent) if name.startswith(f"{spec.label}-")}
     for name in sorted(names - {cell.name}):
         try:
             found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json")

@@ -7,7 +7,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from pydantic import Field, TypeAdapter
 
 from harness.errors import UserError
 from harness.files import parse_object, write_bytes, write_json
-from harness.runs.archive import archive_bytes, archive_path, members_of, read_file
+from harness.runs.archive import archive_of, members_of, read_file, write_members
 from harness.runs.checkpoint import Checkpoint, DamagedError
 
 if TYPE_CHECKING:
@@ -121,26 +122,15 @@ class RunFolder:
 
     def changed(self) -> float:
         """When the run last changed, in seconds since 1970; infinity if there is nothing of it."""
-        for path in (self.path / "status.json", archive_path(self.path.parent)):
+        for path in (self.path / "status.json", archive_of(self.path)):
             with suppress(OSError):
-                return path.stat().st_mtime
+                if path is not None:
+                    return path.stat().st_mtime
         return math.inf
 
     def exists(self) -> bool:
         """Whether there is anything of the run, in a folder or packed."""
         return self.path.is_dir() or read_file(self.path / "spec.json") is not None
-
-    def delete(self) -> None:
-        """Remove the run's folder, and the run from the archive of its cell."""
-        if self.path.is_dir():
-            shutil.rmtree(self.path)
-        cell, prefix = self.path.parent, f"{self.path.name}/"
-        packed = members_of(cell)
-        left = {name: packed[name] for name in packed if not name.startswith(prefix)}
-        if packed and not left:
-            archive_path(cell).unlink()
-        elif left != packed:
-            write_bytes(archive_path(cell), archive_bytes(left), durable=True)
 
     # --- how far it is ----------------------------------------------------------------------
 
@@ -272,6 +262,21 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return parse_object(text)
     except ValueError as error:
         raise UserError(f"{path} cannot be read ({error}). Move it away.") from error
+
+
+def delete_runs(folders: Iterable[RunFolder]) -> None:
+    """Remove runs' folders, and the runs from the archives of their tasks."""
+    by_task: dict[Path, set[str]] = defaultdict(set)
+    for folder in folders:
+        if folder.path.is_dir():
+            shutil.rmtree(folder.path)
+        cell = folder.path.parent
+        by_task[cell.parent].add(f"{cell.name}/{folder.path.name}")
+    for task, gone in by_task.items():
+        packed = members_of(task)
+        left = {name: packed[name] for name in packed if name.rpartition("/")[0] not in gone}
+        if left != packed:
+            write_members(task, left)
 
 
 def _hash_of(found: Mapping[str, Any], model: type[RunSpec]) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.files import json_bytes, parse_object, write_bytes
-from harness.runs.archive import archive_bytes, archive_path, members_of
+from harness.files import json_bytes, parse_object
+from harness.runs.archive import ARCHIVE_SUFFIX, members_of, write_members
 from harness.runs.folder import RunFolder
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 
@@ -32,12 +32,14 @@ def pack_suite(directory: Path) -> str:
         shutil.rmtree(leftover)
     folders = [path.parent for path in directory.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
-    cells: dict[Path, list[Path]] = defaultdict(list)
+    tasks: dict[Path, list[Path]] = defaultdict(list)
+    for archive in directory.glob(f"runs/*/*{ARCHIVE_SUFFIX}"):  # of an earlier version
+        tasks[archive.parent] = []
     for folder in done:
-        cells[folder.parent].append(folder)
+        tasks[folder.parent.parent].append(folder)
     undrawn = _undrawn(directory)
-    for cell, runs in cells.items():
-        _pack(cell, runs, undrawn)
+    for task, runs in tasks.items():
+        _pack(task, runs, undrawn)
     left = len(folders) - len(done)
     return (
         f"{len(done)} finished runs packed, {left} others left as they are: {directory} has "
@@ -62,25 +64,26 @@ def _undrawn(directory: Path) -> frozenset[Path]:
     return frozenset(directory / run.path for run in undrawn)
 
 
-def _pack(cell: Path, runs: list[Path], undrawn: frozenset[Path]) -> None:
-    """Add the runs to the cell's archive, and delete their folders once it is on the disk."""
-    names = {run.name for run in runs}
+def _pack(task: Path, runs: list[Path], undrawn: frozenset[Path]) -> None:
+    """Add the runs to the task's archive, and delete their folders once it is on the disk."""
+    new = {run: run.relative_to(task).as_posix() for run in runs}
     members = {
         name: content
-        for name, content in members_of(cell).items()
-        if name.partition("/")[0] not in names
+        for name, content in members_of(task).items()
+        if name.rpartition("/")[0] not in new.values()
     }
-    for run in runs:
+    for run, place in new.items():
         files = _without_drawn(_files(run)) if run in undrawn else _files(run)
-        members |= {f"{run.name}/{name}": content for name, content in files.items()}
-    write_bytes(archive_path(cell), archive_bytes(members), durable=True)
+        members |= {f"{place}/{name}": content for name, content in files.items()}
+    write_members(task, members)
     for run in runs:
         # A folder hides the archive's run: it goes in one step, however long its files take.
         gone = run.with_name(f".{run.name}{_PACKED}")
         os.replace(run, gone)
         shutil.rmtree(gone)
-    if not any(cell.iterdir()):
-        cell.rmdir()
+    for folder in (*{run.parent for run in runs}, task):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _files(run: Path) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from harness.report.page.settings import Difference, Settings, differences
 from harness.report.page.words import duration, number, plural
 from harness.report.records import Records
 from harness.report.style import by_score
-from harness.runs.archive import archive_path
+from harness.runs.archive import archive_of
 
 UNNAMED = "failed without a message"
 
@@ -179,10 +179,9 @@ def _cell(
 
 def _line(folder: Path, run: Mapping[Hashable, Any]) -> SeedLine:
     path = folder / run["path"]
-    archive = archive_path(path.parent)
-    packed = not path.is_dir() and archive.is_file()
-    there = archive if packed else path
-    link = quote(there.relative_to(folder).as_posix()) + ("" if packed else "/")
+    archive = None if path.is_dir() or run["state"] == "missing" else archive_of(path)
+    packed = archive is not None
+    link = quote((archive or path).relative_to(folder).as_posix()) + ("" if packed else "/")
     return SeedLine(
         seed=run["seed"],
         state=run["state"],

@@ -4,6 +4,7 @@ import contextlib
 import io
 import lzma
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,15 @@ import pytest
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.report.records import read_records
-from harness.runs.archive import members_of
-from harness.runs.folder import RunFolder, Status
+from harness.runs.archive import cells_of, members_of
+from harness.runs.folder import RunFolder, Status, delete_runs
 from harness.runs.pack import pack_suite
 from tests.harness.execution.test_work import finish
 from tests.harness.runs.test_spec import BASE
 
 PlanOf = Callable[..., Plan]
+
+CELL, ARCHIVE = Path("runs", "task", "cell"), Path("runs", "task.tar.xz")
 
 
 def test_packed_results_are_read_as_before_and_need_no_new_run(plan_of: PlanOf) -> None:
@@ -39,8 +42,9 @@ def test_packed_results_are_read_as_before_and_need_no_new_run(plan_of: PlanOf) 
         pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
     assert plan.unfinished() == []
     cell = (plan.directory / plan.runs[0].folder).parent
-    assert [path.name for path in cell.parent.iterdir()] == [f"{cell.name}.tar.xz"]
-    names = list(members_of(cell))
+    task = cell.parent
+    assert [path.name for path in task.parent.iterdir()] == [f"{task.name}.tar.xz"]
+    names = [name.removeprefix(f"{cell.name}/") for name in members_of(task)]
     assert {"seed-0/evaluations.csv", "seed-1/spec.json", "seed-1/provenance.json"} <= set(names)
     assert not [name for name in names if "checkpoint" in name]
 
@@ -93,10 +97,10 @@ def test_equal_runs_are_packed_to_equal_bytes(tmp_path: Path) -> None:
     packed = []
     for suite in ("a", "b"):
         for seed in (0, 1):
-            folder = RunFolder(tmp_path / suite / "runs" / "cell" / f"seed-{seed}")
+            folder = RunFolder(tmp_path / suite / CELL / f"seed-{seed}")
             leave_done(folder, b"step,value\n1,0.5\n2,0.%d\n" % seed)
         pack_suite(tmp_path / suite)
-        packed.append((tmp_path / suite / "runs" / "cell.tar.xz").read_bytes())
+        packed.append((tmp_path / suite / ARCHIVE).read_bytes())
     assert packed[0] == packed[1]
     assert folder.read_table("metrics") == b"step,value\n1,0.5\n2,0.1\n"
 
@@ -104,21 +108,54 @@ def test_equal_runs_are_packed_to_equal_bytes(tmp_path: Path) -> None:
 def test_seeds_that_finish_later_join_the_others_and_can_be_deleted_one_by_one(
     tmp_path: Path,
 ) -> None:
-    runs = [RunFolder(tmp_path / "runs" / "cell" / f"seed-{seed}") for seed in (0, 1)]
+    runs = [RunFolder(tmp_path / CELL / f"seed-{seed}") for seed in (0, 1)]
     for run in runs:
         leave_done(run)
         pack_suite(tmp_path)
     assert [run.is_done() for run in runs] == [True, True]
-    runs[0].delete()
+    delete_runs(runs[:1])
     assert [run.exists() for run in runs] == [False, True]
     assert [run.is_done() for run in runs] == [False, True]
     assert runs[0].read_table("metrics") is None
-    runs[1].delete()
+    delete_runs(runs)
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_cells_are_packed_and_deleted_apart(tmp_path: Path) -> None:
+    runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1", "b-2")]
+    for run in runs[:2]:
+        leave_done(run)
+    pack_suite(tmp_path)
+    leave_done(runs[2], b"step,value\n1,0.7\n")
+    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1", "b-2"}
+    pack_suite(tmp_path)
+    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1", "b-2"}
+    delete_runs(runs[1:2])
+    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-2"}
+    assert [run.is_done() for run in runs] == [True, False, True]
+    assert runs[2].read_table("metrics") == b"step,value\n1,0.7\n"
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / ARCHIVE]
+
+
+def test_archives_of_earlier_versions_are_read_and_join_their_tasks(tmp_path: Path) -> None:
+    """They hold one cell, and lie in the task's folder."""
+    runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1")]
+    for run in runs:
+        leave_done(run)
+        earlier = run.path.parent.with_name(f"{run.path.parent.name}.tar.xz")
+        with tarfile.open(earlier, "w:xz") as archive:
+            for file in run.path.iterdir():
+                put(archive, f"seed-0/{file.name}", file.read_bytes())
+        shutil.rmtree(run.path.parent)
+    assert [run.is_done() for run in runs] == [True, True]
+    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1"}
+    pack_suite(tmp_path)
+    assert [run.is_done() for run in runs] == [True, True]
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / ARCHIVE]
+
+
 def test_a_run_started_afresh_is_read_from_its_folder_alone(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "runs" / "cell" / "seed-0")
+    run = RunFolder(tmp_path / CELL / "seed-0")
     leave_done(run)
     pack_suite(tmp_path)
     run.write_status(Status("running", 0, 1, "y", "now"))
@@ -130,13 +167,13 @@ def test_packing_killed_at_any_moment_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies at each of its steps on the file system in turn; packing again ends the work."""
-    whole = RunFolder(tmp_path / "whole" / "runs" / "cell" / "seed-0")
+    whole = RunFolder(tmp_path / "whole" / CELL / "seed-0")
     leave_done(whole)
     pack_suite(tmp_path / "whole")
-    expected = (tmp_path / "whole" / "runs" / "cell.tar.xz").read_bytes()
+    expected = (tmp_path / "whole" / ARCHIVE).read_bytes()
     for moment in range(20):
         suite = tmp_path / str(moment)
-        run = RunFolder(suite / "runs" / "cell" / "seed-0")
+        run = RunFolder(suite / CELL / "seed-0")
         leave_done(run)
         with monkeypatch.context() as patch:
             calls = iter(range(moment))
@@ -156,7 +193,7 @@ def test_packing_killed_at_any_moment_loses_nothing(
         assert run.is_done()
         assert run.read_table("metrics") == b"step,value\n1,0.5\n"
         pack_suite(suite)
-        assert (suite / "runs" / "cell.tar.xz").read_bytes() == expected
+        assert (suite / ARCHIVE).read_bytes() == expected
         assert not list(suite.rglob("*.packed"))
 
 
@@ -165,10 +202,10 @@ class KilledError(Exception):
 
 
 def test_every_flipped_bit_of_an_archive_is_noticed(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "runs" / "cell" / "seed-0")
+    run = RunFolder(tmp_path / CELL / "seed-0")
     leave_done(run)
     pack_suite(tmp_path)
-    path = tmp_path / "runs" / "cell.tar.xz"
+    path = tmp_path / ARCHIVE
     content = path.read_bytes()
     expected = unpack(path)
     for place in range(len(content)):
@@ -197,6 +234,7 @@ def put(archive: tarfile.TarFile, name: str, content: bytes = b"x", kind: bytes 
         [("seed-0/link", tarfile.LNKTYPE)],
         [("seed-0/device", tarfile.CHRTYPE)],
         [("seed-0", tarfile.DIRTYPE)],
+        [("a/path/too/deep", b"0")],
         [("seed-0/as-long-as-it-says", tarfile.XHDTYPE)],
         [("seed-0/of-all-members", tarfile.XGLTYPE)],
         [("seed-0/long-name", tarfile.GNUTYPE_LONGNAME)],
@@ -207,7 +245,7 @@ def put(archive: tarfile.TarFile, name: str, content: bytes = b"x", kind: bytes 
 def test_members_that_no_run_leaves_are_refused(
     tmp_path: Path, members: list[tuple[str, bytes]]
 ) -> None:
-    path = tmp_path / "cell.tar.xz"
+    path = tmp_path / "task.tar.xz"
     with tarfile.open(path, "w:xz") as archive:
         for name, kind in members:
             put(archive, name, kind=kind)
@@ -222,7 +260,7 @@ def test_members_that_no_run_leaves_are_refused(
 def test_an_archive_that_unpacks_to_gigabytes_is_refused_at_once(
     tmp_path: Path, kind: bytes, said: str
 ) -> None:
-    path = tmp_path / "cell.tar.xz"
+    path = tmp_path / "task.tar.xz"
     member = tarfile.TarInfo("seed-0/zeros")
     member.size, member.type = 2**33 - 1, kind
     with lzma.open(path, "w", preset=0) as file:
@@ -235,17 +273,17 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_at_once(
 
 def test_an_archive_written_anew_is_read_anew_though_its_time_is_the_same(tmp_path: Path) -> None:
     """Shared storage may keep times in whole seconds."""
-    runs = [RunFolder(tmp_path / "runs" / "cell" / f"seed-{seed}") for seed in range(3)]
+    runs = [RunFolder(tmp_path / CELL / f"seed-{seed}") for seed in range(3)]
     for run in runs:
         leave_done(run)
     pack_suite(tmp_path)
-    path = tmp_path / "runs" / "cell.tar.xz"
+    path = tmp_path / ARCHIVE
     for run in runs[:2]:
         os.utime(path, (1e9, 1e9))
         assert run.is_done()
-        run.delete()
+        delete_runs([run])
     os.utime(path, (1e9, 1e9))
-    assert {name.partition("/")[0] for name in unpack(path)} == {"seed-2"}
+    assert {name.rpartition("/")[0] for name in unpack(path)} == {"cell/seed-2"}
 
 
 def unpack(path: Path) -> dict[str, bytes]:

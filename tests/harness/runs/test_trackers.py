@@ -16,6 +16,7 @@ import pytest
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.work import work
+from harness.runs.folder import delete_runs
 from harness.runs.pack import pack_suite
 from harness.runs.trackers import FOLDER, installed_trackers
 from harness.runs.trial import Trial
@@ -125,8 +126,7 @@ def test_trackers_change_no_result_and_break_no_seal(plan_of: PlanOf, tmp_path: 
     plan = plan_of(tasks=[BANDIT])
     finish(plan)
     without = evaluation_files(tmp_path / "results")
-    for spec in plan.runs:
-        plan.folder(spec).delete()
+    delete_runs(map(plan.folder, plan.runs))
     finish(plan, "tensorboard")
     assert evaluation_files(tmp_path / "results") == without
     for spec in plan.runs:

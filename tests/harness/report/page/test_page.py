@@ -116,7 +116,7 @@ def test_packed_runs_lead_to_their_archive(make_suite: Callable[..., Any]) -> No
     pack_suite(folder)
     packed = [x for x in Page(build_report(folder).paths.html.read_text()).sources if "runs/" in x]
     assert {x for x in packed if not x.startswith("#")} == {
-        f"{suite.run_path(TASK, 'bc', 0).parent.relative_to(folder)}.tar.xz"
+        f"{suite.run_path(TASK, 'bc', 0).parent.parent.relative_to(folder)}.tar.xz"
     }
 
 
