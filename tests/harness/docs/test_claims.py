@@ -308,9 +308,9 @@ def is_above(a: str, b: str, level: str = "") -> bool:
     return mean > half
 
 
-def test_on_bodies_iql_and_td3_bc_are_above_cloning_and_df_div() -> None:
+def test_on_bodies_three_without_a_flow_are_above_cloning_and_df_div() -> None:
     p = corrected_p(BODIES)
-    for label in ("iql", "td3-bc"):
+    for label in ("rebrac", "iql", "td3-bc"):
         assert is_above(label, "bc")
         assert is_above(label, "df-div")
         assert p["average (gym)", label] < 0.05
@@ -318,11 +318,12 @@ def test_on_bodies_iql_and_td3_bc_are_above_cloning_and_df_div() -> None:
     assert p["average (gym)", "ifql"] < 0.05
     assert min(p["average (gym)", label] for label in ("fql", "bc")) > 0.05
     assert not is_above("fql", "df-div")
+    assert not is_above("rebrac", "iql")
 
 
 def test_on_replays_df_div_is_above_cloning_and_on_narrow_data_below() -> None:
     assert is_above("df-div", "bc", "medium-replay")
-    for label in ("iql", "td3-bc", "fql", "ifql"):
+    for label in ("rebrac", "iql", "td3-bc", "fql", "ifql"):
         assert is_above(label, "df-div", "medium-replay")
     for level in ("/medium", "/medium-expert"):
         assert is_above("bc", "df-div", level)
@@ -373,7 +374,7 @@ def test_on_bodies_noise_costs_decision_flow_what_the_page_says() -> None:
 
 def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
     found = {}
-    for name in ("pointmaze", "adroit_underfit", "adroit"):
+    for name in ("pointmaze", "gym_mujoco", "adroit_underfit", "adroit"):
         with (RESULTS / "local" / name / "rankings.csv").open(encoding="utf-8") as file:
             [found[name]] = csv.DictReader(file)
     mazes, hands = found["pointmaze"], found["adroit_underfit"]
@@ -381,6 +382,9 @@ def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
     pairs = 6 * 5 / 2
     assert round(float(mazes["tau"]) * pairs) == pairs - 2  # one pair stands the other way
     assert float(mazes["tau_ci95_low"]) > 0
+    bodies = found["gym_mujoco"]
+    assert (bodies["methods"], bodies["tau"]) == ("4", "1.0")
+    assert float(bodies["tau_ci95_low"]) < 0
     assert (hands["methods"], round(float(hands["tau"]), 2)) == ("5", 0.6)
     assert float(hands["tau_ci95_low"]) < 0
     assert found["adroit"]["tau"] == "0.0"
