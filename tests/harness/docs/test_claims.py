@@ -441,22 +441,27 @@ def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline
         np.mean([np.mean([*rows[flow].values()]) for rows in scores_of(suite).values()])
         for flow in ("fql-from-zero", "ifql")
     )
-    assert f"{best:.1f}" == "58.2"
-    assert f"{0.16 * best:.1f}" == "9.3"
+    assert f"{best:.1f}" == "53.8"
+    assert f"{0.16 * best:.1f}" == "8.6"
     for flow in ("fql-from-zero", "ifql"):
         mean, half = average_difference(suite, label, flow)
         assert mean - half > 0.16 * best
     told = {other for other in ("fql-from-zero", "ifql", "iql", "bc") if p[average, other] < 0.05}
-    assert told == {"fql-from-zero", "ifql", "bc"}
-    assert f"{p[average, 'iql']:.3f}" == "0.051"
+    assert told == {"fql-from-zero", "ifql", "iql", "bc"}
+    above_iql = {
+        task: difference(rows[label], rows["iql"]) for task, rows in scores_of(suite).items()
+    }
+    assert {task for task, (mean, half, _) in above_iql.items() if mean > half} == {
+        "local/door/underfit-clone"
+    }
     means = last_scores(suite, step=16_000)
     told_last = {
-        (label, "noise-1"): ("51.7", "61.3"),
-        (label, "noise-0"): ("73.6", "95.7"),
-        ("fql-from-zero", "noise-1"): ("29.5", "78.5"),
-        ("fql-from-zero", "noise-0"): ("31.7", "89.7"),
-        ("ifql", "noise-1"): ("46.8", "46.3"),
-        ("ifql", "noise-0"): ("46.4", "32.5"),
+        (label, "noise-1"): ("50.1", "60.1"),
+        (label, "noise-0"): ("62.7", "98.0"),
+        ("fql-from-zero", "noise-1"): ("29.9", "66.3"),
+        ("fql-from-zero", "noise-0"): ("33.6", "77.6"),
+        ("ifql", "noise-1"): ("41.3", "37.7"),
+        ("ifql", "noise-0"): ("38.8", "25.4"),
     }
     check_hands(means, "underfit-clone", told_last, prose_of("From zero instead of noise"))
 
