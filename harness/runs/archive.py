@@ -2,7 +2,8 @@
 
 Runs share most of their specs and provenance, and a suite has hundreds of them, so that one file
 takes a fraction of the room of one folder per run. A run that has a folder is read from it and from
-nothing else. Earlier versions wrote an archive a cell, `<task>/<cell>.tar.xz`.
+nothing else. Where runs are large or many, and by earlier versions, the runs of each cell are in an
+archive of their own, `<task>/<cell>.tar.xz`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import lzma
 import re
 import tarfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -28,7 +30,8 @@ Members = Mapping[str, bytes]
 
 _NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*){1,2}")
 _DIGESTS = "archive/sha256.json"  # of all other members, by name
-_MOST_BYTES = 2**30  # unpacked; a task's runs have some tens of megabytes
+_MOST_TOGETHER = 2**25  # unpacked, in a task's archive: it is read whole
+_MOST_BYTES = 2**30  # unpacked; a cell's runs have a few megabytes
 
 
 def read_file(path: Path) -> bytes | None:
@@ -48,7 +51,7 @@ def read_file(path: Path) -> bytes | None:
 
 
 def archive_path(folder: Path) -> Path:
-    """Where the archive of the runs in a task's folder is, or of earlier versions in a cell's."""
+    """Where the archive is of the runs in a task's folder, or in a cell's."""
     return folder.with_name(f"{folder.name}{ARCHIVE_SUFFIX}")
 
 
@@ -77,14 +80,25 @@ def members_of(task: Path) -> Members:
 
 
 def write_members(task: Path, members: Members) -> None:
-    """Make one archive of what a task's archives are to hold, and put it in their place."""
-    path = archive_path(task)
-    if members:
-        write_bytes(path, _archive_bytes(members), durable=True)
-    else:
+    """Make one archive of what a task's archives are to hold, or one a cell of what is much.
+
+    Killed at any time, every run is in an archive as it was or as it is to be.
+    """
+    by_cell: dict[str, dict[str, bytes]] = {}
+    for name, content in members.items():
+        cell, _, rest = name.partition("/")
+        by_cell.setdefault(cell, {})[rest] = content
+    wanted: dict[Path, Members] = {archive_path(task): members} if members else {}
+    if sum(map(len, members.values())) > _MOST_TOGETHER:
+        wanted = {archive_path(task / cell): by_cell[cell] for cell in by_cell}
+    stale = {archive_path(task), *_of_cells(task)}
+    for path, runs in wanted.items():
+        if _members(path) != runs:
+            write_bytes(path, _archive_bytes(runs), durable=True)
+    for path in stale - wanted.keys():
         path.unlink(missing_ok=True)
-    for earlier in _of_cells(task):
-        earlier.unlink()
+    with suppress(OSError):  # there is more in it, or it was not there
+        task.rmdir()
 
 
 def _of_cells(task: Path) -> list[Path]:

@@ -33,7 +33,7 @@ def pack_suite(directory: Path) -> str:
     folders = [path.parent for path in directory.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
     tasks: dict[Path, list[Path]] = defaultdict(list)
-    for archive in directory.glob(f"runs/*/*{ARCHIVE_SUFFIX}"):  # of an earlier version
+    for archive in directory.glob(f"runs/*/*{ARCHIVE_SUFFIX}"):  # perhaps of an earlier version
         tasks[archive.parent] = []
     for folder in done:
         tasks[folder.parent.parent].append(folder)
@@ -65,7 +65,7 @@ def _undrawn(directory: Path) -> frozenset[Path]:
 
 
 def _pack(task: Path, runs: list[Path], undrawn: frozenset[Path]) -> None:
-    """Add the runs to the task's archive, and delete their folders once it is on the disk."""
+    """Add the runs to the task's archives, and delete their folders once these are on the disk."""
     new = {run: run.relative_to(task).as_posix() for run in runs}
     members = {
         name: content
@@ -81,9 +81,11 @@ def _pack(task: Path, runs: list[Path], undrawn: frozenset[Path]) -> None:
         gone = run.with_name(f".{run.name}{_PACKED}")
         os.replace(run, gone)
         shutil.rmtree(gone)
-    for folder in (*{run.parent for run in runs}, task):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    for cell in {run.parent for run in runs}:
+        if not any(cell.iterdir()):
+            cell.rmdir()
+    if task.is_dir() and not any(task.iterdir()):
+        task.rmdir()
 
 
 def _files(run: Path) -> dict[str, bytes]:

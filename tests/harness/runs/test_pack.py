@@ -17,6 +17,7 @@ import pytest
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.report.records import read_records
+from harness.runs import archive
 from harness.runs.archive import cells_of, members_of
 from harness.runs.folder import RunFolder, Status, delete_runs
 from harness.runs.pack import pack_suite
@@ -137,15 +138,37 @@ def test_cells_are_packed_and_deleted_apart(tmp_path: Path) -> None:
     assert list((tmp_path / "runs").iterdir()) == [tmp_path / ARCHIVE]
 
 
+def test_large_runs_have_an_archive_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task's archive is read whole, so that there is a limit to what it holds."""
+    runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1", "c-1")]
+    for run in runs[:2]:
+        leave_done(run)
+    pack_suite(tmp_path)
+    task = tmp_path / CELL.parent
+    monkeypatch.setattr(archive, "_MOST_TOGETHER", sum(map(len, members_of(task).values())))
+    leave_done(runs[2])
+    pack_suite(tmp_path)
+    assert sorted(path.name for path in task.parent.rglob("*.xz")) == [
+        "a-1.tar.xz",
+        "b-1.tar.xz",
+        "c-1.tar.xz",
+    ]
+    assert cells_of(task) == {"a-1", "b-1", "c-1"}
+    assert [run.is_done() for run in runs] == [True, True, True]
+    delete_runs(runs[:1])
+    assert [run.is_done() for run in runs] == [False, True, True]
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / ARCHIVE]
+
+
 def test_archives_of_earlier_versions_are_read_and_join_their_tasks(tmp_path: Path) -> None:
     """They hold one cell, and lie in the task's folder."""
     runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1")]
     for run in runs:
         leave_done(run)
         earlier = run.path.parent.with_name(f"{run.path.parent.name}.tar.xz")
-        with tarfile.open(earlier, "w:xz") as archive:
+        with tarfile.open(earlier, "w:xz") as packed:
             for file in run.path.iterdir():
-                put(archive, f"seed-0/{file.name}", file.read_bytes())
+                put(packed, f"seed-0/{file.name}", file.read_bytes())
         shutil.rmtree(run.path.parent)
     assert [run.is_done() for run in runs] == [True, True]
     assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1"}

@@ -21,6 +21,7 @@ from harness.tasks.spec import TaskSpec
 _BARS = "#5C6470"
 _LOW, _HIGH = "#A9B2BF", "#3F4652"
 _BINS = 40
+_SEEN = 0.001  # share of steps that a bar can be seen of
 _A_CELL = 16  # squares of the map along a cell's side
 
 
@@ -70,12 +71,14 @@ def _limits(axes: Axes, facts: RowFacts) -> None:
     axes.set_ylabel("Steps (%)")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlim(-0.6, len(index) - 0.4)
-    axes.set_ylim(0, max(1.0, 125 * float((facts.at_low + facts.at_high).max())))
+    most = float((facts.at_low + facts.at_high).max())
+    axes.set_ylim(0, max(1.0, 125 * most))
     axes.grid(True, axis="y")
-    if facts.saturation:
+    if most >= _SEEN:
         axes.legend(loc="upper right", ncols=2, handlelength=0.9, columnspacing=0.9)
     else:
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center")
+        few = f"less than {100 * _SEEN:g}%" if most else "none"
+        axes.text(0.5, 0.5, few, transform=axes.transAxes, ha="center", va="center")
 
 
 def _map(axes: Axes, floor: MazeFloor, observations: NDArray[np.float32]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,12 +20,15 @@ CAPTION = (
     "which a run failed are left out, so that a line may end early."
 )
 
+TITLE_WIDTH = 28  # characters
+
 _Panel = tuple[str, pd.DataFrame]
 
 
 def draw_tuning(table: pd.DataFrame, comparison: Comparison, folder: Path) -> list[Path]:
     """Write `tuning.png|pdf`; returns the files, none before a setting has its score."""
     styles = lines(comparison)
+    titles = {task.id: task.title for task in comparison.suite.tasks}
 
     def draw(axes: Axes, panel: _Panel) -> None:
         place, found = panel
@@ -39,9 +43,11 @@ def draw_tuning(table: pd.DataFrame, comparison: Comparison, folder: Path) -> li
                 marker=line.marker,
                 markersize=3,
             )
-        axes.set_title(place)
+        axes.set_title(fill(titles.get(place, place), TITLE_WIDTH, break_on_hyphens=False))
         axes.set_xlabel("Settings tried")
-        axes.set_ylabel("Best score (tuning seeds)")
+        spot = axes.get_subplotspec()
+        if spot is not None and spot.is_first_col():
+            axes.set_ylabel("Best score (tuning seeds)")
         axes.grid(True, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 

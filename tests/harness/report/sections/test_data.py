@@ -67,14 +67,18 @@ def test_data_that_are_here_have_a_card_and_a_figure(
     assert smoke.read_bytes() != png.read_bytes()
 
 
-def test_actions_that_reach_no_limit_are_said_to(made: tuple[Path, LoadedData]) -> None:
+def test_where_hardly_an_action_reaches_a_limit_that_is_said(made: tuple[Path, LoadedData]) -> None:
     facts = facts_of(made[1].transitions)
-    inside = replace(facts, at_low=facts.at_low * 0, at_high=facts.at_high * 0)
-    panels = Figure().subplots(1, 2)
-    for axes, shown in zip(panels, (facts, inside), strict=True):
+    scaled = [
+        replace(facts, at_low=facts.at_low * factor, at_high=facts.at_high * factor)
+        for factor in (1, 1e-4, 0)
+    ]
+    panels = Figure().subplots(1, 3)
+    for axes, shown in zip(panels, scaled, strict=True):
         _limits(axes, shown)
-    assert [[text.get_text() for text in axes.texts] for axes in panels] == [[], ["none"]]
-    assert [axes.get_legend() is None for axes in panels] == [False, True]
+    said = [[text.get_text() for text in axes.texts] for axes in panels]
+    assert said == [[], ["less than 0.1%"], ["none"]]
+    assert [axes.get_legend() is None for axes in panels] == [False, True, True]
 
 
 def test_what_is_odd_about_data_is_on_their_card(
