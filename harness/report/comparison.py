@@ -245,16 +245,22 @@ class Comparison:
         first = max(complete, key=lambda label: complete[label], default="")
         if not first or min(len(self.cells[task, first].seeds) for task in tasks) < FEWEST_PAIRS:
             return frozenset()
+        corrected = self.against(first, [label for label in complete if label != first], tasks)
+        return frozenset({first} | {label for label, p in corrected.items() if p >= ALPHA})
+
+    def against(self, label: str, others: Sequence[str], tasks: Sequence[str]) -> dict[str, float]:
+        """p of the label's differences to the others, paired by seed, corrected for their number.
+
+        Of those that share five seeds with it on every task.
+        """
         compared = {
-            label: difference
-            for label in complete
-            if label != first
-            and (difference := self.difference(first, label, tasks)) is not None
+            other: difference
+            for other in others
+            if (difference := self.difference(label, other, tasks)) is not None
             and difference.pairs >= FEWEST_PAIRS
         }
         corrected = holm([difference.p for difference in compared.values()])
-        tied = {label for label, p in zip(compared, corrected, strict=True) if p >= ALPHA}
-        return frozenset({first} | tied)
+        return dict(zip(compared, corrected, strict=True))
 
 
 def compare(records: Records, protocol: str | None = None) -> Comparison:

@@ -1,8 +1,8 @@
 """What the scores say, in a sentence for each group of tasks that is averaged.
 
-It claims what the 95% intervals show and no more: no order among methods whose intervals overlap,
-none with a single seed, and none of methods that trust a critic that is not usable. Tasks without a
-usable critic are left out where others have one.
+It claims what tests paired by seed show and no more, or with fewer than five seeds the 95%
+intervals: no order with a single seed, and none of methods that trust a critic that is not usable.
+Tasks without a usable critic are left out where others have one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from harness.report.comparison import Comparison, Group
+from harness.report.comparison import ALPHA, Comparison, Group
 from harness.report.gate import MARK, UNUSABLE
 from harness.report.layout import points
 from harness.report.page.words import listed, plural
@@ -70,16 +70,37 @@ def _answer(comparison: Comparison, family: Group) -> str:
             f"{on} {place}, {first} has the highest score, {score}, but some methods have one seed "
             f"only, so nothing tells them apart{rest}."
         )
+    claims = _by_pairs(comparison, ranked, group) or _by_intervals(comparison, ranked, group)
+    if min(seeds) < ENOUGH_SEEDS:
+        claims.append(f"intervals of {plural(min(seeds), 'seed')} are rough")
+    said = "; ".join(claims)
+    return f"{on} {place}, {first} has the highest mean, {score}; {said}{rest}."
+
+
+def _by_pairs(comparison: Comparison, ranked: list[str], group: Group) -> list[str]:
+    """What is told apart from the best by seeds in common; nothing if these are too few."""
+    first, *others = ranked
+    found = comparison.against(first, others, group.tasks)
+    if not found:
+        return []
+    parts = {
+        "not told apart from it, paired by seed": [x for x in found if found[x] >= ALPHA],
+        "below it": [x for x in found if found[x] < ALPHA],
+        "with too few seeds in common to tell": [x for x in others if x not in found],
+    }
+    return [f"{what}: {listed(labels)}" for what, labels in parts.items() if labels]
+
+
+def _by_intervals(comparison: Comparison, ranked: list[str], group: Group) -> list[str]:
+    """What the intervals of averages tell apart from the best."""
+    first, *others = ranked
     low = comparison.average_interval(first, group.tasks).low
     near = [x for x in others if comparison.average_interval(x, group.tasks).high >= low]
-    below = [x for x in others if x not in near]
-    claims = [
-        f"not told apart from it, as intervals overlap: {listed(near)}" if near else "",
-        f"with intervals below its own: {listed(below)}" if below else "",
-        f"intervals of {plural(min(seeds), 'seed')} are rough" if min(seeds) < ENOUGH_SEEDS else "",
-    ]
-    said = "; ".join(claim for claim in claims if claim)
-    return f"{on} {place}, {first} has the highest mean, {score}; {said}{rest}."
+    parts = {
+        "not told apart from it, as intervals overlap": near,
+        "with intervals below its own": [x for x in others if x not in near],
+    }
+    return [f"{what}: {listed(labels)}" for what, labels in parts.items() if labels]
 
 
 def _with_usable_critics(comparison: Comparison, family: Group) -> Group:

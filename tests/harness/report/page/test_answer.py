@@ -24,16 +24,36 @@ def answer(make_suite: Callable[..., Any]) -> Callable[..., str]:
     return make
 
 
-def test_it_names_the_best_those_that_overlap_and_those_below(answer: Callable[..., str]) -> None:
-    # Student's t of five seeds: ± 2.776 sd / sqrt(5), which is 1.96 for these.
+def test_it_names_the_best_those_not_told_apart_and_those_below(
+    answer: Callable[..., str],
+) -> None:
+    # Student's t of five seeds: ± 2.776 sd / sqrt(5), which is 1.96 for iql. Its interval and bc's
+    # overlap, as do its own and awac's, which is 1 below it on every seed.
     final = {
         (TASK, "iql"): [61.0, 62.0, 63.0, 64.0, 65.0],
-        (TASK, "bc"): [60.0, 61.0, 62.0, 63.0, 64.0],
+        (TASK, "bc"): [64.0, 60.0, 63.0, 61.0, 62.0],
+        (TASK, "awac"): [60.0, 61.0, 62.0, 63.0, 64.1],
         (TASK, "fql"): [10.0, 11.0, 12.0, 13.0, 14.0],
     }
-    assert answer(labels=["fql", "bc", "iql"], seeds=[0, 1, 2, 3, 4], final=final) == (
+    labels = ["fql", "bc", "awac", "iql"]
+    assert answer(labels=labels, seeds=[0, 1, 2, 3, 4], final=final) == (
         "On Pointmaze Umaze, iql has the highest mean, 63.0 (95% interval 61.0 to 65.0); not told "
-        "apart from it, as intervals overlap: bc; with intervals below its own: fql."
+        "apart from it, paired by seed: bc; below it: awac and fql."
+    )
+
+
+def test_methods_that_share_few_seeds_with_the_best_are_said_to(
+    answer: Callable[..., str],
+) -> None:
+    final = {
+        (TASK, "iql"): [61.0, 62.0, 63.0, 64.0, 65.0, 66.0],
+        (TASK, "bc"): [1.0, 2.0, 1.0, 2.0, 1.0, 2.0],
+        (TASK, "fql"): [1.0, 2.0, 1.0, 2.0],
+    }
+    states = {(TASK, "fql", seed): "missing" for seed in (4, 5)}
+    said = answer(labels=["fql", "bc", "iql"], seeds=[*range(6)], final=final, states=states)
+    assert said.endswith(
+        "; below it: bc; with too few seeds in common to tell: fql; intervals of 4 seeds are rough."
     )
 
 
