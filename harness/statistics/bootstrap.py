@@ -37,12 +37,20 @@ class Resamples:
     exact: bool
 
     def averages(self, methods: Sequence[Sequence[Scores]]) -> Scores:
-        """The mean of the task means of each method in every resample, [methods, resamples]."""
+        """The mean of the task means of each method in every resample, [methods, resamples].
+
+        Added up one seed after another: a product of matrices rounds by the number of threads.
+        """
         total = np.zeros((len(methods), len(self.weights)))
         for task, counts in enumerate(self.counts):
             scores = np.array([strata[task] for strata in methods])
-            total += scores @ counts.astype(np.float64) / len(counts)
+            for seed, count in enumerate(counts):
+                total += scores[:, seed, None] * (count / len(counts))
         return total / len(self.counts)
+
+    def mean(self, values: Scores) -> float:
+        """The mean of a statistic's values, one per resample."""
+        return math.fsum(values * self.weights)
 
     def interquartile_means(self, strata: Sequence[Scores]) -> Scores:
         """The mean of the middle half of every resample's runs.

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -71,3 +74,29 @@ def test_percentiles_of_an_enumeration_by_hand() -> None:
 def test_ranks_count_from_the_best_and_ties_share() -> None:
     averages = np.array([[3.0, 1.0], [2.0, 1.0], [1.0, 2.0]])
     assert ranks(averages).T.tolist() == [[1.0, 2.0, 3.0], [2.5, 2.5, 1.0]]
+
+
+THREADED = """
+import hashlib
+import numpy as np
+from harness.statistics.bootstrap import ranks, resamples
+scores = np.random.default_rng(0).normal(size=(5, 2, 10))
+drawn = resamples((10, 10))
+averages = drawn.averages([list(method) for method in scores])
+print(hashlib.sha256(averages.tobytes()).hexdigest(), [drawn.mean(x) for x in ranks(averages)])
+"""
+
+
+def test_no_bit_depends_on_the_number_of_threads() -> None:
+    """A report that is made again leaves every byte as it was."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", THREADED],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in ("1", "2", "4")
+    }
+    assert len(found) == 1

@@ -41,7 +41,7 @@ def aggregates(pools: Sequence[Pool]) -> pd.DataFrame:
                 | {"seeds": min(pool.seed_counts)}
                 | _with_bounds("iqm", interquartile_mean(strata), iqms)
                 | _with_bounds("optimality_gap", gap, gaps)
-                | _with_bounds("rank", float(rank @ drawn.weights), drawn.interval(rank))
+                | _with_bounds("rank", drawn.mean(rank), drawn.interval(rank))
             )
     statistics = [f"{s}{b}" for s in ("iqm", "optimality_gap", "rank") for b in _BOUNDS]
     return pd.DataFrame(lines, columns=["family", "algorithm", "tasks", "seeds", *statistics])
