@@ -15,7 +15,7 @@ Found = TypeVar("Found", bound=BaseModel)
 
 
 class Checkout(BaseModel):
-    """The `git` of what `harness bench` wrote: the commit that was measured, if it is known."""
+    """The `git` of a measurement or a run: the commit of the code, if it is known."""
 
     commit: str = ""
     dirty: bool = False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.docs.place import Place
+from harness.docs.place import Checkout, Place
 from harness.errors import UserError
 from harness.report.notes import SMOKE
-from harness.runs.folder import RunFolder
+from harness.runs.folder import RunFolder, read_json
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.figures import slug
 from harness.suite.problems import unknown
@@ -99,19 +100,30 @@ def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
 
 
 def _origin(folder: Path, place: Place) -> str:
-    """Command, date, seeds and budget, with a link to everything else."""
+    """Command, date, commits, seeds and budget, with a link to everything else."""
     suite = suite_file(folder)
-    found = [RunFolder(folder / run.path).status() for run in suite.runs]
-    done = [status for status in found if status is not None and status.state == "done"]
-    date = max((f" on {status.finished[:10]}" for status in done), default="")
+    statuses = {run.path: RunFolder(folder / run.path).status() for run in suite.runs}
+    done = {path: found for path, found in statuses.items() if found and found.state == "done"}
+    when = max((f" on {status.finished[:10]}" for status in done.values()), default="")
     cells = sum(row.runs_on(task.id) for row in suite.rows for task in suite.tasks)
     wanted = cells * len(suite.seeds)  # runs have no folder before their setting is chosen
     some_left = 0 < len(done) < wanted
     unfinished = f" {len(done):,} of {wanted:,} runs are done." if some_left else ""
-    seeds = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
+    count = f"{len(suite.seeds)} seed{'s' if len(suite.seeds) > 1 else ''}"
+    seeds = f"{count} ({', '.join(map(str, suite.seeds))})"
     warning = f"**{SMOKE}.** " if suite.smoke else ""
     return (
-        f"{warning}Made by `{suite.command}`{date}: {seeds} ({', '.join(map(str, suite.seeds))}), "
+        f"{warning}Made by `{suite.command}`{when}{_commits(folder, done)}: {seeds}, "
         f"{suite.steps:,} gradient steps a run, {suite.evaluation.episodes:,} episodes an "
         f"evaluation.{unfinished} [All tables and notes]({place.link(folder / 'table.md')})."
     )
+
+
+def _commits(folder: Path, paths: Iterable[str]) -> str:
+    """Of which commits the runs are, and whether of no commit alone."""
+    found = [read_json(folder / path / "provenance.json") or {} for path in paths]
+    states = [Checkout.model_validate(provenance.get("git", {})) for provenance in found]
+    names = sorted({state.commit[:7] for state in states if state.commit})
+    changed = sum(state.dirty for state in states)
+    changes = f", {changed:,} of the runs with uncommitted changes" if changed else ""
+    return f" at {', '.join(names)}{changes}" if names else ""

@@ -225,13 +225,31 @@ def test_a_table_stands_under_what_made_it(
     written = page.read_text()
     suite: dict[str, Any] = json.loads((quickstart / "suite.json").read_text())
     days = [json.loads(f.read_text())["finished"][:10] for f in quickstart.rglob("status.json")]
-    assert f"Made by `{suite['command']}` on {max(days)}: " in written
+    assert f"Made by `{suite['command']}` on {max(days)} at {commit_of(quickstart)}: " in written
     seeds = ", ".join(map(str, suite["seeds"]))
     assert f"{len(suite['seeds'])} seeds ({seeds}), {suite['steps']:,} gradient steps" in written
     assert "(../../results/here/quickstart/table.md)" in written
     lines = (quickstart / "table.md").read_text().splitlines()
     assert {line for line in lines if line.startswith(("|", "**"))} <= set(written.splitlines())
     assert not any(line.startswith("- ") for line in written.splitlines())
+
+
+def commit_of(suite: Path) -> str:
+    """Of a suite's first run, in seven letters."""
+    provenance = json.loads(next(suite.rglob("provenance.json")).read_text())
+    return str(provenance["git"]["commit"])[:7]
+
+
+def test_results_of_several_commits_or_of_changed_files_are_said_to_be(
+    quickstart: Path, tmp_path: Path
+) -> None:
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    commit = commit_of(quickstart)
+    one, other, *_ = sorted(quickstart.rglob("provenance.json"))
+    for path, git in ((one, {"commit": "0" * 40, "dirty": True}), (other, {"unknown": "no git"})):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"git": git}))
+    said = f" at 0000000, {commit}, 1 of the runs with uncommitted changes: "
+    assert said in render("results here/quickstart run", place)
 
 
 def test_parts_of_a_table_can_be_asked_for(quickstart: Path, tmp_path: Path) -> None:
