@@ -111,7 +111,15 @@ def tar_of(rng: random.Random, path: Path) -> None:
         case 1:
             members[index] = (name, content[: rng.randrange(len(content) + 1)])
         case 2:
-            names = ("../../outside", "/tmp/outside", "seed-0/../x", "x", "seed-9/spec.json", "")
+            names = (
+                "../../outside",
+                "/tmp/outside",
+                "a/../x",
+                "x",
+                "a-1/seed-9/spec.json",
+                "a/b/c/d",
+                "",
+            )
             members[index] = (rng.choice(names), content)
         case 3:
             members[index] = (name, rng.choice(SNIPPETS))
