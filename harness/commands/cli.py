@@ -240,11 +240,14 @@ def report(
 
 @app.command()
 def pack(suite: SuiteArgument, results: ResultsOption = Path("results")) -> None:
-    """Make a suite's finished runs small enough to share: one archive per cell, no checkpoints."""
+    """Make a suite's finished runs small enough to share: one archive a task, no checkpoints."""
     from harness.commands.report import results_of
+    from harness.execution.execute import sole_use
     from harness.runs.pack import pack_suite
 
-    print(pack_suite(results_of(suite, results)))
+    directory = results_of(suite, results)
+    with sole_use(directory, print):
+        print(pack_suite(directory))
 
 
 @app.command("eval")

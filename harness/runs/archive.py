@@ -28,9 +28,12 @@ ARCHIVE_SUFFIX = ".tar.xz"
 Members = Mapping[str, bytes]
 """Contents by name: `<cell>/seed-0/spec.json`, …"""
 
-_NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*){1,2}")
+_WORD = r"[A-Za-z0-9_-][\w.+-]*"
+_NAME = re.compile(rf"{_WORD}(/{_WORD}){{1,2}}")
+_CELL = re.compile(rf"{_WORD}-[0-9a-f]{{8}}{re.escape(ARCHIVE_SUFFIX)}")  # of its archive
+_FIRST = "spec.json"  # which every run has
 _DIGESTS = "archive/sha256.json"  # of all other members, by name
-_MOST_TOGETHER = 2**25  # unpacked, in a task's archive: it is read whole
+_MOST_TOGETHER = 2**24  # bytes unpacked, in a task's archive: it is read whole
 _MOST_BYTES = 2**30  # unpacked; a cell's runs have a few megabytes
 
 
@@ -45,9 +48,12 @@ def read_file(path: Path) -> bytes | None:
         run = path.parent
         if run.is_dir():
             return None
-    name, cell = f"{run.name}/{path.name}", run.parent
-    found = _members(archive_path(cell.parent)).get(f"{cell.name}/{name}")
-    return _members(archive_path(cell)).get(name) if found is None else found
+    cell = run.parent
+    within = f"{cell.name}/{run.name}/"
+    together = _members(archive_path(cell.parent))
+    if f"{within}{_FIRST}" in together:
+        return together.get(f"{within}{path.name}")
+    return _members(archive_path(cell)).get(f"{run.name}/{path.name}")
 
 
 def archive_path(folder: Path) -> Path:
@@ -58,13 +64,17 @@ def archive_path(folder: Path) -> Path:
 def archive_of(run: Path) -> Path | None:
     """The archive that may hold the run; None if there is none."""
     cell = run.parent
-    return next(filter(Path.is_file, map(archive_path, (cell, cell.parent))), None)
+    return next(filter(Path.is_file, map(archive_path, (cell.parent, cell))), None)
 
 
 def cells_of(task: Path) -> set[str]:
-    """Names of the cells in a task's folder and in its archives."""
+    """Names of the cells in a task's folder and in its archives.
+
+    Raises UserError for an archive that is damaged.
+    """
     names = {path.name.removesuffix(ARCHIVE_SUFFIX) for path in task.glob("*")}
-    return names | {name.partition("/")[0] for name in _members(archive_path(task))}
+    path = archive_path(task)
+    return names | _cells(path, *_version(path)) if path.is_file() else names
 
 
 def members_of(task: Path) -> Members:
@@ -73,17 +83,30 @@ def members_of(task: Path) -> Members:
     Raises UserError if it is not what was packed.
     """
     found = dict(_members(archive_path(task)))
-    for path in _of_cells(task):
+    together = {name.rpartition("/")[0] for name in found}
+    for path in cell_archives(task):
         cell = path.name.removesuffix(ARCHIVE_SUFFIX)
-        found = {f"{cell}/{name}": content for name, content in _members(path).items()} | found
+        alone = {f"{cell}/{name}": content for name, content in _members(path).items()}
+        found |= {name: alone[name] for name in alone if name.rpartition("/")[0] not in together}
     return found
+
+
+def cell_archives(task: Path) -> list[Path]:
+    """The archives of single cells in a task's folder; other files there are none of ours."""
+    return sorted(
+        p for p in task.glob(f"*{ARCHIVE_SUFFIX}") if _CELL.fullmatch(p.name) and p.is_file()
+    )
 
 
 def write_members(task: Path, members: Members) -> None:
     """Make one archive of what a task's archives are to hold, or one a cell of what is much.
 
-    Killed at any time, every run is in an archive as it was or as it is to be.
+    Killed at any time, every run is in an archive as it was or as it is to be. Raises UserError,
+    before anything is written, for a file of a name that no run leaves.
     """
+    for name in members:
+        if not _NAME.fullmatch(name):
+            raise UserError(f"{task / name} is not packed: {_not_ours(name)}. Move it away.")
     by_cell: dict[str, dict[str, bytes]] = {}
     for name, content in members.items():
         cell, _, rest = name.partition("/")
@@ -91,7 +114,7 @@ def write_members(task: Path, members: Members) -> None:
     wanted: dict[Path, Members] = {archive_path(task): members} if members else {}
     if sum(map(len, members.values())) > _MOST_TOGETHER:
         wanted = {archive_path(task / cell): by_cell[cell] for cell in by_cell}
-    stale = {archive_path(task), *_of_cells(task)}
+    stale = {archive_path(task), *cell_archives(task)}
     for path, runs in wanted.items():
         if _members(path) != runs:
             write_bytes(path, _archive_bytes(runs), durable=True)
@@ -101,18 +124,25 @@ def write_members(task: Path, members: Members) -> None:
         task.rmdir()
 
 
-def _of_cells(task: Path) -> list[Path]:
-    return sorted(task.glob(f"*{ARCHIVE_SUFFIX}"))
-
-
 def _members(path: Path) -> Members:
     """What an archive holds; nothing if there is none."""
     try:
-        file = path.stat()
+        version = _version(path)
     except FileNotFoundError:
         return {}
-    # Another file each time it is written; its time alone may be the same for seconds.
-    return _read(path, (file.st_mtime_ns, file.st_ino, file.st_size))
+    return _read(path, *version)
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    """Another one each time the file is written; its time alone may be the same for seconds."""
+    file = path.stat()
+    return file.st_mtime_ns, file.st_ino, file.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _cells(path: Path, *version: int) -> frozenset[str]:
+    """Names of the cells in a task's archive."""
+    return frozenset(name.partition("/")[0] for name in _read(path, *version))
 
 
 def _archive_bytes(members: Members) -> bytes:
@@ -128,8 +158,8 @@ def _archive_bytes(members: Members) -> bytes:
     return packed.getvalue()
 
 
-@functools.lru_cache(maxsize=8)  # readers go through a suite task by task
-def _read(path: Path, version: tuple[int, ...]) -> dict[str, bytes]:  # noqa: ARG001
+@functools.lru_cache(maxsize=64)  # tasks and families of them, of which one is read often
+def _read(path: Path, *version: int) -> dict[str, bytes]:  # noqa: ARG001
     try:
         found = _unpack(path)
         # Archives from before there were digests have none.

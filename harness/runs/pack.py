@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.files import json_bytes, parse_object
-from harness.runs.archive import ARCHIVE_SUFFIX, members_of, write_members
+from harness.runs.archive import cell_archives, members_of, write_members
 from harness.runs.folder import RunFolder
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 
@@ -33,8 +33,9 @@ def pack_suite(directory: Path) -> str:
     folders = [path.parent for path in directory.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
     tasks: dict[Path, list[Path]] = defaultdict(list)
-    for archive in directory.glob(f"runs/*/*{ARCHIVE_SUFFIX}"):  # perhaps of an earlier version
-        tasks[archive.parent] = []
+    for task in directory.glob("runs/*/"):
+        if not task.is_symlink() and cell_archives(task):  # perhaps of an earlier version
+            tasks[task] = []
     for folder in done:
         tasks[folder.parent.parent].append(folder)
     undrawn = _undrawn(directory)

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from algorithms import registry
+from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm
 from harness.suite.configs import Configs
+from harness.suite.entry import Overrides
 from harness.suite.schema import Suite
 from harness.suite.yaml_file import Problem
 from harness.tasks.spec import TaskSpec
@@ -50,22 +52,30 @@ def _acting_problems(
     suite: Suite, tasks: Sequence[TaskSpec], configs: Configs
 ) -> Iterator[Problem]:
     """Entries with an action selection that their method does not support as it is set there."""
-    found: dict[str, Problem] = {}  # by entry, of which one row on one task is enough
-    for row in suite.rows:
-        selection = row.entry.action_selection
-        for task in tasks if selection else ():
-            if selection is None or row.base in found or not row.runs_on(task.id):
-                continue
-            method = registry.load(row.algorithm)
-            # Whether values are learned or known makes no difference to who can choose by them.
-            values = {**configs[task.id, row.label], "known_q": False}
-            config = method.Config.model_validate_json(json.dumps(values))
-            try:
-                algorithm = method(config, *_MADE_UP_SIZES)
-            except Exception:  # its author's mistake, which its trial explains
-                continue
-            if not algorithm.supports(selection):
-                path = ("algorithms", row.base, "action_selection")
-                message = cannot_act(algorithm, row.algorithm, selection).removesuffix(".")
-                found[row.base] = Problem(path, message)
-    yield from found.values()
+    for label, entry in suite.algorithms.items():
+        if entry.action_selection is None:
+            continue
+        refused = (
+            _refusal(row.algorithm, configs[task.id, row.label], entry.action_selection)
+            for row in suite.rows
+            if row.base == label
+            for task in tasks
+            if row.runs_on(task.id)
+        )
+        if message := next(filter(None, refused), ""):
+            yield Problem(("algorithms", label, "action_selection"), message.removesuffix("."))
+
+
+def _refusal(algorithm_id: str, values: Overrides, selection: str) -> str:
+    """That a method with these settings cannot act so; empty if it can."""
+    method = registry.load(algorithm_id)
+    if parse_action_selection(selection) == parse_action_selection(method.action_selection):
+        return ""
+    # Whether values are learned or known makes no difference to who can choose by them.
+    config = method.Config.model_validate_json(json.dumps({**values, "known_q": False}))
+    try:
+        algorithm = method(config, *_MADE_UP_SIZES)
+    except Exception:  # its author's mistake, which its trial explains
+        return ""
+    supported = algorithm.supports(selection)
+    return "" if supported else cannot_act(algorithm, algorithm_id, selection)

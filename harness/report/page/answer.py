@@ -104,10 +104,11 @@ def _by_intervals(comparison: Comparison, ranked: list[str], group: Group) -> li
 
 
 def _with_usable_critics(comparison: Comparison, family: Group) -> Group:
-    """The family's tasks without those whose critic is not usable, unless that is all of them."""
-    verdicts = comparison.gate.verdicts
-    usable = tuple(task for task in family.tasks if verdicts[task].usable is not False)
-    return replace(family, tasks=usable or family.tasks)
+    """The family's tasks but those whose critic is not usable, where others' is."""
+    found = {task: comparison.gate.verdicts[task].usable for task in family.tasks}
+    if True not in found.values():
+        return family
+    return replace(family, tasks=tuple(task for task in family.tasks if found[task] is not False))
 
 
 def _left_out(unfinished: int, distrusted: int, without_critic: int) -> str:

@@ -19,6 +19,7 @@ from harness.execution.plan import Plan
 from harness.report.records import read_records
 from harness.runs import archive
 from harness.runs.archive import cells_of, members_of
+from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder, Status, delete_runs
 from harness.runs.pack import pack_suite
 from tests.harness.execution.test_work import finish
@@ -123,16 +124,19 @@ def test_seeds_that_finish_later_join_the_others_and_can_be_deleted_one_by_one(
 
 
 def test_cells_are_packed_and_deleted_apart(tmp_path: Path) -> None:
-    runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1", "b-2")]
+    runs = [
+        RunFolder(tmp_path / CELL.with_name(name) / "seed-0")
+        for name in ("a-00000001", "b-00000001", "b+c-00000002")
+    ]
     for run in runs[:2]:
         leave_done(run)
     pack_suite(tmp_path)
     leave_done(runs[2], b"step,value\n1,0.7\n")
-    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1", "b-2"}
+    assert cells_of(tmp_path / CELL.parent) == {"a-00000001", "b-00000001", "b+c-00000002"}
     pack_suite(tmp_path)
-    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1", "b-2"}
+    assert cells_of(tmp_path / CELL.parent) == {"a-00000001", "b-00000001", "b+c-00000002"}
     delete_runs(runs[1:2])
-    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-2"}
+    assert cells_of(tmp_path / CELL.parent) == {"a-00000001", "b+c-00000002"}
     assert [run.is_done() for run in runs] == [True, False, True]
     assert runs[2].read_table("metrics") == b"step,value\n1,0.7\n"
     assert list((tmp_path / "runs").iterdir()) == [tmp_path / ARCHIVE]
@@ -140,7 +144,10 @@ def test_cells_are_packed_and_deleted_apart(tmp_path: Path) -> None:
 
 def test_large_runs_have_an_archive_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task's archive is read whole, so that there is a limit to what it holds."""
-    runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1", "c-1")]
+    runs = [
+        RunFolder(tmp_path / CELL.with_name(name) / "seed-0")
+        for name in ("a-00000001", "b-00000001", "c-00000001")
+    ]
     for run in runs[:2]:
         leave_done(run)
     pack_suite(tmp_path)
@@ -149,11 +156,11 @@ def test_large_runs_have_an_archive_a_cell(tmp_path: Path, monkeypatch: pytest.M
     leave_done(runs[2])
     pack_suite(tmp_path)
     assert sorted(path.name for path in task.parent.rglob("*.xz")) == [
-        "a-1.tar.xz",
-        "b-1.tar.xz",
-        "c-1.tar.xz",
+        "a-00000001.tar.xz",
+        "b-00000001.tar.xz",
+        "c-00000001.tar.xz",
     ]
-    assert cells_of(task) == {"a-1", "b-1", "c-1"}
+    assert cells_of(task) == {"a-00000001", "b-00000001", "c-00000001"}
     assert [run.is_done() for run in runs] == [True, True, True]
     delete_runs(runs[:1])
     assert [run.is_done() for run in runs] == [False, True, True]
@@ -162,7 +169,10 @@ def test_large_runs_have_an_archive_a_cell(tmp_path: Path, monkeypatch: pytest.M
 
 def test_archives_of_earlier_versions_are_read_and_join_their_tasks(tmp_path: Path) -> None:
     """They hold one cell, and lie in the task's folder."""
-    runs = [RunFolder(tmp_path / CELL.with_name(name) / "seed-0") for name in ("a-1", "b-1")]
+    runs = [
+        RunFolder(tmp_path / CELL.with_name(name) / "seed-0")
+        for name in ("a-00000001", "b-00000001")
+    ]
     for run in runs:
         leave_done(run)
         earlier = run.path.parent.with_name(f"{run.path.parent.name}.tar.xz")
@@ -171,10 +181,69 @@ def test_archives_of_earlier_versions_are_read_and_join_their_tasks(tmp_path: Pa
                 put(packed, f"seed-0/{file.name}", file.read_bytes())
         shutil.rmtree(run.path.parent)
     assert [run.is_done() for run in runs] == [True, True]
-    assert cells_of(tmp_path / CELL.parent) == {"a-1", "b-1"}
+    assert cells_of(tmp_path / CELL.parent) == {"a-00000001", "b-00000001"}
     pack_suite(tmp_path)
     assert [run.is_done() for run in runs] == [True, True]
     assert list((tmp_path / "runs").iterdir()) == [tmp_path / ARCHIVE]
+
+
+def test_other_archives_in_a_tasks_folder_are_left_alone(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / CELL / "seed-0")
+    leave_done(run)
+    pack_suite(tmp_path)
+    task = tmp_path / CELL.parent
+    task.mkdir()
+    copy = task / "backup.tar.xz"
+    shutil.copy(tmp_path / ARCHIVE, copy)
+    (task / "folder-00000000.tar.xz").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    theirs = tmp_path / "elsewhere" / "a-00000000.tar.xz"
+    shutil.copy(tmp_path / ARCHIVE, theirs)
+    pack_suite(tmp_path)
+    delete_runs([RunFolder(run.path.with_name("seed-1"))])
+    assert run.is_done()
+    assert copy.is_file()
+    assert theirs.is_file()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "notes of mine.txt"])
+def test_a_run_with_a_file_of_another_is_not_packed(tmp_path: Path, name: str) -> None:
+    run = RunFolder(tmp_path / CELL / "seed-0")
+    leave_done(run)
+    (run.path / name).write_text("mine")
+    with pytest.raises(UserError, match="that no run leaves"):
+        pack_suite(tmp_path)
+    assert run.is_done()
+    assert (run.path / name).read_text() == "mine"
+
+
+def test_a_run_that_is_in_both_kinds_of_archive_is_read_from_one(tmp_path: Path) -> None:
+    """As after a merge that was killed: no file of the one is mixed with files of the other."""
+    run = RunFolder(tmp_path / CELL.with_name("a-00000001") / "seed-0")
+    earlier = run.path.parent.with_name("a-00000001.tar.xz")
+    leave_done(run)
+    pack_suite(tmp_path)
+    earlier.parent.mkdir()
+    with tarfile.open(earlier, "w:xz") as packed:
+        put(packed, "seed-0/spec.json", b"{}")
+        put(packed, "seed-0/paths.csv", b"stale")
+    assert run.is_done()
+    assert run.read_table("paths") is None
+    assert "a-00000001/seed-0/paths.csv" not in members_of(tmp_path / CELL.parent)
+
+
+def test_runs_of_a_damaged_archive_are_as_good_as_none(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / BASE.folder)
+    leave_done(run)
+    pack_suite(tmp_path)
+    [archive] = (tmp_path / "runs").iterdir()
+    archive.write_bytes(archive.read_bytes()[:200])
+    assert not run.is_done()
+    assert earlier_run(tmp_path, BASE) is None
+    leave_done(RunFolder(run.path.with_name("seed-1")))
+    with pytest.raises(UserError, match="is damaged"):
+        pack_suite(tmp_path)
 
 
 def test_a_run_started_afresh_is_read_from_its_folder_alone(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_entries_cannot_act_as_their_methods_never_do(write_suite: WriteSuite) -
         "td3-bc": {"action_selection": "best-of-4"},
         "from-zero": {"algorithm": "df-div", "action_selection": "noise-0"},
         "ifql": {"action_selection": "best-of-4"},
+        "own": {"algorithm": "td3-bc", "action_selection": "noise-1.0"},
         "drawn": {"algorithm": "iql", "action_selection": "softmax-of-4"},
         "iql": {},
     }
