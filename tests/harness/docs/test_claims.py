@@ -372,6 +372,30 @@ def test_on_bodies_noise_costs_decision_flow_what_the_page_says() -> None:
         assert number in prose_of("Locomotion")
 
 
+def test_bodies_from_zero_are_what_the_page_says() -> None:
+    suite, label = RESULTS / "local" / "gym_from_zero", "df-div-from-zero"
+    for other in ("iql", "td3-bc", "fql-from-zero"):
+        mean, half = average_difference(suite, label, other)
+        assert abs(mean) < half
+    mean, half = average_difference(suite, label, "bc", "medium-replay")
+    assert mean > half
+    for level in ("/medium", "/medium-expert"):
+        mean, half = average_difference(suite, label, "bc", level)
+        assert abs(mean) < half
+    assert corrected_p(suite)["average (gym)", "bc"] > 0.05
+    means = last_scores(suite, step=10_000)
+    for row, selection, number in (
+        (label, "noise-1", "34.1"),
+        (label, "noise-0", "37.5"),
+        ("fql-from-zero", "noise-1", "34.8"),
+        ("fql-from-zero", "noise-0", "39.9"),
+    ):
+        scores = [means[task, row, selection] for task in scores_of(suite)]
+        assert len(scores) == 9
+        assert f"{np.mean(scores):.1f}" == number
+        assert number in prose_of("Bodies from zero")
+
+
 def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
     found = {}
     for name in ("pointmaze", "gym_mujoco", "adroit_underfit", "adroit"):
