@@ -319,6 +319,11 @@ def test_on_bodies_three_without_a_flow_are_above_cloning_and_df_div() -> None:
     assert min(p["average (gym)", label] for label in ("fql", "bc")) > 0.05
     assert not is_above("fql", "df-div")
     assert not is_above("rebrac", "iql")
+    own = "df-div-actor-critic"
+    assert is_above(own, "df-div")
+    assert p["average (gym)", own] > 0.05
+    assert all(is_above(label, own) for label in ("rebrac", "iql", "td3-bc"))
+    assert not is_above(own, "bc")
 
 
 def test_on_replays_df_div_is_above_cloning_and_on_narrow_data_below() -> None:
@@ -362,6 +367,8 @@ def test_on_bodies_noise_costs_decision_flow_what_the_page_says() -> None:
     for label, selection, number in (
         ("df-div", "noise-0", "40.5"),
         ("df-div", "noise-1", "31.7"),
+        ("df-div-actor-critic", "noise-0", "44.9"),
+        ("df-div-actor-critic", "noise-1", "37.3"),
         ("fql", "noise-0", "37.9"),
         ("fql", "noise-1", "35.5"),
         ("td3-bc", "noise-1", "42.9"),
