@@ -236,7 +236,7 @@ def test_a_shape_is_what_decides_speed_and_nothing_else(plan_of: PlanOf) -> None
         key(algorithms={"bc": {"algorithm": "iql"}}),
         key(tasks=[{"pointmaze/open": {"transitions": 2000}}]),
         key(evaluation={"every": 20, "episodes": 3}),
-        key(algorithms={"bc": {"action_selection": "noise-0.5"}}),
+        key(algorithms={"bc": {"algorithm": "iql", "action_selection": "noise-0.5"}}),
         key(training={"steps": 40, "compile": True}),
         shape_key(plan_of().runs[0], 3),
     }
