@@ -583,8 +583,18 @@ def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
     for label in ("actor-critic.rho-0.3", "actor-critic.rho-1.0", "fql"):
         mean, half, _ = difference(rows[label], rows["df-div"])
         assert mean - half > 0
-    for label in ("joint", "expectile-0.9", "rho-0.3", "actor-critic.rho-3.0"):
+    for label in (
+        "joint",
+        "expectile-0.9",
+        "rho-0.3",
+        "actor-critic.rho-3.0",
+        "ensemble",
+        "pretrained-longer",
+    ):
         assert difference(rows[label], rows["df-div"])[0] < 0  # no better
+    for label in ("best-target.rho-0.3", "best-target.rho-1.0"):
+        mean, half, _ = difference(rows[label], rows["df-div"])
+        assert mean > half
     mean, half, _ = difference(rows["actor-critic.rho-1.0"], rows["fql"])
     assert abs(mean) < half
     medium = scores_of(suite)["pointmaze/medium"]
