@@ -68,10 +68,11 @@ def _undrawn(directory: Path) -> frozenset[Path]:
 def _pack(task: Path, runs: list[Path], undrawn: frozenset[Path]) -> None:
     """Add the runs to the task's archives, and delete their folders once these are on the disk."""
     new = {run: run.relative_to(task).as_posix() for run in runs}
+    replaced = set(new.values())
     members = {
         name: content
         for name, content in members_of(task).items()
-        if name.rpartition("/")[0] not in new.values()
+        if name.rpartition("/")[0] not in replaced
     }
     for run, place in new.items():
         files = _without_drawn(_files(run)) if run in undrawn else _files(run)
