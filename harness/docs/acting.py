@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.docs.place import Checkout, Place
+from harness.docs.place import Place
+from harness.runs.checkout import Checkout
 
 
 class ActingTime(BaseModel):

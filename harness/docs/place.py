@@ -14,19 +14,6 @@ from harness.errors import UserError
 Found = TypeVar("Found", bound=BaseModel)
 
 
-class Checkout(BaseModel):
-    """The `git` of a measurement or a run: the commit of the code, if it is known."""
-
-    commit: str = ""
-    dirty: bool = False
-
-    @property
-    def words(self) -> str:
-        """`, at 1a2b3c4`, or nothing."""
-        changed = " with changes" if self.dirty else ""
-        return f", at {self.commit[:7]}{changed}" if self.commit else ""
-
-
 @dataclass(frozen=True)
 class Place:
     """A page, and the folder of all suites' results."""

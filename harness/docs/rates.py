@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from harness.docs.place import Checkout, Place
+from harness.docs.place import Place
+from harness.runs.checkout import Checkout
 
 
 class Rate(BaseModel):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.docs.place import Checkout, Place
+from harness.docs.place import Place
 from harness.errors import UserError
 from harness.report.notes import SMOKE
+from harness.runs.checkout import Checkout
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.figures import slug
@@ -123,7 +124,7 @@ def _commits(folder: Path, paths: Iterable[str]) -> str:
     """Of which commits the runs are, and whether of no commit alone."""
     found = [read_json(folder / path / "provenance.json") or {} for path in paths]
     states = [Checkout.model_validate(provenance.get("git", {})) for provenance in found]
-    names = sorted({state.commit[:7] for state in states if state.commit})
+    names = sorted({state.short for state in states if state.commit})
     changed = sum(state.dirty for state in states)
     changes = f", {changed:,} of the runs with uncommitted changes" if changed else ""
     return f" at {', '.join(names)}{changes}" if names else ""

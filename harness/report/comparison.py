@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from harness.report.gate import Gate, critic_gate
 from harness.report.origins import origin_mark
 from harness.report.records import Records
 from harness.report.scales import Scales
+from harness.runs.checkout import Checkout
 from harness.runs.suite_file import SuiteFile
 from harness.statistics import intervals
 from harness.statistics.intervals import Interval, Scores
@@ -87,6 +89,7 @@ class Comparison:
             end: they are among them by `last` alone.
         cells: by task and label.
         gate: whether critics could be trusted.
+        checkouts: of what code the finished runs are, by path.
     """
 
     suite: SuiteFile
@@ -95,6 +98,7 @@ class Comparison:
     selection_scores: pd.DataFrame
     cells: dict[tuple[str, str], Cell]
     gate: Gate
+    checkouts: dict[str, Checkout]
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -273,6 +277,7 @@ def compare(records: Records, protocol: str | None = None) -> Comparison:
     planned = records.runs[[*_RUN, "state"]]
     planned.insert(3, "action_selection", planned["label"].map(own_selections(suite)))
     finished = planned.loc[planned["state"] == "done", _RUN]
+    done = records.runs.loc[records.runs["state"] == "done", "path"]
     own = records.evaluations.merge(finished, on=_RUN)
     further = records.other_selections.merge(finished, on=_RUN)
     last = final_scores(pd.concat([own, further]), parse_protocol("last"))
@@ -285,6 +290,7 @@ def compare(records: Records, protocol: str | None = None) -> Comparison:
         selection_scores=selection_scores,
         cells=_cells(suite, scores),
         gate=critic_gate(suite, last, records.metrics.merge(finished, on=_RUN)),
+        checkouts={path: _checkout(records.provenance.get(path, {})) for path in done},
     )
 
 
@@ -313,6 +319,10 @@ def final_scores(evaluations: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
         scored.append(protocol.score(means[start:end], variances[start:end]))
     columns = ["score", "episode_error"]
     return found.join(pd.DataFrame(scored, columns=columns, dtype=np.float64))
+
+
+def _checkout(provenance: Mapping[str, Any]) -> Checkout:
+    return Checkout.model_validate(provenance.get("git", {}))
 
 
 def _protocol(name: str, asked: bool) -> Protocol:

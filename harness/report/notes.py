@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from harness.report.action_selections import selection_note
 from harness.report.comparison import Comparison
-from harness.report.origins import origin_notes
+from harness.report.origins import checkout_notes, origin_notes
 from harness.runs.suite_file import SuiteFile
 from harness.statistics.paired import FEWEST_PAIRS
 from harness.tasks import words
@@ -67,7 +67,7 @@ def write_notes(
         protocol=_protocol(comparison),
         action_selection=selection_note(suite),
         gate=gate,
-        origins=tuple(origin_notes(suite)),
+        origins=(*origin_notes(suite), *checkout_notes(suite, comparison.checkouts)),
         data=_data(suite),
         statistics=(*statistics, *comparison.scales.notes()),
         sections=tuple(dict.fromkeys(of_sections)),

@@ -1,9 +1,11 @@
-"""Marks scores by how their runs came about: with a setting that tuning chose, by earlier code."""
+"""How scores came about: with a setting that tuning chose, by earlier code, of which commits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
+from harness.runs.checkout import Checkout
 from harness.runs.suite_file import SuiteFile
 
 TUNED, EARLIER = "ᵗ", "¶"
@@ -33,6 +35,41 @@ def origin_notes(suite: SuiteFile) -> Iterator[str]:
     ids = {row.label: row.id for row in suite.rows}
     if methods := dict.fromkeys(ids[run.label] for run in suite.runs if run.kept):
         yield f"{EARLIER}: {MEANING}, all or some of the runs: {', '.join(methods)}."
+
+
+def checkout_notes(suite: SuiteFile, checkouts: Mapping[str, Checkout]) -> Iterator[str]:
+    """Of which commits the runs are that have scores, with whose runs each has."""
+    methods: dict[str, dict[str, None]] = defaultdict(dict)
+    for run in suite.runs:
+        if run.path in checkouts and checkouts[run.path].commit:
+            methods[checkouts[run.path].short][run.label] = None
+    known = sum(bool(checkout.commit) for checkout in checkouts.values())
+    if len(methods) == 1 and known == len(checkouts):
+        yield f"Code: all runs are of commit {next(iter(methods))}."
+    elif methods:
+        parts = [f"{commit} ({', '.join(methods[commit])})" for commit in sorted(methods)]
+        if known < len(checkouts):
+            unknown = len(checkouts) - known
+            parts.append(f"unknown ({unknown:,} of {len(checkouts):,} runs)")
+        kept = f", but for what is marked {EARLIER}" if suite.kept_cells else ""
+        yield (
+            f"Code: not of one commit: {'; '.join(parts)}. Each method's code and the engine's "
+            f"version are the same in all of its runs{kept}."
+        )
+    if said := uncommitted(suite, checkouts):
+        yield said
+
+
+def uncommitted(suite: SuiteFile, checkouts: Mapping[str, Checkout]) -> str:
+    """What is to be said of runs whose code is of no commit; nothing if there are none."""
+    changed = [run for run in suite.runs if run.path in checkouts and checkouts[run.path].dirty]
+    if not changed:
+        return ""
+    labels = ", ".join(dict.fromkeys(run.label for run in changed))
+    return (
+        f"UNCOMMITTED CHANGES: {len(changed):,} of {len(checkouts):,} runs ({labels}) are of code "
+        "that no commit has, so that nobody else can make them again."
+    )
 
 
 def _places(suite: SuiteFile) -> str:

@@ -21,6 +21,7 @@ from harness.errors import UserError
 from harness.files import parse_object
 from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
+from harness.runs.checkout import Checkout
 from harness.runs.folder import RENAMED_COLUMNS, RunFolder
 from harness.runs.suite_file import PlannedRun, SuiteFile
 
@@ -208,9 +209,7 @@ class _Reader:
             spec.get("dataset_sha256"), str
         ):
             raise ValueError("spec.json lacks the config or the data's sha256")
-        provenance = _read_object(path / "provenance.json")
-        if not all(isinstance(provenance.get(key, {}), dict) for key in ("algorithm", "dataset")):
-            raise ValueError("provenance.json does not say of which code and data the run is")
+        provenance = _provenance(path / "provenance.json")
         planned = self.suite.steps_of(run.label) + self.suite.online_steps
         if status.state == "done" and status.total_steps != planned:
             raise ValueError(f"it has {status.total_steps:,} steps, and the suite {planned:,}")
@@ -326,6 +325,18 @@ def read_suite(folder: Path) -> SuiteFile:
         where = ".".join(str(part) for part in first["loc"])
         key = f" at '{where}'" if where else ""
         raise UserError(f"{path} is malformed{key}: {first['msg']}. {again}") from error
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    provenance = _read_object(path)
+    known = all(isinstance(provenance.get(key, {}), dict) for key in ("algorithm", "dataset"))
+    try:
+        Checkout.model_validate(provenance.get("git", {}))
+    except ValidationError:
+        known = False
+    if not known:
+        raise ValueError("provenance.json does not say of which code and data the run is")
+    return provenance
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from harness.report.comparison import ALPHA, Comparison, Group
 from harness.report.gate import MARK, UNUSABLE
 from harness.report.layout import points
+from harness.report.origins import uncommitted
 from harness.report.page.words import listed, plural
 from harness.tasks.words import DENOISING
 
@@ -28,6 +29,8 @@ def answers(comparison: Comparison) -> list[str]:
     said = [_answer(comparison, group) for group in comparison.ranking]
     if comparison.unranked:
         said.append(f"Not ranked: {listed(comparison.unranked)}, whose data are {DENOISING}.")
+    if warning := uncommitted(comparison.suite, comparison.checkouts):
+        said.append(warning)
     return said
 
 

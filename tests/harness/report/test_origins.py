@@ -1,0 +1,67 @@
+"""Readers learn of which commits a table's runs are, and which of no commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.report import build_report
+
+FIRST, SECOND = "0123abcd" * 5, "fedc4321" * 5
+UNKNOWN = {"unknown": "git is not installed, or does not answer"}
+ONE_CODE = "Each method's code and the engine's version are the same in all of its runs"
+
+
+@pytest.fixture
+def pages_of(make_suite: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
+    def pages(**changed: dict[str, Any]) -> tuple[str, str]:
+        """`table.md` and the page's answer; `changed`: what `git` is of a label's first run."""
+        folder: Path = make_suite(labels=["iql", "bc"]).write()
+        for run in json.loads((folder / "suite.json").read_text())["runs"]:
+            path = folder / run["path"] / "provenance.json"
+            found = json.loads(path.read_text())
+            if run["seed"] == 0 and run["label"] in changed:
+                found["git"] = changed[run["label"]]
+            path.write_text(json.dumps(found))
+        build_report(folder)
+        answer = (folder / "report.html").read_text().partition('id="answer"')[2]
+        return (folder / "table.md").read_text(), answer.partition("</section>")[0]
+
+    return pages
+
+
+def test_one_commit_is_named_and_nothing_warned_of(pages_of: Callable[..., Any]) -> None:
+    table, answer = pages_of()
+    assert "- Code: all runs are of commit 0123abc." in table
+    assert "UNCOMMITTED" not in table + answer
+
+
+def test_several_commits_are_named_with_whose_runs_each_has(pages_of: Callable[..., Any]) -> None:
+    table, _ = pages_of(bc={"commit": SECOND, "dirty": False})
+    assert f"- Code: not of one commit: 0123abc (iql, bc); fedc432 (bc). {ONE_CODE}." in table
+
+
+def test_runs_of_no_known_commit_are_counted(pages_of: Callable[..., Any]) -> None:
+    table, _ = pages_of(iql=UNKNOWN)
+    assert "not of one commit: 0123abc (iql, bc); unknown (1 of 6 runs)." in table
+
+
+def test_uncommitted_changes_are_said_beside_the_answer(pages_of: Callable[..., Any]) -> None:
+    table, answer = pages_of(iql={"commit": FIRST, "dirty": True})
+    said = "UNCOMMITTED CHANGES: 1 of 6 runs (iql) are of code that no commit has"
+    assert said in table
+    assert said in answer
+    assert "bc) are of code" not in table
+
+
+@pytest.mark.parametrize("git", [[1], {"commit": [1]}, {"dirty": "perhaps"}])
+def test_a_run_with_a_damaged_commit_does_not_count(
+    pages_of: Callable[..., Any], git: object
+) -> None:
+    table, _ = pages_of(bc=git)
+    assert "NOT COUNTED" in table
+    assert "provenance.json does not say" in table
