@@ -42,7 +42,7 @@ def checkout_notes(suite: SuiteFile, checkouts: Mapping[str, Checkout]) -> Itera
     methods: dict[str, dict[str, None]] = defaultdict(dict)
     for run in suite.runs:
         if run.path in checkouts and checkouts[run.path].commit:
-            methods[checkouts[run.path].short][run.label] = None
+            methods[checkouts[run.path].name][run.label] = None
     known = sum(bool(checkout.commit) for checkout in checkouts.values())
     if len(methods) == 1 and known == len(checkouts):
         yield f"Code: all runs are of commit {next(iter(methods))}."

@@ -17,7 +17,11 @@ class Checkout(BaseModel):
         return self.commit[:7]
 
     @property
+    def name(self) -> str:
+        """`1a2b3c4` or `1a2b3c4 with changes`, or nothing."""
+        return f"{self.short} with changes" if self.commit and self.dirty else self.short
+
+    @property
     def words(self) -> str:
         """`, at 1a2b3c4`, or nothing."""
-        changed = " with changes" if self.dirty else ""
-        return f", at {self.short}{changed}" if self.commit else ""
+        return f", at {self.name}" if self.commit else ""

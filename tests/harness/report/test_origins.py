@@ -53,6 +53,7 @@ def test_runs_of_no_known_commit_are_counted(pages_of: Callable[..., Any]) -> No
 def test_uncommitted_changes_are_said_beside_the_answer(pages_of: Callable[..., Any]) -> None:
     table, answer = pages_of(iql={"commit": FIRST, "dirty": True})
     said = "UNCOMMITTED CHANGES: 1 of 6 runs (iql) are of code that no commit has"
+    assert "not of one commit: 0123abc (iql, bc); 0123abc with changes (iql)." in table
     assert said in table
     assert said in answer
     assert "bc) are of code" not in table
