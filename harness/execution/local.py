@@ -20,6 +20,8 @@ from harness.runs.provenance import core_count
 from harness.runs.trial import Trial
 from harness.suite.schema import Resources
 
+_MOST_TRIALS = 50  # of a worker: each leaves some 4 MB behind, as compiled code stays in a process
+
 
 @dataclass
 class _Worker:
@@ -28,10 +30,12 @@ class _Worker:
     process: subprocess.Popen[str]
     log: Path
     trial: Trial | None = None
+    sent: int = 0  # trials
 
     def send(self, trial: Trial) -> None:
         assert self.process.stdin is not None
         self.trial = trial
+        self.sent += 1
         with suppress(BrokenPipeError):  # it died just now; `working` will notice
             self.process.stdin.write(trial.model_dump_json() + "\n")
             self.process.stdin.flush()
@@ -126,13 +130,13 @@ class LocalExecutor:
         if worker is not None and (worker.trial is not None or worker.is_dismissed):
             return
         trial = self._next(slot)
-        if trial is not None:
+        if worker is not None and (trial is None or worker.sent >= _MOST_TRIALS):
+            worker.dismiss()
+        elif trial is not None:
             self._waiting.remove(trial)
             worker = worker or self._spawn(slot, trial.suite_dir / "logs")
             worker.send(trial)
             self._workers[slot] = worker
-        elif worker is not None:
-            worker.dismiss()
 
     def _next(self, slot: int) -> Trial | None:
         """The first waiting trial that fits into memory beside those at work."""

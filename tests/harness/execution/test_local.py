@@ -154,6 +154,26 @@ def test_without_a_word_on_memory_all_cores_are_busy(
     assert at_work(executor) == ["one", "two"]
 
 
+def test_a_worker_makes_room_for_another_after_so_many_trials(
+    two_places: None, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execution.local._MOST_TRIALS", 2)
+    monkeypatch.setattr("harness.execution.local.core_count", lambda: 1)
+    executor = LocalExecutor()
+    trials = labelled(plan_of, "a", "b", "c", "d", "e")
+    executor.start(trials, Resources())
+    processes, deadline = [], time.monotonic() + 10
+    for trial in trials:
+        while at_work(executor) != [trial.specs[0].label]:
+            assert time.monotonic() < deadline  # the one before ends
+        [worker] = executor._workers.values()
+        assert worker is not None
+        processes.append(worker.process)
+        finish(trial)
+    first, second, third, fourth, fifth = map(id, processes)
+    assert first == second != third == fourth != fifth
+
+
 @pytest.mark.slow
 def test_processes_leave_the_same_bytes_as_this_one(
     executor: LocalExecutor, plan_of: PlanOf, tmp_path: Path
