@@ -18,6 +18,7 @@ from algorithms.source import code_digest
 from harness.data.returns import mean_return
 from harness.errors import UserError
 from harness.execution.smoke import SMOKE_CONFIG, shrunk, smoke_tasks
+from harness.runs.archive import ensure_undamaged
 from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder
 from harness.runs.outline import planned_published, row_info
@@ -97,7 +98,7 @@ class Draft:
             keep: leave the chosen cells' runs that were finished by earlier code of their method,
                 as those of other cells are left.
 
-        Raises UserError if what tuning has found cannot be read.
+        Raises UserError if what tuning has found, or an archive of runs, cannot be read.
         """
         found = _Found(self.directory, keep)
         tuning: PlannedTuning | None = None
@@ -192,7 +193,11 @@ class _Found:
         self.outdated: list[RunSpec] = []
 
     def add(self, spec: RunSpec, *, chosen: bool) -> RunSpec:
-        """The run that counts: as today's code makes it, or as earlier code has."""
+        """The run that counts: as today's code makes it, or as earlier code has.
+
+        Raises UserError if an archive that may hold it is damaged.
+        """
+        ensure_undamaged(self._directory / spec.folder)
         done = RunFolder(self._directory / spec.folder).is_done()
         earlier = None if done else earlier_run(self._directory, spec)
         if earlier is not None and chosen and not self._keep:

@@ -56,6 +56,13 @@ def read_file(path: Path) -> bytes | None:
     return _members(archive_path(cell)).get(f"{run.name}/{path.name}")
 
 
+def ensure_undamaged(run: Path) -> None:
+    """Raise UserError if the run has no folder, and an archive that may hold it is damaged."""
+    if not run.is_dir():
+        for folder in (run.parent.parent, run.parent):
+            _members(archive_path(folder))
+
+
 def archive_path(folder: Path) -> Path:
     """Where the archive is of the runs in a task's folder, or in a cell's."""
     return folder.with_name(f"{folder.name}{ARCHIVE_SUFFIX}")

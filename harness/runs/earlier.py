@@ -64,10 +64,7 @@ def _of_other_code(directory: Path, spec: RunSpec) -> Iterator[RunSpec]:
 def _beside(directory: Path, spec: RunSpec) -> Iterator[dict[str, Any]]:
     """What the specs of other runs say whose folders are called as the run's but for the digest."""
     cell = (directory / spec.folder).parent
-    try:
-        names = {name for name in cells_of(cell.parent) if name.startswith(f"{spec.label}-")}
-    except UserError:  # a damaged archive, whose runs are trained again
-        return
+    names = {name for name in cells_of(cell.parent) if name.startswith(f"{spec.label}-")}
     for name in sorted(names - {cell.name}):
         try:
             found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json")

@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.report.records import read_records
 from harness.runs import archive
-from harness.runs.archive import cells_of, members_of
+from harness.runs.archive import cells_of, ensure_undamaged, members_of
 from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder, Status, delete_runs
 from harness.runs.pack import pack_suite
@@ -233,17 +233,32 @@ def test_a_run_that_is_in_both_kinds_of_archive_is_read_from_one(tmp_path: Path)
     assert "a-00000001/seed-0/paths.csv" not in members_of(tmp_path / CELL.parent)
 
 
-def test_runs_of_a_damaged_archive_are_as_good_as_none(tmp_path: Path) -> None:
+def test_a_damaged_archive_has_no_runs_and_is_not_added_to(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / BASE.folder)
     leave_done(run)
     pack_suite(tmp_path)
     [archive] = (tmp_path / "runs").iterdir()
     archive.write_bytes(archive.read_bytes()[:200])
     assert not run.is_done()
-    assert earlier_run(tmp_path, BASE) is None
+    for look in (lambda: earlier_run(tmp_path, BASE), lambda: ensure_undamaged(run.path)):
+        with pytest.raises(UserError, match="is damaged"):
+            look()
     leave_done(RunFolder(run.path.with_name("seed-1")))
     with pytest.raises(UserError, match="is damaged"):
         pack_suite(tmp_path)
+
+
+def test_no_run_is_planned_with_a_damaged_archive_until_it_is_away(plan_of: PlanOf) -> None:
+    """Its workers would find it, and fail with a word on their end alone."""
+    plan = plan_of(seeds=1)
+    finish(plan)
+    pack_suite(plan.directory)
+    [archive] = (plan.directory / "runs").iterdir()
+    archive.write_bytes(archive.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"is damaged.*Bring it back from a copy, or delete it"):
+        plan.again()
+    archive.unlink()
+    assert plan.again().unfinished() == plan.runs
 
 
 def test_a_run_started_afresh_is_read_from_its_folder_alone(tmp_path: Path) -> None:
