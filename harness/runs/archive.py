@@ -22,6 +22,7 @@ from typing import Self
 
 from harness.errors import UserError
 from harness.files import parse_object, write_bytes
+from harness.runs.scores_column import with_scores, without_scores
 
 ARCHIVE_SUFFIX = ".tar.xz"
 
@@ -155,7 +156,7 @@ def _cells(path: Path, *version: int) -> frozenset[str]:
 def _archive_bytes(members: Members) -> bytes:
     """The archive of these contents. No times, no owners: equal contents are equal bytes."""
     digests = {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
-    content = {**members, _DIGESTS: (json.dumps(digests, indent=1) + "\n").encode()}
+    content = {**without_scores(members), _DIGESTS: (json.dumps(digests, indent=1) + "\n").encode()}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as archive:
         for name in sorted(content):
@@ -171,6 +172,7 @@ def _read(path: Path, *version: int) -> dict[str, bytes]:  # noqa: ARG001
         found = _unpack(path)
         # Archives from before there were digests have none.
         digests = parse_object(found.pop(_DIGESTS)) if _DIGESTS in found else None
+        found = with_scores(found)
         if digests is not None:
             actual = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
             if actual != digests:

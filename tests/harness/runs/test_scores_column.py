@@ -1,0 +1,86 @@
+"""Packed tables lack the scores that returns give back, and come out as they went in."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from harness.runs.scores_column import with_scores, without_scores
+from harness.tasks import get_task
+
+TASK = get_task("pointmaze/umaze")
+SPEC = json.dumps({"task": TASK.model_dump(mode="json")}).encode()
+HEADER = "seed,step,episode,return,length,terminated,success,normalized_score"
+
+
+def table(rows: int, *, score: str = "") -> bytes:
+    draw = random.Random(rows)
+    lines = [HEADER]
+    for episode in range(rows):
+        value = draw.uniform(-200, 300) * 10 ** draw.randint(-12, 3)
+        lines.append(
+            f"0,40,{episode},{value!r},300,false,0.0,{score or repr(TASK.normalized_score(value))}"
+        )
+    return ("\n".join(lines) + "\n").encode()
+
+
+@pytest.mark.parametrize("file", ["evaluations.csv", "online.csv"])
+def test_scores_are_left_out_and_come_back_to_the_bit(file: str) -> None:
+    members = {"a-1/seed-0/spec.json": SPEC, f"a-1/seed-0/{file}": table(2000)}
+    packed = without_scores(members)
+    lines = packed[f"a-1/seed-0/{file}"].decode().splitlines()
+    assert lines[0] == HEADER
+    assert all(line.endswith(",0.0,") for line in lines[1:])
+    assert with_scores(packed) == members
+
+
+def test_each_table_has_the_scale_of_its_own_run() -> None:
+    other = SPEC.replace(json.dumps(TASK.reference.max).encode(), b"1234.5")
+    assert other != SPEC
+    rows = f"{HEADER}\n0,40,0,1234.5,300,false,0.0,100.0\n".encode()
+    members = {
+        "a-1/seed-0/spec.json": SPEC,
+        "a-1/seed-0/evaluations.csv": table(3),
+        "b-2/seed-0/spec.json": other,
+        "b-2/seed-0/evaluations.csv": rows,
+    }
+    packed = without_scores(members)
+    assert packed["b-2/seed-0/evaluations.csv"] == rows.replace(b"100.0", b"")
+    assert with_scores(packed) == members
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        table(5, score="3.5"),  # of another scale
+        table(5) + b"0,40,5,1.0,300\n0,40,6,,300,false,0.0,\n",  # cut short
+        b"seed,step,return\n0,40,1.0\n",
+        b"seed,\xff\n",
+        b"",
+    ],
+)
+def test_a_table_that_returns_do_not_give_back_is_kept_as_it_is(content: bytes) -> None:
+    members = {"a-1/seed-0/spec.json": SPEC, "a-1/seed-0/evaluations.csv": content}
+    assert without_scores(members) == members
+
+
+@pytest.mark.parametrize("spec", [None, b"{}", b'{"task": 1}', b"[", b'{"task": {"reference": 2}}'])
+def test_a_run_without_reference_scores_is_kept_as_it_is(spec: bytes | None) -> None:
+    members = {"a-1/seed-0/evaluations.csv": table(3)}
+    members |= {"a-1/seed-0/spec.json": spec} if spec is not None else {}
+    assert without_scores(members) == members
+    assert with_scores(members) == members
+
+
+def test_other_tables_are_not_touched() -> None:
+    members = {"a-1/seed-0/spec.json": SPEC, "a-1/seed-0/metrics.csv": table(3)}
+    assert without_scores(members) == members
+
+
+def test_an_empty_score_without_a_reference_is_damage() -> None:
+    packed = without_scores({"a-1/seed-0/spec.json": SPEC, "a-1/seed-0/evaluations.csv": table(1)})
+    packed["a-1/seed-0/spec.json"] = b"{}"
+    with pytest.raises(ValueError, match="has no reference scores"):
+        with_scores(packed)
