@@ -170,18 +170,18 @@ class Comparison:
         return f"Normalized score ({'; '.join(chosen)})" if chosen else "Normalized score"
 
     def ranked(self, tasks: Sequence[str]) -> list[str]:
-        """Labels by their mean over those of the tasks they have a score on, best first.
+        """Labels by their mean over the tasks, best first; then those that have some of them alone.
 
         Tasks that rank no methods do not count; labels without a score stay in the suite's order.
         """
         counted = [task for task in tasks if task not in self.unranked]
 
-        def mean(label: str) -> float:
+        def place(label: str) -> tuple[bool, float]:
             cells = [self.cells[task, label] for task in counted]
             means = [cell.mean for cell in cells if len(cell.scores)]
-            return sum(means) / len(means) if means else -math.inf
+            return len(means) == len(cells), sum(means) / len(means) if means else -math.inf
 
-        return sorted(self.labels, key=mean, reverse=True)
+        return sorted(self.labels, key=place, reverse=True)
 
     def applies(self, label: str, tasks: Sequence[str]) -> bool:
         """Whether the suite has the label run on all of the tasks."""
