@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from harness.report.comparison import compare
 from harness.report.curves import read_curves
 from harness.report.records import read_records
 from harness.report.sections.modes.policies import landings, modal_tasks
@@ -387,7 +388,7 @@ def test_on_bodies_noise_costs_decision_flow_what_the_page_says() -> None:
 
 def test_bodies_from_zero_are_what_the_page_says() -> None:
     suite, label = RESULTS / "local" / "gym_from_zero", "df-div-from-zero"
-    for other in ("iql", "td3-bc", "fql-from-zero"):
+    for other in ("rebrac", "iql", "td3-bc", "fql-from-zero"):
         mean, half = average_difference(suite, label, other)
         assert abs(mean) < half
     mean, half = average_difference(suite, label, "bc", "medium-replay")
@@ -401,8 +402,34 @@ def test_bodies_from_zero_are_what_the_page_says() -> None:
         (label, "noise-0"): "37.5",
         ("fql-from-zero", "noise-1"): "34.8",
         ("fql-from-zero", "noise-0"): "39.9",
+        ("df-div-actor-critic-from-zero", "noise-1"): "35.9",
+        ("df-div-actor-critic-from-zero", "noise-0"): "48.5",
     }
     check_bodies(suite, told, "Bodies from zero")
+
+
+def test_with_a_critic_of_its_own_actions_decision_flow_from_zero_is_above_all_on_bodies() -> None:
+    suite, ours = RESULTS / "local" / "gym_from_zero", "df-div-actor-critic-from-zero"
+    others = ("rebrac", "iql", "td3-bc", "fql-from-zero", "df-div-from-zero", "bc")
+    rows = scores_of(suite)
+    assert all({ours, *others} == row.keys() for row in rows.values())
+    for other in others:
+        mean, half = average_difference(suite, ours, other)
+        assert mean > half
+    found = compare(read_records(suite))
+    [bodies] = found.ranking
+    assert found.best(bodies.tasks) == {ours}
+    for level, names in {
+        "medium-replay": ("rebrac", "df-div-from-zero"),
+        "/medium": ("rebrac", "fql-from-zero"),
+        "medium-expert": ("iql",),
+    }.items():
+        told = set(others)
+        for other in others:
+            mean, half = average_difference(suite, ours, other, level)
+            assert mean > 0
+            told -= {other} if mean < half else set()
+        assert set(others) - told == set(names)
 
 
 def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
