@@ -123,7 +123,7 @@ def _origin(folder: Path, place: Place) -> str:
 def _commits(folder: Path, paths: Iterable[str]) -> str:
     """Of which commits the runs are, and whether of no commit alone."""
     found = [read_json(folder / path / "provenance.json") or {} for path in paths]
-    states = [Checkout.model_validate(provenance.get("git", {})) for provenance in found]
+    states = [Checkout.of(provenance) for provenance in found]
     names = sorted({state.short for state in states if state.commit})
     changed = sum(state.dirty for state in states)
     changes = f", {changed:,} of the runs with uncommitted changes" if changed else ""

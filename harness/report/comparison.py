@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,6 +90,7 @@ class Comparison:
         cells: by task and label.
         gate: whether critics could be trusted.
         checkouts: of what code the finished runs are, by path.
+        one_code: whether all runs of a method are known to be of the same code, and of one engine.
     """
 
     suite: SuiteFile
@@ -99,6 +100,7 @@ class Comparison:
     cells: dict[tuple[str, str], Cell]
     gate: Gate
     checkouts: dict[str, Checkout]
+    one_code: bool
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -174,7 +176,12 @@ class Comparison:
 
         Tasks that rank no methods do not count; labels without a score stay in the suite's order.
         """
-        counted = [task for task in tasks if task not in self.unranked]
+        counted = [
+            task
+            for task in tasks
+            if task not in self.unranked
+            and any(len(self.cells[task, label].scores) for label in self.labels)
+        ]
 
         def place(label: str) -> tuple[bool, float]:
             cells = [self.cells[task, label] for task in counted]
@@ -290,7 +297,8 @@ def compare(records: Records, protocol: str | None = None) -> Comparison:
         selection_scores=selection_scores,
         cells=_cells(suite, scores),
         gate=critic_gate(suite, last, records.metrics.merge(finished, on=_RUN)),
-        checkouts={path: _checkout(records.provenance.get(path, {})) for path in done},
+        checkouts={path: Checkout.of(records.provenance.get(path, {})) for path in done},
+        one_code=_one_code(records.specs[path] for path in done if path in records.specs),
     )
 
 
@@ -321,8 +329,15 @@ def final_scores(evaluations: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
     return found.join(pd.DataFrame(scored, columns=columns, dtype=np.float64))
 
 
-def _checkout(provenance: Mapping[str, Any]) -> Checkout:
-    return Checkout.model_validate(provenance.get("git", {}))
+def _one_code(specs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the specs of each method have one code, and all of them one version of the engine."""
+    found = [
+        tuple(spec.get(key, "") for key in ("algorithm", "code", "engine_version"))
+        for spec in specs
+    ]
+    methods = {algorithm for algorithm, _, _ in found}
+    engines = {engine for *_, engine in found}
+    return len({*found}) == len(methods) and len(engines) == 1 and all(code for _, code, _ in found)
 
 
 def _protocol(name: str, asked: bool) -> Protocol:

@@ -67,7 +67,10 @@ def write_notes(
         protocol=_protocol(comparison),
         action_selection=selection_note(suite),
         gate=gate,
-        origins=(*origin_notes(suite), *checkout_notes(suite, comparison.checkouts)),
+        origins=(
+            *origin_notes(suite),
+            *checkout_notes(suite, comparison.checkouts, one_code=comparison.one_code),
+        ),
         data=_data(suite),
         statistics=(*statistics, *comparison.scales.notes()),
         sections=tuple(dict.fromkeys(of_sections)),

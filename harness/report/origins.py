@@ -37,8 +37,13 @@ def origin_notes(suite: SuiteFile) -> Iterator[str]:
         yield f"{EARLIER}: {MEANING}, all or some of the runs: {', '.join(methods)}."
 
 
-def checkout_notes(suite: SuiteFile, checkouts: Mapping[str, Checkout]) -> Iterator[str]:
-    """Of which commits the runs are that have scores, with whose runs each has."""
+def checkout_notes(
+    suite: SuiteFile, checkouts: Mapping[str, Checkout], *, one_code: bool
+) -> Iterator[str]:
+    """Of which commits the runs are that have scores, with whose runs each has.
+
+    one_code: whether a method's runs are known to be of the same code all the same.
+    """
     methods: dict[str, dict[str, None]] = defaultdict(dict)
     for run in suite.runs:
         if run.path in checkouts and checkouts[run.path].commit:
@@ -51,11 +56,10 @@ def checkout_notes(suite: SuiteFile, checkouts: Mapping[str, Checkout]) -> Itera
         if known < len(checkouts):
             unknown = len(checkouts) - known
             parts.append(f"unknown ({unknown:,} of {len(checkouts):,} runs)")
-        kept = f", but for what is marked {EARLIER}" if suite.kept_cells else ""
-        yield (
-            f"Code: not of one commit: {'; '.join(parts)}. Each method's code and the engine's "
-            f"version are the same in all of its runs{kept}."
-        )
+        same = ""
+        if one_code:
+            same = " Each method's code and the engine's version are the same in all of its runs."
+        yield f"Code: not of one commit: {'; '.join(parts)}.{same}"
     if said := uncommitted(suite, checkouts):
         yield said
 

@@ -184,7 +184,8 @@ class _Reader:
         return [one.row | {"amortized_action_ms": latencies.get(_key(one.run))} for one in opened]
 
     def _left_out(self, run: PlannedRun, problem: Exception) -> dict[str, Any]:
-        error = f"its results are left out: {problem}; `run` repairs what can be repaired"
+        repair = "" if isinstance(problem, UserError) else "; `run` repairs what can be repaired"
+        error = f"its results are left out: {problem}{repair}"
         self.damaged.append(f"NOT COUNTED: {run.task} {run.label} seed {run.seed}: {error}.")
         return _planned(run) | {"state": "failed", "error": error}
 
@@ -331,7 +332,7 @@ def _provenance(path: Path) -> dict[str, Any]:
     provenance = _read_object(path)
     known = all(isinstance(provenance.get(key, {}), dict) for key in ("algorithm", "dataset"))
     try:
-        Checkout.model_validate(provenance.get("git", {}))
+        Checkout.of(provenance)
     except ValidationError:
         known = False
     if not known:

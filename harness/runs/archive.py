@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
 import lzma
 import re
 import tarfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.errors import UserError
-from harness.files import parse_object, write_bytes
+from harness.files import json_bytes, parse_object, write_bytes
 from harness.runs.scores_column import with_scores, without_scores
 
 ARCHIVE_SUFFIX = ".tar.xz"
@@ -33,7 +32,18 @@ _WORD = r"[A-Za-z0-9_-][\w.+-]*"
 _NAME = re.compile(rf"{_WORD}(/{_WORD}){{1,2}}")
 _CELL = re.compile(rf"{_WORD}-[0-9a-f]{{8}}{re.escape(ARCHIVE_SUFFIX)}")  # of its archive
 _FIRST = "spec.json"  # which every run has
-_DIGESTS = "archive/sha256.json"  # of all other members, by name
+_DIGESTS = "archive/sha256.json"  # of all other members as they were packed, by name
+_EMPTIED = "archive/without_scores.json"  # names of the tables whose scores are left out
+_DAMAGE = (
+    OSError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    EOFError,
+    lzma.LZMAError,
+    tarfile.TarError,
+)
 _MOST_TOGETHER = 2**24  # bytes unpacked, in a task's archive: it is read whole
 _MOST_BYTES = 2**30  # unpacked; a cell's runs have a few megabytes
 
@@ -156,7 +166,10 @@ def _cells(path: Path, *version: int) -> frozenset[str]:
 def _archive_bytes(members: Members) -> bytes:
     """The archive of these contents. No times, no owners: equal contents are equal bytes."""
     digests = {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
-    content = {**without_scores(members), _DIGESTS: (json.dumps(digests, indent=1) + "\n").encode()}
+    emptied = without_scores(members)
+    content = {**members, **emptied, _DIGESTS: json_bytes(digests)}
+    if emptied:
+        content[_EMPTIED] = json_bytes({"names": sorted(emptied)})
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as archive:
         for name in sorted(content):
@@ -172,13 +185,14 @@ def _read(path: Path, *version: int) -> dict[str, bytes]:  # noqa: ARG001
         found = _unpack(path)
         # Archives from before there were digests have none.
         digests = parse_object(found.pop(_DIGESTS)) if _DIGESTS in found else None
-        found = with_scores(found)
+        emptied = parse_object(found.pop(_EMPTIED))["names"] if _EMPTIED in found else []
+        found |= with_scores(found, emptied)
         if digests is not None:
             actual = {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
             if actual != digests:
                 wrong = sorted(dict(actual.items() ^ digests.items()))
                 raise ValueError(f"not what was packed: {', '.join(wrong[:4])}")
-    except (OSError, ValueError, AttributeError, EOFError, lzma.LZMAError, tarfile.TarError) as e:
+    except _DAMAGE as e:
         raise UserError(
             f"{path} is damaged ({e}). Bring it back from a copy, or delete it and run the suite "
             "again."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from pydantic import BaseModel
 
 
@@ -10,6 +13,11 @@ class Checkout(BaseModel):
 
     commit: str = ""
     dirty: bool = False
+
+    @classmethod
+    def of(cls, provenance: Mapping[str, Any]) -> Self:
+        """That of a run; earlier versions wrote none where git knows none."""
+        return cls.model_validate(provenance.get("git") or {})
 
     @property
     def short(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.runs.archive import cells_of
+from harness.runs.archive import cells_of, ensure_undamaged
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.spec import RunSpec
 
@@ -66,8 +66,10 @@ def _beside(directory: Path, spec: RunSpec) -> Iterator[dict[str, Any]]:
     cell = (directory / spec.folder).parent
     names = {name for name in cells_of(cell.parent) if name.startswith(f"{spec.label}-")}
     for name in sorted(names - {cell.name}):
+        run = cell.with_name(name) / f"seed-{spec.seed}"
+        ensure_undamaged(run)
         try:
-            found = read_json(cell.with_name(name) / f"seed-{spec.seed}" / "spec.json")
+            found = read_json(run / "spec.json")
         except UserError:  # damaged, and so not finished
             continue
         if found is not None:

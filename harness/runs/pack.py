@@ -25,7 +25,7 @@ def pack_suite(directory: Path) -> str:
     What is lost is the learning state, what trackers left in the run's folder and, of runs that no
     picture shows, what pictures are made of: a finished run needs them no more. Killed at any time,
     every run is whole in its folder or in the archive. Raises UserError for an archive that is
-    damaged.
+    damaged and would be added to.
     """
     before = _megabytes(directory)
     for leftover in directory.rglob(f".*{_PACKED}"):

@@ -202,7 +202,7 @@ def _origins(records: Records, runs: Iterable[Mapping[Hashable, Any]]) -> list[t
             continue
         provenance = records.provenance.get(run["path"], {})
         code = provenance.get("algorithm", {})
-        found["commit"][_commit(provenance.get("git", {}))] = None
+        found["commit"][_commit(provenance.get("git") or {})] = None
         if "code" in code:
             found["method's code"][f"{code['code']} ({code.get('module', '')})"] = None
         found["data sha256"][spec["dataset_sha256"]] = None

@@ -18,8 +18,11 @@ ONE_CODE = "Each method's code and the engine's version are the same in all of i
 
 @pytest.fixture
 def pages_of(make_suite: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
-    def pages(**changed: dict[str, Any]) -> tuple[str, str]:
-        """`table.md` and the page's answer; `changed`: what `git` is of a label's first run."""
+    def pages(codes: str = "", **changed: dict[str, Any]) -> tuple[str, str]:
+        """`table.md` and the page's answer; `changed`: what `git` is of a label's first run.
+
+        codes: one letter for the code of each seed's runs.
+        """
         folder: Path = make_suite(labels=["iql", "bc"]).write()
         for run in json.loads((folder / "suite.json").read_text())["runs"]:
             path = folder / run["path"] / "provenance.json"
@@ -27,6 +30,10 @@ def pages_of(make_suite: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
             if run["seed"] == 0 and run["label"] in changed:
                 found["git"] = changed[run["label"]]
             path.write_text(json.dumps(found))
+            spec = folder / run["path"] / "spec.json"
+            if codes:
+                code = {"code": codes[run["seed"]]}
+                spec.write_text(json.dumps(json.loads(spec.read_text()) | code))
         build_report(folder)
         answer = (folder / "report.html").read_text().partition('id="answer"')[2]
         return (folder / "table.md").read_text(), answer.partition("</section>")[0]
@@ -41,8 +48,22 @@ def test_one_commit_is_named_and_nothing_warned_of(pages_of: Callable[..., Any])
 
 
 def test_several_commits_are_named_with_whose_runs_each_has(pages_of: Callable[..., Any]) -> None:
-    table, _ = pages_of(bc={"commit": SECOND, "dirty": False})
-    assert f"- Code: not of one commit: 0123abc (iql, bc); fedc432 (bc). {ONE_CODE}." in table
+    table, _ = pages_of(codes="aaa", bc={"commit": SECOND, "dirty": False})
+    assert f"- Code: not of one commit: 0123abc (iql, bc); fedc432 (bc). {ONE_CODE}.\n" in table
+
+
+@pytest.mark.parametrize("codes", ["", "aab"])
+def test_nothing_is_said_of_one_code_where_it_is_not_known_or_not_one(
+    pages_of: Callable[..., Any], codes: str
+) -> None:
+    table, _ = pages_of(codes=codes, bc={"commit": SECOND, "dirty": False})
+    assert "not of one commit: 0123abc (iql, bc); fedc432 (bc).\n" in table
+
+
+def test_runs_of_versions_that_wrote_no_commit_count(pages_of: Callable[..., Any]) -> None:
+    table, _ = pages_of(bc=None)
+    assert "unknown (1 of 6 runs)" in table
+    assert "NOT COUNTED" not in table
 
 
 def test_runs_of_no_known_commit_are_counted(pages_of: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import lzma
 import os
 import shutil
@@ -18,7 +19,13 @@ from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.report.records import read_records
 from harness.runs import archive
-from harness.runs.archive import cells_of, ensure_undamaged, members_of
+from harness.runs.archive import (
+    archive_path,
+    cells_of,
+    ensure_undamaged,
+    members_of,
+    write_members,
+)
 from harness.runs.earlier import earlier_run
 from harness.runs.folder import RunFolder, Status, delete_runs
 from harness.runs.pack import pack_suite
@@ -246,6 +253,23 @@ def test_a_damaged_archive_has_no_runs_and_is_not_added_to(tmp_path: Path) -> No
     leave_done(RunFolder(run.path.with_name("seed-1")))
     with pytest.raises(UserError, match="is damaged"):
         pack_suite(tmp_path)
+
+
+def test_tables_with_scores_of_their_own_come_out_as_they_went_in(tmp_path: Path) -> None:
+    reference = BASE.task.reference
+    top, spec = str(reference.max).encode(), json.dumps(BASE.to_json()).encode()
+    odd = b"step,return,normalized_score\n1,2.5,\n2,2.5,0.1\n"
+    usual = b"step,return,normalized_score\n1," + top + b",100.0\n"
+    members = {}
+    for cell, content in (("a-00000001", odd), ("b-00000002", usual)):
+        members |= {f"{cell}/seed-0/spec.json": spec, f"{cell}/seed-0/evaluations.csv": content}
+    task = tmp_path / "runs" / "maze"
+    write_members(task, members)
+    assert members_of(task) == members
+    with tarfile.open(archive_path(task)) as archive:
+        written = archive.extractfile("b-00000002/seed-0/evaluations.csv")
+        assert written is not None
+        assert written.read() == usual.replace(b"100.0", b"")
 
 
 def test_no_run_is_planned_with_a_damaged_archive_until_it_is_away(plan_of: PlanOf) -> None:
