@@ -455,12 +455,23 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
     average, p = "average (adroit)", corrected_p(suite)
     assert all(p[average, label] > 0.05 for label in ("iql", "fql", "ifql", "rebrac", "bc"))
     assert p[average, "td3-bc"] < 0.05
-    for label, side in {"ifql": 0, "bc": 0, "rebrac": 0, "fql": -1, "iql": 1}.items():
+    for label, side in {
+        "ifql": 0,
+        "bc": 0,
+        "rebrac": 0,
+        "df-div-actor-critic": 0,
+        "fql": -1,
+        "iql": 1,
+    }.items():
         mean, half = average_difference(suite, label, "df-div")
         assert (mean > half) - (mean < -half) == side
     assert "not usable at this budget (" not in (suite / "table.md").read_text("utf-8")
     chosen = {line["setting"] for line in tuning_of(suite) if line["chosen_for"]}
-    assert "df-div.rho-3.0" in chosen
+    assert {"df-div.rho-3.0", "df-div-actor-critic.rho-3.0"} <= chosen
+    found = compare(read_records(suite))
+    [hands] = found.ranking
+    others = [label for label in found.labels if label != "df-div-actor-critic"]
+    assert found.against("df-div-actor-critic", others, hands.tasks)["iql"] < 0.05
     doors = [
         float(line["score"])
         for line in tuning_of(suite)
@@ -490,6 +501,7 @@ def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_s
         ("df-div", "noise-1"): ("59.0", "67.0"),
         ("iql", "noise-0"): ("75.0", "83.3"),
         ("ifql", "noise-0"): ("49.9", "36.2"),
+        ("df-div-actor-critic", "noise-0"): ("67.2", "96.0"),
     }
     check_hands(means, "underfit-clone", told, prose_of("Hands"))
 
