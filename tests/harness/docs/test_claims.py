@@ -64,17 +64,17 @@ def difference(a: dict[int, float], b: dict[int, float]) -> tuple[float, float, 
     return float(low + high) / 2, float(high - low) / 2, float(test.pvalue)
 
 
-def average_difference(suite: Path, a: str, b: str, level: str = "") -> tuple[float, float]:
+def average_difference(suite: Path, a: str, b: str, part: str = "") -> tuple[float, float]:
     """Mean over all tasks and half of its 95% interval, by Welch and Satterthwaite.
 
-    level: what the tasks' names have to end with.
+    part: a level or a body that the tasks' names must have or, after a minus, must not.
     """
     pairs = [
         np.array(
             [rows[a][seed] - rows[b][seed] for seed in sorted(rows[a].keys() & rows[b].keys())]
         )
         for task, rows in scores_of(suite).items()
-        if task.endswith(level)
+        if not part or (part.removeprefix("-") in task.split("/")) is not part.startswith("-")
     ]
     parts = np.array([pair.var(ddof=1) / len(pair) for pair in pairs])
     freedom = parts.sum() ** 2 / sum(parts**2 / [len(pair) - 1 for pair in pairs])
@@ -85,7 +85,7 @@ def average_difference(suite: Path, a: str, b: str, level: str = "") -> tuple[fl
 def paired(suite: Path) -> set[str]:
     """All differences of two rows on a task, and on average, as prose writes them.
 
-    Averages are over all tasks, and over those of one level.
+    Averages are over all tasks, those of one level, those of one body, and all but these.
     """
     found = set()
     scores = scores_of(suite)
@@ -97,9 +97,12 @@ def paired(suite: Path) -> set[str]:
     complete = set.intersection(
         *({k for k, v in rows.items() if len(v) > 1} for rows in scores.values())
     )
-    levels = {"", *(task.rpartition("/")[2] for task in scores)}
-    for (a, b), level in product(permutations(complete, 2), levels):
-        mean, half = average_difference(suite, a, b, level)
+    words = {word for task in scores for word in task.split("/")}
+    tasks = {word: {task for task in scores if word in task.split("/")} for word in words}
+    several = {word for word in words if len(tasks[word]) > 1 and tasks[word] != scores.keys()}
+    parts = {"", *several, *(f"-{word}" for word in several)}
+    for (a, b), part in product(permutations(complete, 2), parts):
+        mean, half = average_difference(suite, a, b, part)
         found.add(f"{mean:.1f} ± {half:.1f}")
     return found
 
@@ -303,9 +306,9 @@ def corrected_p(suite: Path) -> dict[tuple[str, str], float]:
 BODIES = RESULTS / "local" / "gym_mujoco"
 
 
-def is_above(a: str, b: str, level: str = "") -> bool:
+def is_above(a: str, b: str, part: str = "") -> bool:
     """Whether a row is told apart, and above, on bodies by the paired interval of an average."""
-    mean, half = average_difference(BODIES, a, b, level)
+    mean, half = average_difference(BODIES, a, b, part)
     return mean > half
 
 
@@ -331,7 +334,7 @@ def test_on_replays_df_div_is_above_cloning_and_on_narrow_data_below() -> None:
     assert is_above("df-div", "bc", "medium-replay")
     for label in ("rebrac", "iql", "td3-bc", "fql", "ifql"):
         assert is_above(label, "df-div", "medium-replay")
-    for level in ("/medium", "/medium-expert"):
+    for level in ("medium", "medium-expert"):
         assert is_above("bc", "df-div", level)
     bodies = ("halfcheetah", "hopper", "walker2d")
     behind = {}
@@ -393,7 +396,7 @@ def test_bodies_from_zero_are_what_the_page_says() -> None:
         assert abs(mean) < half
     mean, half = average_difference(suite, label, "bc", "medium-replay")
     assert mean > half
-    for level in ("/medium", "/medium-expert"):
+    for level in ("medium", "medium-expert"):
         mean, half = average_difference(suite, label, "bc", level)
         assert abs(mean) < half
     assert corrected_p(suite)["average (gym)", "bc"] < 0.05
@@ -422,7 +425,7 @@ def test_with_a_critic_of_its_own_actions_decision_flow_from_zero_is_above_all_o
     assert found.best(bodies.tasks) == {ours}
     for level, names in {
         "medium-replay": ("df-div-from-zero",),
-        "/medium": (),
+        "medium": (),
         "medium-expert": ("iql",),
     }.items():
         told = set(others)
@@ -431,6 +434,20 @@ def test_with_a_critic_of_its_own_actions_decision_flow_from_zero_is_above_all_o
             assert mean > 0
             told -= {other} if mean < half else set()
         assert set(others) - told == set(names)
+
+
+def test_hopper_alone_puts_it_above_rebrac_and_td3_bc() -> None:
+    suite, ours = RESULTS / "local" / "gym_from_zero", "df-div-actor-critic-from-zero"
+    others = {"rebrac", "iql", "td3-bc", "fql-from-zero", "df-div-from-zero", "bc"}
+    for part, above, below in (
+        ("hopper", others, set()),
+        ("halfcheetah", others - {"rebrac"}, {"rebrac"}),
+        ("walker2d", set(), set()),
+        ("-hopper", {"iql", "fql-from-zero", "bc"}, set()),
+    ):
+        found = {other: average_difference(suite, ours, other, part) for other in others}
+        assert {other for other, (mean, half) in found.items() if mean > half} == above
+        assert {other for other, (mean, half) in found.items() if mean < -half} == below
 
 
 def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
