@@ -38,7 +38,7 @@ _COLUMNS = {
 }
 _RUN = ["task", "label", "seed"]
 _KEYS = (*_RUN, "action_selection")
-_DAMAGE = (OSError, ValueError, LookupError, TypeError, UserError)
+_DAMAGE = (OSError, ValueError, LookupError, TypeError)  # of a run's own files
 BATCH = 500  # runs; parsing small files one by one takes most of the time of a report
 _STATUS_COLUMNS = (
     "step",
@@ -88,7 +88,8 @@ class Records:
 def read_records(folder: Path, suite: SuiteFile | None = None) -> Records:
     """Read one suite's folder: by its `suite.json`, or as a `suite` that was not run says.
 
-    Raises UserError if the folder or its `suite.json` cannot be used.
+    Raises UserError if the folder, its `suite.json` or an archive of its runs cannot be used: of a
+    task's archive all runs would be missing, from every table.
     """
     reader = _Reader(folder, suite or read_suite(folder))
     runs = reader.suite.runs
@@ -184,8 +185,7 @@ class _Reader:
         return [one.row | {"amortized_action_ms": latencies.get(_key(one.run))} for one in opened]
 
     def _left_out(self, run: PlannedRun, problem: Exception) -> dict[str, Any]:
-        repair = "" if isinstance(problem, UserError) else "; `run` repairs what can be repaired"
-        error = f"its results are left out: {problem}{repair}"
+        error = f"its results are left out: {problem}; `run` repairs what can be repaired"
         self.damaged.append(f"NOT COUNTED: {run.task} {run.label} seed {run.seed}: {error}.")
         return _planned(run) | {"state": "failed", "error": error}
 

@@ -11,9 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.commands.cli import app
-from harness.report import sections
+from harness.errors import UserError
+from harness.report import build_report, sections
 from harness.report.section import Section
 from harness.report.sections import requested, scores
+from harness.runs.pack import pack_suite
 
 TASK = "pointmaze/umaze"
 FIGURES = [
@@ -73,6 +75,17 @@ def test_a_damaged_run_is_named_in_every_table_with_what_to_do(folder: Path) -> 
         assert "repairs what can be repaired" in text
         assert "bc seed 0: its results" not in text
     assert "NOT COUNTED" not in "".join(whole.values())
+
+
+def test_a_damaged_archive_leaves_the_report_of_whole_ones_as_it_is(folder: Path) -> None:
+    """It has all runs of a task: its tables would be written anew without them."""
+    pack_suite(folder)
+    _, _, whole = report(folder)
+    [archive] = (folder / "runs").iterdir()
+    archive.write_bytes(archive.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"is damaged.*Bring it back from a copy, or delete it"):
+        build_report(folder)
+    assert {name: (folder / name).read_text() for name in FILES} == whole
 
 
 @pytest.mark.parametrize(
