@@ -69,7 +69,7 @@ def write_notes(
         gate=gate,
         origins=(
             *origin_notes(suite),
-            *checkout_notes(suite, comparison.checkouts, one_code=comparison.one_code),
+            *checkout_notes(suite.runs, comparison.checkouts, one_code=comparison.one_code),
         ),
         data=_data(suite),
         statistics=(*statistics, *comparison.scales.notes()),

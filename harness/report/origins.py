@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.runs.checkout import Checkout
-from harness.runs.suite_file import SuiteFile
+from harness.runs.suite_file import PlannedRun, SuiteFile
 
 TUNED, EARLIER = "ᵗ", "¶"
 MEANING = "made by earlier code of this method"
@@ -38,19 +38,23 @@ def origin_notes(suite: SuiteFile) -> Iterator[str]:
 
 
 def checkout_notes(
-    suite: SuiteFile, checkouts: Mapping[str, Checkout], *, one_code: bool
+    runs: Sequence[PlannedRun],
+    checkouts: Mapping[str, Checkout],
+    *,
+    one_code: bool = False,
+    subject: str = "Code",
 ) -> Iterator[str]:
     """Of which commits the runs are that have scores, with whose runs each has.
 
     one_code: whether a method's runs are known to be of the same code all the same.
     """
     methods: dict[str, dict[str, None]] = defaultdict(dict)
-    for run in suite.runs:
+    for run in runs:
         if run.path in checkouts and checkouts[run.path].commit:
             methods[checkouts[run.path].name][run.label] = None
     known = sum(bool(checkout.commit) for checkout in checkouts.values())
     if len(methods) == 1 and known == len(checkouts):
-        yield f"Code: all runs are of commit {next(iter(methods))}."
+        yield f"{subject}: all runs are of commit {next(iter(methods))}."
     elif methods:
         parts = [f"{commit} ({', '.join(methods[commit])})" for commit in sorted(methods)]
         if known < len(checkouts):
@@ -59,14 +63,14 @@ def checkout_notes(
         same = ""
         if one_code:
             same = " Each method's code and the engine's version are the same in all of its runs."
-        yield f"Code: not of one commit: {'; '.join(parts)}.{same}"
-    if said := uncommitted(suite, checkouts):
+        yield f"{subject}: not of one commit: {'; '.join(parts)}.{same}"
+    if said := uncommitted(runs, checkouts):
         yield said
 
 
-def uncommitted(suite: SuiteFile, checkouts: Mapping[str, Checkout]) -> str:
+def uncommitted(runs: Sequence[PlannedRun], checkouts: Mapping[str, Checkout]) -> str:
     """What is to be said of runs whose code is of no commit; nothing if there are none."""
-    changed = [run for run in suite.runs if run.path in checkouts and checkouts[run.path].dirty]
+    changed = [run for run in runs if run.path in checkouts and checkouts[run.path].dirty]
     if not changed:
         return ""
     labels = ", ".join(dict.fromkeys(run.label for run in changed))

@@ -29,7 +29,7 @@ def answers(comparison: Comparison) -> list[str]:
     said = [_answer(comparison, group) for group in comparison.ranking]
     if comparison.unranked:
         said.append(f"Not ranked: {listed(comparison.unranked)}, whose data are {DENOISING}.")
-    if warning := uncommitted(comparison.suite, comparison.checkouts):
+    if warning := uncommitted(comparison.suite.runs, comparison.checkouts):
         said.append(warning)
     return said
 

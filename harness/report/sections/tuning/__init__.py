@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from harness.report.layout import Grid
+from harness.report.origins import checkout_notes
 from harness.report.section import Section
 from harness.report.sections.tuning.drawing import CAPTION, draw_tuning
 from harness.report.sections.tuning.numbers import best_of, tried_runs, tuning_grids, undecided
 from harness.report.style import Drawing
+from harness.runs.checkout import Checkout
+from harness.runs.folder import RunFolder, read_json
 from harness.runs.tuning import Choice, choices
 
 
@@ -49,4 +53,18 @@ class Tuning(Section):
         return [Drawing("What tuning gives", CAPTION, tuple(files))] if files else []
 
     def notes(self) -> tuple[str, ...]:
-        return undecided(self._choices)
+        return (*undecided(self._choices), *self._checkouts())
+
+    def _checkouts(self) -> Iterator[str]:
+        """Of which commits the finished runs are that settings were chosen by, by method."""
+        tuning = self.records.suite.tuning
+        if tuning is None:
+            return
+        base = {row.label: row.base for row in tuning.rows}
+        runs = [run.model_copy(update={"label": base[run.label]}) for run in tuning.runs]
+        done = {}
+        for run in runs:
+            folder = RunFolder(self.records.folder / run.path)
+            if folder.is_done():
+                done[run.path] = Checkout.of(read_json(folder.path / "provenance.json") or {})
+        yield from checkout_notes(runs, done, subject="Code of tuning")

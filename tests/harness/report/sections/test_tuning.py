@@ -74,6 +74,10 @@ def section_of(folder: Path) -> Tuning:
     return Tuning(records, compare(records))
 
 
+def commits_of_tuning(folder: Path) -> list[str]:
+    return [note for note in section_of(folder).notes() if note.startswith("Code of tuning")]
+
+
 def lines_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return [*csv.DictReader(file)]
@@ -269,3 +273,22 @@ def test_no_score_is_of_a_tuning_run(suite: SuiteBuilder) -> None:
     plain = compare(read_records(suite.write())).scores
     other = SuiteBuilder(suite.root, suite.tasks, labels=suite.labels, name="other")
     assert compare(read_records(tuned(other))).scores.equals(plain)
+
+
+def test_the_commits_are_named_that_choices_come_from(suite: SuiteBuilder) -> None:
+    folder = tuned(suite)
+    assert commits_of_tuning(folder) == ["Code of tuning: all runs are of commit 0123abc."]
+    [planned] = [
+        run
+        for run in json.loads((folder / "suite.json").read_text())["tuning"]["runs"]
+        if (run["task"], run["label"], run["seed"]) == (HARD, "iql.tau-1", 101)
+    ]
+    path = folder / planned["path"] / "provenance.json"
+    changed = json.loads(path.read_text()) | {"git": {"commit": "fedc4321" * 5, "dirty": True}}
+    path.write_text(json.dumps(changed))
+    assert commits_of_tuning(folder) == [
+        "Code of tuning: not of one commit: 0123abc (iql, bc); fedc432 with changes (iql)."
+    ]
+    assert any(
+        note.startswith("UNCOMMITTED CHANGES: 1 of 16") for note in section_of(folder).notes()
+    )
