@@ -1,0 +1,100 @@
+"""What is said of known modes, back-propagation and online steps is what the results say."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+
+import numpy as np
+
+from harness.report.records import read_records
+from harness.report.sections.modes.policies import landings, modal_tasks
+from harness.statistics.paired import holm
+from harness.tasks.multimodal_geometry import ActionModes
+from tests.harness.docs.claims import RESULTS, difference, scores_of
+
+
+def test_of_twelve_differences_from_back_propagation_three_leave_zero_out_and_one_is_left() -> None:
+    scores = scores_of(RESULTS / "decision_flow" / "backpropagation")
+    found = {
+        (task, price): difference(rows[f"df-div.rho-{price}"], rows[f"flow-bptt.rho-{price}"])
+        for task, rows in scores.items()
+        for price in ("0.3", "1.0", "3.0")
+    }
+    assert len(found) == 12
+    apart = {cell for cell, (mean, half, _) in found.items() if abs(mean) > half}
+    assert apart == {
+        ("pointmaze/umaze", "1.0"),
+        ("pointmaze/umaze", "3.0"),
+        ("local/pen/mixed", "0.3"),
+    }
+    assert all(found[cell][0] < 0 for cell in apart)
+    corrected = dict(zip(found, holm([p for *_, p in found.values()]), strict=True))
+    assert [cell for cell, p in corrected.items() if p < 0.05] == [("local/pen/mixed", "0.3")]
+    assert round(corrected["local/pen/mixed", "0.3"], 3) == 0.047
+
+
+def test_online_every_seed_on_the_maze_loses_by_the_smaller_price() -> None:
+    maze = scores_of(RESULTS / "decision_flow" / "offline_to_online")["pointmaze/umaze"]
+    hand = scores_of(RESULTS / "decision_flow" / "offline_to_online_pen")["local/pen/mixed"]
+    for variant in ("df-dir", "df-div"):
+        lower, before = (maze[f"{variant}.online_rho-{rho}"] for rho in ("0.1", "0.3"))
+        assert all(lower[seed] < before[seed] for seed in before)
+    lower, before = (hand[f"df-dir.online_rho-{rho}"] for rho in ("0.1", "0.3"))
+    assert all(lower[seed] > before[seed] for seed in before)
+
+
+def test_on_known_modes_df_div_is_above_best_of_32_everywhere_and_df_dir_on_the_main_tasks() -> (
+    None
+):
+    scores = scores_of(RESULTS / "decision_flow" / "multimodal")
+    above = {
+        variant: {
+            task.removeprefix("multimodal/")
+            for task, rows in scores.items()
+            if np.mean([*rows[variant].values()]) > np.mean([*rows["ifql"].values()])
+        }
+        for variant in ("df-dir", "df-div")
+    }
+    assert above["df-dir"] == {"modes-8-dim-2", "modes-4-dim-8"}
+    assert above["df-div"] == above["df-dir"] | {"modes-2-dim-2", "modes-4-dim-2"}
+
+
+def test_of_every_method_on_eight_modes_the_groups_are_what_the_page_says() -> None:
+    with (RESULTS / "local" / "multimodal_methods" / "policies.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        for name in ("reward", "in_support", "coverage", "kl"):
+            rows[line["label"]][name].append(float(line[name] or "inf"))
+    assert len(rows) == 48
+    assert {len(found["reward"]) for found in rows.values()} == {3}
+    climbing = ["cql", "cal-ql", "mcq", "td3-bc", "sac-n", "edac", "plas", "dtql", "qt"]
+    for label in climbing:
+        assert rows[label]["coverage"] == [1 / 8] * 3, label
+        assert min(rows[label]["in_support"]) > 0.99, label
+    assert rows["sac-n"] == rows["edac"]
+    for label in ("ifql", "sfbc", "idql", "bdpo", "mean-flow"):
+        assert min(rows[label]["coverage"]) > 1 / 8, label
+        assert min(rows[label]["in_support"]) > 0.97, label
+    for label in ("fql", "floq", "dfql", "fbrac"):
+        assert min(rows[label]["coverage"]) > 0.8, label
+        assert 0.6 < np.mean(rows[label]["reward"]) < 0.7, label
+    for label in ["bc", "iql", "xql", "sql", "onestep", "awac", "rebrac", "srpo", "dd", "qdt"]:
+        assert max(rows[label]["reward"]) < 0.02, label
+    assert round(float(np.mean(rows["diffusion-bc"]["in_support"])), 1) == 0.2
+    assert 0.6 < np.mean(rows["flow-bc"]["in_support"]) < 0.75
+    nearest = min(rows, key=lambda label: float(np.mean(rows[label]["kl"])))
+    assert nearest == "tt"
+
+
+def test_on_eight_modes_four_rows_send_nearly_every_action_to_the_best_on_every_seed() -> None:
+    records = read_records(RESULTS / "local" / "multimodal_methods")
+    [task] = modal_tasks(records)
+    modes = ActionModes.of(task)
+    shares: dict[str, list[float]] = defaultdict(list)
+    for (_, label, _, _), actions in landings(records):
+        shares[label].append(float((modes.nearest(actions)[0] == modes.rewards.argmax()).mean()))
+    assert {len(found) for found in shares.values()} == {3}
+    highest = {label for label, found in shares.items() if min(found) >= 0.9}
+    assert highest == {"df-dir", "df-div", "dt", "rvs"}

@@ -1,0 +1,151 @@
+"""What is said of hands is what the committed results say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.report.comparison import compare
+from harness.report.curves import read_curves
+from harness.report.records import read_records
+from tests.harness.docs.claims import (
+    RESULTS,
+    average_difference,
+    corrected_p,
+    difference,
+    last_scores,
+    prose_of,
+    scores_of,
+    tuning_of,
+)
+
+
+def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() -> None:
+    suite = RESULTS / "local" / "adroit_underfit"
+    average, p = "average (adroit)", corrected_p(suite)
+    assert all(p[average, label] > 0.05 for label in ("iql", "fql", "ifql", "rebrac", "bc"))
+    assert p[average, "td3-bc"] < 0.05
+    for label, side in {
+        "ifql": 0,
+        "bc": 0,
+        "rebrac": 0,
+        "df-div-actor-critic": 0,
+        "fql": -1,
+        "iql": 1,
+    }.items():
+        mean, half = average_difference(suite, label, "df-div")
+        assert (mean > half) - (mean < -half) == side
+    assert "not usable at this budget (" not in (suite / "table.md").read_text("utf-8")
+    chosen = {line["setting"] for line in tuning_of(suite) if line["chosen_for"]}
+    assert {"df-div.rho-3.0", "df-div-actor-critic.rho-3.0"} <= chosen
+    found = compare(read_records(suite))
+    [hands] = found.ranking
+    others = [label for label in found.labels if label != "df-div-actor-critic"]
+    assert found.against("df-div-actor-critic", others, hands.tasks)["iql"] < 0.05
+    doors = [
+        float(line["score"])
+        for line in tuning_of(suite)
+        if line["algorithm"] == "td3-bc" and "door" in line["task"]
+    ]
+    assert len(doors) == 6
+    assert max(doors) < 1
+
+
+def check_hands(
+    means: dict[tuple[str, str, str], float],
+    level: str,
+    told: dict[tuple[str, str], tuple[str, str]],
+    prose: str,
+) -> None:
+    """Last scores on pen and door, by row and action selection, are what is told, and in prose."""
+    for (label, selection), numbers in told.items():
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            assert f"{means[f'local/{hand}/{level}', label, selection]:.1f}" == number
+            assert number in prose
+
+
+def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_says() -> None:
+    means = last_scores(RESULTS / "local" / "adroit_underfit", step=16_000)
+    told = {
+        ("df-div", "noise-0"): ("79.0", "101.7"),
+        ("df-div", "noise-1"): ("59.0", "67.0"),
+        ("iql", "noise-0"): ("75.0", "83.3"),
+        ("ifql", "noise-0"): ("49.9", "36.2"),
+        ("df-div-actor-critic", "noise-0"): ("67.2", "96.0"),
+    }
+    check_hands(means, "underfit-clone", told, prose_of("Hands"))
+
+
+def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline() -> None:
+    suite, label = RESULTS / "local" / "adroit_from_zero", "df-div-from-zero"
+    average, p = "average (adroit)", corrected_p(suite)
+    best = max(
+        np.mean([np.mean([*rows[flow].values()]) for rows in scores_of(suite).values()])
+        for flow in ("fql-from-zero", "ifql")
+    )
+    assert f"{best:.1f}" == "53.8"
+    assert f"{0.16 * best:.1f}" == "8.6"
+    for flow in ("fql-from-zero", "ifql"):
+        mean, half = average_difference(suite, label, flow)
+        assert mean - half > 0.16 * best
+    told = {other for other in ("fql-from-zero", "ifql", "iql", "bc") if p[average, other] < 0.05}
+    assert told == {"fql-from-zero", "ifql", "iql", "bc"}
+    above_iql = {
+        task: difference(rows[label], rows["iql"]) for task, rows in scores_of(suite).items()
+    }
+    assert {task for task, (mean, half, _) in above_iql.items() if mean > half} == {
+        "local/door/underfit-clone"
+    }
+    means = last_scores(suite, step=16_000)
+    told_last = {
+        (label, "noise-1"): ("50.1", "60.1"),
+        (label, "noise-0"): ("62.7", "98.0"),
+        ("fql-from-zero", "noise-1"): ("29.9", "66.3"),
+        ("fql-from-zero", "noise-0"): ("33.6", "77.6"),
+        ("ifql", "noise-1"): ("41.3", "37.7"),
+        ("ifql", "noise-0"): ("38.8", "25.4"),
+    }
+    check_hands(means, "underfit-clone", told_last, prose_of("From zero instead of noise"))
+
+
+def test_a_cloning_flow_needs_the_steps_that_the_page_says() -> None:
+    curves = read_curves(read_records(RESULTS / "local" / "cloning_flow"))
+    told = {("flow-bc", 5_000): ("67.4", "54.7"), ("flow-bc", 10_000): ("90.1", "90.4")}
+    told |= {("flow-bc-256", 5_000): ("79.1", "90.6")}
+    for (label, step), numbers in told.items():
+        for hand, number in zip(("pen", "door"), numbers, strict=True):
+            curve = curves[f"local/{hand}/agent-cloned", label]
+            assert f"{curve.scores[:, [*curve.steps].index(step)].mean():.1f}" == number
+            assert number in prose_of("What a cloning flow needs")
+
+
+def test_on_hands_nothing_that_follows_the_critic_but_iql_is_level_with_cloning() -> None:
+    suite = RESULTS / "local" / "adroit"
+    p = corrected_p(suite)
+    average = "average (adroit)"
+    assert p[average, "fql"] > 0.05
+    for label, above in (("bc", True), ("ifql", False), ("df-div-actor-critic", False)):
+        mean, half = average_difference(suite, label, "df-div")
+        assert abs(mean) > half
+        assert (mean > 0) == above
+        assert (p[average, label] < 0.05) == (label != "df-div-actor-critic")
+    behind = ("td3-bc", "fql", "ifql", "df-div", "df-dir", "df-div-actor-critic", "diffusion-ql")
+    for label in behind:
+        mean, half = average_difference(suite, "bc", label)
+        assert mean > half
+    for a, b in (("iql", "bc"), ("df-dir", "df-div"), ("fql", "df-div")):
+        mean, half = average_difference(suite, a, b)
+        assert abs(mean) < half
+    mean, half = average_difference(suite, "df-div", "diffusion-ql")
+    assert mean > half
+    assert (suite / "table.md").read_text("utf-8").count("critic not usable at this budget (") == 2
+
+
+def test_on_hands_the_last_policies_score_without_noise_what_the_page_says() -> None:
+    means = last_scores(RESULTS / "local" / "adroit", step=10_000)
+    told = {
+        ("df-div", "noise-0"): ("93.8", "102.7"),
+        ("df-div", "noise-1"): ("72.0", "48.1"),
+        ("fql", "noise-0"): ("98.6", "100.3"),
+    }
+    prose = prose_of("Where the clone is as good as the agent")
+    check_hands(means, "agent-cloned", told, prose)

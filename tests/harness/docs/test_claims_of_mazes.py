@@ -1,0 +1,124 @@
+"""What is said of mazes is what the committed results say."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+
+import numpy as np
+
+from tests.harness.docs.claims import (
+    RESULTS,
+    average_difference,
+    corrected_p,
+    difference,
+    scores_of,
+)
+
+
+def test_on_mazes_decision_flow_stands_where_the_page_says() -> None:
+    suite = RESULTS / "local" / "pointmaze"
+    corrected = corrected_p(suite)
+    told = {
+        k
+        for k in (
+            "fql",
+            "ifql",
+            "bc",
+            "df-div-actor-critic",
+            "rebrac",
+            "iql",
+            "td3-bc",
+            "df-dir",
+            "diffusion-ql",
+            "dt",
+            "cql",
+        )
+        if corrected["average (pointmaze)", k] < 0.05
+    }
+    assert told == {"fql", "ifql", "bc", "df-div-actor-critic", "diffusion-ql", "dt", "cql"}
+    mean, half = average_difference(suite, "dt", "bc")
+    assert abs(mean) < half
+    assert corrected["pointmaze/large", "iql"] < 0.05
+    scores = scores_of(suite)
+    for rows in scores.values():
+        mean, half, _ = difference(rows["df-div"], rows["bc"])
+        assert mean > half
+    for label in ("ifql", "iql", "rebrac", "td3-bc"):
+        mean, half = average_difference(suite, "df-div-actor-critic", label)
+        assert mean > half
+    above = set()
+    for task, rows in scores.items():
+        mean, half, _ = difference(rows["df-div-actor-critic"], rows["ifql"])
+        if mean > half:
+            above.add(task)
+    assert above == {"pointmaze/umaze"}
+    for task, sign in (("pointmaze/medium", -1), ("pointmaze/large", 1)):
+        for label in ("iql", "rebrac"):
+            mean, half, _ = difference(scores[task][label], scores[task]["df-div"])
+            assert sign * mean > half
+    mean, half = average_difference(suite, "fql", "df-div-actor-critic")
+    assert 0 < mean < half
+    apart = set()
+    for task, rows in scores.items():
+        mean, half, _ = difference(rows["fql"], rows["df-div-actor-critic"])
+        if abs(mean) > half:
+            apart.add(task)
+    assert apart == {"pointmaze/medium", "pointmaze/large"}
+
+
+def test_at_equal_effort_the_price_hardly_matters_and_fqls_weight_does() -> None:
+    suite = RESULTS / "local" / "quickstart_settings"
+    tried: dict[str, list[float]] = defaultdict(list)
+    with (suite / "tuning.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            tried[line["setting"]].append(float(line["score"]))
+    means = {setting: float(np.mean(scores)) for setting, scores in tried.items()}
+    for variant in ("df-dir", "df-div"):
+        assert abs(means[variant] - means[f"{variant}.rho-0.3"]) < 0.5
+        assert means[f"{variant}.rho-0.1"] < means[f"{variant}.rho-0.3"] - 0.5
+    assert (round(means["fql.alpha-1.0"], 1), round(means["fql"], 1)) == (74.4, 13.8)
+    assert means["fql.alpha-1.0"] > 5 * means["fql"]
+    [rows] = scores_of(suite).values()
+    for label in rows.keys() - {"fql"}:
+        mean, half, _ = difference(rows["fql"], rows[label])
+        assert mean - half > 0
+    for label, told in {"td3-bc": True, "bc": True, "iql": False, "df-dir": False}.items():
+        mean, half, _ = difference(rows["df-div"], rows[label])
+        assert (abs(mean) > half) == told
+
+
+def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
+    suite = RESULTS / "decision_flow" / "held_back"
+    rows = scores_of(suite)["pointmaze/umaze"]
+    for label in ("actor-critic.rho-0.3", "actor-critic.rho-1.0", "fql"):
+        mean, half, _ = difference(rows[label], rows["df-div"])
+        assert mean - half > 0
+    for label in (
+        "joint",
+        "expectile-0.9",
+        "rho-0.3",
+        "actor-critic.rho-3.0",
+        "ensemble",
+        "pretrained-longer",
+    ):
+        assert difference(rows[label], rows["df-div"])[0] < 0  # no better
+    for label in ("best-target.rho-0.3", "best-target.rho-1.0"):
+        mean, half, _ = difference(rows[label], rows["df-div"])
+        assert mean > half
+    mean, half, _ = difference(rows["actor-critic.rho-1.0"], rows["fql"])
+    assert abs(mean) < half
+    medium = scores_of(suite)["pointmaze/medium"]
+    mean, half, _ = difference(medium["actor-critic.rho-1.0"], medium["df-div"])
+    assert abs(mean) < half
+    table = (suite / "table.md").read_text("utf-8")
+    values = table.partition("**What holds it back: pointmaze/umaze**")[2]
+    values = values.partition("**What holds it back: pointmaze/medium**")[0]
+    for label, q in {
+        "df-div": 15.4,
+        "actor-critic.rho-1.0": 28.1,
+        "actor-critic.rho-0.3": 42.8,
+    }.items():
+        [line] = re.findall(rf"^\| {re.escape(label)} \|.*\| (\S+) ± \S+ \|$", values, re.MULTILINE)
+        assert float(line) == q
