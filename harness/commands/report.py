@@ -69,8 +69,8 @@ def show_report(
     if paths.figures:
         say(console, f"figures {', '.join(str(p) for p in paths.figures if p.suffix == '.png')}")
     if paths.left:
-        left = ", ".join(path.name for path in paths.left)
-        say(console, f"left as they were in {paths.left[0].parent}: {left}")
+        left = ", ".join(path.relative_to(suite_dir).as_posix() for path in paths.left)
+        say(console, f"left as they were in {suite_dir}: {left}")
     say(console, f"page    {paths.html}")
     return not report.notes.failures
 

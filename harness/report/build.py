@@ -38,7 +38,7 @@ class ReportPaths:
         csv: the scores in full precision.
         scores: those of every run; None if nothing was run.
         figures: the PNG and PDF of every figure page.
-        left: other PNG and PDF files beside them, from earlier reports or other hands.
+        left: other CSV, PNG and PDF files beside them, from earlier reports or other hands.
     """
 
     markdown: Path
@@ -105,7 +105,9 @@ def build_report(
     _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])
     for name, table in tables:
         _write(suite_dir / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    pictures = (path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".pdf"})
+    written = {*figures, *(suite_dir / f"{name}.csv" for name, _ in tables)}
+    earlier = [path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".pdf"}]
+    earlier += sorted(suite_dir.glob("*.csv"))
     title = records.suite.title
     html = page(records, comparison, grids, notes, drawings, cards)
     return Report(
@@ -119,7 +121,7 @@ def build_report(
             csv=suite_dir / _numbers(records.suite),
             scores=suite_dir / "scores.csv" if was_run else None,
             figures=figures,
-            left=tuple(path for path in pictures if path not in figures),
+            left=tuple(path for path in earlier if path not in written),
             html=_write(suite_dir / PAGE, html),
         ),
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from harness.report.comparison import compare
-from harness.report.records import read_records
 from tests.harness.docs.claims import (
     RESULTS,
     average_difference,
@@ -16,11 +15,14 @@ from tests.harness.docs.claims import (
     difference,
     last_scores,
     prose_of,
+    records_of,
     scores_of,
+    sides,
     tuning_of,
 )
 
-BODIES = RESULTS / "local" / "gym_mujoco"
+BODIES, FROM_ZERO = (RESULTS / "local" / name for name in ("gym_mujoco", "gym_from_zero"))
+USABLE = "-made/halfcheetah/medium-expert -made/walker2d/medium-expert"
 
 
 def is_above(a: str, b: str, part: str = "") -> bool:
@@ -83,6 +85,19 @@ def test_on_bodies_settings_follow_the_data() -> None:
     assert all(not task.endswith("replay") for task in closest)
 
 
+def test_most_settings_on_bodies_are_at_an_end_of_what_was_tried() -> None:
+    found = [line for line in tuning_of(BODIES) if line["chosen_for"]]
+    chosen = {(line["task"], line["algorithm"]): line["setting"] for line in found}
+    middle = {"ifql": "ifql.expectile-0.8"}  # of the others the row's own is between
+    ends = {
+        (task, label)
+        for (task, label), setting in chosen.items()
+        if setting != middle.get(label, label)
+    }
+    assert f"{len(ends)} of {len(chosen)} choices are at an end" in prose_of("Locomotion")
+    assert len([label for _, label in ends if label == "iql"]) == 9
+
+
 def check_bodies(suite: Path, told: dict[tuple[str, str], str], section: str) -> None:
     """Last scores on average over nine tasks, by row and action selection, as prose has them."""
     means = last_scores(suite, step=10_000)
@@ -107,17 +122,13 @@ def test_on_bodies_noise_costs_decision_flow_what_the_page_says() -> None:
 
 
 def test_bodies_from_zero_are_what_the_page_says() -> None:
-    suite, label = RESULTS / "local" / "gym_from_zero", "df-div-from-zero"
-    for other in ("rebrac", "iql", "td3-bc"):
-        mean, half = average_difference(suite, label, other)
-        assert abs(mean) < half
+    suite, label = FROM_ZERO, "df-div-from-zero"
     mean, half = average_difference(suite, label, "bc", "medium-replay")
     assert mean > half
     for level in ("medium", "medium-expert"):
         mean, half = average_difference(suite, label, "bc", level)
         assert abs(mean) < half
     assert corrected_p(suite)["average (gym)", "bc"] < 0.05
-    assert average_difference(suite, label, "fql-from-zero")[0] > 0
     told = {
         (label, "noise-1"): "33.1",
         (label, "noise-0"): "40.4",
@@ -129,39 +140,96 @@ def test_bodies_from_zero_are_what_the_page_says() -> None:
     check_bodies(suite, told, "Bodies from zero")
 
 
-def test_with_a_critic_of_its_own_actions_decision_flow_from_zero_is_above_all_on_bodies() -> None:
-    suite, ours = RESULTS / "local" / "gym_from_zero", "df-div-actor-critic-from-zero"
-    others = ("rebrac", "iql", "td3-bc", "fql-from-zero", "df-div-from-zero", "bc")
-    rows = scores_of(suite)
-    assert all({ours, *others} == row.keys() for row in rows.values())
-    for other in others:
-        mean, half = average_difference(suite, ours, other)
-        assert mean > half
-    found = compare(read_records(suite))
+OWN, ALL_BUT_OWN = (
+    "df-div-actor-critic-from-zero",
+    ("rebrac", "iql", "td3-bc", "fql-from-zero", "df-div-from-zero", "bc"),
+)
+
+
+def test_by_the_protocol_a_critic_of_its_own_actions_is_above_all_from_zero() -> None:
+    assert all({OWN, *ALL_BUT_OWN} == row.keys() for row in scores_of(FROM_ZERO).values())
+    assert sides(FROM_ZERO, OWN, ALL_BUT_OWN) == dict.fromkeys(ALL_BUT_OWN, 1)
+    found = compare(records_of(FROM_ZERO))
     [bodies] = found.ranking
-    assert found.best(bodies.tasks) == {ours}
+    assert found.best(bodies.tasks) == {OWN}
     for level, names in {
         "medium-replay": ("df-div-from-zero",),
         "medium": (),
         "medium-expert": ("iql",),
     }.items():
-        told = set(others)
-        for other in others:
-            mean, half = average_difference(suite, ours, other, level)
-            assert mean > 0
-            told -= {other} if mean < half else set()
-        assert set(others) - told == set(names)
+        told = sides(FROM_ZERO, OWN, ALL_BUT_OWN, level)
+        for name in ("df-div-from-zero", "iql"):
+            assert told[name] == (0 if name in names else 1)
+
+
+def test_at_the_last_evaluation_it_is_not_told_apart_from_rebrac_and_iql_which_rise() -> None:
+    told = sides(FROM_ZERO, OWN, ALL_BUT_OWN, last=True)
+    assert {other for other, side in told.items() if side == 0} == {"rebrac", "iql"}
+    assert min(told.values()) == 0
+    prose = prose_of("Bodies from zero")
+    rises = {OWN: ("49.7", "48.0"), "rebrac": ("38.4", "45.6"), "iql": ("39.0", "45.7")}
+    for label, numbers in rises.items():
+        for step, number in zip((6_000, 10_000), numbers, strict=True):
+            assert f"{at_step(label, step):.1f}" == number
+            assert number in prose
+    steps = [at_step(OWN, step) for step in range(5_000, 10_001, 1_000)]
+    assert max(steps) == steps[0] or max(steps) == steps[1]
+
+
+def at_step(label: str, step: int) -> float:
+    """The mean over the nine tasks of an evaluation."""
+    table = records_of(FROM_ZERO).evaluations
+    found = table[(table["label"] == label) & (table["step"] == step)]
+    return float(found.groupby("task")["normalized_score"].mean().mean())
 
 
 def test_hopper_alone_puts_it_above_rebrac_and_td3_bc() -> None:
-    suite, ours = RESULTS / "local" / "gym_from_zero", "df-div-actor-critic-from-zero"
-    others = {"rebrac", "iql", "td3-bc", "fql-from-zero", "df-div-from-zero", "bc"}
     for part, above, below in (
-        ("hopper", others, set()),
-        ("halfcheetah", others - {"rebrac"}, {"rebrac"}),
+        ("hopper", {*ALL_BUT_OWN}, set()),
+        ("halfcheetah", {*ALL_BUT_OWN} - {"rebrac"}, {"rebrac"}),
         ("walker2d", set(), set()),
         ("-hopper", {"iql", "fql-from-zero", "bc"}, set()),
     ):
-        found = {other: average_difference(suite, ours, other, part) for other in others}
-        assert {other for other, (mean, half) in found.items() if mean > half} == above
-        assert {other for other, (mean, half) in found.items() if mean < -half} == below
+        told = sides(FROM_ZERO, OWN, ALL_BUT_OWN, part)
+        assert {other for other, side in told.items() if side == 1} == above
+        assert {other for other, side in told.items() if side == -1} == below
+
+
+def test_from_zero_df_divs_averages_are_of_opposite_signs() -> None:
+    ours, others = "df-div-from-zero", ("rebrac", "iql", "td3-bc")
+    assert sides(FROM_ZERO, ours, others) == dict.fromkeys(others, 0)
+    assert sides(FROM_ZERO, ours, others, last=True) == {"rebrac": -1, "iql": -1, "td3-bc": 0}
+    assert sides(FROM_ZERO, ours, ["iql"], "halfcheetah") == {"iql": 1}
+    assert sides(FROM_ZERO, ours, ["iql"], "hopper") == {"iql": -1}
+    assert sides(FROM_ZERO, ours, ["rebrac"], "-hopper") == {"rebrac": -1}
+
+
+def test_on_halfcheetahs_replay_fql_loses_from_zero_and_this_alone_puts_df_div_above_it() -> None:
+    ours, replay = "df-div-from-zero", "made/halfcheetah/medium-replay"
+    assert sides(FROM_ZERO, ours, ["fql-from-zero"]) == {"fql-from-zero": 1}
+    assert corrected_p(FROM_ZERO)["average (gym)", "fql-from-zero"] > 0.05
+    assert sides(FROM_ZERO, ours, ["fql-from-zero"], f"-{replay}") == {"fql-from-zero": 0}
+    means = last_scores(FROM_ZERO, step=10_000)
+    found = [means[replay, "fql-from-zero", selection] for selection in ("noise-1", "noise-0")]
+    assert [f"{score:.1f}" for score in found] == ["30.4", "15.8"]
+
+
+def test_few_data_sets_make_what_three_methods_gain_over_cloning() -> None:
+    others = ("rebrac", "iql", "td3-bc")
+    assert sides(BODIES, "bc", others) == dict.fromkeys(others, -1)
+    assert sides(BODIES, "bc", others, "walker2d") == dict.fromkeys(others, 0)
+    assert sides(BODIES, "bc", ["iql"], "-made/hopper/medium-expert") == {"iql": 0}
+    without = sides(BODIES, "bc", others, "-made/halfcheetah/medium-replay")
+    assert without == dict.fromkeys(others, -1)
+    for body, side in {"halfcheetah": 1, "hopper": 1, "walker2d": -1}.items():
+        assert sides(BODIES, "df-div", ["bc"], f"medium-replay {body}") == {"bc": side}
+
+
+def test_where_the_critic_is_usable_the_best_of_32_and_cloning_are_not_told_apart_from_df_div() -> (
+    None
+):
+    assert sides(BODIES, "df-div", ["ifql"]) == {"ifql": 1}
+    told = sides(BODIES, "df-div", ["ifql", "bc", "rebrac", "iql", "td3-bc"], USABLE)
+    assert told == {"ifql": 0, "bc": 0, "rebrac": -1, "iql": -1, "td3-bc": -1}
+    told = sides(BODIES, "df-div-actor-critic", ["rebrac", "iql", "td3-bc"], USABLE)
+    assert told == {"rebrac": 0, "iql": -1, "td3-bc": 0}

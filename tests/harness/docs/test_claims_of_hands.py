@@ -15,6 +15,7 @@ from tests.harness.docs.claims import (
     last_scores,
     prose_of,
     scores_of,
+    sides,
     tuning_of,
 )
 
@@ -27,6 +28,7 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
     for label, side in {
         "ifql": 0,
         "bc": 0,
+        "df-dir": 0,
         "rebrac": 0,
         "df-div-actor-critic": 0,
         "fql": -1,
@@ -36,7 +38,18 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
         assert (mean > half) - (mean < -half) == side
     assert "not usable at this budget (" not in (suite / "table.md").read_text("utf-8")
     chosen = {line["setting"] for line in tuning_of(suite) if line["chosen_for"]}
-    assert {"df-div.rho-3.0", "df-div-actor-critic.rho-3.0"} <= chosen
+    assert chosen >= {
+        "df-dir.rho-3.0",
+        "df-div.rho-3.0",
+        "df-div-actor-critic.rho-3.0",
+        "iql.temperature-3.0",
+        "rebrac.actor_penalty-0.1.critic_penalty-0.5",
+        "ifql.expectile-0.7",
+    }
+    assert sides(suite, "df-div", ["ifql", "df-div-actor-critic"], "pen") == {
+        "ifql": -1,
+        "df-div-actor-critic": 1,
+    }
     found = compare(read_records(suite))
     [hands] = found.ranking
     others = [label for label in found.labels if label != "df-div-actor-critic"]
@@ -95,6 +108,11 @@ def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline
     assert {task for task, (mean, half, _) in above_iql.items() if mean > half} == {
         "local/door/underfit-clone"
     }
+    [pen] = (task for task in scores_of(suite) if "pen" in task)
+    assert p[pen, "ifql"] > 0.05
+    for flow in ("fql-from-zero", "ifql"):
+        mean, half = average_difference(suite, label, flow, last=True)
+        assert mean - half > 0.16 * best
     means = last_scores(suite, step=16_000)
     told_last = {
         (label, "noise-1"): ("50.1", "60.1"),

@@ -13,7 +13,10 @@ from tests.harness.docs.claims import (
     average_difference,
     corrected_p,
     difference,
+    prose_of,
     scores_of,
+    sides,
+    tuning_of,
 )
 
 
@@ -107,6 +110,7 @@ def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
     for label in ("best-target.rho-0.3", "best-target.rho-1.0"):
         mean, half, _ = difference(rows[label], rows["df-div"])
         assert mean > half
+        assert corrected_p(suite)["pointmaze/umaze", label] > 0.05
     mean, half, _ = difference(rows["actor-critic.rho-1.0"], rows["fql"])
     assert abs(mean) < half
     medium = scores_of(suite)["pointmaze/medium"]
@@ -122,3 +126,27 @@ def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
     }.items():
         [line] = re.findall(rf"^\| {re.escape(label)} \|.*\| (\S+) ± \S+ \|$", values, re.MULTILINE)
         assert float(line) == q
+
+
+def test_umaze_makes_most_of_what_a_critic_of_its_own_actions_is_worth_on_mazes() -> None:
+    suite, own = RESULTS / "local" / "pointmaze", "df-div-actor-critic"
+    others = ("iql", "rebrac", "td3-bc")
+    assert sides(suite, own, others, "umaze") == dict.fromkeys(others, 1)
+    assert sides(suite, own, others, "large") == {"iql": 0, "rebrac": -1, "td3-bc": 0}
+    assert sides(suite, own, others, "-umaze") == {"iql": 0, "rebrac": 1, "td3-bc": 1}
+    large = scores_of(suite)["pointmaze/large"]["fql"].values()
+    assert (round(min(large)), round(max(large))) == (24, 82)
+
+
+def test_tuning_tried_a_longer_improvement_on_mazes() -> None:
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for line in tuning_of(RESULTS / "local" / "pointmaze"):
+        scores[line["task"], line["setting"]].append(float(line["score"]))
+    prose = prose_of("What holds Decision Flow back")
+    half = "df-div-actor-critic.rho-0.3"
+    for maze, numbers in {"large": ("65.6", "45.5"), "medium": ("39.4", "53.8")}.items():
+        for label, number in zip((f"{half}.pretrain_share-0.25", half), numbers, strict=True):
+            found = scores[f"pointmaze/{maze}", label]
+            assert len(found) == 2
+            assert f"{np.mean(found):.1f}" == number
+            assert number in prose

@@ -184,3 +184,13 @@ def test_what_users_wrote_is_text_in_every_table(make_suite: Callable[..., Any])
     assert shown.count("<table>") == 3
     assert shown.count("<th") > 5
     assert shown.count(escaped) >= 5
+
+
+def test_files_that_an_earlier_report_left_are_named_and_stay(folder: Path) -> None:
+    report(folder)
+    (folder / "rankings.csv").write_text("an earlier report's\n")
+    (folder / "figures" / "old.png").write_bytes(b"an earlier report's")
+    code, printed, _ = report(folder)
+    assert code == 0
+    assert f"left as they were in {folder}: figures/old.png, rankings.csv\n" in printed
+    assert (folder / "rankings.csv").read_text() == "an earlier report's\n"
