@@ -39,7 +39,8 @@ def test_on_bodies_three_without_a_flow_are_above_cloning_and_df_div() -> None:
         assert p["average (gym)", label] < 0.05
     assert is_above("df-div", "ifql")
     assert p["average (gym)", "ifql"] < 0.05
-    assert min(p["average (gym)", label] for label in ("fql", "bc")) > 0.05
+    assert min(p["average (gym)", label] for label in ("fql", "bc", "df-dir")) > 0.05
+    assert sides(BODIES, "df-dir", ["df-div"]) == {"df-div": 0}
     assert not is_above("fql", "df-div")
     assert not is_above("rebrac", "iql")
     own = "df-div-actor-critic"
