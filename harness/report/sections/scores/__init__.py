@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.report.curves import read_curves
 from harness.report.layout import Grid
 from harness.report.section import Section
 from harness.report.sections.scores.bars import average_bars
@@ -16,6 +17,7 @@ from harness.report.sections.scores.grids import (
     summary_grid,
 )
 from harness.report.sections.scores.numbers import curves_csv, scores_csv, table_csv
+from harness.report.sections.scores.slopes import slope_notes
 from harness.report.style import Drawing
 
 AVERAGES = "Averages, best first. Lines are 95% intervals; dots, in panels of one task, seeds."
@@ -62,3 +64,6 @@ class LearningCurves(Section):
     def drawings(self, folder: Path) -> list[Drawing]:
         files = learning_curves(self.records, self.comparison, folder)
         return [Drawing("Learning curves", CURVES if files else NO_CURVES, tuple(files))]
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(slope_notes(self.comparison, read_curves(self.records)))

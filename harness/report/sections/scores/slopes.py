@@ -1,0 +1,50 @@
+"""Which rows still rise, or fall, over the evaluations that their scores are the mean of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.report.comparison import ALPHA, Comparison, Group
+from harness.report.curves import Curves
+from harness.statistics.paired import FEWEST_PAIRS, Difference, holm, paired_difference
+
+
+def slope_notes(comparison: Comparison, curves: Curves) -> Iterator[str]:
+    """A sentence on each family with such rows: more steps might change their order.
+
+    Of a row's runs, the last of the protocol's evaluations minus the first of them.
+    """
+    count = comparison.protocol.evaluations
+    if count < 2 or comparison.protocol.selects_online:
+        return
+    for family in comparison.ranking:
+        slopes = _slopes(family, comparison, curves)
+        corrected = holm([slope.p for slope in slopes.values()])
+        moving: dict[str, list[str]] = {"rise": [], "fall": []}
+        for (label, slope), p in zip(slopes.items(), corrected, strict=True):
+            if p < ALPHA:
+                way = "rise" if slope.mean > 0 else "fall"
+                moving[way].append(f"{label} by {_spread(slope)}")
+        if said := [f"these {way}: {', '.join(rows)}" for way, rows in moving.items() if rows]:
+            yield (
+                f"NOT FLAT on {family.name}: from the first to the last of the {count} evaluations "
+                f"that scores are the mean of, {'; '.join(said)} (on average over the tasks, with "
+                "95% intervals; p < 5% after Holm's correction over the rows). More steps, or "
+                "another protocol, may change the order."
+            )
+
+
+def _slopes(family: Group, comparison: Comparison, curves: Curves) -> dict[str, Difference]:
+    """By label, where every task of the family has five finished seeds."""
+    count, found = comparison.protocol.evaluations, {}
+    for label in comparison.labels:
+        runs = [comparison.cells[task, label].seeds for task in family.tasks]
+        if min(map(len, runs)) >= FEWEST_PAIRS:
+            scores = [curves[task, label].scores for task in family.tasks]
+            found[label] = paired_difference([curve[:, -1] - curve[:, -count] for curve in scores])
+    return found
+
+
+def _spread(slope: Difference) -> str:
+    half = (slope.interval.high - slope.interval.low) / 2
+    return f"{abs(slope.mean):.1f} ± {half:.1f}"
