@@ -11,13 +11,13 @@ from harness.report.layout import Grid
 from harness.report.section import Section
 from harness.report.sections.scores.bars import average_bars
 from harness.report.sections.scores.curves import learning_curves
+from harness.report.sections.scores.evaluations import slope_notes, start_notes
 from harness.report.sections.scores.grids import (
     difference_grids,
     score_grids,
     summary_grid,
 )
 from harness.report.sections.scores.numbers import curves_csv, scores_csv, table_csv
-from harness.report.sections.scores.slopes import slope_notes
 from harness.report.style import Drawing
 
 AVERAGES = "Averages, best first. Lines are 95% intervals; dots, in panels of one task, seeds."
@@ -66,4 +66,6 @@ class LearningCurves(Section):
         return [Drawing("Learning curves", CURVES if files else NO_CURVES, tuple(files))]
 
     def notes(self) -> tuple[str, ...]:
-        return tuple(slope_notes(self.comparison, read_curves(self.records)))
+        curves = read_curves(self.records)
+        suite = self.records.suite
+        return (*start_notes(suite, curves), *slope_notes(self.comparison, curves))

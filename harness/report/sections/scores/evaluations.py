@@ -1,4 +1,4 @@
-"""Which rows still rise, or fall, over the evaluations that their scores are the mean of."""
+"""What to know of the evaluations behind a score: where they begin, and whether they still move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ from collections.abc import Iterator
 
 from harness.report.comparison import ALPHA, Comparison, Group
 from harness.report.curves import Curves
+from harness.runs.suite_file import SuiteFile
 from harness.statistics.paired import FEWEST_PAIRS, Difference, holm, paired_difference
+
+
+def start_notes(suite: SuiteFile, curves: Curves) -> Iterator[str]:
+    """Which rows have fewer evaluations than the suite asks for, as they pretrain first."""
+    planned = suite.evaluation.first or suite.evaluation.every
+    starts: dict[int, dict[str, None]] = {}
+    for (_, label), curve in curves.items():
+        if curve.steps[0] > planned:
+            starts.setdefault(int(curve.steps[0]), {})[label] = None
+    if starts:
+        said = [f"{', '.join(starts[step])} (from step {step:,} on)" for step in sorted(starts)]
+        yield f"Not evaluated while they pretrain: {'; '.join(said)}."
 
 
 def slope_notes(comparison: Comparison, curves: Curves) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Readers learn whose scores still move when the budget ends, and by how much."""
+"""Readers learn where evaluations begin, whose scores still move at the end, and by how much."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.report import build_report
 from harness.report.comparison import Comparison, compare
 from harness.report.curves import Curve, Curves
 from harness.report.records import read_records
-from harness.report.sections.scores.slopes import slope_notes
+from harness.report.sections.scores.evaluations import slope_notes, start_notes
 
 EASY, HARD = "pointmaze/umaze", "pointmaze/large"
 SEEDS = 5
@@ -82,6 +82,23 @@ def test_nothing_is_said_of_fewer_than_five_seeds(
 ) -> None:
     found = slope_notes(comparison_of(seeds=4), curves(RISES[:4], NOISE[:4]))
     assert [*found] == []
+
+
+def test_rows_that_pretrain_are_named_with_their_first_evaluation(
+    comparison_of: Callable[..., Comparison],
+) -> None:
+    suite = comparison_of().suite  # evaluates every 2,000 steps
+    steps = {"bc": 2_000, "df-dir": 10_000, "df-div": 10_000, "ifql": 6_000}
+    found = {
+        (task, label): Curve(np.arange(2), np.arange(first, 20_001, 2_000), np.zeros((2, 1)))
+        for label, first in steps.items()
+        for task in (EASY, HARD)
+    }
+    assert [*start_notes(suite, found)] == [
+        "Not evaluated while they pretrain: ifql (from step 6,000 on); df-dir, df-div (from step "
+        "10,000 on)."
+    ]
+    assert [*start_notes(suite, {(EASY, "bc"): found[EASY, "bc"]})] == []
 
 
 def test_it_stands_under_the_tables(make_suite: Callable[..., Any]) -> None:
