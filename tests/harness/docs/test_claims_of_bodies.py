@@ -22,6 +22,7 @@ from tests.harness.docs.claims import (
 )
 
 BODIES, FROM_ZERO = (RESULTS / "local" / name for name in ("gym_mujoco", "gym_from_zero"))
+LONGER = RESULTS / "local" / "gym_longer"
 USABLE = "-made/halfcheetah/medium-expert -made/walker2d/medium-expert"
 
 
@@ -99,9 +100,11 @@ def test_most_settings_on_bodies_are_at_an_end_of_what_was_tried() -> None:
     assert len([label for _, label in ends if label == "iql"]) == 9
 
 
-def check_bodies(suite: Path, told: dict[tuple[str, str], str], section: str) -> None:
+def check_bodies(
+    suite: Path, told: dict[tuple[str, str], str], section: str, step: int = 10_000
+) -> None:
     """Last scores on average over nine tasks, by row and action selection, as prose has them."""
-    means = last_scores(suite, step=10_000)
+    means = last_scores(suite, step)
     for (label, selection), number in told.items():
         scores = [means[task, label, selection] for task in scores_of(suite)]
         assert len(scores) == 9
@@ -194,6 +197,28 @@ def test_hopper_alone_puts_it_above_rebrac_and_td3_bc() -> None:
         told = sides(FROM_ZERO, OWN, ALL_BUT_OWN, part)
         assert {other for other, side in told.items() if side == 1} == above
         assert {other for other, side in told.items() if side == -1} == below
+
+
+def test_with_three_times_the_steps_the_lead_is_gone() -> None:
+    others = ("rebrac", "iql", "td3-bc")
+    assert sides(LONGER, OWN, others) == {"rebrac": -1, "iql": 0, "td3-bc": 0}
+    p = corrected_p(LONGER)
+    assert p["average (gym)", "rebrac"] < 0.05
+    assert "NOT FLAT" not in (LONGER / "table.md").read_text("utf-8")
+    assert sides(LONGER, OWN, others, "-made/halfcheetah/medium-expert")["rebrac"] == 0
+    assert sides(LONGER, OWN, ["iql"], "hopper") == {"iql": -1}
+    assert sides(LONGER, OWN, ["iql"], "halfcheetah") == {"iql": 1}
+    hopper = "made/hopper/medium"
+    means = [np.mean([*scores_of(suite)[hopper][OWN].values()]) for suite in (FROM_ZERO, LONGER)]
+    assert [f"{mean:.1f}" for mean in means] == ["65.0", "38.3"]
+    assert sides(LONGER, OWN, others, hopper) == dict.fromkeys(others, 0)
+    averages = [
+        np.mean([np.mean([*rows[OWN].values()]) for rows in scores_of(suite).values()])
+        for suite in (LONGER, FROM_ZERO)
+    ]
+    assert [f"{mean:.1f}" for mean in averages] == ["47.1", "48.0"]
+    told = {(OWN, "noise-0"): "48.0", (OWN, "noise-1"): "44.4"}
+    check_bodies(LONGER, told, "Bodies from zero, three times as long", step=30_000)
 
 
 def test_from_zero_df_divs_averages_are_of_opposite_signs() -> None:
