@@ -26,6 +26,7 @@ from tests.harness.docs.claims import (
 
 WITH_SPREAD = re.compile(r"\d+\.\d ± \d+\.\d")
 BODIES, FROM_ZERO = (RESULTS / "local" / name for name in ("gym_mujoco", "gym_from_zero"))
+HANDS_FROM_ZERO = RESULTS / "local" / "adroit_from_zero"
 OWN = "df-div-actor-critic-from-zero"
 USABLE = "-made/halfcheetah/medium-expert -made/walker2d/medium-expert"
 # Differences of a part of the tasks, or of the last evaluation, that prose has, by its section:
@@ -41,6 +42,11 @@ ASIDE = {
         (BODIES, "df-div", "bc", "medium-replay halfcheetah", False),
         (BODIES, "df-div", "bc", "medium-replay hopper", False),
         (BODIES, "df-div", "bc", "medium-replay walker2d", False),
+    ],
+    "From zero instead of noise": [
+        (HANDS_FROM_ZERO, "df-div-from-zero", "fql-from-zero", "", True),
+        (HANDS_FROM_ZERO, "df-div-from-zero", "ifql", "", True),
+        (HANDS_FROM_ZERO, "df-div-from-zero", "iql", "", True),
     ],
     "Bodies from zero": [
         (FROM_ZERO, OWN, "rebrac", "", True),
