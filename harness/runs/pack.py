@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import defaultdict
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.files import json_bytes, parse_object
-from harness.runs.archive import cell_archives, members_of, write_members
+from harness.runs.archive import archive_path, cell_archives, members_of, write_members
 from harness.runs.folder import RunFolder
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 
@@ -25,20 +24,18 @@ def pack_suite(directory: Path) -> str:
     What is lost is the learning state, what trackers left in the run's folder and, of runs that no
     picture shows, what pictures are made of: a finished run needs them no more. Killed at any time,
     every run is whole in its folder or in the archive. Raises UserError for an archive that is
-    damaged and would be added to.
+    damaged, whether or not it would be added to.
     """
     before = _megabytes(directory)
     for leftover in directory.rglob(f".*{_PACKED}"):
         shutil.rmtree(leftover)
     folders = [path.parent for path in directory.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
-    tasks: dict[Path, list[Path]] = defaultdict(list)
-    for task in directory.glob("runs/*/"):
-        if not task.is_symlink() and cell_archives(task):  # perhaps of an earlier version
-            tasks[task] = []
+    suite = _planned(directory)
+    tasks: dict[Path, list[Path]] = {task: [] for task in _packed_before(directory, suite)}
     for folder in done:
-        tasks[folder.parent.parent].append(folder)
-    undrawn = _undrawn(directory)
+        tasks.setdefault(folder.parent.parent, []).append(folder)
+    undrawn = _undrawn(directory, suite)
     for task, runs in tasks.items():
         _pack(task, runs, undrawn)
     left = len(folders) - len(done)
@@ -48,11 +45,25 @@ def pack_suite(directory: Path) -> str:
     )
 
 
-def _undrawn(directory: Path) -> frozenset[Path]:
-    """The runs that no picture shows: of settings that were tried, and of seeds after the first."""
+def _planned(directory: Path) -> SuiteFile | None:
     try:
-        suite = SuiteFile.model_validate_json((directory / FILE_NAME).read_bytes())
+        return SuiteFile.model_validate_json((directory / FILE_NAME).read_bytes())
     except (OSError, ValidationError):
+        return None
+
+
+def _packed_before(directory: Path, suite: SuiteFile | None) -> set[Path]:
+    """The tasks that have archives, perhaps of an earlier version; others are left alone."""
+    runs = [*suite.runs, *(suite.tuning.runs if suite.tuning else [])] if suite else []
+    planned = {(directory / run.path).parent.parent for run in runs}
+    found = {task for task in directory.glob("runs/*/") if cell_archives(task)}
+    found |= {task for task in planned if archive_path(task).is_file()}
+    return {task for task in found if not task.is_symlink()}
+
+
+def _undrawn(directory: Path, suite: SuiteFile | None) -> frozenset[Path]:
+    """The runs that no picture shows: of settings that were tried, and of seeds after the first."""
+    if suite is None:
         return frozenset()
     first = {
         (run.task, run.label)

@@ -255,6 +255,19 @@ def test_a_damaged_archive_has_no_runs_and_is_not_added_to(tmp_path: Path) -> No
         pack_suite(tmp_path)
 
 
+def test_a_damaged_archive_is_named_though_nothing_would_be_added(plan_of: PlanOf) -> None:
+    plan = plan_of(tasks=[{"multimodal/modes-2-dim-2": {"transitions": 300}}])
+    plan.suite_file("command").write(plan.directory)
+    finish(plan)
+    pack_suite(plan.directory)
+    [archive] = (plan.directory / "runs").glob("*.tar.xz")
+    (archive.parent / "notes.tar.xz").write_bytes(b"a friend's")
+    assert pack_suite(plan.directory).startswith("0 finished runs packed")
+    archive.write_bytes(archive.read_bytes()[:200])
+    with pytest.raises(UserError, match="is damaged"):
+        pack_suite(plan.directory)
+
+
 def test_tables_with_scores_of_their_own_come_out_as_they_went_in(tmp_path: Path) -> None:
     reference = BASE.task.reference
     top, spec = str(reference.max).encode(), json.dumps(BASE.to_json()).encode()
