@@ -8,30 +8,45 @@ Tasks without a usable critic are left out where others have one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.report.comparison import ALPHA, Comparison, Group
+from harness.report.curves import Curves
 from harness.report.gate import MARK, UNUSABLE
 from harness.report.layout import points
 from harness.report.origins import uncommitted
 from harness.report.page.words import listed, plural
+from harness.report.sections.scores.evaluations import moving_rows
 from harness.tasks.words import DENOISING
 
 ENOUGH_SEEDS = 5  # below it, intervals are said to be rough
 
 
-def answers(comparison: Comparison) -> list[str]:
+def answers(comparison: Comparison, curves: Curves) -> list[str]:
     """A sentence for every family of tasks; families are not ranked together."""
     if not comparison.suite.runs:
         return [
             "Nothing of this suite has been run, so nothing is claimed; others' scores are below."
         ]
     said = [_answer(comparison, group) for group in comparison.ranking]
+    said += [*_not_flat(comparison, curves)]
     if comparison.unranked:
         said.append(f"Not ranked: {listed(comparison.unranked)}, whose data are {DENOISING}.")
     if warning := uncommitted(comparison.suite.runs, comparison.checkouts):
         said.append(warning)
     return said
+
+
+def _not_flat(comparison: Comparison, curves: Curves) -> Iterator[str]:
+    """A sentence on each family with rows that more steps might move."""
+    for family in comparison.ranking:
+        if moving := moving_rows(family, comparison, curves):
+            yield (
+                f"On {_place(comparison, family)}, {listed([*moving])} still "
+                f"{'moves' if len(moving) == 1 else 'move'} when training ends: more steps may "
+                "change the order."
+            )
 
 
 def averages_in_words(comparison: Comparison) -> str:

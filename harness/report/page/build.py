@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.report.comparison import Comparison
+from harness.report.curves import read_curves
 from harness.report.gate import UNUSABLE
 from harness.report.layout import MISSING, Grid, Text
 from harness.report.notes import SMOKE, Notes
@@ -64,7 +65,7 @@ def page(
         smoke=SMOKE,
         unusable=UNUSABLE,
         protocol=comparison.protocol,
-        answers=[] if suite.smoke else answers(comparison),
+        answers=[] if suite.smoke else answers(comparison, read_curves(records)),
         chart=chart,
         tables=[_table(grid, anchors) for grid in grids],
         notes=notes,

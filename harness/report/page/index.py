@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.report.comparison import Comparison
+from harness.report.curves import read_curves
 from harness.report.notes import SMOKE
 from harness.report.page.answer import answers
 from harness.report.page.render import render
@@ -47,7 +48,7 @@ def entry_of(
         methods=len(suite.rows),
         seeds=len(suite.seeds),
         runs=in_words(Counter(records.runs["state"])),
-        answers=(f"{SMOKE}.",) if suite.smoke else tuple(answers(comparison)),
+        answers=(f"{SMOKE}.",) if suite.smoke else tuple(answers(comparison, read_curves(records))),
         problem=problem,
     )
 

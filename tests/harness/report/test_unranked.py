@@ -109,7 +109,7 @@ def test_nothing_is_bold_on_them(comparison: Callable[..., Comparison]) -> None:
 
 def test_the_page_and_every_table_say_why(comparison: Callable[..., Comparison]) -> None:
     found = comparison("gym/a", MIXED)
-    *claims, last = answers(found)
+    *claims, last = answers(found, {})
     assert [claim.split(",")[0] for claim in claims] == ["On Gym A"]
     assert last.startswith(f"Not ranked: {MIXED}, whose data are one policy's actions with noise")
     notes = write_notes(found).general
@@ -142,7 +142,7 @@ def test_a_suite_of_nothing_else_ranks_nothing(comparison: Callable[..., Compari
     assert [*cells(grid)] == [MIXED, OTHER]
     assert found.averaged == []
     assert found.average("bc", found.everything.tasks) is None
-    (sentence,) = answers(found)
+    (sentence,) = answers(found, {})
     assert sentence.startswith("Not ranked: ")
     assert [grid.title for grid in terminal_grids(found)] == ["Normalized score on gym, not ranked"]
 

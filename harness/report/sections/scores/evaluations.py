@@ -23,21 +23,12 @@ def start_notes(suite: SuiteFile, curves: Curves) -> Iterator[str]:
 
 
 def slope_notes(comparison: Comparison, curves: Curves) -> Iterator[str]:
-    """A sentence on each family with such rows: more steps might change their order.
-
-    Of a row's runs, the last of the protocol's evaluations minus the first of them.
-    """
+    """A sentence on each family with rows that move: more steps might change their order."""
     count = comparison.protocol.evaluations
-    if count < 2 or comparison.protocol.selects_online:
-        return
     for family in comparison.ranking:
-        slopes = _slopes(family, comparison, curves)
-        corrected = holm([slope.p for slope in slopes.values()])
         moving: dict[str, list[str]] = {"rise": [], "fall": []}
-        for (label, slope), p in zip(slopes.items(), corrected, strict=True):
-            if p < ALPHA:
-                way = "rise" if slope.mean > 0 else "fall"
-                moving[way].append(f"{label} by {_spread(slope)}")
+        for label, slope in moving_rows(family, comparison, curves).items():
+            moving["rise" if slope.mean > 0 else "fall"].append(f"{label} by {_spread(slope)}")
         if said := [f"these {way}: {', '.join(rows)}" for way, rows in moving.items() if rows]:
             yield (
                 f"NOT FLAT on {family.name}: from the first to the last of the {count} evaluations "
@@ -45,6 +36,22 @@ def slope_notes(comparison: Comparison, curves: Curves) -> Iterator[str]:
                 "95% intervals; p < 5% after Holm's correction over the rows). More steps, or "
                 "another protocol, may change the order."
             )
+
+
+def moving_rows(family: Group, comparison: Comparison, curves: Curves) -> dict[str, Difference]:
+    """The rows that are told to rise or to fall over the evaluations that scores are the mean of.
+
+    Of a row's runs, the last of these evaluations minus the first of them.
+    """
+    if comparison.protocol.evaluations < 2 or comparison.protocol.selects_online:
+        return {}
+    slopes = _slopes(family, comparison, curves)
+    corrected = holm([slope.p for slope in slopes.values()])
+    return {
+        label: slope
+        for (label, slope), p in zip(slopes.items(), corrected, strict=True)
+        if p < ALPHA
+    }
 
 
 def _slopes(family: Group, comparison: Comparison, curves: Curves) -> dict[str, Difference]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harness.report.comparison import compare
+from harness.report.curves import read_curves
 from harness.report.page.answer import answers
 from harness.report.records import read_records
 
@@ -13,12 +14,17 @@ TASK = "pointmaze/umaze"
 MAZES, MIDDLE = [TASK, "pointmaze/large"], "pointmaze/medium"
 
 
+def answers_of(suite: Any) -> list[str]:
+    records = read_records(suite.write())
+    return answers(compare(records), read_curves(records))
+
+
 @pytest.fixture
 def answer(make_suite: Callable[..., Any]) -> Callable[..., str]:
     """The answer of a suite of one task, whose title is `Pointmaze Umaze`."""
 
     def make(**settings: Any) -> str:
-        [sentence] = answers(compare(read_records(make_suite(**settings).write())))
+        [sentence] = answers_of(make_suite(**settings))
         return sentence
 
     return make
@@ -126,14 +132,14 @@ def test_tasks_without_a_usable_critic_are_left_out_where_others_have_one(
         },
         selections={(task, "ifql"): {"noise-1": of} for task, of in cloned.items()},
     )
-    [said] = answers(compare(read_records(suite.write())))
+    [said] = answers_of(suite)
     assert said.startswith("On 2 of 3 pointmaze tasks on average, iql has the highest mean, 51.0 ")
     assert said.endswith("; 1 task left out (†: critic not usable at this budget).")
 
 
 def test_families_are_not_ranked_together(make_suite: Callable[..., Any]) -> None:
     suite = make_suite(tasks=["pointmaze/umaze", "pointmaze/large", "adroit/pen"], labels=["bc"])
-    sentences = answers(compare(read_records(suite.write())))
+    sentences = answers_of(suite)
     assert len(sentences) == 2
     assert "2 pointmaze tasks on average" in sentences[0]
     assert "Adroit Pen" in sentences[1]
@@ -144,7 +150,7 @@ def test_without_an_average_nothing_is_said_to_be_on_average(
 ) -> None:
     states = {(task, "bc", seed): "missing" for task in MAZES for seed in range(3)}
     none = make_suite(name="none", tasks=MAZES, labels=["bc"], states=states)
-    assert answers(compare(read_records(none.write()))) == [
+    assert answers_of(none) == [
         "No method has finished on all 2 pointmaze tasks, so nothing is claimed yet."
     ]
     apart = make_suite(
@@ -153,6 +159,17 @@ def test_without_an_average_nothing_is_said_to_be_on_average(
         labels=["bc", "iql"],
         entries={"bc": {"tasks": MAZES[:1]}, "iql": {"tasks": MAZES[1:]}},
     )
-    assert answers(compare(read_records(apart.write()))) == [
-        "No method runs on all 2 pointmaze tasks, so none is named."
-    ]
+    assert answers_of(apart) == ["No method runs on all 2 pointmaze tasks, so none is named."]
+
+
+def test_a_row_that_more_steps_might_move_is_named(make_suite: Callable[..., Any]) -> None:
+    # Curves end flat but for noise of 3 points and e^-3.6 of the last score: 1 of bc, 14 of iql.
+    final = {(TASK, "iql"): [500.0 + seed for seed in range(5)], (TASK, "bc"): [40.0] * 5}
+    suite = make_suite(tasks=[TASK], labels=["bc", "iql"], seeds=[*range(5)], final=final)
+    records = read_records(suite.write())
+    curves = read_curves(records)
+    *_, said = answers(compare(records, "mean-of-last-5"), curves)
+    assert said == (
+        "On Pointmaze Umaze, iql still moves when training ends: more steps may change the order."
+    )
+    assert len(answers(compare(records, "last"), curves)) == 1
