@@ -20,11 +20,16 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = REPOSITORY / "results"
 DOCS = REPOSITORY / "docs"
 EXPERIMENTS = ("experiments", "modes", "choices", "online")
-PAGES = [DOCS / "results.md", *(DOCS / "algorithms" / f"{name}.md" for name in EXPERIMENTS)]
+FAMILIES = ("mazes", "bodies", "hands")
+PAGES = [
+    DOCS / "results.md",
+    *(DOCS / "results" / f"{name}.md" for name in FAMILIES),
+    *(DOCS / "algorithms" / f"{name}.md" for name in EXPERIMENTS),
+]
 SECTIONS = {
     part.partition("\n")[0]: part
     for page in PAGES
-    for part in re.split(r"\n#+ ", page.read_text("utf-8"))
+    for part in re.split(r"(?m)^#+ ", page.read_text("utf-8"))
 }
 Scores = dict[str, dict[str, dict[int, float]]]  # by task, label and seed
 
