@@ -35,7 +35,7 @@ class ReportPaths:
     """Where the artefacts are.
 
     Attributes:
-        csv: the scores in full precision.
+        csv: the scores, as `csv_text` writes them.
         scores: those of every run; None if nothing was run.
         figures: the PNG and PDF of every figure page.
         left: other CSV, PNG and PDF files beside them, from earlier reports or other hands.
@@ -64,7 +64,8 @@ class Report:
 def build_report(
     suite_dir: Path, suite: SuiteFile | None = None, protocol: str | None = None
 ) -> Report:
-    """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
+    """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes,
+    those of tables on every machine.
 
     `suite` is what was planned, where that is not what `suite.json` there says: it was not run, or
     names other published scores by now. Of a suite that was not run there is what others published.
@@ -104,7 +105,7 @@ def build_report(
     figures = tuple(path for drawing in drawn for path in drawing.files)
     _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])
     for name, table in tables:
-        _write(suite_dir / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        _write(suite_dir / f"{name}.csv", csv_text(table))
     written = {*figures, *(suite_dir / f"{name}.csv" for name, _ in tables)}
     earlier = [path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".pdf"}]
     earlier += sorted(suite_dir.glob("*.csv"))
@@ -125,6 +126,14 @@ def build_report(
             html=_write(suite_dir / PAGE, html),
         ),
     )
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as a CSV file has it: the same text on every machine.
+
+    Eight significant digits: the last of sixteen are of the order in which a processor adds.
+    """
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
 
 def _numbers(suite: SuiteFile) -> str:
