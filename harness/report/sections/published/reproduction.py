@@ -114,7 +114,7 @@ def difference_interval(ours: Scores, published: PublishedScore) -> tuple[Interv
 
 
 def reproduction_csv(found: Iterable[Reproduction]) -> pd.DataFrame:
-    """One line per cell, in full precision, for other programs."""
+    """One line per cell, with more digits than tables show, for other programs."""
     lines = []
     for cell in found:
         published, seeds = cell.published, len(cell.scores)

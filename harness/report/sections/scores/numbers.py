@@ -1,4 +1,4 @@
-"""Scores in full precision, for other programs."""
+"""Scores for other programs, with more digits than tables show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTS = ("seeds", "planned_seeds", "failed_seeds")
 
 
 def table_csv(comparison: Comparison) -> pd.DataFrame:
-    """One line per task (or average) and algorithm, in full precision, for other programs.
+    """One line per task (or average) and algorithm, with more digits than tables show.
 
     The columns from `difference` on are of the algorithm minus the suite's reference.
     """
