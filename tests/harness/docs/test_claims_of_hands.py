@@ -125,6 +125,34 @@ def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline
     check_hands(means, "underfit-clone", told_last, prose_of("From zero instead of noise"))
 
 
+def test_with_three_times_the_steps_the_lead_over_fql_is_as_large() -> None:
+    suite, label = RESULTS / "local" / "adroit_longer", "df-div-from-zero"
+    average, p = "average (adroit)", corrected_p(suite)
+    scores = scores_of(suite)
+    fql = np.mean([np.mean([*rows["fql-from-zero"].values()]) for rows in scores.values()])
+    assert f"{fql:.1f}" == "54.2"
+    assert f"{0.16 * fql:.1f}" == "8.7"
+    shorter = RESULTS / "local" / "adroit_from_zero"
+    mean, half = average_difference(suite, label, "fql-from-zero")
+    assert mean - half > 0.16 * fql
+    assert p[average, "fql-from-zero"] < 0.05
+    assert mean > average_difference(shorter, label, "fql-from-zero")[0]
+    assert p[average, "iql"] > 0.05
+    assert sides(suite, label, ["iql"]) == {"iql": 0}
+    [pen], [door] = ([task for task in scores if hand in task] for hand in ("pen", "door"))
+    assert max(p[door, "iql"], p[door, "fql-from-zero"]) < 0.05
+    assert sides(suite, label, ["iql", "fql-from-zero"], pen) == {"iql": 0, "fql-from-zero": 0}
+    assert [f"{end(scores[pen][label].values()):.0f}" for end in (min, max)] == ["53", "105"]
+    cloned = [np.mean([*found[door]["bc"].values()]) for found in (scores, scores_of(shorter))]
+    assert [f"{mean:.1f}" for mean in cloned] == ["21.7", "52.5"]
+    assert p[average, "bc"] < 0.05
+    told = {(label, "noise-1"): ("67.8", "83.0"), (label, "noise-0"): ("68.9", "98.9")}
+    prose = prose_of("Hands from zero, three times as long")
+    means = last_scores(suite, step=48_000)
+    check_hands(means, "underfit-clone", told, prose)
+    assert f"{means[door, 'fql-from-zero', 'noise-0']:.1f}" == "51.3"
+
+
 def test_a_cloning_flow_needs_the_steps_that_the_page_says() -> None:
     curves = read_curves(read_records(RESULTS / "local" / "cloning_flow"))
     told = {("flow-bc", 5_000): ("67.4", "54.7"), ("flow-bc", 10_000): ("90.1", "90.4")}
