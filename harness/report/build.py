@@ -64,8 +64,7 @@ class Report:
 def build_report(
     suite_dir: Path, suite: SuiteFile | None = None, protocol: str | None = None
 ) -> Report:
-    """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes,
-    those of tables on every machine.
+    """Write tables, figures and page into `suite_dir`; equal results and data give equal bytes.
 
     `suite` is what was planned, where that is not what `suite.json` there says: it was not run, or
     names other published scores by now. Of a suite that was not run there is what others published.
@@ -129,9 +128,9 @@ def build_report(
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as a CSV file has it: the same text on every machine.
+    """A table as a CSV file has it: the same text on other machines.
 
-    Eight significant digits: the last of sixteen are of the order in which a processor adds.
+    Eight significant digits: the last of sixteen depend on the order in which a processor adds.
     """
     return table.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from pandas import Series, concat
+from scipy import stats
 
 from harness.report.comparison import compare
 from harness.report.curves import read_curves
@@ -14,6 +18,7 @@ from tests.harness.docs.claims import (
     difference,
     last_scores,
     prose_of,
+    records_of,
     scores_of,
     sides,
     tuning_of,
@@ -125,6 +130,16 @@ def test_from_zero_df_div_gains_more_than_16_percent_over_the_best_flow_baseline
     check_hands(means, "underfit-clone", told_last, prose_of("From zero instead of noise"))
 
 
+def noise_costs(suite: Path, step: int) -> Series:
+    """What df-div's last policies score more from zero than by samples, by seed, over the hands."""
+    records = records_of(suite)
+    found = concat([records.evaluations, records.other_selections])
+    last = found[(found["step"] == step) & (found["label"] == "df-div-from-zero")]
+    means = last.groupby(["seed", "task", "action_selection"])["normalized_score"].mean()
+    by_selection = means.unstack("action_selection").groupby("seed").mean()
+    return by_selection["noise-0"] - by_selection["noise-1"]
+
+
 def test_with_three_times_the_steps_the_lead_over_fql_is_as_large() -> None:
     suite, label = RESULTS / "local" / "adroit_longer", "df-div-from-zero"
     average, p = "average (adroit)", corrected_p(suite)
@@ -151,6 +166,8 @@ def test_with_three_times_the_steps_the_lead_over_fql_is_as_large() -> None:
     means = last_scores(suite, step=48_000)
     check_hands(means, "underfit-clone", told, prose)
     assert f"{means[door, 'fql-from-zero', 'noise-0']:.1f}" == "51.3"
+    costs = (noise_costs(shorter, 16_000), noise_costs(suite, 48_000))
+    assert stats.ttest_ind(*costs, equal_var=False).pvalue < 0.001
 
 
 def test_a_cloning_flow_needs_the_steps_that_the_page_says() -> None:
