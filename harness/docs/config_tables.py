@@ -1,11 +1,13 @@
-"""Every field of a method's config as Markdown, from the code that defines it."""
+"""The fields of a method's config as Markdown tables, from the code that defines them."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from textwrap import dedent
 from typing import Any
 
@@ -42,10 +44,14 @@ def describe(model: type[BaseModel]) -> str:
     """The tables of a config: name, default, allowed values and comment of every field."""
     parts = []
     for cls, summary, rows in field_rows(model):
-        table = [HEADER, ("---",) * 4, *rows]
-        lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in table]
-        parts += [f"`{cls}`: {summary}", "\n".join(lines)]
+        parts += [f"`{cls}`: {summary}", field_table(HEADER, rows)]
     return "\n\n".join(parts)
+
+
+def field_table(header: Row, rows: Iterable[Row]) -> str:
+    """A table of fields."""
+    table = [header, ("---",) * 4, *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in table)
 
 
 def field_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, list[Row]]]:
@@ -54,7 +60,7 @@ def field_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, list[Row]]]:
     for cls, fields in _fields_by_class(model):
         comments = _comments(cls)
         rows = [
-            (f"`{name}`", _yaml(schema[name]["default"]), _allowed(schema[name]), comments[name])
+            (f"`{name}`", _default(schema[name]), _allowed(schema[name]), comments[name])
             for name in fields
         ]
         yield cls.__name__, (inspect.getdoc(cls) or "").partition("\n")[0], rows
@@ -72,7 +78,7 @@ def _fields_by_class(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], 
 
 
 def _comments(cls: type[BaseModel]) -> Mapping[str, str]:
-    """The comment at the end of every field's definition, by field."""
+    """The comment at the end of every field's definition, or above it, by field."""
     source = dedent(inspect.getsource(cls))
     lines = source.splitlines()
     definition = ast.parse(source).body[0]
@@ -83,8 +89,14 @@ def _comments(cls: type[BaseModel]) -> Mapping[str, str]:
             assert node.end_lineno is not None
             last_line = lines[node.end_lineno - 1].encode()  # offsets count bytes
             rest = last_line[node.end_col_offset :].decode()
-            comments[node.target.id] = rest.strip().removeprefix("#").strip()
+            beside = [rest] if rest.strip() else _comment_above(lines[: node.lineno - 1])
+            comments[node.target.id] = " ".join(line.strip().lstrip("# ") for line in beside)
     return comments
+
+
+def _comment_above(lines: list[str]) -> list[str]:
+    """The comment that these lines end with."""
+    return [*takewhile(lambda line: line.lstrip().startswith("#"), reversed(lines))][::-1]
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
@@ -93,18 +105,36 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         return " or ".join(_allowed(branch) for branch in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "$ref" in schema:
+        return "section"
+    if schema["type"] == "object":
+        return "mapping"
     if schema["type"] == "boolean":
         return "`true`, `false`"
     if schema["type"] == "array":
+        if "anyOf" in schema["items"]:
+            return f"list, each {_allowed(schema['items'])}"
         kind, *bounds = _allowed(schema["items"]).split(", ")
         return ", ".join([f"list of {kind}s", *bounds])
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
+    bounds = [f"{sign} {_number(schema[key])}" for key, sign in _BOUNDS.items() if key in schema]
     return ", ".join([_TYPES[schema["type"]], *bounds])
 
 
-def _yaml(value: Any) -> str:
-    """A default as a suite file would say it."""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+def _number(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    """A default as a suite file would say it; a section has those of its own table."""
+    if "default" not in schema:
+        return "required"
+    value = schema["default"]
+    if "$ref" in schema:
+        return "–"
+    is_a_word = isinstance(value, str) and re.fullmatch(r"\w[\w-]*", value)
+    return f"`{value if is_a_word else json.dumps(value)}`"
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,7 @@
 """What can stand in a block, by its first word.
 
     config METHOD             every field of the method's config
+    suite-keys                every key of a suite file
     methods                   the methods of this repository
     deviations                where each of them deviates from its official code
     oracles                   what each of them was compared with
@@ -38,6 +39,7 @@ from harness.docs.rates import gpu_rates_table, rates_table
 from harness.docs.results import suite_figure, suite_results
 from harness.docs.sac_trainings import sac_trainings_table
 from harness.docs.samplers import samplers_table
+from harness.docs.suite_keys import suite_keys_tables
 from harness.errors import UserError
 from harness.suite.problems import unknown
 
@@ -51,6 +53,7 @@ class _Kind:
 
 _KINDS = {
     "config": _Kind("config METHOD", (1,), lambda _, method: config_tables(method)),
+    "suite-keys": _Kind("suite-keys", (0,), lambda _: suite_keys_tables()),
     "methods": _Kind("methods", (0,), methods_table),
     "deviations": _Kind("deviations", (0,), deviations_table),
     "oracles": _Kind("oracles", (0,), oracles_table),

@@ -46,9 +46,9 @@ class AlgorithmEntry(Section):
     """One row of the comparison, or one a combination of the values in `sweep`."""
 
     algorithm: str | None = None  # id in the registry; the label itself when left out
-    config: Overrides = {}
+    config: Overrides = {}  # of its method's fields (`harness list algorithms ID`)
     steps: int | None = Field(None, ge=1, le=10**9)  # gradient steps, if not training.steps
-    # Field -> values.
+    # Field -> values: a row a combination of them.
     sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field({}, max_length=10)
     per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
     tasks: list[str] = Field(["*"], min_length=1)  # patterns of the tasks it runs on

@@ -40,7 +40,7 @@ def slug(text: str) -> str:
 class _Figure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    title: str = Field(min_length=1)
+    title: str = Field(min_length=1)  # above it, and in the names of its files
     label: str = "*"  # pattern of the entries to show, or of single rows of their sweeps
     task: str = "*"  # pattern of the tasks to show
 
@@ -59,10 +59,10 @@ class _Figure(BaseModel):
 class Heatmap(_Figure):
     """One panel per task, entry and further swept field: means over seeds by two swept fields."""
 
-    kind: Literal["heatmap"]
+    kind: Literal["heatmap"]  # what it draws
     x: str  # a swept field
     y: str  # another
-    value: Quantity = "score"
+    value: Quantity = "score"  # or latency, metric:NAME, measure:NAME
 
 
 class Trend(_Figure):
@@ -72,24 +72,24 @@ class Trend(_Figure):
     entry are the points of its line.
     """
 
-    kind: Literal["trend"]
+    kind: Literal["trend"]  # what it draws
     x: str  # a swept field, latency, or task:<option>, which draws all tasks in a panel
-    value: Quantity = "score"
+    value: Quantity = "score"  # or latency, metric:NAME, measure:NAME
     group: str = "label"  # more lines: by action `selection`, or by a swept field
 
 
 class Metrics(_Figure):
     """Training metrics against steps: one panel per metric, page per task and line per row."""
 
-    kind: Literal["metrics"]
-    names: list[str] = Field(min_length=1)
+    kind: Literal["metrics"]  # what it draws
+    names: list[str] = Field(min_length=1)  # of metrics, such as critic/loss
 
 
 class Table(_Figure):
     """One table per task: rows of the comparison by quantities, mean ± std over seeds."""
 
-    kind: Literal["table"]
-    values: list[Quantity] = Field(min_length=1)
+    kind: Literal["table"]  # what it draws
+    values: list[Quantity] = Field(min_length=1)  # score, latency, metric:NAME, measure:NAME
 
 
 Figure = Heatmap | Trend | Metrics | Table

@@ -60,7 +60,7 @@ class EvaluationPlan(Section):
     every: int = Field(ge=1)  # gradient steps; divides those of training, offline and online
     first: int = Field(0, ge=0)  # gradient steps before which there is none; at most those of all
     episodes: int = Field(ge=1, le=10_000)  # per seed and evaluation
-    # Which evaluations make a score: `harness/statistics/protocols.py`.
+    # Which evaluations make a score: last, mean-of-last-K, best or expected-best-of-N.
     protocol: Annotated[str, AfterValidator(_protocol)] = "last"
     # More action selections, for those who can; measured after the last step, beside the scores.
     action_selections: list[Selection] = Field([])
@@ -78,21 +78,21 @@ class Suite(Section):
     """A comparison: every algorithm on every task with every seed."""
 
     name: SuiteName  # also the folder under results/
-    title: str
+    title: str  # above tables and on the page
     question: str  # what the comparison is to answer
-    # An item is an id, or {id: options}.
+    # An id, or {id: options}, such as {pointmaze/umaze: {transitions: 200000}}.
     tasks: list[str | dict[str, Overrides]] = Field(min_length=1, max_length=_MOST_TASKS)
     defaults: Overrides = Field({})  # config for every algorithm that has such a field
-    algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # by label
+    algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # an entry by label
     compare_to: str = ""  # label of the row that tables compare the others to, paired by seed
-    # A count, or the seeds themselves.
+    # A count (5: seeds 0 to 4), or the seeds themselves.
     seeds: Annotated[int | list[int], AfterValidator(check_seeds)]
-    training: Training
-    evaluation: EvaluationPlan
+    training: Training  # the budget
+    evaluation: EvaluationPlan  # what makes a score
     tuning: Tuning | None = None  # of every entry, before its final runs
-    resources: Resources = Resources()
-    published: PublishedSection = PublishedSection()  # or only its `file`
-    figures: list[Overrides] = Field([])  # what the report draws more: `harness/suite/figures.py`
+    resources: Resources = Resources()  # of a trial
+    published: PublishedSection = PublishedSection()  # scores to stand beside; or only its `file`
+    figures: list[Overrides] = Field([])  # what the report draws more, each of a `kind`
 
     @field_validator("published", mode="before")
     @classmethod

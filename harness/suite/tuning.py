@@ -26,7 +26,7 @@ class Tuning(Section):
 
     seeds: SeedList  # of the tuning runs; none of the suite's own
     per: Per = "task"  # whether each task has its choice, or tasks of a family one together
-    tasks: list[str] | None = None  # ids of a family's tasks that choose for all; None: all do
+    tasks: list[str] | None = None  # with per: family, those that choose for all; all do
     # By entry: what to try beside its own setting, over all else that the suite says of its config.
     settings: dict[str, Annotated[list[_Setting], Field(min_length=1)]]
 

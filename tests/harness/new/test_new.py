@@ -1,4 +1,4 @@
-"""What `harness new` writes works as it is, and is what README shows."""
+"""What `harness new` writes works as it is, and is what its page shows."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def test_its_method_keeps_the_contract(package: Package, tmp_path: Path) -> None
     assert [str(found) for check in checks for found in run_check(check, subject)] == []
 
 
-def test_readme_shows_the_very_file() -> None:
+def test_the_page_shows_the_very_file() -> None:
     method = (TEMPLATE / "my_method.py").read_text()
     code = method[method.index("class MyMethodConfig") :]
-    assert f"```python\n{code}```\n" in (REPOSITORY / "README.md").read_text()
+    assert f"```python\n{code}```\n" in (REPOSITORY / "docs" / "new_method.md").read_text()
     own = [line for line in code.splitlines() if line.strip() and '"""' not in line]
     assert len(own) <= 50
 

@@ -62,10 +62,13 @@ def landings(records: Records) -> Iterator[tuple[Key, Floats]]:
         return
     rows = rows.merge(records.runs.loc[records.runs["state"] == "done", run], on=run)
     rows = rows[rows["step"] == rows.groupby(run)["step"].transform("max")]
-    for (task, label, selection, seed), chosen in rows.groupby([*_KEY], sort=False):
-        table = chosen.pivot_table(index="episode", columns="name", values="value")
+    keys = [*_KEY]
+    episodes = rows.pivot_table(index=[*keys, "episode"], columns="name", values="value")
+    for key in rows[keys].drop_duplicates().itertuples(index=False, name=None):
+        table = episodes.loc[key].dropna(axis="columns", how="all")
         axes = [f"canonical_{axis}" for axis in range(len(table.columns))]
-        yield (str(task), str(label), str(selection), int(str(seed))), table[axes].to_numpy(float)
+        task, label, selection, seed = key
+        yield (str(task), str(label), str(selection), int(seed)), table[axes].to_numpy(float)
 
 
 def policy_numbers(records: Records) -> pd.DataFrame:
