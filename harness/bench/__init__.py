@@ -6,25 +6,3 @@ ratios are medians of per-round ratios. Absolute numbers of different runs do no
 every chunk the same process times the matrix products of which it did most: what its updates could
 reach at best, in the same moment. On a GPU, which is rarely shared, seconds are of the wall.
 """
-
-from __future__ import annotations
-
-from harness.bench.coverage import run_coverage
-from harness.bench.report import (
-    run_acting_bench,
-    run_bench,
-    run_gpu_bench,
-    run_methods_bench,
-    run_scale_bench,
-)
-from harness.bench.reporting import run_report_bench
-
-__all__ = [
-    "run_acting_bench",
-    "run_bench",
-    "run_coverage",
-    "run_gpu_bench",
-    "run_methods_bench",
-    "run_report_bench",
-    "run_scale_bench",
-]

@@ -406,15 +406,15 @@ def bench(
     ] = False,
 ) -> None:
     """Measure training and evaluation speed on this machine."""
-    from harness.bench import (
+    from harness.bench.coverage import run_coverage
+    from harness.bench.report import (
         run_acting_bench,
         run_bench,
-        run_coverage,
         run_gpu_bench,
         run_methods_bench,
-        run_report_bench,
         run_scale_bench,
     )
+    from harness.bench.reporting import run_report_bench
 
     others = [methods is not None, acting is not None, device == "cuda", scale, report, coverage]
     if sum([corl is not None, *others]) > 1:

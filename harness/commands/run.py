@@ -15,7 +15,6 @@ from rich.console import Console
 
 from harness.commands.console import say
 from harness.commands.data_progress import data_progress
-from harness.commands.report import show_report
 from harness.costs.prospect import in_order, refuse_few_evaluations
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executors import lacking, make_executor
@@ -24,7 +23,6 @@ from harness.execution.prepare import prepare
 from harness.execution.pretraining import FOLDER as PRETRAINED
 from harness.execution.progress import make_display
 from harness.files import parse_object, refuse_link
-from harness.report.build import PAGE
 from harness.runs.folder import delete_runs
 from harness.runs.spec import RunSpec
 from harness.runs.suite_file import FILE_NAME
@@ -98,13 +96,23 @@ def run_suite(
         if not going or not way.carry_out(plan, [spec for spec in left if not plan.tunes(spec)]):
             say(console, _farewell(plan, fresh))
             return STOPPED
-        if known and not left and len(plan.runs) >= _MANY and _is_reported(plan):
-            say(console, f"Nothing has changed since the report: {plan.directory / PAGE}")
-            say(console, f"To make it anew: python -m harness report {shlex.quote(suite)}")
-            return _conclude(plan, console)
-        reported = show_report(plan.directory, console)
+        reported = _report(plan, suite, console, unchanged=known and not left)
     code = _conclude(plan, console)
     return code if reported else SOME_FAILED
+
+
+def _report(plan: Plan, suite: str, console: Console, *, unchanged: bool) -> bool:
+    """Make the report, unless it is of many runs none of which has changed; False if it failed."""
+    # Here, as pandas and Matplotlib take a second that no run has to wait for.
+    from harness.commands.report import show_report
+    from harness.report.build import PAGE
+
+    page = plan.directory / PAGE
+    if unchanged and len(plan.runs) >= _MANY and _is_younger(page, plan):
+        say(console, f"Nothing has changed since the report: {page}")
+        say(console, f"To make it anew: python -m harness report {shlex.quote(suite)}")
+        return True
+    return show_report(plan.directory, console)
 
 
 @dataclass(frozen=True)
@@ -150,9 +158,8 @@ def _is_written_down(plan: Plan, command_of_all: str) -> bool:
     return found == plan.suite_file(command_of_all).model_dump(mode="json")
 
 
-def _is_reported(plan: Plan) -> bool:
-    """Whether the report is younger than every run."""
-    page = plan.directory / PAGE
+def _is_younger(page: Path, plan: Plan) -> bool:
+    """Whether the report's page is younger than every run."""
     if not page.is_file():
         return False
     made = page.stat().st_mtime

@@ -161,9 +161,10 @@ def test_half_a_dataset_is_not_taken_for_all_of_it(hub: Hub, maze: TaskSpec) -> 
 
 def test_more_than_there_is_begins_anew(hub: Hub, root: Path) -> None:
     task = get_task("minari/adroit/door/human")
-    hub.faults = ["drop", 503, 503, 503]
+    hub.faults = ["drop", *[503] * 20]  # its client may swallow one of them
     with pytest.raises(UserError, match="Nothing is lost"):
         fetch(task)
+    hub.faults = []
     (part,) = (root / "downloads").rglob("*.incomplete")
     part.write_bytes(bytes(2 * len(hub.files[DOOR_FILE])))
     assert len(fetch(task)) == 8 * 200
