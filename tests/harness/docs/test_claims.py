@@ -52,6 +52,7 @@ ASIDE = {
     ],
     "Hands from zero, three times as long": [
         (HANDS_LONGER, "df-div-from-zero", "fql-from-zero", "", True),
+        (HANDS_LONGER, "df-div-from-zero", "ifql", "", True),
     ],
     "Bodies from zero": [
         (FROM_ZERO, OWN, "rebrac", "", True),
