@@ -135,6 +135,8 @@ def run(
 
         show_dry_run(
             suite,
+            executor=executor.value,
+            address=address,
             only=only or [],
             seeds=seeds,
             smoke=smoke,

@@ -11,6 +11,7 @@ from rich.table import Table
 from harness.commands.console import say
 from harness.costs.prospect import refuse_few_evaluations
 from harness.data import changed, missing
+from harness.execution.executors import lacking
 from harness.execution.plan import Plan, draft
 from harness.execution.prepare import planned_without_data
 from harness.execution.progress import seed_ranges
@@ -25,6 +26,8 @@ _UNDECIDED = "new, with the setting that tuning chooses before"
 def show_dry_run(
     suite: str,
     *,
+    executor: str,
+    address: str | None,
     only: Sequence[str],
     seeds: int | None,
     smoke: bool,
@@ -34,7 +37,9 @@ def show_dry_run(
     results: Path,
     console: Console,
 ) -> None:
-    """List what `harness run` with these arguments would run, and why. Writes nothing.
+    """List what `harness run` with these arguments would run and why, and what it lacks here.
+
+    Writes nothing.
 
     Raises UserError for anything wrong with the suite or the selection.
     """
@@ -63,6 +68,9 @@ def show_dry_run(
     say(console, f"Would run {count:,} of {plan.asked_for:,} runs. Nothing was written.")
     for sentence in _obstacles(plan):
         say(console, sentence)
+    if plan.left or plan.undecided:
+        for sentence in lacking(executor, address, plan.suite.resources):
+            say(console, sentence)
 
 
 def why_run(plan: Plan, spec: RunSpec, *, fresh: bool) -> str:

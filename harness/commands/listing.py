@@ -35,11 +35,13 @@ def show_method(name: str, console: Console, *, as_json: bool) -> None:
 
     Raises UserError for an unknown method, and for one that cannot be loaded.
     """
+    from algorithms import registry
     from harness.docs.config_tables import HEADER, field_rows, known_config
     from harness.docs.oracles import read_oracles, worst_differences
 
     model = known_config(name)
-    (row,) = (row for row in _algorithms() if row["id"] == name)
+    (found,) = (row for row in _algorithms() if row["id"] == name)
+    row = {**found, "action_selection": registry.load(name).action_selection}
     settings: dict[str, dict[str, Any]] = {}
     for suite, method, entry in _benchmark_entries():
         if method == name:

@@ -47,9 +47,9 @@ class AlgorithmEntry(Section):
 
     algorithm: str | None = None  # id in the registry; the label itself when left out
     config: Overrides = {}  # of its method's fields (`harness list algorithms ID`)
-    steps: int | None = Field(None, ge=1, le=10**9)  # gradient steps, if not training.steps
-    # Field -> values: a row a combination of them.
+    steps: int | None = Field(None, ge=1, le=10**9)  # if not training.steps; not with online_steps
+    # Field -> values: a row for each combination, called LABEL.FIELD-VALUE.
     sweep: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field({}, max_length=10)
     per_task: dict[str, Overrides] = {}  # pattern of task ids -> config; later patterns win
     tasks: list[str] = Field(["*"], min_length=1)  # patterns of the tasks it runs on
-    action_selection: Selection | None = None  # how it acts for its scores, if not as its method
+    action_selection: Selection | None = None  # for its scores; its method's if left out

@@ -62,7 +62,7 @@ class Heatmap(_Figure):
     kind: Literal["heatmap"]  # what it draws
     x: str  # a swept field
     y: str  # another
-    value: Quantity = "score"  # or latency, metric:NAME, measure:NAME
+    value: Quantity = "score"  # or latency (ms of a decision), metric:NAME, measure:NAME
 
 
 class Trend(_Figure):
@@ -74,8 +74,8 @@ class Trend(_Figure):
 
     kind: Literal["trend"]  # what it draws
     x: str  # a swept field, latency, or task:<option>, which draws all tasks in a panel
-    value: Quantity = "score"  # or latency, metric:NAME, measure:NAME
-    group: str = "label"  # more lines: by action `selection`, or by a swept field
+    value: Quantity = "score"  # or latency (ms of a decision), metric:NAME, measure:NAME
+    group: str = "label"  # a line each: label, selection (of actions) or a swept field
 
 
 class Metrics(_Figure):

@@ -16,8 +16,8 @@ from harness.suite.yaml_file import Problem
 class PublishedSection(Section):
     """Which published scores stand beside the suite's own."""
 
-    file: str | None = None  # more of them: CSV, relative to the suite's file; these come first
-    # Left out: the suite's methods, and those with scores on at least half of its tasks.
+    file: str | None = None  # CSV as results/published/, beside the suite's file; these come first
+    # The only ones in its tables; if empty the suite's, and those with scores on half of its tasks.
     methods: list[str] = Field([], max_length=200)
     protocols: list[Protocol] = Field(["last", "unknown"], min_length=1)  # a table each
 

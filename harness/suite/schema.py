@@ -48,7 +48,8 @@ class Training(Section):
     """The budget of every run."""
 
     steps: int = Field(ge=1, le=10**9)  # gradient steps on the data
-    # Afterwards, steps in the task's environment, each with a gradient step on what was seen too.
+    # Then steps in the environment, a gradient step after each, on data and what was seen; every
+    # method must be able to.
     online_steps: int = Field(0, ge=0, le=10**8)
     precision: Literal["fp32", "mixed"] = "fp32"  # mixed: products may round to bfloat16 or TF32
     compile: bool = True  # part of a run's identity: eager code rounds differently
@@ -57,17 +58,18 @@ class Training(Section):
 class EvaluationPlan(Section):
     """When policies are evaluated, and which evaluation a table reports."""
 
-    every: int = Field(ge=1)  # gradient steps; divides those of training, offline and online
-    first: int = Field(0, ge=0)  # gradient steps before which there is none; at most those of all
+    # Gradient steps between evaluations; must divide training.steps, online_steps, entries' own.
+    every: int = Field(ge=1)
+    first: int = Field(0, ge=0)  # none before so many gradient steps; at most the shortest entry's
     episodes: int = Field(ge=1, le=10_000)  # per seed and evaluation
-    # Which evaluations make a score: last, mean-of-last-K, best or expected-best-of-N.
+    # Which evaluations make a score: last, mean-of-last-5, best, expected-best-of-5 (or others).
     protocol: Annotated[str, AfterValidator(_protocol)] = "last"
-    # More action selections, for those who can; measured after the last step, beside the scores.
+    # By which to act, too, after the last step, for methods that can; scored under `last` alone.
     action_selections: list[Selection] = Field([])
 
 
 class Resources(Section):
-    """What one trial gets. Never changes a number, but for `gpus_per_trial` = 0 or more."""
+    """What a trial gets: runs that train stacked. No number depends on it, but on GPU or CPU."""
 
     cpus_per_trial: int = Field(1, ge=1)  # reserved cores: one trains, others evaluate beside it
     gpus_per_trial: float = Field(0, ge=0, le=1)  # above 0 runs train on a GPU
@@ -77,21 +79,23 @@ class Resources(Section):
 class Suite(Section):
     """A comparison: every algorithm on every task with every seed."""
 
-    name: SuiteName  # also the folder under results/
+    # Letters, digits, . - _ + and at most one /; the folder under results/.
+    name: SuiteName
     title: str  # above tables and on the page
     question: str  # what the comparison is to answer
-    # An id, or {id: options}, such as {pointmaze/umaze: {transitions: 200000}}.
+    # An id, or {id: options}: transitions and data_seed of data made here, and a task's own.
     tasks: list[str | dict[str, Overrides]] = Field(min_length=1, max_length=_MOST_TASKS)
     defaults: Overrides = Field({})  # config for every algorithm that has such a field
-    algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)  # an entry by label
-    compare_to: str = ""  # label of the row that tables compare the others to, paired by seed
+    # By label: letters, digits, . - _ +.
+    algorithms: dict[Name, AlgorithmEntry] = Field(min_length=1)
+    compare_to: str = ""  # a row, such as fql.alpha-1: tables have differences to it, by seed
     # A count (5: seeds 0 to 4), or the seeds themselves.
     seeds: Annotated[int | list[int], AfterValidator(check_seeds)]
     training: Training  # the budget
     evaluation: EvaluationPlan  # what makes a score
     tuning: Tuning | None = None  # of every entry, before its final runs
     resources: Resources = Resources()  # of a trial
-    published: PublishedSection = PublishedSection()  # scores to stand beside; or only its `file`
+    published: PublishedSection = PublishedSection()  # what others printed; or only its `file`
     figures: list[Overrides] = Field([])  # what the report draws more, each of a `kind`
 
     @field_validator("published", mode="before")

@@ -24,9 +24,9 @@ _Setting = Annotated[Overrides, Field(min_length=1)]
 class Tuning(Section):
     """What every entry tries; the setting with the best score makes its final runs."""
 
-    seeds: SeedList  # of the tuning runs; none of the suite's own
+    seeds: SeedList  # a list, no count, of none of the suite's own
     per: Per = "task"  # whether each task has its choice, or tasks of a family one together
-    tasks: list[str] | None = None  # with per: family, those that choose for all; all do
+    tasks: list[str] | None = None  # with per: family, ids of those that choose; all if left out
     # By entry: what to try beside its own setting, over all else that the suite says of its config.
     settings: dict[str, Annotated[list[_Setting], Field(min_length=1)]]
 

@@ -74,6 +74,6 @@ class MyMethod(Algorithm[MyMethodConfig]):
         return loss, {"actor/loss": loss, "actor/weight": weight.mean(-1)}
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
-        mean, log_std = nets.actor(observations)  # [S, E, act] each, E observations at once
+        mean, log_std = nets.actor(observations)  # [S, E, act] each, E environments at once
         action: Tensor = mean + log_std.exp() * noise["own"]
         return action

@@ -192,6 +192,8 @@ def test_a_dry_run_says_why_each_run_would_run_and_writes_nothing(
     console = Console(width=200, record=True)
     show_dry_run(
         str(tmp_path / "tiny.yaml"),
+        executor="local",
+        address=None,
         only=[],
         seeds=None,
         smoke=False,
@@ -232,6 +234,8 @@ def test_a_dry_run_tells_what_has_changed_since(
     console = Console(width=200, record=True)
     show_dry_run(
         str(tmp_path / "tiny.yaml"),
+        executor="local",
+        address=None,
         only=[],
         seeds=None,
         smoke=False,
@@ -242,6 +246,28 @@ def test_a_dry_run_tells_what_has_changed_since(
         console=console,
     )
     assert f"run   {why}\n" in "\n".join(map(str.rstrip, console.export_text().splitlines())) + "\n"
+
+
+def test_a_dry_run_names_what_the_executor_lacks(
+    data_home: Path, write_suite: WriteSuite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execution.local.gpu_problem", lambda: "Here is no GPU.")
+    for gpus, lacks in ((0, False), (1, True)):
+        console = Console(width=200, record=True)
+        show_dry_run(
+            str(write_suite(resources={"gpus_per_trial": gpus})),
+            executor="local",
+            address=None,
+            only=[],
+            seeds=None,
+            smoke=False,
+            cpu=False,
+            fresh=False,
+            keep=False,
+            results=tmp_path / "results",
+            console=console,
+        )
+        assert ("Here is no GPU." in console.export_text()) == lacks
 
 
 def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_written(
@@ -261,7 +287,7 @@ def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_wri
     with pytest.raises(UserError, match="mean-of-last-3"):
         planned(suite, results, capsys)
     with pytest.raises(UserError, match="mean-of-last-3"):
-        show_dry_run(str(suite), **runs)
+        show_dry_run(str(suite), executor="local", address=None, **runs)
     with pytest.raises(UserError, match="mean-of-last-3"):
         run_suite(str(suite), executor="local", address=None, command="", **runs)
     assert not results.exists()

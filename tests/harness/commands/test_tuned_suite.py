@@ -103,7 +103,8 @@ def test_one_command_tunes_trains_and_reports(
     write_suite: WriteSuite, data_home: Path, tmp_path: Path
 ) -> None:
     suite, results = write_suite(**TUNED), tmp_path / "results"
-    printed = foreseen(show_dry_run, suite, results, smoke=False, fresh=False, keep=False)
+    local = {"executor": "local", "address": None}
+    printed = foreseen(show_dry_run, suite, results, smoke=False, fresh=False, keep=False, **local)
     assert "bc.learning_rate-0.1" in printed
     assert printed.count("new, with the setting that tuning chooses before") == 1
     assert "Would run 3 of 3 runs" in printed

@@ -30,12 +30,13 @@ def test_every_key_has_a_comment_and_its_default_means_the_same_written_out(plac
 
 def test_the_suites_that_the_page_shows_are_accepted(tmp_path: Path) -> None:
     page = (REPOSITORY / "docs" / "suites.md").read_text("utf-8")
-    whole, tuning = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    whole, tuning, figures = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     file = tmp_path / "suite.yaml"
-    file.write_text(whole)
+    file.write_text(whole + figures)
     suite, _ = load_suite(file)
-    labels = ["fql.alpha-1", "fql.alpha-10", "fql-from-zero", "iql"]
+    labels = ["fql.alpha-1", "fql.alpha-10", "fql-from-zero", "iql", "bc"]
     assert [row.label for row in suite.rows] == labels
+    assert len(suite.figures) == 2
     content = yaml.safe_load(whole) | yaml.safe_load(tuning)
     content["algorithms"] = {name: {} for name in content["tuning"]["settings"]}
     file.write_text(yaml.safe_dump(content))
