@@ -60,6 +60,15 @@ def planned(
     return capsys.readouterr().out
 
 
+def dry_run(suite: Path, results: Path) -> str:
+    """What `harness run --dry-run --executor local` prints."""
+    console = Console(width=200, record=True)
+    flags = dict.fromkeys(("smoke", "cpu", "fresh", "keep"), False)
+    where: dict[str, Any] = {"executor": "local", "address": None, "results": results}
+    show_dry_run(str(suite), only=[], seeds=None, console=console, **where, **flags)
+    return console.export_text()
+
+
 def test_hours_and_cost_are_those_of_the_rates(
     data_home: Path,
     write_suite: WriteSuite,
@@ -189,22 +198,9 @@ def test_a_dry_run_says_why_each_run_would_run_and_writes_nothing(
     (plan.folder(by_label["broken"]).path / "evaluations.csv").write_text("0")
     before = everything(tmp_path) | everything(data_home)
 
-    console = Console(width=200, record=True)
-    show_dry_run(
-        str(tmp_path / "tiny.yaml"),
-        executor="local",
-        address=None,
-        only=[],
-        seeds=None,
-        smoke=False,
-        cpu=False,
-        fresh=False,
-        keep=False,
-        results=tmp_path / "results",
-        console=console,
-    )
+    printed = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
     assert everything(tmp_path) | everything(data_home) == before
-    said = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    said = [" ".join(line.split()) for line in printed.splitlines()]
     for line in (
         "pointmaze/umaze done 0 skip done",
         "pointmaze/umaze failed 0 run failed at step 7: it is broken",
@@ -231,21 +227,8 @@ def test_a_dry_run_tells_what_has_changed_since(
     plan = plan_of(seeds=1)
     before = plan.runs[0].model_copy(update=change)
     plan.folder(before).write_spec(before)
-    console = Console(width=200, record=True)
-    show_dry_run(
-        str(tmp_path / "tiny.yaml"),
-        executor="local",
-        address=None,
-        only=[],
-        seeds=None,
-        smoke=False,
-        cpu=False,
-        fresh=False,
-        keep=False,
-        results=tmp_path / "results",
-        console=console,
-    )
-    assert f"run   {why}\n" in "\n".join(map(str.rstrip, console.export_text().splitlines())) + "\n"
+    printed = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
+    assert f"run   {why}\n" in "\n".join(map(str.rstrip, printed.splitlines())) + "\n"
 
 
 def test_a_dry_run_names_what_the_executor_lacks(
@@ -253,21 +236,8 @@ def test_a_dry_run_names_what_the_executor_lacks(
 ) -> None:
     monkeypatch.setattr("harness.execution.local.gpu_problem", lambda: "Here is no GPU.")
     for gpus, lacks in ((0, False), (1, True)):
-        console = Console(width=200, record=True)
-        show_dry_run(
-            str(write_suite(resources={"gpus_per_trial": gpus})),
-            executor="local",
-            address=None,
-            only=[],
-            seeds=None,
-            smoke=False,
-            cpu=False,
-            fresh=False,
-            keep=False,
-            results=tmp_path / "results",
-            console=console,
-        )
-        assert ("Here is no GPU." in console.export_text()) == lacks
+        printed = dry_run(write_suite(resources={"gpus_per_trial": gpus}), tmp_path / "results")
+        assert ("Here is no GPU." in printed) == lacks
 
 
 def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_written(
