@@ -473,17 +473,21 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        sentence = unwritable(error) or f"{error}. Nothing that was finished is lost."
-        print(f"error: {sentence}", file=sys.stderr)
-        sys.exit(1)
     except Exception as error:
-        if not lacks_memory(error):
+        sentence = _of_this_machine(error)
+        if not sentence:
             raise
-        print(f"error: {no_memory(error)}", file=sys.stderr)
+        print(f"error: {sentence}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _of_this_machine(error: Exception) -> str:
+    """What an error says of memory or files; nothing if it is a mistake in code."""
+    if lacks_memory(error):
+        return no_memory(error)
+    if isinstance(error, OSError) and (error.filename, error.errno) != (None, None):
+        return unwritable(error) or f"{error}. Nothing that was finished is lost."
+    return ""
