@@ -26,8 +26,8 @@ from tests.harness.docs.claims import (
 
 WITH_SPREAD = re.compile(r"\d+\.\d ± \d+\.\d")
 BODIES, FROM_ZERO = (RESULTS / "local" / name for name in ("gym_mujoco", "gym_from_zero"))
-HANDS_FROM_ZERO, HANDS_LONGER = (
-    RESULTS / "local" / name for name in ("adroit_from_zero", "adroit_longer")
+HANDS, HANDS_FROM_ZERO, HANDS_LONGER = (
+    RESULTS / "local" / name for name in ("adroit_underfit", "adroit_from_zero", "adroit_longer")
 )
 OWN = "df-div-actor-critic-from-zero"
 USABLE = "-made/halfcheetah/medium-expert -made/walker2d/medium-expert"
@@ -45,6 +45,7 @@ ASIDE = {
         (BODIES, "df-div", "bc", "medium-replay hopper", False),
         (BODIES, "df-div", "bc", "medium-replay walker2d", False),
     ],
+    "Hands": [(HANDS, "diffusion-ql", "df-div", "", True)],
     "From zero instead of noise": [
         (HANDS_FROM_ZERO, "df-div-from-zero", "fql-from-zero", "", True),
         (HANDS_FROM_ZERO, "df-div-from-zero", "ifql", "", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,26 @@ from tests.harness.docs.claims import (
 def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() -> None:
     suite = RESULTS / "local" / "adroit_underfit"
     average, p = "average (adroit)", corrected_p(suite)
-    assert all(p[average, label] > 0.05 for label in ("iql", "fql", "ifql", "rebrac", "bc"))
+    level = ("iql", "fql", "ifql", "rebrac", "bc", "diffusion-ql")
+    assert all(p[average, label] > 0.05 for label in level)
     assert p[average, "td3-bc"] < 0.05
     for label, side in {
         "ifql": 0,
         "bc": 0,
         "df-dir": 0,
         "rebrac": 0,
+        "diffusion-ql": 0,
         "df-div-actor-critic": 0,
         "fql": -1,
         "iql": 1,
     }.items():
         mean, half = average_difference(suite, label, "df-div")
         assert (mean > half) - (mean < -half) == side
-    assert "not usable at this budget (" not in (suite / "table.md").read_text("utf-8")
+    table = (suite / "table.md").read_text("utf-8")
+    assert "not usable at this budget (" not in table
+    [moving] = re.findall(r"NOT FLAT on adroit: .*? these rise: (.*?) \(on average", table)
+    assert moving == "diffusion-ql by 40.0 ± 21.5"
+    assert sides(suite, "diffusion-ql", ["df-div"], last=True) == {"df-div": 0}
     chosen = {line["setting"] for line in tuning_of(suite) if line["chosen_for"]}
     assert chosen >= {
         "df-dir.rho-3.0",
@@ -58,7 +65,9 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
     found = compare(read_records(suite))
     [hands] = found.ranking
     others = [label for label in found.labels if label != "df-div-actor-critic"]
-    assert found.against("df-div-actor-critic", others, hands.tasks)["iql"] < 0.05
+    own = "df-div-actor-critic"
+    assert f"{found.against(own, others, hands.tasks)['iql']:.3f}" == "0.055"
+    assert sides(suite, own, ["iql"]) == {"iql": -1}
     doors = [
         float(line["score"])
         for line in tuning_of(suite)
