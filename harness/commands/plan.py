@@ -107,9 +107,10 @@ def show_plan(
         say(console, f"could not be measured: {name}: {reason}")
     unknown = [line for line in lines if line.unknown]
     if unknown:
-        names = ", ".join(f"{line.label} ({_tasks(line.unknown)})" for line in unknown)
+        named = [f"{line.label} ({_tasks(line.unknown)})" for line in unknown]
+        rows = "any row" if together.cpu_hours is None else ", ".join(named)
         how = "add lines to the table" if rates else f"harness plan {suite} --measure"
-        say(console, f"No rate is known, and none is counted, of {names}. To measure: {how}")
+        say(console, f"No rate is known, and none is counted, of {rows}. To measure: {how}")
 
 
 def _tasks(ids: Sequence[str]) -> str:

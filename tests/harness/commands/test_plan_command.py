@@ -161,6 +161,7 @@ def test_where_no_rate_is_known_no_hours_are_named(
     suite = write_suite(algorithms={"bc": {}, "iql": {}})
     said = planned(suite, tmp_path, capsys, by="8h", price=3.0)
     assert "What it takes is not known, as no rate is, nor whether it fits 8h." in said
+    assert "No rate is known, and none is counted, of any row. To measure: add lines" in said
     assert "hours;" not in said
     assert "CPU-hours" not in said
     assert "Cost" not in said
