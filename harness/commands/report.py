@@ -117,10 +117,15 @@ def results_of(name: str, results: Path) -> Path:
 
 
 def _no_results(name: str, suite: Suite, results: Path) -> UserError:
-    """That a suite given by `name` was not run."""
+    """That a suite given by `name` was not run, and where committed results of it are, if any."""
+    committed = results / "local" / suite.name
+    here = (committed / FILE_NAME).is_file()
+    look = (
+        f", or look at those of {committed}: python -m harness report {committed}" if here else ""
+    )
     return UserError(
         f"There are no results of '{suite.name}' in {results}. Make them with: "
-        f"python -m harness run {name}"
+        f"python -m harness run {name}{look}"
     )
 
 

@@ -81,7 +81,13 @@ def test_it_needs_neither_torch_nor_ray_nor_data(
 def test_a_suite_without_published_scores_has_to_be_run(
     write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="There are no results of 'tiny'"):
+    with pytest.raises(UserError, match="There are no results of 'tiny'") as refused:
+        report(write_suite(), tmp_path)
+    assert "look at" not in str(refused.value)
+    committed = tmp_path / "local" / "tiny"
+    committed.mkdir(parents=True)
+    (committed / "suite.json").touch()
+    with pytest.raises(UserError, match=f"python -m harness report {committed}"):
         report(write_suite(), tmp_path)
 
 
