@@ -11,6 +11,8 @@ from algorithms import registry
 from harness.docs.blocks import find_blocks
 from harness.docs.place import Place
 from harness.docs.render import render
+from harness.report.panels import BAND_FROM
+from harness.report.records import read_suite
 from tests.harness.conftest import REPOSITORY
 
 DOCS, RESULTS = REPOSITORY / "docs", REPOSITORY / "results"
@@ -45,6 +47,20 @@ def test_links_of_committed_pages_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+
+
+def test_captions_of_learning_curves_say_what_is_drawn_beside_the_means() -> None:
+    told = 0
+    for page in PAGES:
+        for found in find_blocks(page.read_text("utf-8")):
+            if re.match(r"figure \S*/curves\S* .*means over", found.request):
+                told += 1
+                folder = results_folder(found.request)
+                assert folder is not None
+                seeds = len(read_suite(folder).seeds)
+                drawn = "95% intervals" if seeds >= BAND_FROM else "and the seeds"
+                assert drawn in found.request, f"{page.name}, line {found.line}"
+    assert told > 4
 
 
 @pytest.mark.parametrize("algorithm_id", ["df-dir", "df-div"])
