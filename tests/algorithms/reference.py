@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -78,6 +79,21 @@ def assert_same_weights(actual: nn.Module, expected: nn.Module) -> None:
 def polyak(target: nn.Module, source: nn.Module, tau: float) -> None:
     for old, new in zip(target.parameters(), source.parameters(), strict=True):
         old.data = (1 - tau) * old.data + tau * new.data
+
+
+def q_values(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
+    """Q by every member. s: [B, obs_dim], a: [B, action_dim]. -> [members, B]."""
+    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
+
+
+def adam_step(adam: torch.optim.Optimizer, loss: Tensor, max_norm: float = math.inf) -> float:
+    """Take a step with gradients clipped to `max_norm`; their norm before that."""
+    adam.zero_grad()
+    loss.backward()
+    parameters = [p for group in adam.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, max_norm)
+    adam.step()
+    return float(norm)
 
 
 def record(engine: Engine) -> list[tuple[Batch, Noise]]:

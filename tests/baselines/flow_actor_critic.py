@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from algorithms.base import Batch
+from tests.algorithms.reference import q_values
 
 GAMMA = 0.9
 
@@ -17,11 +18,6 @@ def integrate(flow: nn.Module, s: Tensor, x: Tensor, steps: int) -> Tensor:
     for k in range(steps):
         x = x + flow(torch.cat([s, x, torch.full((len(s), 1), k / steps)], 1)) / steps
     return x.clip(-1, 1)
-
-
-def twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    """Both of Q. -> [2, B]."""
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
 
 
 def flow_errors(flow: nn.Module, batch: Batch, noise: Mapping[str, Tensor]) -> Tensor:
@@ -44,7 +40,7 @@ def td_loss(
     """Both twins' error about r + γ Q̄(s', a'), a' from the flow, γ = `GAMMA`."""
     with torch.no_grad():
         following = batch.next_observations
-        q = twins(target, following, integrate(flow, following, noise["next_z"], steps))
+        q = q_values(target, following, integrate(flow, following, noise["next_z"], steps))
         q_next = q.min(0).values if aggregation == "min" else q.mean(0)
         backup = batch.rewards + GAMMA * batch.masks * q_next
-    return ((twins(critic, batch.observations, batch.actions) - backup) ** 2).mean()
+    return ((q_values(critic, batch.observations, batch.actions) - backup) ** 2).mean()

@@ -14,6 +14,7 @@ from algorithms.engine.preflight import check
 from algorithms.transitions import Transitions
 from baselines.bcq import BCQ, BCQConfig
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -37,12 +38,6 @@ def _propose(
     action = torch.tanh(decoder(torch.cat([s, noise.clip(-0.5, 0.5)], 1)))
     change = BOUND * torch.tanh(perturbation(torch.cat([s, action], 1)))
     return action, (action + change).clip(-1, 1)
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
@@ -76,7 +71,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             z = mean + std * noise["encoded"]
             error = F.mse_loss(torch.tanh(decoder(torch.cat([s, z], 1))), a)
             divergence = -0.5 * (1 + torch.log(std**2) - mean**2 - std**2).mean()
-            _step(vae_adam, error + 0.4 * divergence)
+            adam_step(vae_adam, error + 0.4 * divergence)
 
             with torch.no_grad():
                 candidates = []
@@ -90,10 +85,10 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
                 best = torch.stack(candidates).max(0).values
                 target = batch.rewards + 0.9 * batch.masks * best
             errors = [F.mse_loss(member(torch.cat([s, a], 1))[:, 0], target) for member in critic]
-            _step(critic_adam, errors[0] + errors[1])
+            adam_step(critic_adam, errors[0] + errors[1])
 
             _, action = _propose(decoder, perturbation, s, noise["latent"])
-            _step(adam, -critic[0](torch.cat([s, action], 1)).mean())
+            adam_step(adam, -critic[0](torch.cat([s, action], 1)).mean())
             polyak(old_perturbation, perturbation, 0.05)
             polyak(old_critic, critic, 0.05)
         for name in NETWORKS:

@@ -27,6 +27,7 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -74,7 +75,7 @@ class _Learner:
 
     def q(self, s: Tensor, a: Tensor, of: str = "averages") -> Tensor:
         critic: Any = getattr(self, of)["critic"]
-        return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
+        return q_values(critic, s, a)
 
     def noised(self, batch: Any, noise: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
         k = 1 + (K * noise[f"{name}step"][:, 0]).long()

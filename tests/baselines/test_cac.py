@@ -19,12 +19,14 @@ from baselines.cac import CAC, CACConfig
 from tests.algorithms.blocks.test_consistency import boundary, denoised, levels
 from tests.algorithms.blocks.test_diffusion import learned_noise_model
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -49,18 +51,6 @@ def _sample(actor: nn.Module, s: Tensor, noise: Tensor) -> Tensor:
         x = x + math.sqrt(sigma**2 - 0.002**2) * draws[:, i]
         x = f(x, torch.full((len(s), 1), sigma))
     return x.clip(-1, 1)
-
-
-def _twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor, parameters: list[nn.Parameter]) -> float:
-    adam.zero_grad()
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parameters, 3.0)
-    adam.step()
-    return float(norm)
 
 
 @pytest.mark.parametrize("normalize_backups", [False, True])
@@ -92,13 +82,13 @@ def test_training_equals_plain_pytorch(normalize_backups: bool, transitions: Tra
             s, a, following = batch.observations, batch.actions, batch.next_observations
             with torch.no_grad():
                 next_actions = _sample(old_actor, following, noise["next_sample"])
-                q_next = _twins(old_critic, following, next_actions).min(0).values
+                q_next = q_values(old_critic, following, next_actions).min(0).values
                 target = batch.rewards + 0.9 * batch.masks * q_next
                 if normalize_backups:
                     target = target / (target.std() + 1e-6)
-            first, second = _twins(critic, s, a)
+            first, second = q_values(critic, s, a)
             loss = F.mse_loss(first, target) + F.mse_loss(second, target)
-            norms.append(_step(critic_adam, loss, list(critic.parameters())))
+            norms.append(adam_step(critic_adam, loss, 3.0))
 
             count = levels(i % CURRICULUM, CURRICULUM)
             index = (noise["step"][:, 0] * (count - 1)).long().tolist()
@@ -109,11 +99,11 @@ def test_training_equals_plain_pytorch(normalize_backups: bool, transitions: Tra
                 goal = _policy(old_actor, s)(a + low * z, low)
             found = _policy(actor, s)(a + high * z, high)
             bc_loss = (100 / (high - low) * (found - goal) ** 2).mean()
-            first, second = _twins(critic, s, _sample(actor, s, noise["sample"]))
+            first, second = q_values(critic, s, _sample(actor, s, noise["sample"]))
             climb_first = -first.mean() / second.abs().mean().detach()
             climb_second = -second.mean() / first.abs().mean().detach()
             loss = bc_loss + 2.0 * (climb_first + climb_second) / 2
-            norms.append(_step(actor_adam, loss, list(actor.parameters())))
+            norms.append(adam_step(actor_adam, loss, 3.0))
             polyak(old_actor, actor, 0.1)
             polyak(old_critic, critic, 0.05)
         assert_same_weights(learned_noise_model(engine, slot), actor)

@@ -7,18 +7,19 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from algorithms.transitions import Transitions
 from tests.algorithms.blocks.test_denoising import learned_step_model, walk
 from tests.algorithms.blocks.test_diffusion import marginals
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -27,18 +28,6 @@ from tests.algorithms.small import make_engine
 from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
 
 K, ACT, N, UPDATES = 3, 2, 2, 4
-
-
-def _all(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor, parameters: list[nn.Parameter]) -> float:
-    adam.zero_grad()
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parameters, 0.5)
-    adam.step()
-    return float(norm)
 
 
 @pytest.mark.parametrize("max_q_backup", [False, True])
@@ -83,7 +72,7 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
             with torch.no_grad():
                 candidates = torch.stack(
                     [
-                        _all(old_critic, following, walk(old_actor, following, draw, K)[0])
+                        q_values(old_critic, following, walk(old_actor, following, draw, K)[0])
                         for draw in noise["next_sample"].split(K * ACT, 1)
                     ]
                 )
@@ -91,20 +80,20 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
                 q_next = candidates.max(0).values if max_q_backup else candidates.mean(0)
                 q_next = q_next.mean(0) - 0.7 * q_next.std(0, correction=0)
                 target = batch.rewards + 0.9 * batch.masks * q_next
-            loss = ((_all(critic, s, a) - target) ** 2).mean()
-            norms.append(_step(critic_adam, loss, list(critic.parameters())))
+            loss = ((q_values(critic, s, a) - target) ** 2).mean()
+            norms.append(adam_step(critic_adam, loss, 0.5))
             polyak(old_critic, critic, 0.05)
 
             k = 1 + (K * noise["step"][:, 0]).long()
             level = variance[k, None].sqrt()
             x = (mean[k, None] * a + level * noise["epsilon"]).requires_grad_()
-            (slopes,) = torch.autograd.grad(_all(old_critic, s, x).mean(0).sum(), [x])
-            slopes = slopes / (_all(old_critic, s, a).abs().mean().detach() + 1e-6)
+            (slopes,) = torch.autograd.grad(q_values(old_critic, s, x).mean(0).sum(), [x])
+            slopes = slopes / (q_values(old_critic, s, a).abs().mean().detach() + 1e-6)
             x = x.detach()
             predicted = actor(s, x, k)
             error = ((predicted - noise["epsilon"]) ** 2).mean()
             loss = eta * error + (level * slopes * predicted).mean()
-            norms.append(_step(actor_adam, loss, list(actor.parameters())))
+            norms.append(adam_step(actor_adam, loss, 0.5))
             eta += 0.1 * min(max(error.item() - 0.5, -1), 1)
             polyak(old_actor, actor, 0.1)
         assert_same_weights(learned_step_model(engine, "actor", slot), actor)

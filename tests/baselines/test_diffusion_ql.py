@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from algorithms.transitions import Transitions
 from tests.algorithms.blocks.test_diffusion import betas, learned_noise_model, marginals
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -47,18 +49,6 @@ def _sample(actor: nn.Module, s: Tensor, noise: Tensor) -> Tensor:
             x = mean + (deviation * draws[b, K - i] if i else 0)
         actions.append(x)
     return torch.stack(actions)
-
-
-def _twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor, parameters: list[nn.Parameter]) -> float:
-    adam.zero_grad()
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parameters, 0.5)
-    adam.step()
-    return float(norm)
 
 
 @pytest.mark.parametrize("max_q_backup", [False, True])
@@ -90,25 +80,25 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
             s, a, following = batch.observations, batch.actions, batch.next_observations
             with torch.no_grad():
                 candidates = [
-                    _twins(old_critic, following, _sample(old_actor, following, draw))
+                    q_values(old_critic, following, _sample(old_actor, following, draw))
                     for draw in noise["next_sample"].split(K * ACT, 1)
                 ]
                 assert len(candidates) == (10 if max_q_backup else 1)
                 q_next = torch.stack(candidates).max(0).values.min(0).values
                 target = batch.rewards + 0.9 * batch.masks * q_next
-            first, second = _twins(critic, s, a)
+            first, second = q_values(critic, s, a)
             loss = ((first - target) ** 2).mean() + ((second - target) ** 2).mean()
-            norms.append(_step(critic_adam, loss, list(critic.parameters())))
+            norms.append(adam_step(critic_adam, loss, 0.5))
 
             k = 1 + (K * noise["step"][:, 0]).long()
             x = mean[k, None] * a + variance[k, None].sqrt() * noise["epsilon"]
             predicted = actor(s, x, k)
             loss = ((predicted - noise["epsilon"]) ** 2).mean()
-            first, second = _twins(critic, s, _sample(actor, s, noise["sample"]))
+            first, second = q_values(critic, s, _sample(actor, s, noise["sample"]))
             climb_first = -first.mean() / second.abs().mean().detach()
             climb_second = -second.mean() / first.abs().mean().detach()
             loss = loss + 2.0 * (climb_first + climb_second) / 2
-            norms.append(_step(actor_adam, loss, list(actor.parameters())))
+            norms.append(adam_step(actor_adam, loss, 0.5))
             polyak(old_actor, actor, 0.1)
             polyak(old_critic, critic, 0.05)
         assert_same_weights(learned_noise_model(engine, slot), actor)

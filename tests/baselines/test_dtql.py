@@ -19,6 +19,7 @@ from algorithms.transitions import Transitions
 from baselines.dtql import DTQL, DTQLConfig
 from tests.algorithms.blocks.test_diffusion import embedding
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -26,6 +27,7 @@ from tests.algorithms.reference import (
     members,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -67,18 +69,6 @@ class Denoiser(nn.Module):
 def _actor(engine: Engine, slot: int) -> nn.ModuleList:
     network: Any = engine.algorithm.networks["actor"]
     return nn.ModuleList(members(network.mlp, _params(engine, "actor", slot)))
-
-
-def _twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
-
-
-def _step(optimizers: list[torch.optim.Adam], loss: Tensor) -> None:
-    for adam in optimizers:
-        adam.zero_grad()
-    loss.backward()
-    for adam in optimizers:
-        adam.step()
 
 
 @pytest.mark.parametrize("likelihood_weight", [0.0, 0.3])
@@ -130,21 +120,21 @@ def test_training_equals_plain_pytorch(
         for i, (batch, noise) in enumerate(of_seed(seen, slot)):
             s, a = batch.observations, batch.actions
             with torch.no_grad():
-                q = _twins(critic, s, a).min(0).values
+                q = q_values(critic, s, a).min(0).values
                 target = batch.rewards + 0.9 * batch.masks * value[0](batch.next_observations)[:, 0]
             u = q - value[0](s)[:, 0]
-            first, second = _twins(critic, s, a)
+            first, second = q_values(critic, s, a)
             loss = (torch.where(u > 0, 0.8, 0.2) * u**2).mean()
-            _step([critic_adam], loss + F.mse_loss(first, target) + F.mse_loss(second, target))
-            _step([behavior_adam], denoiser.loss(s, a, noise["epsilon"], noise["sigma"]))
+            adam_step(critic_adam, loss + F.mse_loss(first, target) + F.mse_loss(second, target))
+            adam_step(behavior_adam, denoiser.loss(s, a, noise["epsilon"], noise["sigma"]))
             if i >= 3:
                 mean, log_std = actor[0](s).chunk(2, 1)
                 policy = Normal(mean, log_std.clip(-5, 2).exp())
                 action = torch.tanh(policy.mean + policy.stddev * noise["z"])
                 trust = denoiser.loss(s, action, noise["policy_epsilon"], noise["policy_sigma"])
                 log_prob = policy.log_prob(torch.arctanh(a / (1 + 1e-3))).sum(1)
-                loss = 2.0 * trust - _twins(critic, s, action).min(0).values.mean()
-                _step([actor_adam], loss - likelihood_weight * log_prob.mean())
+                loss = 2.0 * trust - q_values(critic, s, action).min(0).values.mean()
+                adam_step(actor_adam, loss - likelihood_weight * log_prob.mean())
                 polyak(old_critic, critic, 0.05)
             for cosine in cosines[: 3 if i >= 3 else 2] if decays else ():
                 cosine.step()

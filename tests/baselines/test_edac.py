@@ -20,6 +20,7 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     record,
 )
@@ -31,7 +32,7 @@ N = 3
 
 
 def smallest(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic]).min(0).values
+    return q_values(critic, s, a).min(0).values
 
 
 def likeness(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:

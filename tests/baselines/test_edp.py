@@ -16,12 +16,14 @@ from baselines.edp import EDP, EDPConfig
 from tests.algorithms.blocks.test_diffusion import NoiseModel, embedding, learned_noise_model
 from tests.algorithms.blocks.test_vp_sde import marginal, solved
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -48,17 +50,6 @@ def _draw(actor: NoiseModel, s: Tensor, start: Tensor) -> Tensor:
         return _guess(actor, s, x, torch.full((len(x), 1), time))
 
     return solved(predict, start, 3)
-
-
-def _twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor, network: nn.Module) -> None:
-    adam.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(list(network.parameters()), 0.5)
-    adam.step()
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -103,19 +94,19 @@ def test_training_equals_plain_pytorch(learner: str, transitions: Transitions) -
             log_prob = torch.distributions.Normal(guess, 1.0).log_prob(a).sum(1)
             if learner == "iql":
                 value = networks["value"][0]
-                q = _twins(old["critic"], s, a).min(0).values.detach()
+                q = q_values(old["critic"], s, a).min(0).values.detach()
                 u = q - value(s)[:, 0]
                 loss = torch.where(u > 0, 0.8 * u**2, 0.2 * u**2).mean()
-                _step(adams["value"], loss, value)
+                adam_step(adams["value"], loss, 0.5)
                 with torch.no_grad():
                     weight = torch.exp(2 * (q - value(s)[:, 0])).clip(max=1.5)
                     next_value = value(following)[:, 0]
-                _step(adams["actor"], bc_loss - (weight * log_prob).mean(), actor)
+                adam_step(adams["actor"], bc_loss - (weight * log_prob).mean(), 0.5)
             else:
                 with torch.no_grad():
                     next_actions = _draw(old["actor"], following, noise["next_start"])
-                    next_value = _twins(old["critic"], following, next_actions).min(0).values
-                qs = _twins(critic, s, guess)
+                    next_value = q_values(old["critic"], following, next_actions).min(0).values
+                qs = q_values(critic, s, guess)
                 if learner == "td3":
                     first, second = qs
                     climbs = (q.mean() / q.abs().mean().detach() for q in (first, second))
@@ -123,14 +114,14 @@ def test_training_equals_plain_pytorch(learner: str, transitions: Transitions) -
                 else:
                     with torch.no_grad():
                         around = [guess + z for z in noise["around"].split(ACTION_DIM, 1)]
-                        mean = sum(_twins(critic, s, other).min(0).values for other in around) / 2
-                        weight = torch.exp((_twins(critic, s, a).min(0).values - mean) / 0.5)
+                        mean = sum(q_values(critic, s, other).min(0).values for other in around) / 2
+                        weight = torch.exp((q_values(critic, s, a).min(0).values - mean) / 0.5)
                     term = -(weight.clip(max=2.0) * log_prob).mean()
                 gradients = torch.autograd.grad(bc_loss + term, list(actor.parameters()))
             target = batch.rewards + 0.9 * batch.masks * next_value
-            first, second = _twins(critic, s, a)
+            first, second = q_values(critic, s, a)
             loss = ((first - target) ** 2).mean() + ((second - target) ** 2).mean()
-            _step(adams["critic"], loss, critic)
+            adam_step(adams["critic"], loss, 0.5)
             polyak(old["critic"], critic, 0.05)
             if learner != "iql":  # with the critic from before its step
                 for parameter, gradient in zip(actor.parameters(), gradients, strict=True):

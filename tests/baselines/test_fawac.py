@@ -17,13 +17,14 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
-from tests.baselines.flow_actor_critic import GAMMA, flow_errors, td_loss, twins
+from tests.baselines.flow_actor_critic import GAMMA, flow_errors, td_loss
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_training_equals_plain_pytorch(
             s, a = batch.observations, batch.actions
             v = value(s)[:, 0]
             with torch.no_grad():
-                weight = torch.exp(alpha * (twins(critic, s, a).mean(0) - v)).clip(max=bound)
-                goal = twins(target, s, a).mean(0)
+                weight = torch.exp(alpha * (q_values(critic, s, a).mean(0) - v)).clip(max=bound)
+                goal = q_values(target, s, a).mean(0)
             weights.append(weight.max())
             loss = (weight[:, None] * flow_errors(flow, batch, noise)).mean()
             loss = loss + ((v - goal) ** 2).mean()

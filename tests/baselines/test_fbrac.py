@@ -17,13 +17,14 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import rising
-from tests.baselines.flow_actor_critic import GAMMA, flow_errors, integrate, td_loss, twins
+from tests.baselines.flow_actor_critic import GAMMA, flow_errors, integrate, td_loss
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_training_equals_plain_pytorch(
         adam = torch.optim.Adam([p for net in nets for p in net.parameters()], lr=3e-3)
         for batch, noise in of_seed(seen, slot):
             s, frozen = batch.observations, copy.deepcopy(critic)
-            q = twins(frozen, s, integrate(flow, s, noise["z"], 4)).mean(0)
+            q = q_values(frozen, s, integrate(flow, s, noise["z"], 4)).mean(0)
             q_loss = -q.mean()
             if normalize:
                 q_loss = q_loss / q.abs().mean().detach()
@@ -101,12 +102,13 @@ def test_the_policy_gradient_goes_through_every_later_step() -> None:
     assert float(theta.grad) == pytest.approx(-0.3 * (1 + 0.5 / 3) ** 2, rel=1e-5)
 
 
-def test_climbs_q_past_the_data_as_far_as_flow_matching_lets_it() -> None:
+@pytest.mark.parametrize("algorithm_id", ["dfql", "fbrac"])
+def test_climbs_q_past_the_data_as_far_as_flow_matching_lets_it(algorithm_id: str) -> None:
     """The data's actions average 0, and Q rises with their sum."""
     sums = []
     for alpha in (1.0, 100.0):
         engine = make_engine(
-            "fbrac",
+            algorithm_id,
             rising(),
             total_steps=100,
             hidden_dims=(32, 32),

@@ -23,13 +23,14 @@ from tests.algorithms.reference import (
     of_seed,
     params_of,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
 )
 from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
-from tests.baselines.flow_actor_critic import flow_errors, integrate, twins
+from tests.baselines.flow_actor_critic import flow_errors, integrate
 
 GAMMA, SAMPLES, STEPS, BINS = 0.9, 3, 4, 7
 
@@ -129,9 +130,9 @@ def test_training_equals_plain_pytorch(
                 .sum(2)
                 .mean()
             )
-            distilled = ((twins(critic, s, a) - value) ** 2).mean()
+            distilled = ((q_values(critic, s, a) - value) ** 2).mean()
             pi = actor(torch.cat([s, noise["z"]], 1))
-            q = twins(frozen, s, pi.clip(-1, 1)).mean(0)
+            q = q_values(frozen, s, pi.clip(-1, 1)).mean(0)
             q_loss = -q.mean() / (q.abs().mean().detach() if normalize else 1)
             policy_loss = flow_errors(flow, batch, noise).mean() + q_loss
             policy_loss = policy_loss + 3.0 * ((pi - goal) ** 2).mean()

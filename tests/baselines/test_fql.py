@@ -16,6 +16,7 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
@@ -64,7 +65,7 @@ def test_training_equals_plain_pytorch(
                 backup = batch.rewards + 0.9 * batch.masks * q_next
                 goal = _integrate(flow, s, noise["z"], 4)
                 frozen = copy.deepcopy(critic)
-            qs = torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
+            qs = q_values(critic, s, a)
             critic_loss = ((qs - backup) ** 2).mean()
             t, x0 = noise["time"], noise["x0"]
             velocity = flow(torch.cat([s, (1 - t) * x0 + t * a, t], 1))

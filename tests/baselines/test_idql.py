@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from algorithms.base import Networks
 from algorithms.engine.engine import Engine
@@ -18,12 +18,14 @@ from baselines.idql import IDQL, IDQLConfig
 from tests.algorithms.blocks.test_diffusion import marginals
 from tests.algorithms.blocks.test_noise_networks import learned_residual, walk
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     random_params,
@@ -42,16 +44,6 @@ def _value(engine: Engine, slot: int) -> nn.Sequential:
     layer_norm.weight.data = torch.tensor(state["params/value/scale_in"][0, 0])
     layer_norm.bias.data = torch.tensor(state["params/value/shift_in"][0, 0])
     return nn.Sequential(layer_norm, body)
-
-
-def _twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
-
-
-def _step(adam: torch.optim.Optimizer, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
@@ -90,15 +82,15 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             s, a, following = batch.observations, batch.actions, batch.next_observations
             k = 1 + (T * noise["step"][:, 0]).long()
             x = mean[k, None] * a + variance[k, None].sqrt() * noise["epsilon"]
-            _step(actor_adam, ((actor(s, x, k) - noise["epsilon"]) ** 2).sum(1).mean())
+            adam_step(actor_adam, ((actor(s, x, k) - noise["epsilon"]) ** 2).sum(1).mean())
             cosine.step()
 
-            u = _twins(old_critic, s, a).min(0).values.detach() - value(s)[:, 0]
-            _step(value_adam, (torch.where(u < 0, 0.2, 0.8) * u**2).mean())
+            u = q_values(old_critic, s, a).min(0).values.detach() - value(s)[:, 0]
+            adam_step(value_adam, (torch.where(u < 0, 0.2, 0.8) * u**2).mean())
 
             with torch.no_grad():
                 target = batch.rewards + 0.9 * batch.masks * value(following)[:, 0]
-            _step(critic_adam, ((_twins(critic, s, a) - target) ** 2).mean())
+            adam_step(critic_adam, ((q_values(critic, s, a) - target) ** 2).mean())
             polyak(old_actor, actor, 0.1)
             polyak(old_critic, critic, 0.05)
         assert_same_weights(learned_residual(engine, slot), actor)
@@ -173,7 +165,7 @@ def test_acts_by_the_average_policy_and_ranks_by_the_average_critic(
         for i in range(4):
             a = torch.tensor(samples[slot, i])
             s = torch.tensor(observations[slot, i]).expand(64, -1)
-            best = _twins(critic, s, a).min(0).values.argmax()
+            best = q_values(critic, s, a).min(0).values.argmax()
             np.testing.assert_allclose(acted[slot, i], samples[slot, i, best], atol=1e-6)
     algorithm = engine.algorithm
     noise = random_noise(algorithm.act_noise, 1, 4)

@@ -14,6 +14,7 @@ from algorithms.engine.preflight import check
 from algorithms.transitions import Transitions
 from baselines.mcq import MCQ, MCQConfig
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -33,12 +34,6 @@ N, LATENTS = 3, 2 * ACTION_DIM
 
 def value(member: nn.Module, s: Tensor, a: Tensor) -> Tensor:
     return member(torch.cat([s, a], 1))[:, 0]
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
 
 
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
@@ -72,7 +67,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             z = mean + std * noise["encoded"]
             error = F.mse_loss(torch.tanh(decoder(torch.cat([s, z], 1))), a)
             divergence = -0.5 * (1 + torch.log(std**2) - mean**2 - std**2).mean()
-            _step(vae_adam, error + 0.4 * divergence)
+            adam_step(vae_adam, error + 0.4 * divergence)
 
             with torch.no_grad():
                 action, log_prob = actor(following, noise["next_gaussian"])
@@ -99,12 +94,12 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
                     for action in actions
                 ]
                 losses.append(0.4 * sum(errors) / (2 * N))  # the mean over both kinds of state
-            _step(critic_adam, sum(losses))
+            adam_step(critic_adam, sum(losses))
 
             action, log_prob = actor(s, noise["gaussian"])
             q = torch.minimum(*(value(member, s, action) for member in critic))
             loss = (log_alpha.exp().detach() * log_prob - q).mean()
-            _step(policy_adam, loss - (log_alpha * (log_prob.detach() - ACTION_DIM)).mean())
+            adam_step(policy_adam, loss - (log_alpha * (log_prob.detach() - ACTION_DIM)).mean())
             polyak(target, critic, 0.05)
         for name, modules in zip(names, ([encoder], [decoder], critic), strict=True):
             assert_same_weights(learned(engine, name, slot), nn.ModuleList(modules))

@@ -23,13 +23,13 @@ from tests.algorithms.reference import (
     of_seed,
     params_of,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import BEST, GOOD, POOR, hill, share_near, two_modes
-from tests.baselines.flow_actor_critic import twins
 
 STEPS, WARMUP, BLOCKS = 6, 3, 2
 
@@ -88,16 +88,16 @@ def test_training_equals_plain_pytorch(
             s, a, following = batch.observations, batch.actions, batch.next_observations
             with torch.no_grad():
                 candidates = [_policy(actor, following, z) for z in noise["next_z"].split(2, 1)]
-                qs = torch.stack([twins(target, following, c.clip(-1, 1)) for c in candidates])
+                qs = torch.stack([q_values(target, following, c.clip(-1, 1)) for c in candidates])
                 best = qs.mean(1).max(0).indices  # [B]
                 chosen = qs[best, :, torch.arange(len(best))]  # [B, 2]
                 q_next = chosen.min(1).values if aggregation == "min" else chosen.mean(1)
                 backup = batch.rewards + 0.9 * batch.masks * q_next
             frozen = copy.deepcopy(critic)
-            critic_loss = ((twins(critic, s, a) - backup) ** 2).mean()
+            critic_loss = ((q_values(critic, s, a) - backup) ** 2).mean()
             pi = _policy(actor, s, noise["z"])
             bound = torch.relu(pi - 1).mean() + torch.relu(-1 - pi).mean()
-            q = twins(frozen, s, pi.clip(-1, 1)).mean(0)
+            q = q_values(frozen, s, pi.clip(-1, 1)).mean(0)
             q_loss = -q.mean() / (q.abs().mean().detach() if normalize else 1)
             bc_loss = _cloning_loss(actor, s, a, noise["e"], noise["time"])
             actor_adam.zero_grad()

@@ -14,6 +14,7 @@ from algorithms.engine.preflight import check
 from algorithms.transitions import Transitions
 from baselines.plas import PLAS, PLASConfig
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -27,12 +28,6 @@ from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine, states_equa
 from tests.baselines.bandit import GOOD, rising, share_near, two_modes
 
 LATENTS = 2 * ACTION_DIM
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
 
 
 @pytest.mark.parametrize("bound", [0.0, 0.2])
@@ -84,7 +79,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, bound: float) -
                 z = mean + std * noise["encoded"]
                 error = F.mse_loss(torch.tanh(decoder(torch.cat([s, z], 1))), a)
                 divergence = -0.5 * (1 + torch.log(std**2) - mean**2 - std**2).mean()
-                _step(vae_adam, error + 0.4 * divergence)
+                adam_step(vae_adam, error + 0.4 * divergence)
                 continue
             with torch.no_grad():
                 pair = torch.cat([following, act(old, following)], 1)
@@ -92,8 +87,8 @@ def test_training_equals_plain_pytorch(transitions: Transitions, bound: float) -
                 value = 0.7 * torch.minimum(first, second) + 0.3 * torch.maximum(first, second)
                 target = batch.rewards + 0.9 * batch.masks * value
             errors = [F.mse_loss(member(torch.cat([s, a], 1))[:, 0], target) for member in critic]
-            _step(critic_adam, errors[0] + errors[1])
-            _step(actor_adam, -critic[0](torch.cat([s, act(modules, s)], 1)).mean())
+            adam_step(critic_adam, errors[0] + errors[1])
+            adam_step(actor_adam, -critic[0](torch.cat([s, act(modules, s)], 1)).mean())
             for name in names[2:]:
                 polyak(old[name], modules[name], 0.05)
         for name in names:

@@ -18,13 +18,14 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import rising
-from tests.baselines.flow_actor_critic import GAMMA, td_loss, twins
+from tests.baselines.flow_actor_critic import GAMMA, td_loss
 
 STEPS, FREQUENCIES = 4, [1.0, 16.0, 256.0]
 
@@ -88,7 +89,7 @@ def test_training_equals_plain_pytorch(aggregation: str, transitions: Transition
             t = noise["inner_time"]
             x = (1 - t) * noise["inner_x0"] + t * a
             with torch.no_grad():
-                goal = one_of(twins(target, s, _end(flow, s, x, t)))
+                goal = one_of(q_values(target, s, _end(flow, s, x, t)))
             inner_loss = ((one_of(_values(inner, s, x, t)) - goal) ** 2).mean()
             loss = flow_loss + inner_loss
             loss = loss + td_loss(

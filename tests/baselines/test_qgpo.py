@@ -17,6 +17,7 @@ from baselines.qgpo import QGPO, QGPOConfig
 from tests.algorithms.blocks.test_score_networks import GuidanceModel, ScoreModel, learned_params
 from tests.algorithms.blocks.test_vp_sde import marginal, solved
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -31,12 +32,6 @@ from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 from tests.baselines.bandit import GOOD, share_near, two_modes
 
 K, STATES = 3, 4
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
 
 
 def _support(behavior: ScoreModel, states: Tensor, noise: Tensor) -> Tensor:
@@ -129,7 +124,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
                     f = guidance(s[i].expand(K, -1), x, time[i].expand(K, 1))
                     terms.append(-(truth[i] * (f - f.logsumexp(0))).sum())
                 loss = torch.stack(terms).mean()
-            _step(adams[kind], loss)
+            adam_step(adams[kind], loss)
             if kind == "critic":
                 polyak(old, critic, 0.05)
         assert_same_weights(ScoreModel(learned_params(engine, "behavior", slot)), behavior)

@@ -20,19 +20,20 @@ from tests.algorithms.reference import (
     make_algorithm,
     of_seed,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     record,
 )
 from tests.algorithms.small import make_engine
 from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
-from tests.baselines.flow_actor_critic import GAMMA, integrate, twins
+from tests.baselines.flow_actor_critic import GAMMA, integrate
 
 WARM_UP, ITERATION, SUPPORT, BETA, K = 2, 2, 3, 2.0, 4
 
 
 def _q(critic: nn.ModuleList, s: Tensor, a: Tensor, aggregation: str) -> Tensor:
-    q = twins(critic, s, a)
+    q = q_values(critic, s, a)
     return q.min(0).values if aggregation == "min" else q.mean(0)
 
 
@@ -83,7 +84,7 @@ def test_training_equals_plain_pytorch(aggregation: str, transitions: Transition
                     [torch.exp(BETA * _q(critic, s, a, aggregation)) for a in actions]
                 )
                 weights = powers / powers.sum(0)
-            loss = ((twins(critic, s, batch.actions) - backup) ** 2).mean()
+            loss = ((q_values(critic, s, batch.actions) - backup) ** 2).mean()
             for weight, a, x0, t in zip(
                 weights, actions, noise["x0"].split(2, 1), noise["time"].split(1, 1), strict=False
             ):

@@ -20,6 +20,7 @@ from baselines.sfbc import SfBC, SfBCConfig
 from tests.algorithms.blocks.test_score_networks import ScoreModel, learned_params
 from tests.algorithms.blocks.test_vp_sde import marginal, solved
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -34,12 +35,6 @@ from tests.baselines.bandit import GOOD, POOR, share_near, two_modes
 from tests.baselines.stitching import half_good
 
 BEHAVIOR, ROUND = 4, 3  # updates
-
-
-def _step(adam: torch.optim.Adam, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
 
 
 def _promises(
@@ -116,7 +111,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
                 time = 1e-3 + (1 - 1e-3) * noise["time"]
                 x = log_alpha(time).exp() * a + noise_level(time) * noise["epsilon"]
                 error = behavior(s, x, time) - noise["epsilon"]
-                _step(behavior_adam, (error**2).sum(1).mean())
+                adam_step(behavior_adam, (error**2).sum(1).mean())
                 continue
             if i == BEHAVIOR:
                 np.testing.assert_allclose(first[slot], planned, rtol=1e-5, atol=1e-5)
@@ -132,7 +127,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             target = torch.tensor((planned - planned.mean()) / max(planned.std(), 0.1)).float()[
                 rows
             ]
-            _step(critic_adam, ((critic(torch.cat([s, a], 1))[:, 0] - target) ** 2).mean())
+            adam_step(critic_adam, ((critic(torch.cat([s, a], 1))[:, 0] - target) ** 2).mean())
         np.testing.assert_allclose(_column(engine, slot), planned, rtol=1e-4, atol=1e-4)
         found = ScoreModel(learned_params(engine, "behavior", slot))
         assert_same_weights(found, behavior)

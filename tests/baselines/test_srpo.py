@@ -20,6 +20,7 @@ from algorithms.transitions import Transitions
 from baselines.srpo import SRPO, SRPOConfig
 from tests.algorithms.blocks.test_noise_networks import ResidualNoiseModel
 from tests.algorithms.reference import (
+    adam_step,
     assert_same_weights,
     closed_form,
     learned,
@@ -27,6 +28,7 @@ from tests.algorithms.reference import (
     of_seed,
     params_of,
     polyak,
+    q_values,
     random_batch,
     random_noise,
     random_params,
@@ -67,16 +69,6 @@ def _scales(time: Tensor) -> tuple[Tensor, Tensor]:
     t = time.double()
     log_mean = -0.25 * t**2 * (20 - 0.1) - 0.5 * t * 0.1
     return torch.exp(log_mean).float(), torch.sqrt(1 - torch.exp(2 * log_mean)).float()
-
-
-def _step(adam: torch.optim.Optimizer, loss: Tensor) -> None:
-    adam.zero_grad()
-    loss.backward()
-    adam.step()
-
-
-def _twins(critic: nn.ModuleList, s: Tensor, a: Tensor) -> Tensor:
-    return torch.stack([member(torch.cat([s, a], 1))[:, 0] for member in critic])
 
 
 def _assert_same_change(start: nn.Module, actual: nn.Module, expected: nn.Module) -> None:
@@ -125,16 +117,16 @@ def test_training_equals_plain_pytorch(transitions: Transitions, normalize: bool
                 t = noise["time"] * (1 - 1e-3) + 1e-3
                 alpha, std = _scales(t)
                 error = model(s, alpha * a + std * z, _waves(t)) - z
-                _step(model_adam, (error**2).sum(1).mean())
+                adam_step(model_adam, (error**2).sum(1).mean())
                 with torch.no_grad():
-                    target_q = _twins(old_critic, s, a).min(0).values
+                    target_q = q_values(old_critic, s, a).min(0).values
                     target = (
                         batch.rewards + 0.9 * batch.masks * value[0](batch.next_observations)[:, 0]
                     )
                 u = target_q - value[0](s)[:, 0]
-                _step(value_adam, (torch.where(u < 0, 0.2, 0.8) * u**2).mean())
-                first, second = _twins(critic, s, a)
-                _step(critic_adam, F.mse_loss(first, target) + F.mse_loss(second, target))
+                adam_step(value_adam, (torch.where(u < 0, 0.2, 0.8) * u**2).mean())
+                first, second = q_values(critic, s, a)
+                adam_step(critic_adam, F.mse_loss(first, target) + F.mse_loss(second, target))
                 polyak(old_critic, critic, 0.05)
                 continue
             action = torch.tanh(actor[0](s))
@@ -143,13 +135,13 @@ def test_training_equals_plain_pytorch(transitions: Transitions, normalize: bool
             with torch.no_grad():
                 predicted = model(s, alpha * action + std * z, _waves(t))
             leaf = action.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(_twins(old_critic, s, leaf).mean(0).sum(), leaf)
+            (slope,) = torch.autograd.grad(q_values(old_critic, s, leaf).mean(0).sum(), leaf)
             if normalize:
                 slope = slope / (slope**2).mean(1, keepdim=True).sqrt()
             per_sample = (predicted * action).sum(1) * std[:, 0] ** 2 - (slope * action).sum(
                 1
             ) * 0.4
-            _step(actor_adam, per_sample.mean())
+            adam_step(actor_adam, per_sample.mean())
             cosine.step()
         _assert_same_change(start, _diffusion_model(engine, slot), model)
         for name, net in zip(names, (critic, value, actor), strict=True):
