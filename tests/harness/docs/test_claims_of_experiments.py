@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,20 @@ from harness.report.sections.modes.policies import landings, modal_tasks
 from harness.statistics.paired import holm
 from harness.tasks.multimodal_geometry import ActionModes
 from tests.harness.docs.claims import RESULTS, difference, scores_of
+
+LINEAR = "flow-bc.path-linear"
+
+
+def measured(suite: Path, quantity: str) -> dict[str, float]:
+    """Means by row, of the modes' own action selection, as the table of paths has them."""
+    with (suite / "paths.csv").open(encoding="utf-8") as file:
+        return {
+            line["algorithm"]: float(line["mean"])
+            for line in csv.DictReader(file)
+            if line["quantity"] == quantity
+            and line["task"].startswith("multimodal/")
+            and line["action_selection"] == "noise-1"
+        }
 
 
 def test_of_twelve_differences_from_back_propagation_three_leave_zero_out_and_one_is_left() -> None:
@@ -32,6 +47,25 @@ def test_of_twelve_differences_from_back_propagation_three_leave_zero_out_and_on
     corrected = dict(zip(found, holm([p for *_, p in found.values()]), strict=True))
     assert [cell for cell, p in corrected.items() if p < 0.05] == [("local/pen/mixed", "0.3")]
     assert round(corrected["local/pen/mixed", "0.3"], 3) == 0.047
+
+
+def test_no_path_and_no_coupling_is_measurably_better() -> None:
+    suite = RESULTS / "decision_flow" / "paths"
+    scores = scores_of(suite)
+    modes, maze = scores["multimodal/modes-8-dim-2"], scores["pointmaze/umaze"]
+    assert all(min(rows.values()) > 90 for label, rows in modes.items() if "flow-bc" not in label)
+    for curved in ("df-div-path.path-cosine", "df-div-path.path-spline"):
+        mean, half, _ = difference(maze[curved], maze["df-div"])
+        assert 0 < mean < half
+        mean, half, _ = difference(maze[curved.replace("df-div-path", "flow-bc")], maze[LINEAR])
+        assert abs(mean) < half
+    straight = {"linear": "df-div", **{p: f"df-div-path.path-{p}" for p in ("cosine", "spline")}}
+    losses = measured(suite, "metric:behavior/loss")
+    for path, uncoupled in straight.items():
+        coupled = f"df-div-transport.path-{path}"
+        assert losses[coupled] < losses[uncoupled] / 5
+        mean, half, _ = difference(modes[coupled], modes[uncoupled])
+        assert mean < half
 
 
 def test_online_every_seed_on_the_maze_loses_by_the_smaller_price() -> None:
