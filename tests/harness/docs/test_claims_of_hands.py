@@ -26,12 +26,13 @@ from tests.harness.docs.claims import (
 )
 
 
-def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() -> None:
+def test_on_hands_that_leave_something_df_div_is_told_apart_from_dt_and_td3_bc_alone() -> None:
     suite = RESULTS / "local" / "adroit_underfit"
     average, p = "average (adroit)", corrected_p(suite)
     level = ("iql", "fql", "ifql", "rebrac", "bc", "diffusion-ql")
     assert all(p[average, label] > 0.05 for label in level)
     assert p[average, "td3-bc"] < 0.05
+    assert f"{p[average, 'dt']:.3f}" == "0.007"
     for label, side in {
         "ifql": 0,
         "bc": 0,
@@ -41,6 +42,7 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
         "df-div-actor-critic": 0,
         "fql": -1,
         "iql": 1,
+        "dt": 1,
     }.items():
         mean, half = average_difference(suite, label, "df-div")
         assert (mean > half) - (mean < -half) == side
@@ -68,6 +70,11 @@ def test_on_hands_that_leave_something_df_div_is_told_apart_from_td3_bc_alone() 
     own = "df-div-actor-critic"
     assert f"{found.against(own, others, hands.tasks)['iql']:.3f}" == "0.055"
     assert sides(suite, own, ["iql"]) == {"iql": -1}
+    rest = [label for label in found.labels if label not in ("dt", "iql", "cql")]
+    against_dt = found.against("dt", [*rest, "iql"], hands.tasks)
+    assert {label for label, p_value in against_dt.items() if p_value < 0.05} == set(rest)
+    assert sides(suite, "dt", [*rest, "iql"]) == {**dict.fromkeys(rest, 1), "iql": 0}
+    assert sides(suite, "dt", ["df-div"], last=True) == {"df-div": 0}
     doors = [
         float(line["score"])
         for line in tuning_of(suite)
@@ -97,6 +104,7 @@ def test_on_hands_that_leave_something_noise_costs_decision_flow_what_the_page_s
         ("df-div", "noise-1"): ("59.0", "67.0"),
         ("iql", "noise-0"): ("75.0", "83.3"),
         ("ifql", "noise-0"): ("49.9", "36.2"),
+        ("dt", "noise-1"): ("61.4", "84.0"),
         ("df-div-actor-critic", "noise-0"): ("67.2", "96.0"),
     }
     check_hands(means, "underfit-clone", told, prose_of("Hands"))
