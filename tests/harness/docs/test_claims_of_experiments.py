@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from harness.report.records import read_records
 from harness.report.sections.modes.policies import landings, modal_tasks
@@ -27,6 +28,13 @@ def measured(suite: Path, quantity: str) -> dict[str, float]:
             and line["task"].startswith("multimodal/")
             and line["action_selection"] == "noise-1"
         }
+
+
+def gained(label: str) -> list[float]:
+    """What interaction on the maze brought a row, by seed."""
+    path = RESULTS / "decision_flow" / "offline_to_online" / "online.csv"
+    with path.open(encoding="utf-8") as file:
+        return [float(line["gain"]) for line in csv.DictReader(file) if line["label"] == label]
 
 
 def test_of_twelve_differences_from_back_propagation_three_leave_zero_out_and_one_is_left() -> None:
@@ -73,7 +81,17 @@ def test_online_every_seed_on_the_maze_loses_by_the_smaller_price() -> None:
     hand = scores_of(RESULTS / "decision_flow" / "offline_to_online_pen")["local/pen/mixed"]
     for variant in ("df-dir", "df-div"):
         lower, before = (maze[f"{variant}.online_rho-{rho}"] for rho in ("0.1", "0.3"))
+        assert len(before) == 5
         assert all(lower[seed] < before[seed] for seed in before)
+        mean, half, _ = difference(lower, before)
+        assert mean + half < 0
+        gains = gained(f"{variant}.online_rho-0.3")
+        assert round(np.mean(gains)) in (25, 26)
+        assert sum(gain < -25 for gain in gains) == sum(gain < 0 for gain in gains) == 1
+        test = stats.ttest_1samp(gains, 0.0)
+        assert test.pvalue > 0.05
+    mean, half, _ = difference(maze["df-div.online_rho-0.3"], maze["iql"])
+    assert mean > half
     lower, before = (hand[f"df-dir.online_rho-{rho}"] for rho in ("0.1", "0.3"))
     assert all(lower[seed] > before[seed] for seed in before)
 
