@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,27 @@ def test_no_path_and_no_coupling_is_measurably_better() -> None:
         assert losses[coupled] < losses[uncoupled] / 5
         mean, half, _ = difference(modes[coupled], modes[uncoupled])
         assert mean < half
+
+
+def test_two_flow_steps_keep_the_score_and_distillation_loses_in_8_d_alone() -> None:
+    suite = RESULTS / "decision_flow" / "few_step"
+    modes, maze = (scores_of(suite)[t] for t in ("multimodal/modes-4-dim-8", "pointmaze/umaze"))
+    p_values = [difference(maze[a], maze[b])[2] for a, b in combinations(maze, 2)]
+    assert len(p_values) == 91
+    assert min(holm(p_values)) > 0.05
+    means = {label: np.mean([*scores.values()]) for label, scores in modes.items()}
+    assert means["df-div.flow_steps-2"] > means["df-div.flow_steps-10"] > 99
+    assert means["df-div.flow_steps-1"] < 80
+    assert max(mean for label, mean in means.items() if label.startswith("distilled")) < 75
+    with (suite / "few-steps.csv").open(encoding="utf-8") as file:
+        latency = {
+            (line["task"], line["algorithm"]): float(line["mean"])
+            for line in csv.DictReader(file)
+            if line["quantity"] == "latency" and line["action_selection"] == "noise-1"
+        }
+    for task in scores_of(suite):
+        two, ten = (latency[task, f"df-div.flow_steps-{steps}"] for steps in (2, 10))
+        assert two < ten / 2
 
 
 def test_online_every_seed_on_the_maze_loses_by_the_smaller_price() -> None:
