@@ -19,15 +19,13 @@ from tests.harness.docs.claims import RESULTS, difference, scores_of
 LINEAR = "flow-bc.path-linear"
 
 
-def measured(suite: Path, quantity: str) -> dict[str, float]:
-    """Means by row, of the modes' own action selection, as the table of paths has them."""
-    with (suite / "paths.csv").open(encoding="utf-8") as file:
+def measured(table: Path, quantity: str) -> dict[tuple[str, str], float]:
+    """Means by task and row, of samples, as a table that a suite asked for has them."""
+    with table.open(encoding="utf-8") as file:
         return {
-            line["algorithm"]: float(line["mean"])
+            (line["task"], line["algorithm"]): float(line["mean"])
             for line in csv.DictReader(file)
-            if line["quantity"] == quantity
-            and line["task"].startswith("multimodal/")
-            and line["action_selection"] == "noise-1"
+            if line["quantity"] == quantity and line["action_selection"] == "noise-1"
         }
 
 
@@ -69,7 +67,11 @@ def test_no_path_and_no_coupling_is_measurably_better() -> None:
         mean, half, _ = difference(maze[curved.replace("df-div-path", "flow-bc")], maze[LINEAR])
         assert abs(mean) < half
     straight = {"linear": "df-div", **{p: f"df-div-path.path-{p}" for p in ("cosine", "spline")}}
-    losses = measured(suite, "metric:behavior/loss")
+    losses = {
+        label: loss
+        for (task, label), loss in measured(suite / "paths.csv", "metric:behavior/loss").items()
+        if task.startswith("multimodal/")
+    }
     for path, uncoupled in straight.items():
         coupled = f"df-div-transport.path-{path}"
         assert losses[coupled] < losses[uncoupled] / 5
@@ -87,12 +89,7 @@ def test_two_flow_steps_keep_the_score_and_distillation_loses_in_8_d_alone() -> 
     assert means["df-div.flow_steps-2"] > means["df-div.flow_steps-10"] > 99
     assert means["df-div.flow_steps-1"] < 80
     assert max(mean for label, mean in means.items() if label.startswith("distilled")) < 75
-    with (suite / "few-steps.csv").open(encoding="utf-8") as file:
-        latency = {
-            (line["task"], line["algorithm"]): float(line["mean"])
-            for line in csv.DictReader(file)
-            if line["quantity"] == "latency" and line["action_selection"] == "noise-1"
-        }
+    latency = measured(suite / "few-steps.csv", "latency")
     for task in scores_of(suite):
         two, ten = (latency[task, f"df-div.flow_steps-{steps}"] for steps in (2, 10))
         assert two < ten / 2
