@@ -15,6 +15,7 @@ from harness.execution.executors import lacking
 from harness.execution.plan import Plan, draft
 from harness.execution.prepare import planned_without_data
 from harness.execution.progress import seed_ranges
+from harness.runs.critic_probe import unmeasured_critics
 from harness.runs.earlier import what_changed
 from harness.runs.spec import RunSpec
 from harness.suite.schema import find_suite
@@ -102,3 +103,5 @@ def _obstacles(plan: Plan) -> Iterator[str]:
         yield f"Data that are not ready yet, of {', '.join(sorted(absent))}, would be made first."
     yield from missing(tasks)
     yield from changed(tasks)
+    if plan.left or plan.undecided:
+        yield from unmeasured_critics(plan.suite_file(command=""))

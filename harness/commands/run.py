@@ -23,6 +23,7 @@ from harness.execution.prepare import prepare
 from harness.execution.pretraining import FOLDER as PRETRAINED
 from harness.execution.progress import make_display
 from harness.files import parse_object, refuse_link
+from harness.runs.critic_probe import unmeasured_critics
 from harness.runs.folder import delete_runs
 from harness.runs.spec import RunSpec
 from harness.runs.suite_file import FILE_NAME
@@ -83,7 +84,7 @@ def run_suite(
         _write_down(plan, command_of_all)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
-        for sentence in earlier_code(plan):
+        for sentence in (*earlier_code(plan), *unmeasured_critics(plan.suite_file(command))):
             say(console, sentence)
         going = way.carry_out(plan, [spec for spec in left if plan.tunes(spec)])
         if going and plan.tuning is not None:

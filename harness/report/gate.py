@@ -14,11 +14,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from harness.runs.critic_probe import CLONING, PICKING, PROBE
 from harness.runs.suite_file import RowInfo, SuiteFile
 from harness.statistics.intervals import Scores, t_interval
 
-PROBE = "ifql"  # id of the algorithm whose runs are the gate
-CLONING, PICKING = "noise-1", "best-of-4"
 LEVEL = "critic/value_level"  # metric: mean V on the data over the data's mean return
 CEILING = "critic/value_ceiling"  # metric: the data's 99th percentile of returns over that mean
 LOWEST = 0.5  # of the level

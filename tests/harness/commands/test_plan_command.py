@@ -241,6 +241,32 @@ def test_a_dry_run_names_what_the_executor_lacks(
         assert ("Here is no GPU." in printed) == lacks
 
 
+@pytest.mark.parametrize(
+    ("by", "acts_by", "lacking"),
+    [
+        ([], "best-of-32", "noise-1, best-of-4."),
+        (["noise-0", "best-of-4"], "best-of-32", "noise-1."),
+        (["noise-1"], "best-of-4", None),
+        (["noise-1", "best-of-4"], "best-of-32", None),
+    ],
+)
+def test_a_dry_run_says_what_the_report_lacks_to_judge_a_critic(
+    data_home: Path,
+    write_suite: WriteSuite,
+    tmp_path: Path,
+    by: list[str],
+    acts_by: str,
+    lacking: str | None,
+) -> None:
+    suite = write_suite(
+        algorithms={"ifql": {"config": {"pretrain_share": 0.5}, "action_selection": acts_by}},
+        evaluation={"every": 20, "episodes": 1, "action_selections": by},
+    )
+    printed = " ".join(dry_run(suite, tmp_path / "results").split())
+    _, _, missing = printed.partition("add to evaluation.action_selections: ")
+    assert (missing or None) == lacking
+
+
 def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_written(
     data_home: Path, write_suite: WriteSuite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
