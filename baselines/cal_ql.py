@@ -40,10 +40,14 @@ from baselines.sac import SAC
 
 
 class CalQLConfig(CQLConfig):
-    """Cal-QL's settings, with the official code's values."""
+    """Cal-QL's settings, with the official code's values.
 
-    hidden_dims: Widths = (256, 256)  # width of every hidden layer; 512 twice on Adroit
-    critic_hidden_dims: Widths | None = None  # the critics'; 256 four times on AntMaze; null: same
+    On Adroit hidden layers are 512 twice, and the critics' 512 three times; on AntMaze the critics'
+    are 256 four times.
+    """
+
+    hidden_dims: Widths = (256, 256)  # width of every hidden layer
+    critic_hidden_dims: Widths | None = None  # the critics'; null: same. Others on Adroit, AntMaze
     normalize_observations: bool = False  # the networks see raw observations
     policy_learning_rate: LearningRate = 1e-4  # Adam, of policy and temperature
     alpha: Weight = 5.0  # α: weight of the conservative term; 1 on Adroit

@@ -9,12 +9,16 @@ Deviations:
       is the probability of all that lies there.
     - Losses: the critics' is the squared error; the code halves it, which Adam does not notice but
       for its ε.
+    - Losses: an action is weighed by its own advantage, and a Q meets its own target. Code: as
+      arrays of one and of two dimensions meet, all by the mean weight of the batch (mended in
+      4974004), and all targets of the batch.
     - Targets: Polyak averages with τ = 0.005, d3rlpy's rate. Code: copies every 100 updates.
     - Networks: two critics, of which the smaller value counts. Paper and code: one.
     - Initialisation: PyTorch's, U(±1/√fan_in). Code: U(±√(3/fan_in)), and zeros.
     - Activation and norm: log σ is the network's output, clamped to [-20, 2]. Code:
       σ = softplus(output) + 10⁻³.
-    - Budget: the suite's (code: its caller's).
+    - Budget: the suite's, and d3rlpy's learning rate (code: its caller's; its example of Gym
+      locomotion has 3e-5 for the policy, batches of 64 and backups of the data's next actions).
     - Evaluation: the critic-weighted policy draws from 4 candidates by softmax(Q / β), as d3rlpy
       does at β = 1, with the trained networks. Code: the mode of the target policy acts.
 
@@ -54,7 +58,7 @@ from algorithms.networks import MLP
 
 
 class CRRConfig(Config):
-    """CRR's settings, with the official code's values."""
+    """CRR's settings, with the code's values or, where it has none, d3rlpy's."""
 
     normalize_observations: bool = False  # the networks see raw observations
     learning_rate: LearningRate = 3e-4  # Adam, of policy and critics

@@ -15,10 +15,12 @@ Deviations:
     - Networks: two critics, as in the paper (code: ten).
     - Initialisation: PyTorch's, U(±1/√fan_in). Code: Glorot uniform, biases zero.
     - Rewards: as they are unless a suite says otherwise (paper: 1 is subtracted on AntMaze).
-    - Data: single transitions, as in the paper (code: n-step returns, or chunks of actions).
+    - Data: single transitions, as in the paper (code: n-step returns, or chunks of actions), whose
+      actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (paper, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
 
 The paper does not say where V is from, nor whether the weights are bounded: both are the code's.
+Nor does it say of what the weights are where backups are of the twins' minimum: here of their mean.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ Deviations:
     - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
     - Clipping: before z becomes a histogram, it is clipped to within 3σ of the range of the bins.
       Official: not clipped; far outside every bin is 0, and their division by their sum is 0/0.
+    - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze). The
+      range of z is that of the data's rewards (official: and of 0).
+    - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official: 2 · 10⁶ updates, 50 episodes an evaluation).
 """
 

@@ -15,6 +15,7 @@ Deviations:
     - Initialisation: PyTorch's, U(±1/√fan_in); the policy starts at the behaviour flow.
     - Schedule: learning rates of 1e-3, the policy's decaying to 0 along a cosine (FBRAC: 3e-4,
       constant).
+    - Rewards: as they are unless a suite says otherwise (FBRAC: 1 is subtracted on AntMaze).
     - Observations: normalised (FBRAC: as they are).
     - Data: a policy update rolls out 64 of the batch's states (FBRAC: all 256).
     - Budget: the suite's, a quarter of it for the policy (FBRAC, D4RL: 5 · 10⁵ updates of all).

@@ -8,6 +8,7 @@ Deviations:
       before it.
     - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
     - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze).
+    - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
 """
 

@@ -6,6 +6,8 @@ Code: official, ikostrikov/implicit_q_learning at 09d7002, `learner.py` and `pol
 Deviations:
     - Update order: all three losses use the networks from before the update and are stepped
       together, as in CORL. Official: V, then the policy with the new V, then Q with the new V.
+    - Schedule: the policy's learning rate falls to 0 along a cosine before what is learned online,
+      too, where it is constant again. Official: it never falls where learning goes on online.
     - Rewards: as they are. Official: on Gym locomotion scaled so that episodes' returns span 1000,
       which a suite asks for by `reward_transform: return-range`; 1 is subtracted on AntMaze.
     - Data: actions are not kept 1e-5 inside ±1.

@@ -17,6 +17,7 @@ Deviations:
       (`qflow_config.py` at 703bda9). Official default: as a number.
     - Initialisation: PyTorch's, U(±1/√fan_in). Official: Glorot uniform, biases zero.
     - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze).
+    - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official: 10⁶ updates, 50 episodes an evaluation).
 """
 

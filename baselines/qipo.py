@@ -19,8 +19,8 @@ Deviations:
       it.
     - Initialisation: PyTorch's, U(±1/√fan_in). Code: Glorot uniform, biases zero.
     - Rewards: as they are unless a suite says otherwise (code: 1 is subtracted on AntMaze).
-    - Data: support actions are drawn anew for every batch, from the policy as an iteration found
-      it. Paper: once an iteration, for every state.
+    - Data: actions are not kept 1e-5 inside ±1. Support actions are drawn anew for every batch,
+      from the policy as an iteration found it. Paper: once an iteration, for every state.
     - Budget: the suite's; the shares of warm-up and iterations are choices (code: 10⁶ updates).
 """
 

@@ -1,8 +1,9 @@
-"""The SAC that CQL, SAC-N, EDAC and MCQ build on, as the codes they come from have it.
+"""The SAC that CQL, SAC-N, EDAC and MCQ build on, but for what they say.
 
 It is no method of its own: `sac` is `soft_actor_critic.py`, the official code's. This is the
 paper's (Haarnoja et al., arXiv:1812.05905): the policy climbs the smaller twin (Section 5) and
-steps together with the temperature, whose loss is in log α; log σ is clamped.
+steps together with the temperature unless a method says otherwise; the temperature's loss is in
+log α; log σ is clamped.
 """
 
 from __future__ import annotations

@@ -10,19 +10,22 @@ policy by that Q promises more than what the episode goes on to earn, and Q is f
 
 Deviations:
     - Losses: times begin at 0.001 (official: at 1e-5).
+    - Targets: plans are made of, and actions drawn by, DPM-Solver-2 on predicted actions. Official:
+      by DPM-Solver-3 on predicted noise, with as many evaluations.
     - Networks: the frequencies of the time's features are the quantiles of |N(0, 30²)| (official:
       drawn once).
     - Schedule: Adam goes on where Q begins a round anew (official: Adam begins anew too).
     - Clipping: candidates are clipped to ±1 before Q chooses of them to act (official: not).
     - Data: the candidates of all states begin with the same 16 draws of noise, in every round.
       Official: each state has its own, for all rounds.
-    - Data: a step at a time limit is left out of D4RL's files (official: not, but on mazes).
+    - Data: a step at a time limit is left out of D4RL's files (official: not, but on AntMaze).
+    - Data: on Maze2D an episode ends where the controller's goal changes, and returns and plans
+      with it (official: all of the data are one episode).
     - Data: batches are drawn with replacement (official: in passes over the data).
     - Budget: the suite's, in the official proportions (official: 5.9 · 10⁵ updates of the
       behaviour, then 24 500 a round; 10 episodes every 1200).
     - Evaluation: one of 32 candidates acts (official: on Gym locomotion the mean of four of them,
       drawn without replacement).
-    - Evaluation: sampling is by DPM-Solver-2 (official: 3, with as many evaluations).
 
 The paper plans R_t = r_t + γ max(R_{t+1}, V_{t+1}). Its code, which this file follows, compares
 with the promise V_t of the same state instead: every action after which the episode earned less

@@ -6,11 +6,13 @@ Code: official, ryanxhr/IVR at 58edd26, `critic.py`, `actor.py`, `learner.py`; s
 `run_mujoco.sh` and `configs/mujoco_config.py`.
 
 Deviations:
-    - Networks: V has no dropout (official: 0.5 of its hidden units on AntMaze).
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze.
     - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
+
+The 0.5 dropout of V's that the official settings have on AntMaze is left out: no forward pass turns
+it on.
 
 What follows is as in the official code, and the paper differs:
     - SQL's policy weighs actions by max(Q − V, 0) (paper: by max(1 + (Q − V) / 2α, 0), which also

@@ -6,13 +6,16 @@ settings of `offline/configs/mujoco_config.py` and `offline/train_offline.py`. E
 numbered as in its copy of the paper.
 
 Deviations:
+    - Schedule: the policy's learning rate falls to 0 along a cosine, and is constant online.
+      Official: it never falls on AntMaze, nor where learning goes on online.
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze.
     - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official: 10⁶ updates, 10 episodes every 5000).
 
-Official options that its runs on D4RL's offline tasks do not use are left out: several steps of V
-an update, a gradient penalty, the logarithm of the loss.
+Official options that its runs on D4RL's Gym, Adroit and Kitchen tasks do not use are left out:
+several steps of V an update (four on one AntMaze task), V's dropout, which no forward pass turns
+on, a gradient penalty, the logarithm of the loss.
 
 What follows is as in the official code, and the paper differs:
     - The policy's inverse temperature is a setting of its own (paper, Eq. 12: 1 / β).
