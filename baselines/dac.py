@@ -7,8 +7,8 @@ Code: official, Fang-Lin93/DAC at e254357, `agents/dac.py`, `main.py` and `runs.
 Deviations:
     - Targets: the average policy, which backups use, moves by 0.001 in every update. Official: by
       0.005 in every fifth, the same in the long run, and not at all during the first 1000.
-    - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
-      (`reward_transform: return-range`).
+    - Rewards: as the suite says. Official: episodes' returns span 1000
+      (`reward_transform: return-range`), on AntMaze too.
     - Data: actions are not kept 1e-5 inside ±1, and transitions are drawn with replacement
       (official: in passes over the shuffled data).
     - Budget: the suite's (official: 2 · 10⁶ updates, 10 episodes every 10 000).
@@ -72,10 +72,10 @@ class DACConfig(Config):
     critic_learning_rate: LearningRate = 3e-4  # Adam, critics; likewise; 1e-3 on large AntMazes
     eta: Positive = 1.0  # η at first: weight of cloning beside Q; 0.1 on AntMaze
     eta_step: ShareOrNone = 1e-3  # of the dual ascent in η; 0 leaves η as it is, as on AntMaze
-    bc_threshold: Weight = 1.0  # b: η rises while cloning is worse; 0.05 or 0.1 on medium-expert
+    bc_threshold: Weight = 1.0  # b: η rises while cloning is worse; other on medium-expert
     diffusion_steps: Count = 5  # K, steps from noise to action
     critics: Several = 10  # H
-    rho: Weight = 1.0  # ρ: standard deviations below the critics' mean; 0 on halfcheetah
+    rho: Weight = 1.0  # ρ: standard deviations below the critics' mean; 0 to 1.5
     samples: Count = 10  # next actions that a backup averages Q over
     max_q_backup: bool = False  # back up the best of them instead; on AntMaze
     tau: PolyakRate = 0.005  # Polyak rate of the target critic

@@ -17,7 +17,8 @@ Deviations:
     - Data: actions are learned as they are (official: shifted and scaled like observations).
     - Data: windows are filled up behind an episode's end with the mean observation (official: with
       zeros before the scaling), begin at its last step, too, and at any step of long episodes
-      (official: not in the last 32 of 1000). They are drawn with replacement (official: passes).
+      (official: not in the last 32 of 1000). They are drawn with replacement (official: passes). An
+      episode that the end of a file cuts is kept (official: not).
     - Data: values count what follows a time limit at the data's mean reward (official: 0), and a
       step at a time limit is left out of D4RL's files (official: not).
     - Budget: the suite's; the value network takes a fifth as many updates, as official (official:

@@ -12,7 +12,7 @@ Deviations:
     - Data: windows that an episode's end cuts short are filled up behind, where no step sees it
       (official: in front, and masked).
     - Data: a step at a time limit is left out of D4RL's files, and its reward of the returns to go
-      (official: neither).
+      (official: neither); an episode that the end of a file cuts is kept (official: not).
     - Budget: the suite's (official: 10⁵ updates, 100 episodes every 10⁴).
     - Evaluation: for one target return, the data's best unless a suite gives another. Official: for
       two per environment in turn (3600 and 1800 on Hopper, 12000 and 6000 on HalfCheetah, 5000 and

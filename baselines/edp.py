@@ -17,7 +17,7 @@ Deviations:
     - Networks: the frequencies of the time features fall to 10⁻⁴ (official: to 10⁻³·⁵).
     - Initialisation: PyTorch's, U(±1/√fan_in). Official: N(0, 1/fan_in) truncated, biases zero.
     - Clipping: the gradient of both critics together, at one default bound (official: of each, at 1
-      to 9, chosen for each task, as suites do).
+      to 10, chosen for each task, as suites do).
     - Rewards: as they are unless a suite says otherwise. Official: scaled to ±1 on Adroit, shifted
       and scaled on AntMaze, scaled by the range of returns for IQL on Gym.
     - Data: actions are not kept 10⁻³ inside ±1.

@@ -17,9 +17,9 @@ Deviations:
     - Initialisation: normal weights of the policy (official: truncated at two deviations).
     - Schedule: the policy's cosine begins with the run and stops at a tenth. Official: it begins
       after the warm-up and ends at a tenth.
+    - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze).
     - Observations: normalised by their own mean and deviation. Official: by those of a buffer of
       two million rows, most of which are zeros where the data are fewer.
-    - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze).
     - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official: 10⁶ updates, 50 episodes every 10⁵).
     - Selection: the last policy. Official: a run stops after six evaluations without more success.

@@ -8,11 +8,16 @@ finite states takuyamagata/qdt_simple at 5d2f757.
 Deviations:
     - Losses: the value function is learned by this package's `cql`, in whose backup the next action
       is sampled (official, d3rlpy: the mean's).
+    - Losses: the transformer's is a mean over an action's dimensions, and over what is no padding
+      (official: a sum over them; over padding, too, in the versions around that commit).
     - Update order: all losses of `cql` are stepped together (official: the critics, then the
       temperature and the policy).
     - Networks: the log σ of `cql` is scaled and shifted by learned numbers (official: not); the
       transformer is this package's `dt`, with the deviations listed there (official: d3rlpy's).
-    - Initialisation: of `cql` as CORL's (official: as PyTorch's).
+    - Initialisation: of `cql` as CORL's (official: as PyTorch's); the time embedding from N(0, 1)
+      (official: N(0, 0.02²)).
+    - Activation and norm: layer norms of the transformer add 1e-5 to the variance (official:
+      0.003).
     - Observations: normalised (official: for the transformer alone).
     - Data: V(s), which raises returns, is the mean of Q over ten actions of the policy, as
       official, but their noise is the same for all states.
@@ -69,7 +74,7 @@ class QDTConfig(TargetConfig, CQLConfig):
     """QDT's settings, with the official code's values for Gym locomotion."""
 
     policy_learning_rate: LearningRate = 1e-4  # Adam, of CQL's policy and temperature
-    alpha: Weight = 5.0  # CQL's weight of the conservative term; 10 on medium
+    alpha: Weight = 5.0  # CQL's weight of the conservative term
     value_share: Share = 5 / 6  # of the budget: CQL, whose V relabels the data for the rest of it
     block_dims: Widths = (512, 512, 512)  # hidden units of each block's MLP; as many blocks
     transformer_batch_size: Count = 64  # windows per update, at most the batch

@@ -9,9 +9,11 @@ Deviations:
     - Networks: the frequencies of both time features are the quantiles of |N(0, 30²)|. Official:
       each network draws its own once.
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
-      (`reward_transform: return-range`), 1 is subtracted on AntMaze.
+      (`reward_transform: return-range`), 1 is subtracted on AntMaze. Its episodes go on behind a
+      time limit to 1000 steps, as the step there is left out of its data.
     - Data: support actions are drawn anew for every batch, those of s and of s' from the same
       noise. Official: once for every transition, and kept.
+    - Data: drawn with replacement (official: in passes over the shuffled data).
     - Budget: the suite's, in the official proportions (official: 6 · 10⁵ updates of the behaviour,
       then 10⁶ of the guidance, the first half of them with the critics; 10 episodes every 40 000).
     - Selection: one guidance scale for a run (official: seven are evaluated, of which the paper

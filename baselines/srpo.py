@@ -10,7 +10,8 @@ Deviations:
       drawn once).
     - Activation and norm: layer norms add 1e-6 to the variance (official: 1e-5).
     - Rewards: as they are. Official: on all but AntMaze scaled so that episodes' returns span 1000,
-      which a suite asks for by `reward_transform: return-range`; 1 is subtracted on AntMaze.
+      which a suite asks for by `reward_transform: return-range`; 1 is subtracted on AntMaze. Its
+      episodes go on behind a time limit to 1000 steps, as the step there is left out of its data.
     - Data: drawn with replacement (official: in epochs, shuffled before each).
     - Budget: the suite's, of which diffusion model and critics share the first 0.6, with batches
       as large as the policy's. Official: 2 · 10⁶ updates of the diffusion model with batches of

@@ -124,8 +124,8 @@ class BeamSearch:
 def sample(logits: Tensor, uniform: Tensor, cut: float | None, top_k: int | None) -> Tensor:
     """Tokens drawn from what is left of a distribution. [..., n], [...] -> int64 [...].
 
-    cut: the least likely tokens, of less than this probability together, and the next are left
-    out. top_k: so are all but the likeliest.
+    cut: the least likely tokens, of less than this probability together, are left out. top_k: so
+    are all but the likeliest.
     """
     if cut is not None:
         probabilities = logits.softmax(-1)
