@@ -198,11 +198,11 @@ class Engine:
         `critic/value_level` is V's mean over the data's mean return, and `critic/value_ceiling`
         what it would be if every state were worth the data's 99th percentile of returns. They are
         not known online, where V's mean is not over the data alone, nor for shifted rewards, of
-        which no level is zero.
+        which no level is zero, nor where returns are below zero, so that a share orders nothing.
         """
         found = {k: v.float().cpu().numpy()[self._kept] for k, v in self._metrics.items()}
         offline = self.step <= self._schedule.ends[-1]
-        comparable = self._batches.mean_return and not self._batches.rewards.shift
+        comparable = self._batches.mean_return > 0 and not self._batches.rewards.shift
         if offline and "value/mean" in found and comparable:
             mean, high = self._batches.mean_return, self._batches.high_return
             found["critic/value_level"] = found["value/mean"] / mean

@@ -11,13 +11,15 @@ from harness.docs.place import Place
 from harness.docs.results import not_run, suite_file, was_run
 from harness.errors import UserError
 from harness.report.gate import MARK
+from harness.report.layout import points
 from harness.report.notes import SMOKE
-from harness.report.origins import TUNED
+from harness.report.origins import EARLIER, MEANING, TUNED
 
 Line = dict[str, str]  # of a table.csv
 _MISSING = "–"
 _MARKS = {  # what they say of a mean
     TUNED: "each had the best of as many settings",
+    EARLIER: f"{MEANING}, all or some of the runs",
     MARK: "on some of them it trusts a critic that is not usable",
 }
 
@@ -28,12 +30,14 @@ class _Family:
 
     heading: str
     lines: dict[str, Line]  # by label
+    earlier: frozenset[str]  # labels with runs that earlier code made
 
     @classmethod
     def all_of(cls, folder: Path, place: Place) -> list[Self]:
         """Those of a suite whose tasks rank methods."""
         suite = suite_file(folder)
         lines = _lines(folder / "table.csv")
+        runs = _lines(folder / "scores.csv")
         tasks: dict[str, list[str]] = {}
         for task in suite.tasks:
             if task.ranks:
@@ -44,7 +48,13 @@ class _Family:
             place_in_table = f"average ({family})" if several else members[0]
             here = {line["algorithm"]: line for line in lines if line["task"] == place_in_table}
             name = f"{family}, {len(members)} tasks" if several else members[0]
-            found.append(cls(f"[{name}]({place.link(folder / 'table.md')})", here))
+            heading = f"[{name}]({place.link(folder / 'table.md')})"
+            chosen = {
+                line["protocol"] for line in here.values() if line["online_selection"] == "True"
+            }
+            heading += "".join(f" ({protocol}: ONLINE SELECTION)" for protocol in chosen)
+            kept = {run["label"] for run in runs if run["task"] in members and run.get("code")}
+            found.append(cls(heading, here, frozenset(kept)))
         return found
 
     def mean(self, label: str) -> float:
@@ -59,13 +69,15 @@ class _Family:
         line = self.lines.get(label)
         if line is None or not line["mean"]:
             return _MISSING
-        mean = f"{float(line['mean']):.1f}"
+        mean = points(float(line["mean"]))
         mean = f"**{mean}**" if line["best"] == "True" else mean
         mean += TUNED if line.get("tuned_online") == "True" else ""
+        mean += EARLIER if label in self.earlier else ""
         mean += MARK if line["critic_usable"] == "False" else ""
         if not line["ci95_low"]:
             return mean
-        return f"{mean} [{float(line['ci95_low']):.1f}, {float(line['ci95_high']):.1f}]"
+        low, high = (points(float(line[name])) for name in ("ci95_low", "ci95_high"))
+        return f"{mean} [{low}, {high}]"
 
 
 def averages_table(place: Place, *suites: str) -> str:

@@ -34,7 +34,8 @@ RULE = (
     "other methods of their own score's to that cloning, too, is not above 0 (a policy may be "
     "better than almost all that was seen, as one that stays in a goal which the data drive "
     "through). "
-    f"{MARK}: a method that trusts such a critic; its scores rank nothing"
+    f"{MARK}: a method that trusts such a critic; the page's answer does not rank it there, while "
+    "tables order and embolden its scores as others'"
 )
 
 

@@ -179,7 +179,7 @@ def _cells(comparison: Comparison) -> str:
 def _bold(suite: SuiteFile) -> str:
     if len(suite.seeds) < FEWEST_PAIRS:
         return (
-            f"Nothing is bold: with fewer than {FEWEST_PAIRS} seeds a test finds next to nothing, "
+            f"No score is bold: with fewer than {FEWEST_PAIRS} seeds a test finds next to nothing, "
             "and which method is best, or level with the best, cannot be said."
         )
     return (

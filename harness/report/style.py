@@ -143,7 +143,7 @@ def _line(method: str, variant: int, shade: float, emphasised: bool) -> Line:
 
 
 def by_score(comparison: Comparison) -> list[str]:
-    """Labels by their mean over the ranked tasks they have a score on; ties in suite order."""
+    """Labels as `Comparison.ranked` has them on all tasks."""
     return comparison.ranked(comparison.tasks)
 
 

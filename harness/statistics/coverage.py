@@ -20,7 +20,7 @@ from harness.statistics.paired import paired_difference
 
 SEEDS = (3, 5, 10)
 SIMULATIONS = 2_000
-CORRELATION = 0.9  # of two methods' runs with the same seed
+CORRELATION = 0.9  # of the normal draws that two methods' runs with the same seed are made of
 SPREADS = (0.25, 0.5, 1.0, 2.0)  # of the tasks of an average, times the population's
 FAILING = 0.2
 _DRAWS = 1_000  # resamples of an IQM

@@ -58,8 +58,8 @@ class Cost(Section):
             for label in by_score(comparison)
             if (mean := comparison.average(label, comparison.everything.tasks)) is not None
         }
-        costs = self._costs.groupby(["label", "task"]).mean(numeric_only=True)
-        costs = costs.groupby("label").mean()
+        ranked = self._costs[self._costs["task"].isin(comparison.everything.tasks)]
+        costs = ranked.groupby(["label", "task"]).mean(numeric_only=True).groupby("label").mean()
         shown = [x for x in _X if costs[x].reindex(list(scores)).notna().sum() >= LEAST_ROWS]
         if not shown:
             return []
@@ -117,9 +117,9 @@ def _figure(
         _panel(axes, points)
         axes.set_xlabel(_X[x])
     tasks = comparison.everything.tasks
-    panels[0].set_ylabel(f"Normalized score, average of {len(tasks)} tasks")
+    panels[0].set_ylabel(f"{comparison.score_name}, average of {len(tasks)} tasks")
     if len(tasks) == 1:
-        panels[0].set_ylabel(f"Normalized score, {comparison.title(tasks[0])}")
+        panels[0].set_ylabel(f"{comparison.score_name}, {comparison.title(tasks[0])}")
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
     unnamed = [

@@ -20,8 +20,8 @@ from harness.report.style import Drawing, all_lines, by_score, save, styled
 LEAST_TASKS, LEAST_ROWS = 4, 5  # fewer are read more easily from the chart of averages
 TITLE_WIDTH = 16  # characters
 CAPTION = (
-    "Scores by task, and by family on average; rows by their average over the tasks they have a "
-    "score on, best at the top. Colours end at 0 and 100. "
+    "Scores by task, and by family on average; rows by their average, best at the top, and last "
+    "those without a score on some task. Colours end at 0 and 100. "
     f"{MISSING}: no finished run; empty: not planned."
 )
 
@@ -87,7 +87,7 @@ def _figure(comparison: Comparison) -> Figure:
     axes.tick_params(which="minor", length=0, top=False)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30, extend="both")
-    bar.set_label("\n".join(["Normalized score", *keys]))
+    bar.set_label("\n".join([comparison.score_name, *keys]))
     if comparison.suite.smoke:
         figure.suptitle(SMOKE, color="#C00000", weight="bold")
     return figure

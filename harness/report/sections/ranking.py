@@ -68,8 +68,12 @@ class Agreement:
 
     @property
     def left_out(self) -> float:
-        """The published rankings' own τ of each task with the mean of the others."""
-        return leave_one_out_tau(self.published)
+        """The published rankings' own τ of each task with the mean of the others.
+
+        Of the methods that `tau` is of; of all where it is of none.
+        """
+        there = np.isfinite(self.ours)
+        return leave_one_out_tau(self.published if math.isnan(self.tau) else self.published[there])
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class Ranking(Section):
         lines = [
             {
                 "family": found.family,
+                "protocol": self.comparison.protocol.name,
                 "methods": found.finished,
                 "planned_methods": len(found.labels),
                 "tasks": found.tasks,
@@ -116,14 +121,15 @@ class Ranking(Section):
     def notes(self) -> tuple[str, ...]:
         methods = "; ".join(f"{each.family}: {', '.join(each.labels)}" for each in self.agreements)
         return (
-            "Ranking of methods: Kendall's τ of our averages over a family's tasks and the "
-            f"published ones (protocol '{PROTOCOL}', the method's own paper first) over all of "
-            "D4RL's tasks of that family, of the methods that have a score on each of those "
-            f"({methods}; of several settings of a method the first). 1: the same order; 0: as by "
-            "chance. Interval: of the τ of methods of which these are a sample, by test inversion "
-            "for bivariate normal scores. Left-out τ: of the published ranking on a task and that "
-            "by the mean of the family's other tasks, on average: what a benchmark of the same "
-            f"kind can be expected to have. Fewer than {FEWEST_METHODS} methods are too few, and "
+            "Ranking of methods: Kendall's τ of our averages over a family's tasks (protocol "
+            f"'{self.comparison.protocol.name}') and the published ones (protocol '{PROTOCOL}', "
+            "the method's own paper first) over all of D4RL's tasks of that family, of the methods "
+            f"that have a score on each of those ({methods}; of several settings of a method the "
+            "first). 1: the same order; 0: as by chance. Interval: of the τ of methods of which "
+            "these are a sample, by test inversion for bivariate normal scores. Left-out τ: of the "
+            "published ranking on a task and that by the mean of the family's other tasks, of the "
+            "same methods, on average: what a benchmark of the same kind can be expected to have. "
+            f"Fewer than {FEWEST_METHODS} methods are too few, and "
             "families are never pooled.",
         )
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.report import build_report
@@ -11,6 +12,7 @@ from harness.report.comparison import Comparison, compare
 from harness.report.gate import MARK, UNUSABLE, Verdict
 from harness.report.records import read_records
 from harness.report.sections.scores.grids import score_grids, summary_grid
+from harness.report.sections.scores.numbers import table_csv
 
 GOOD, BAD = "pointmaze/umaze", "gym/hopper"
 LABELS = ["df-div", "iql", "known", "flow-bc", "ifql"]
@@ -63,6 +65,17 @@ def test_methods_that_learn_a_critic_are_marked_where_picking_by_it_does_harm(
     averages = summary_grid(comparison)
     marked = [{row.name for row in g.rows if row.texts[0].mark} for g in (good, bad, averages)]
     assert marked == [set(), {"df-div", "iql", "ifql"}, {"df-div", "iql", "ifql"}]
+
+
+def test_an_average_is_marked_in_numbers_too_where_another_task_was_not_judged(
+    judged: Callable[..., Comparison],
+) -> None:
+    comparison = judged(states={(GOOD, "ifql", seed): "failed" for seed in range(3)})
+    assert verdict(comparison, GOOD).usable is None
+    table = table_csv(comparison).set_index(["task", "algorithm"])["critic_usable"]
+    for task, usable in {GOOD: None, BAD: False, "average (all 2 tasks)": False}.items():
+        found = table[task, "df-div"]
+        assert (None if pd.isna(found) else bool(found)) is usable, task
 
 
 def test_a_probe_that_is_scored_by_its_cloning_trusts_no_critic(

@@ -105,7 +105,7 @@ def test_below_five_seeds_nothing_is_bold_and_the_notes_say_why(
     comparison = one_task(make_suite, 4)
     assert comparison.best([EASY]) == set()
     notes = " ".join(write_notes(comparison).general)
-    assert "Nothing is bold: with fewer than 5 seeds" in notes
+    assert "No score is bold: with fewer than 5 seeds" in notes
 
 
 def test_differences_are_those_of_runs_with_the_same_seed(make_suite: Callable[..., Any]) -> None:

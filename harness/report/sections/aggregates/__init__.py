@@ -113,6 +113,6 @@ class Aggregates(Section):
             f"and P(better): of methods with {FEWEST_SEEDS} seeds or more on all tasks of a "
             "family, over the seeds that all of these share; tasks held fixed. Intervals of IQM "
             "and rank: bootstrap of the seeds within each task, all resamples where they can be "
-            "listed, else 50,000; of the gap: Welch-Satterthwaite's t; of P(better) and profiles: "
-            f"Wilson's.{absent}",
+            "listed, else 50,000 (2,000 for a point of sample efficiency); of the gap: "
+            f"Welch-Satterthwaite's t; of P(better) and profiles: Wilson's.{absent}",
         )

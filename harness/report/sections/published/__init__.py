@@ -66,7 +66,9 @@ class Published(Section):
     def tables(self) -> dict[str, pd.DataFrame]:
         tables = {"published": published_csv(self.beside)}
         if self.reproductions:
-            tables["reproduction"] = reproduction_csv(self.reproductions)
+            tables["reproduction"] = reproduction_csv(
+                self.reproductions, self.comparison.protocol.name
+            )
         return tables
 
     def drawings(self, folder: Path) -> list[Drawing]:

@@ -41,7 +41,7 @@ def published_grids(beside: Beside) -> list[Grid]:
             others = [line for line in lines if not line.label]
             subjects = [(", methods of the suite", own), (", other methods", others)]
         for whose, those in subjects:
-            grids += _grids(beside, those, protocol, f"{_protocol(protocol)}{whose}")
+            grids += _grids(beside, those, protocol, f"{_protocols(beside, protocol)}{whose}")
     return [grid for grid in grids if grid.rows]
 
 
@@ -94,9 +94,10 @@ def published_notes(beside: Beside) -> tuple[str, ...]:
     notes = [
         "Published: the number of the method's own paper, else CORL's, else another source's; "
         "published.csv names every source. '(a to b)': sources print from a to b, more than "
-        f"{MARGIN:g} points apart. '(v0)': of D4RL's older data. A table has one protocol "
-        f"({'; '.join(meanings)}). Averages are of methods with a score on every task, whatever "
-        "their sources. Ours: mean ± sd over seeds (ddof = 1); "
+        f"{MARGIN:g} points apart. '(v0)': of D4RL's older data. Published scores of a table are "
+        f"by one protocol ({'; '.join(meanings)}), ours by '{beside.comparison.protocol.name}'. "
+        "Averages are of methods with a score on every task, whatever their sources. Ours: mean ± "
+        "sd over seeds (ddof = 1); "
         f"'{MISSING}': not run. Sorted by the published average."
     ]
     absent = {method for task, method in beside.literature.not_at_hand if task in beside.tasks}
@@ -125,6 +126,12 @@ def verdict_grids(suite: SuiteFile, found: Sequence[Reproduction]) -> list[Grid]
     return grids
 
 
+def _protocols(beside: Beside, published: Protocol) -> str:
+    """By what published scores are, and ours where they are by another."""
+    ours = beside.comparison.protocol.name
+    return f"{_protocol(published)}{f' (ours: {ours!r})' if ours != published else ''}"
+
+
 def _protocol(name: Protocol) -> str:
     return "protocol not stated" if name == UNKNOWN else f"protocol '{name}'"
 
@@ -134,12 +141,13 @@ def _verdict_row(suite: SuiteFile, cell: Reproduction) -> GridRow:
     spread = points(published.spread) if published.spread is not None else ""
     seeds = len(cell.scores)
     sd = points(float(cell.scores.std(ddof=1))) if seeds > 1 else ""
+    kind = "" if cell.is_point or published.spread_kind == "sd" else str(published.spread_kind)
     interval = f"[{low:+.1f}, {high:+.1f}]" if seeds > 1 else MISSING
     mark = origin_mark(suite, cell.label, [cell.task])
     return GridRow(
         cell.label,
         (
-            Text(points(published.score), "" if cell.is_point else spread),
+            Text(points(published.score), "" if cell.is_point else spread, note=kind),
             Text(points(float(cell.scores.mean())), sd, mark=mark),
             Text(f"{cell.difference:+.1f}", mark=mark),
             Text(interval),
@@ -277,7 +285,7 @@ def _published_text(beside: Beside, task: str, line: Line, protocol: Protocol) -
     if other_data(cell.shown):
         said.append(cell.shown.data)
     if cell.width > MARGIN:
-        said.append(f"{cell.lowest.score:.0f} to {cell.highest.score:.0f}")
+        said.append(f"{points(cell.lowest.score)} to {points(cell.highest.score)}")
     return Text(points(cell.value), note=", ".join(said))
 
 
@@ -296,7 +304,7 @@ _COLUMNS = (
     *("published", "published_spread", "published_spread_kind", "published_seeds"),
     *("published_steps", "published_data", "published_action_selection", "standing", "source"),
     *("sources", "lowest", "lowest_source", "highest", "highest_source"),
-    *("mean", "sd", "seeds", "note"),
+    *("mean", "sd", "seeds", "our_protocol", "note"),
 )
 
 
@@ -327,5 +335,7 @@ def _facts(beside: Beside, task: str, line: Line, protocol: Protocol) -> dict[st
     if ours := beside.ours(task, line):
         scores = ours.scores
         sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+        name = beside.comparison.protocol.name
         facts |= {"mean": float(scores.mean()), "sd": sd, "seeds": len(scores)}
+        facts |= {"our_protocol": name}
     return facts

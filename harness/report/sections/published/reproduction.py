@@ -113,8 +113,11 @@ def difference_interval(ours: Scores, published: PublishedScore) -> tuple[Interv
     return t_bounds(centre, math.sqrt(total), dof), False
 
 
-def reproduction_csv(found: Iterable[Reproduction]) -> pd.DataFrame:
-    """One line per cell, with more digits than tables show, for other programs."""
+def reproduction_csv(found: Iterable[Reproduction], protocol: str) -> pd.DataFrame:
+    """One line per cell, with more digits than tables show, for other programs.
+
+    protocol: that our scores are by.
+    """
     lines = []
     for cell in found:
         published, seeds = cell.published, len(cell.scores)
@@ -133,6 +136,7 @@ def reproduction_csv(found: Iterable[Reproduction]) -> pd.DataFrame:
                 "mean": float(cell.scores.mean()),
                 "sd": float(cell.scores.std(ddof=1)) if seeds > 1 else math.nan,
                 "seeds": seeds,
+                "protocol": protocol,
                 "action_selection": cell.action_selection,
                 "published": published.score,
                 "published_spread": published.spread,
@@ -167,10 +171,10 @@ def reproduction_notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
 
 
 def _published(beside: Beside, task: str, line: Line) -> PublishedCell | None:
-    """What there is of the suite's protocol, or else of another."""
-    own = beside.suite.evaluation.protocol
+    """What there is of the protocol that ours is by, else of the suite's choice, else of any."""
     found = beside.literature.protocols(task, line.method)
-    protocol = own if own in found else next(iter(found), "")
+    preferred = (beside.comparison.protocol.name, *beside.suite.published.protocols, *found)
+    protocol = next((name for name in preferred if name in found), "")
     return beside.literature.cell(task, line.method, protocol)
 
 
@@ -215,7 +219,7 @@ def _differences(
     steps = suite.steps_of(label)
     if suite.online_steps or suite.smoke or published.steps not in {None, steps}:
         yield "budget"
-    if published.protocol != suite.evaluation.protocol:
+    if published.protocol != beside.comparison.protocol.name:
         yield "protocol"
     row = next(row for row in suite.rows if row.label == label)
     if published.action_selection != selection and (

@@ -55,7 +55,9 @@ def draw_heatmap(
     limits = _limits(panels)
     panels = [panel for panel in panels if panel.task in limits]
 
-    x, y, value = (axis_label(name, records) for name in (figure.x, figure.y, figure.value))
+    x, y, value = (
+        axis_label(name, records, comparison) for name in (figure.x, figure.y, figure.value)
+    )
 
     def draw(axes: Axes, panel: _Panel) -> None:
         _draw(axes, panel, figure, limits[panel.task])

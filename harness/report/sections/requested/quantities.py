@@ -57,11 +57,11 @@ def has_decisions(records: Records) -> bool:
     return not done.empty and measured.issuperset(done.itertuples(index=False, name=None))
 
 
-def axis_label(name: str, records: Records) -> str:
+def axis_label(name: str, records: Records, comparison: Comparison) -> str:
     """A quantity, swept field or task option in the words of an axis."""
     kind, colon, what = name.partition(":")
     latency = DECISION if has_decisions(records) else AMORTISED
-    words = {"score": "Normalized score", "latency": f"{latency} (ms)"}
+    words = {"score": comparison.score_name, "latency": f"{latency} (ms)"}
     text = what if colon else words.get(kind, kind)
     return text.replace("_", " ")
 

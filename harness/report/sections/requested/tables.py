@@ -35,6 +35,7 @@ def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd
             "mean": measured[task, label, name].mean(),
             "std": standard_deviation(measured[task, label, name]),
             "seeds": len(measured[task, label, name]),
+            "protocol": comparison.protocol.name,
         }
         for task in comparison.tasks
         for label in comparison.labels
@@ -42,6 +43,7 @@ def table_numbers(figure: Table, records: Records, comparison: Comparison) -> pd
         if (task, label, name) in measured
     ]
     columns = ["task", "algorithm", "action_selection", "quantity", "mean", "std", "seeds"]
+    columns.append("protocol")
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -57,7 +59,7 @@ def table_grids(figure: Table, records: Records, comparison: Comparison) -> list
             name = f"{label}{origin_mark(comparison.suite, str(label), [str(task)])}"
             row = GridRow(name, tuple(_text(by_name.get(value), mark) for value in figure.values))
             rows.append(row.of(task=str(task), label=str(label)))
-        columns = ("Algorithm", *(axis_label(name, records) for name in figure.values))
+        columns = ("Algorithm", *(axis_label(name, records, comparison) for name in figure.values))
         grids.append(Grid(f"{figure.title}: {task}", columns, tuple(rows)))
     return grids
 

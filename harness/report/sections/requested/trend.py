@@ -47,7 +47,7 @@ def draw_trend(figure: Trend, records: Records, comparison: Comparison, folder: 
     panels = list(dict.fromkeys(point.panel for point in points))
     x_values = in_order(point.x for point in points if not point.is_reference)
 
-    x_label, y_label = (axis_label(name, records) for name in (figure.x, figure.value))
+    x_label, y_label = (axis_label(name, records, comparison) for name in (figure.x, figure.value))
 
     def draw(axes: Axes, panel: str) -> None:
         here = [point for point in points if point.panel == panel]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from harness.report.comparison import ALPHA, Comparison, Group
@@ -12,7 +13,8 @@ from harness.statistics.paired import FEWEST_PAIRS, Difference, holm, paired_dif
 
 def start_notes(suite: SuiteFile, curves: Curves) -> Iterator[str]:
     """Which rows have fewer evaluations than the suite asks for, as they pretrain first."""
-    planned = suite.evaluation.first or suite.evaluation.every
+    every = suite.evaluation.every
+    planned = max(1, math.ceil(suite.evaluation.first / every)) * every
     starts: dict[int, dict[str, None]] = {}
     for (_, label), curve in curves.items():
         if curve.steps[0] > planned:

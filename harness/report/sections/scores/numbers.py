@@ -84,6 +84,8 @@ def curves_csv(records: Records) -> pd.DataFrame:
 
 def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | None:
     """False where the label trusts an unusable critic; None where nothing was to be judged."""
+    if comparison.gate.mark(label, tasks):
+        return False
     row = next(row for row in comparison.suite.rows if row.label == label)
     verdicts = [comparison.gate.verdicts[task].usable for task in tasks]
     if (
@@ -92,7 +94,7 @@ def _usable(comparison: Comparison, tasks: Sequence[str], label: str) -> bool | 
         or not comparison.applies(label, tasks)
     ):
         return None
-    return not comparison.gate.mark(label, tasks)
+    return True
 
 
 def _bounds(name: str, interval: Interval) -> dict[str, float]:

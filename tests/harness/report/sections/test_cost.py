@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from harness.report.comparison import compare
 from harness.report.records import read_records
+from harness.report.sections import cost
 from harness.report.sections.cost import Cost
+from tests.harness.report.test_unranked import noisy
 
 TASK = "pointmaze/umaze"
 LABELS = ["df-div", "iql", "bc"]
@@ -49,6 +53,31 @@ def test_an_unfinished_row_is_no_point_and_few_points_are_no_figure(
     section = cost_of(make_suite(name="two", labels=LABELS, states=states))
     assert section.drawings(tmp_path) == []
     assert set(section.tables()["costs"]["label"]) == {"df-div", "iql"}
+
+
+def test_a_point_has_the_cost_of_the_tasks_that_its_score_is_of(
+    make_suite: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "gym/mixed"
+    decisions = {(task, label): ms for label in LABELS for task, ms in ((TASK, 1.0), (other, 99.0))}
+    section = cost_of(
+        make_suite(
+            tasks=[TASK, other],
+            labels=LABELS,
+            specs={other: noisy(other)},
+            decisions=decisions,
+            entries={label: {"action_selection": "noise-0"} for label in LABELS},
+        )
+    )
+    drawn: list[pd.DataFrame] = []
+
+    def figure(_: Cost, __: object, costs: pd.DataFrame) -> tuple[Figure, list[str]]:
+        drawn.append(costs)
+        return Figure(), []
+
+    monkeypatch.setattr(cost, "_figure", figure)
+    section.drawings(tmp_path)
+    assert drawn[0]["decision_ms"].tolist() == [1.0] * 3
 
 
 def test_a_point_that_there_is_no_room_to_name_is_told_in_the_caption(

@@ -101,6 +101,21 @@ def test_rows_that_pretrain_are_named_with_their_first_evaluation(
     assert [*start_notes(suite, {(EASY, "bc"): found[EASY, "bc"]})] == []
 
 
+@pytest.mark.parametrize(
+    ("first", "named"), [(0, "ifql"), (2_001, "ifql"), (4_000, "ifql"), (5_000, ""), (6_000, "")]
+)
+def test_a_row_that_begins_where_all_are_to_does_not_pretrain(
+    comparison_of: Callable[..., Comparison], first: int, named: str
+) -> None:
+    """At the first multiple of `every` that is not before `first`."""
+    suite = comparison_of().suite
+    evaluation = suite.evaluation.model_copy(update={"first": first})
+    steps = np.arange(6_000, 20_001, 2_000)
+    curves = {(EASY, "ifql"): Curve(np.arange(2), steps, np.zeros((2, len(steps))))}
+    said = " ".join(start_notes(suite.model_copy(update={"evaluation": evaluation}), curves))
+    assert ("ifql (from step 6,000 on)" in said) == bool(named)
+
+
 def test_it_stands_under_the_tables(make_suite: Callable[..., Any]) -> None:
     """The made-up curves rise on every seed."""
     suite = make_suite(tasks=[EASY], labels=["iql", "bc"], seeds=[*range(SEEDS)])

@@ -166,6 +166,41 @@ def test_acting_otherwise_is_not_comparable_unless_it_was_measured(
     assert cell.scores.mean() == pytest.approx(90)
 
 
+def test_scores_by_another_protocol_are_compared_with_published_ones_by_that(
+    make_suite: Callable[..., Any],
+) -> None:
+    """And not at all with those of the suite's."""
+    suite = make_suite(
+        tasks=[HOPPER],
+        labels=["iql"],
+        final={(HOPPER, "iql"): [60.0, 61.0, 62.0]},
+        specs={HOPPER: get_task(HOPPER)},
+        steps=1_000_000,
+        every=100_000,
+    )
+    records = read_records(suite.write())
+    last, best = made(66.0), made(90.0, protocol="best")
+    published = PlannedPublished(scores=[last, best])
+    planned = records.suite.model_copy(update={"published": published})
+    for protocol, shown, differs in (
+        ("last", 66.0, ()),
+        ("best", 90.0, ()),
+        ("mean-of-last-3", 66.0, ("protocol",)),
+    ):
+        beside = Beside(compare(read_records(records.folder, planned), protocol))
+        cell = only(reproductions(beside))
+        assert (cell.published.score, cell.differs) == (shown, differs)
+
+
+def test_tables_and_numbers_name_the_protocol_of_ours(make_suite: Callable[..., Any]) -> None:
+    folder = make_suite(tasks=[HOPPER], labels=["iql"], specs={HOPPER: get_task(HOPPER)}).write()
+    text = build_report(folder, protocol="best").paths.markdown.read_text()
+    assert "Published and ours on gym medium, protocol 'last' (ours: 'best')" in text
+    assert set(pd.read_csv(folder / "published.csv")["our_protocol"].dropna()) == {"best"}
+    assert set(pd.read_csv(folder / "reproduction.csv")["protocol"]) == {"best"}
+    assert "protocol 'last' (ours" not in build_report(folder).paths.markdown.read_text()
+
+
 def test_other_public_data_of_the_same_name_is_not_comparable(
     beside_of: Callable[..., Beside],
 ) -> None:

@@ -44,6 +44,7 @@ def made(make_suite: Callable[..., Any]) -> Callable[..., list[Ranking]]:
 
     def make(ours: dict[str, float], **settings: Any) -> list[Ranking]:
         tasks = settings.pop("tasks", ["adroit/a", "adroit/b"])
+        literature = settings.pop("literature", published())
         # Its own kind of score on each of the two; only the average counts.
         final = {
             (task, label): [score + shift] * 2
@@ -54,7 +55,7 @@ def made(make_suite: Callable[..., Any]) -> Callable[..., list[Ranking]]:
         suite = make_suite(tasks=tasks, labels=labels, seeds=[0, 1], final=final, **settings)
         folder = suite.write()
         records: Records = read_records(folder)
-        planned = records.suite.model_copy(update={"published": published()})
+        planned = records.suite.model_copy(update={"published": literature})
         records = read_records(folder, planned)
         return Ranking.all_of(records, compare(records))
 
@@ -94,6 +95,22 @@ def test_a_row_that_acts_otherwise_is_not_ranked_as_its_method(
     made: Callable[..., list[Ranking]],
 ) -> None:
     assert made(dict.fromkeys(METHODS, 1.0), entries={"fql": {"acts_by_entry": True}}) == []
+
+
+def test_what_d4rl_has_with_itself_is_of_the_same_methods(
+    made: Callable[..., list[Ranking]],
+) -> None:
+    """Of five methods four are finished: of these the first task is the others' reverse but for
+    bc, which is last everywhere, (3 - 3) / 6; of all five it would be another number."""
+    scores = published().scores
+    last = [s.model_copy(update={"score": 1.0}) if s.method == "bc" else s for s in scores]
+    more = [s.model_copy(update={"method": "df-dir", "score": 99.0}) for s in scores[::4]]
+    states = {(t, "df-dir", s): "missing" for t in ("adroit/a", "adroit/b") for s in (0, 1)}
+    (section,) = made(
+        dict.fromkeys(METHODS, 1.0), states=states, literature=PlannedPublished(scores=last + more)
+    )
+    assert row(section)[1] == "4/5"
+    assert row(section)[6] == f"{11 / 12:.2f}"
 
 
 def test_three_finished_methods_are_too_few(made: Callable[..., list[Ranking]]) -> None:

@@ -299,7 +299,7 @@ def test_latency_is_that_of_single_decisions_once_every_run_has_measured_them(
         records = read_records(suite.write())
         values = quantity(records, compare(records), "latency")["value"]
         assert values.tolist() == pytest.approx([expected[0]] * len(values))
-        assert axis_label("latency", records) == expected[1]
+        assert axis_label("latency", records, compare(records)) == expected[1]
 
 
 def test_where_no_latency_is_shown_there_is_no_note_of_it(swept: Callable[..., Any]) -> None:
