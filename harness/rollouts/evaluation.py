@@ -263,17 +263,17 @@ class Rollout:
             )
         try:
             observation, reward, terminated, truncated, info = self._environment.step(action)
+            self.reward = float(np.asarray(reward).item())
         except Exception as error:
             self._fail(f"step {self._length} of", error)
         self.observation = np.asarray(observation, np.float32)
         self._keep_place()
-        self.reward = float(reward)
         self._return += self.reward
         self._length += 1
         self.terminated = bool(terminated)
         self.done = bool(terminated or truncated)
         if "success" in info:
-            self._success = float(info["success"] or self._success == 1.0)
+            self._success = float(np.any(info["success"]) or self._success == 1.0)
         if self.done:
             self._measures = {k: float(v) for k, v in info.get("measures", {}).items()}
 

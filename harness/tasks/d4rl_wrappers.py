@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.tasks.d4rl_rules import distance_correction, healthy_correction, pen_dropped
 
-_HELD = 25  # steps at the goal that a success takes more than, as DAPG counts it
+_HELD = 25  # steps at the goal that a success takes more than, as in D4RL (its pen: 20)
 Step = tuple[Any, float, bool, bool, dict[str, Any]]
 
 

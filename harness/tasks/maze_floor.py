@@ -40,6 +40,11 @@ class MazeFloor:
         return self.grid.shape[1], self.grid.shape[0]
 
     @property
+    def walls(self) -> NDArray[np.bool_]:
+        """True where a cell is a wall, [height, width]."""
+        return np.array(self.grid == _WALL, bool)
+
+    @property
     def is_all_seen(self) -> bool:
         """Whether observations are position and velocity, and no goal."""
         return self.wrapper != "point-goal"

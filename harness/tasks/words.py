@@ -81,7 +81,10 @@ _RESTORED = {
     "gymnasium-robotics goes on",
     **{hand: _DISTANCE.format(thing) for hand, thing in _HAND_THINGS.items()},
 }
-_HELD = "Success: more than 25 steps of the episode at the environment's goal, as DAPG counts it."
+_HELD = (
+    "Success: more than 25 steps of the episode at the environment's goal, as D4RL counts them (of "
+    "the pen more than 20 there)."
+)
 _MAZE2D = (
     "d4rl. D4RL's {{entry}} rebuilt on gymnasium-robotics 1.4.2's PointMaze, whose "
     "model has D4RL's parameters (force, damping, masses, walls, time step; speed clipped to 5), "

@@ -62,6 +62,12 @@ def published(task: TaskSpec) -> dict[str, Published]:
     return {name: facts for name, facts in PUBLISHED.items() if name in texts}
 
 
+def is_by_people(task: TaskSpec) -> bool:
+    """Whether the data are people's or their clones', whose episodes go on after the horizon."""
+    names = (*published(task), task.id)
+    return any(name.split("/")[-1].startswith(("human", "cloned")) for name in names)
+
+
 def published_counts(task: TaskSpec, steps: int, episodes: int) -> list[str]:
     """The dataset has as many steps and episodes as published."""
     found = published(task)

@@ -6,12 +6,12 @@ A sentence names the first place and how many there are; what to do is added by 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.transitions import Transitions
+from harness.tasks.maze_floor import MazeFloor
 from harness.tasks.spec import TaskSpec
 
 _POINT_STEP = 0.01  # s of PointMaze
@@ -99,7 +99,7 @@ def point_motion(task: TaskSpec, rows: Transitions) -> list[str]:
 
     An observation that repeats the one before is let pass: D4RL's recipe records such.
     """
-    if _walls(task) is None or rows.obs_dim != 4:
+    if MazeFloor.of(task) is None or rows.obs_dim != 4:
         return []
     before, after = rows.observations.astype(np.float64), rows.next_observations.astype(np.float64)
     jump = np.abs(after[:, :2] - before[:, :2] - _POINT_STEP * after[:, 2:]).max(1)
@@ -111,11 +111,11 @@ def point_motion(task: TaskSpec, rows: Transitions) -> list[str]:
 
 def inside_maze(task: TaskSpec, rows: Transitions) -> list[str]:
     """PointMaze: positions are in cells without a wall."""
-    walls = _walls(task)
-    if walls is None:
+    floor = MazeFloor.of(task)
+    if floor is None:
         return []
-    height, width = walls.shape
-    x, y = rows.observations[:, 0], rows.observations[:, 1]
+    walls, (width, height) = floor.walls, floor.size
+    x, y = floor.places(rows.observations).T
     bad = np.ones(len(rows), bool)
     for dx in (-_OUTSIDE, _OUTSIDE):
         for dy in (-_OUTSIDE, _OUTSIDE):
@@ -127,14 +127,6 @@ def inside_maze(task: TaskSpec, rows: Transitions) -> list[str]:
         return f"is inside a wall, at ({x[row]:.2f}, {y[row]:.2f})"
 
     return named(task, rows, bad, say)
-
-
-def _walls(task: TaskSpec) -> NDArray[np.bool_] | None:
-    """PointMaze's grid, True for a wall; None for other tasks."""
-    grid: Any = task.environment.kwargs.get("maze_map")
-    if not task.environment.id.startswith("PointMaze") or grid is None:
-        return None
-    return np.array([[mark == 1 for mark in line] for line in grid])
 
 
 CHECKS = (

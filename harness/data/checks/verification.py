@@ -13,7 +13,7 @@ from harness.data.cache import cache_folder, open_rows, pack_rows
 from harness.data.checks import rewards as reward_checks
 from harness.data.checks import rows as row_checks
 from harness.data.checks.episodes import EpisodeProblems, expected_of
-from harness.data.checks.published import published, published_counts
+from harness.data.checks.published import is_by_people, published_counts
 from harness.data.datasets import another_dataset, check_arrays, read_checked, silent, unreadable
 from harness.data.minari_format import DATA_FILE, Digests, labels
 from harness.data.store import MANIFEST, DatasetFolder, make_command
@@ -73,8 +73,9 @@ def _arrays(
 ) -> tuple[list[str], bool]:
     """What is wrong with the arrays, and whether rows can be made of them all the same."""
     folder, digests = DatasetFolder.of(task), Digests()
-    by_people = any(name.split("/")[-1].startswith(("human", "cloned")) for name in published(task))
-    looking = EpisodeProblems(task.dataset.id, expected_of(metadata, demonstrations=by_people))
+    looking = EpisodeProblems(
+        task.dataset.id, expected_of(metadata, demonstrations=is_by_people(task))
+    )
     said, steps = labels(folder.data), []
     for number, episode in enumerate(read_checked(task, manifest["arrays"], digests)):
         looking.look(number, episode)

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from algorithms.engine.seeding import derive_seed
+from harness.errors import EnvironmentFailedError
 from harness.rollouts import evaluation
 from harness.rollouts.evaluation import Evaluation, Evaluator, Policy
 from harness.tasks import get_task
@@ -57,6 +58,23 @@ class Silent(Countdown):
 
     def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         return (*super().step(action)[:4], {})
+
+
+class Lists(Countdown):
+    """The same with arrays of one number for reward and success, 2 for a success."""
+
+    def step(self, action: Floats) -> tuple[Floats, Any, bool, bool, dict[str, Any]]:
+        seen, reward, terminated, truncated, info = super().step(action)
+        success = 2.0 * np.array([info["success"]])
+        return seen, np.array([reward]), terminated, truncated, {"success": success}
+
+
+class TwoRewards(Countdown):
+    """The same with two rewards a step."""
+
+    def step(self, action: Floats) -> tuple[Floats, Any, bool, bool, dict[str, Any]]:
+        seen, reward, *rest = super().step(action)
+        return (seen, np.array([reward, reward]), *rest)  # type: ignore[return-value]
 
 
 class Measured(Countdown):
@@ -110,6 +128,23 @@ def test_a_seed_is_scored_alike_alone_and_in_any_batch() -> None:
 def test_an_environment_that_never_speaks_of_success_gives_nan() -> None:
     result = Evaluator(Silent, [0], 2).evaluate(zeros)
     assert all(math.isnan(episode.success) for episode in result.episodes)
+
+
+def test_arrays_of_one_number_are_that_number_and_any_success_is_one() -> None:
+    plain, lists = (
+        [
+            (episode.episode_return, episode.success)
+            for episode in Evaluator(kind, [0, 7], 6).evaluate(zeros).episodes
+        ]
+        for kind in (Countdown, Lists)
+    )
+    assert plain == lists
+    assert {success for _, success in lists} == {0.0, 1.0}
+
+
+def test_two_rewards_a_step_are_the_environments_failure() -> None:
+    with pytest.raises(EnvironmentFailedError, match="step 0 of evaluation episode 0 of seed 0"):
+        Evaluator(TwoRewards, [0], 2).evaluate(zeros)
 
 
 def test_measures_are_those_of_the_last_step() -> None:
