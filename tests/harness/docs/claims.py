@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = REPOSITORY / "results"
 DOCS = REPOSITORY / "docs"
 EXPERIMENTS = ("experiments", "modes", "choices", "online")
-FAMILIES = ("mazes", "bodies", "hands")
+FAMILIES = ("mazes", "bodies", "hands", "every_method")
 PAGES = [
     DOCS / "results.md",
     *(DOCS / "results" / f"{name}.md" for name in FAMILIES),
