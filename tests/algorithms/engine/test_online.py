@@ -246,11 +246,25 @@ def test_it_can_be_lived_through_again_from_the_end_of_offline_training(
     assert states_equal(first.state(1), again.state(1))
 
 
+def earning(transitions: Transitions, sign: int) -> Transitions:
+    """The same with rewards of one sign."""
+    changed = replace(transitions, rows=transitions.rows.copy())
+    changed.rewards[:] = sign * np.abs(changed.rewards)
+    return changed
+
+
+def test_a_share_of_returns_below_zero_is_no_level(transitions: Transitions) -> None:
+    engine = make("iql", earning(transitions, -1))
+    engine.train(OFFLINE)
+    assert "value/mean" in engine.metrics()
+    assert "critic/value_level" not in engine.metrics()
+
+
 @able
 def test_metrics_are_finite_and_say_nothing_of_the_level_on_the_data(
     algorithm_id: str, transitions: Transitions
 ) -> None:
-    engine = make(algorithm_id, transitions)
+    engine = make(algorithm_id, earning(transitions, +1))
     engine.train(OFFLINE)
     assert ("critic/value_level" in engine.metrics()) == ("value" in engine.algorithm.networks)
     go_online(engine)

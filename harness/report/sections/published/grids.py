@@ -127,9 +127,11 @@ def verdict_grids(suite: SuiteFile, found: Sequence[Reproduction]) -> list[Grid]
 
 
 def _protocols(beside: Beside, published: Protocol) -> str:
-    """By what published scores are, and ours where they are by another."""
+    """By what published scores are, and ours where there are any and they are by another."""
     ours = beside.comparison.protocol.name
-    return f"{_protocol(published)}{f' (ours: {ours!r})' if ours != published else ''}"
+    are_there = any(len(cell.scores) for cell in beside.comparison.cells.values())
+    other = f" (ours: '{ours}')" if are_there and ours != published else ""
+    return f"{_protocol(published)}{other}"
 
 
 def _protocol(name: Protocol) -> str:
