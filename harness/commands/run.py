@@ -84,7 +84,8 @@ def run_suite(
         _write_down(plan, command_of_all)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
-        for sentence in (*earlier_code(plan), *unmeasured_critics(plan.suite_file(command))):
+        hints = unmeasured_critics(plan.suite_file(command)) if left or plan.undecided else ()
+        for sentence in (*earlier_code(plan), *hints):
             say(console, sentence)
         going = way.carry_out(plan, [spec for spec in left if plan.tunes(spec)])
         if going and plan.tuning is not None:

@@ -50,17 +50,21 @@ class Agreement:
     ours: NDArray[np.float64]
 
     @property
+    def both(self) -> NDArray[np.bool_]:
+        """Which methods both rankings have, `[labels]`."""
+        return np.isfinite(self.ours)
+
+    @property
     def finished(self) -> int:
         """Methods that both rankings have."""
-        return int(np.isfinite(self.ours).sum())
+        return int(self.both.sum())
 
     @property
     def tau(self) -> float:
         """Between the averages; NaN below four methods."""
         if self.finished < FEWEST_METHODS:
             return math.nan
-        there = np.isfinite(self.ours)
-        return kendall_tau(self.ours[there], self.published[there].mean(1))
+        return kendall_tau(self.ours[self.both], self.published[self.both].mean(1))
 
     @property
     def interval(self) -> Interval:
@@ -72,8 +76,8 @@ class Agreement:
 
         Of the methods that `tau` is of; of all where it is of none.
         """
-        there = np.isfinite(self.ours)
-        return leave_one_out_tau(self.published if math.isnan(self.tau) else self.published[there])
+        compared = self.published if math.isnan(self.tau) else self.published[self.both]
+        return leave_one_out_tau(compared)
 
 
 @dataclass(frozen=True)

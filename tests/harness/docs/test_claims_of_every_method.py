@@ -11,6 +11,12 @@ SUITE = RESULTS / "local" / "every_method_pointmaze"
 TASK = "pointmaze/umaze"
 
 
+def rows_where(column: str, value: str) -> set[str]:
+    """The rows of the table whose column says so."""
+    with (SUITE / "table.csv").open(encoding="utf-8") as file:
+        return {line["algorithm"] for line in csv.DictReader(file) if line[column] == value}
+
+
 def labels_of(bullet: str) -> set[str]:
     """The methods that one item of the page's list names."""
     prose = prose_of("Where they stand")
@@ -28,15 +34,13 @@ def test_the_page_names_who_is_above_and_below_df_div_after_the_correction() -> 
 
 
 def test_the_page_names_the_best_and_who_is_not_told_apart_from_it() -> None:
-    with (SUITE / "table.csv").open(encoding="utf-8") as file:
-        best = {line["algorithm"] for line in csv.DictReader(file) if line["best"] == "True"}
+    best = rows_where("best", "True")
     assert labels_of("The best mean and what is not told apart from it") == best
 
 
 def test_the_page_counts_the_rows_that_are_finished_and_names_the_others() -> None:
     finished = {label for label, found in scores_of(SUITE)[TASK].items() if len(found) == 5}
-    with (SUITE / "table.csv").open(encoding="utf-8") as file:
-        planned = {line["algorithm"] for line in csv.DictReader(file)}
+    planned = rows_where("task", TASK)
     said = re.search(r"(\d+) of (\d+) rows are finished", prose_of("Every method on one maze"))
     assert said is not None
     assert (int(said[1]), int(said[2])) == (len(finished), len(planned))
@@ -45,7 +49,6 @@ def test_the_page_counts_the_rows_that_are_finished_and_names_the_others() -> No
 
 
 def test_the_page_names_the_rows_whose_critic_is_not_usable() -> None:
-    with (SUITE / "table.csv").open(encoding="utf-8") as file:
-        marked = {x["algorithm"] for x in csv.DictReader(file) if x["critic_usable"] == "False"}
+    marked = rows_where("critic_usable", "False")
     [said] = re.findall(r"calls the maze's critic usable: ([^.]*)\.", prose_of("Where they stand"))
     assert set(re.findall(r"`([a-z-]+)`", said)) == marked

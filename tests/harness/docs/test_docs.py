@@ -344,6 +344,29 @@ def test_a_family_that_no_row_has_finished_is_no_column_of_dashes(tmp_path: Path
     )
 
 
+def test_averages_say_what_earlier_code_made_and_what_online_returns_chose(tmp_path: Path) -> None:
+    copy = tmp_path / "results" / "here" / "some"
+    shutil.copytree(REPOSITORY / "results" / "decision_flow" / "held_back", copy)
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    before = render("averages here/some", place)
+    assert not any(mark in before for mark in ("¶", "ONLINE"))
+    for name, changed in (
+        ("table.csv", {"protocol": "best", "online_selection": "True", "mean": "-0.04"}),
+        ("scores.csv", {"code": "made by earlier code of this method"}),
+    ):
+        lines = [*csv.DictReader((copy / name).read_text().splitlines())]
+        with (copy / name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, lines[0])
+            writer.writeheader()
+            writer.writerows(x | changed if x.get("label", "fql") == "fql" else x for x in lines)
+    table, legend = render("averages here/some", place).split("\n\n")
+    assert "(best: ONLINE SELECTION)" in table.split("\n")[0]
+    marked = [line.split(" | ")[0] for line in table.split("\n") if "¶" in line]
+    assert marked == ["| fql"]
+    assert "-0.0 " not in table.split("\n")[2]
+    assert "¶: made by earlier code" in legend
+
+
 def test_of_tasks_that_rank_nothing_there_are_no_averages() -> None:
     page = Place(REPOSITORY / "docs" / "page.md", REPOSITORY / "results")
     head, *_ = render("averages decision_flow/rho", page).split("\n")

@@ -73,8 +73,8 @@ class TwoRewards(Countdown):
     """The same with two rewards a step."""
 
     def step(self, action: Floats) -> tuple[Floats, Any, bool, bool, dict[str, Any]]:
-        seen, reward, *rest = super().step(action)
-        return (seen, np.array([reward, reward]), *rest)  # type: ignore[return-value]
+        seen, reward, terminated, truncated, info = super().step(action)
+        return seen, np.array([reward, reward]), terminated, truncated, info
 
 
 class Measured(Countdown):
