@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from algorithms.engine.precision import Precision
@@ -61,6 +62,19 @@ def gpu_workers() -> tuple[list[Worker], dict[str, str]]:
         noise = (f"noise of {few}", ["noise", *stacks[1][1][1:]])
         workers += [*stacks, mixed, noise]
         bases |= {name: one for name, _ in stacks} | {mixed[0]: many, noise[0]: few}
+    return workers, bases
+
+
+def unifloral_workers(folder: Path) -> tuple[list[Worker], dict[str, str]]:
+    """IQL's stacks of seeds for a GPU, each compared with that of unifloral's checkout `folder`."""
+    workers: list[Worker] = []
+    bases: dict[str, str] = {}
+    stacks: list[tuple[int, Precision]] = [(seeds, "fp32") for seeds in STACKS]
+    for seeds, precision in [*stacks, (STACKS[2], "mixed")]:
+        ours = engine_worker("iql", precision=precision, settings=_WIDTHS, seeds=seeds)
+        theirs = f"unifloral {ours[0]}"
+        workers += [ours, (theirs, ["unifloral", str(seeds), precision, str(folder.absolute())])]
+        bases |= {ours[0]: theirs, theirs: theirs}
     return workers, bases
 
 

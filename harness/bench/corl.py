@@ -27,7 +27,7 @@ _LEARNERS = {"iql": ("ImplicitQLearning", "train"), "cql": ("ContinuousCQL", "tr
 _LEARNERS["edac"] = ("EDAC", "update")
 
 
-class _StandIn(types.ModuleType):
+class StandIn(types.ModuleType):
     """A module of which every public name exists and nothing does anything."""
 
     def __getattr__(self, name: str) -> Any:
@@ -90,7 +90,7 @@ def load_corl(folder: Path, name: str, transitions: Transitions) -> Any:
     assert spec.loader is not None
     script: Any = importlib.util.module_from_spec(spec)
     here = {absent: sys.modules.get(absent) for absent in _ABSENT}
-    sys.modules |= {absent: _StandIn(absent) for absent in _ABSENT} | {spec.name: script}
+    sys.modules |= {absent: StandIn(absent) for absent in _ABSENT} | {spec.name: script}
     try:
         spec.loader.exec_module(script)
     finally:

@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.bench import acting
-from harness.bench.contenders import SEEDS, engine_worker, gpu_workers, groups, matching
+from harness.bench.contenders import (
+    SEEDS,
+    engine_worker,
+    gpu_workers,
+    groups,
+    matching,
+    unifloral_workers,
+)
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, ask, last_core, measure
 from harness.bench.scale import scale_parts
@@ -93,8 +100,12 @@ def run_methods_bench(pattern: str, json_path: Path | None) -> None:
         console.print(f"{name}: {reason}", markup=False)
 
 
-def run_gpu_bench(json_path: Path | None) -> None:
+def run_gpu_bench(json_path: Path | None, unifloral: Path | None = None) -> None:
     """Measure stacks of seeds on the GPU; updates a second of the wall.
+
+    Args:
+        json_path: where the numbers go as JSON.
+        unifloral: a checkout of it, whose IQL then takes part, and beside it only ours.
 
     Raises UserError if there is none.
     """
@@ -105,7 +116,7 @@ def run_gpu_bench(json_path: Path | None) -> None:
     card = torch.cuda.get_device_name()
     console = _console()
     console.print(f"Training speed on {card}: all compile, then take turns (a few minutes) …")
-    workers, bases = gpu_workers()
+    workers, bases = gpu_workers() if unifloral is None else unifloral_workers(unifloral)
     failed: dict[str, str] = {}
     rates = measure(workers, "cuda", bases, _announce(console), failed)
     table = Table(

@@ -2,8 +2,9 @@
 
 The place is a core's number, or `cuda`. Kinds: `engine ALGORITHM SEEDS STAGE PRECISION SETTINGS`,
 with the stage's number from 0 and the settings as JSON; `noise`, with the same words, which only
-draws what the engine's updates draw; `corl SCRIPT FOLDER`; and two that say all they have to at
-once: `acting ALGORITHM`, and `trial SEEDS SPEC` with a run's spec as JSON.
+draws what the engine's updates draw; `corl SCRIPT FOLDER`; `unifloral SEEDS PRECISION FOLDER`; and
+two that say all they have to at once: `acting ALGORITHM`, and `trial SEEDS SPEC` with a run's spec
+as JSON.
 """
 
 from __future__ import annotations
@@ -180,6 +181,15 @@ def _serve(place: str, kind: str, *arguments: str) -> None:
                 device=device,
             )
         )
+    elif kind == "unifloral":
+        from harness.bench.unifloral import jax_memory_mb, unifloral_updates
+
+        seeds, precision, folder = arguments
+        run = unifloral_updates(
+            Path(folder), int(seeds), cast(Precision, precision), _transitions(ROWS)
+        )
+        measured = Measured(run, int(seeds))
+        clock = clock._replace(memory_mb=jax_memory_mb)
     else:
         from harness.bench.corl import corl_updates
 

@@ -396,6 +396,12 @@ def bench(
         Literal["cpu", "cuda"],
         typer.Option(help="cuda: instead time stacks of 1, 5, 20 and 64 seeds on the GPU."),
     ] = "cpu",
+    unifloral: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --device cuda: a checkout of unifloral, whose IQL (JAX) to compare with."
+        ),
+    ] = None,
     scale: Annotated[
         bool, typer.Option("--scale", help="Instead time the planning of 10,000 runs.")
     ] = False,
@@ -424,8 +430,10 @@ def bench(
             "--corl, --methods, --acting, --device cuda, --scale, --report and --coverage measure "
             "different things; give one."
         )
+    if unifloral is not None and device != "cuda":
+        raise UserError("--unifloral compares on a GPU; add --device cuda.")
     if device == "cuda":
-        run_gpu_bench(json)
+        run_gpu_bench(json, unifloral)
     elif report:
         run_report_bench(json)
     elif coverage:
