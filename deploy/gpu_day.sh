@@ -3,13 +3,14 @@
 #
 # What is worth ten minutes of a GPU, most valuable first: tests that only a GPU can run, and beside
 # them whether rounded products (TF32) lead to other scores than exact ones; then, alone, the speed
-# of stacked seeds; then the suites given, which continue where they were. Every part has its own
-# time limit, and what it found is in $OUT (default: gpu_day) even if a later one is cut off.
+# of stacked seeds, beside unifloral's if UNIFLORAL is a checkout of it; then the suites given, which
+# continue where they were. Every part has its own time limit, and what it found is in $OUT (default:
+# gpu_day) even if a later one is cut off.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 OUT=${OUT:-gpu_day}
-PYTHON=${PYTHON:-python3}
+PYTHON=${PYTHON:-python3} # with jax, flax and optax, too, where UNIFLORAL is a checkout of unifloral
 LIMIT=${LIMIT:-600} # seconds, of all parts together
 END=$((SECONDS + LIMIT))
 mkdir -p "$OUT/logs"
@@ -30,23 +31,9 @@ part() { # NAME SECONDS COMMAND...: at most so long, and not beyond the end
     "$PYTHON" -c 'import torch; print("torch", torch.__version__)'
 } | tee "$OUT/summary"
 
-for precision in fp32 mixed; do
-    cat >"$OUT/$precision.yaml" <<SUITE
-name: gpu_$precision
-title: Products in $precision on a GPU
-question: Do rounded products lead to other scores than exact ones?
-tasks: [{pointmaze/umaze: {transitions: 200000}}]
-defaults: {hidden_dims: [256, 256], tau: 0.03, normalize_observations: true, learning_rate: 1.0e-3}
-algorithms: {fql: {config: {alpha: 1.0}}, iql: {}, td3-bc: {}, bc: {}}
-seeds: 5
-training: {precision: $precision, steps: 10000}
-evaluation: {every: 2500, episodes: 50, protocol: last}
-resources: {cpus_per_trial: 2, gpus_per_trial: 0.1, seeds_per_trial: 5}
-SUITE
-done
 part data 60 "$PYTHON" -m harness data make pointmaze/umaze-200k-v0
 for precision in fp32 mixed; do
-    part "$precision" 200 "$PYTHON" -m harness run "$OUT/$precision.yaml" \
+    part "$precision" 200 "$PYTHON" -m harness run precision_"$precision" \
         --executor local --results "$OUT/results" &
 done
 # All methods as they are, and a few of them compiled, too, which takes a minute each.
@@ -54,8 +41,10 @@ part tests 200 "$PYTHON" -m pytest -v --tb=short -n 8 -p no:cacheprovider \
     -k "not True or True-iql or True-fql or True-df-dir" tests/algorithms/engine/test_gpu.py &
 wait
 part precisions 60 "$PYTHON" -m harness compare \
-    "$OUT/results/gpu_fp32" "$OUT/results/gpu_mixed"
+    "$OUT/results/local/precision_fp32" "$OUT/results/local/precision_mixed"
 part bench 240 "$PYTHON" -m harness bench --device cuda --json "$OUT/bench.json"
+[[ -z ${UNIFLORAL:-} ]] || part unifloral 120 "$PYTHON" -m harness bench --device cuda \
+    --unifloral "$UNIFLORAL" --json "$OUT/unifloral.json"
 for suite in "$@"; do
     part "$(basename "$suite" .yaml)" "$LIMIT" "$PYTHON" -m harness run "$suite" \
         --executor local --results "$OUT/results"

@@ -229,25 +229,36 @@ def test_the_day_of_a_gpu_runs_its_parts_in_turn_and_says_how_each_ended(tmp_pat
     stand_in, log = tmp_path / "python", tmp_path / "log"
     stand_in.write_text(f'#!/bin/sh\necho "$*" >> {log}\n[ "$3" != bench ]\n')
     stand_in.chmod(0o755)
-    environment = {**os.environ, "OUT": str(tmp_path / "out"), "PYTHON": str(stand_in)}
+    given = {"OUT": str(tmp_path / "out"), "PYTHON": str(stand_in), "UNIFLORAL": "/a checkout"}
+    environment = {**os.environ, **given}
     subprocess.run(
         [DEPLOY / "gpu_day.sh", "suites/mine.yaml"], env=environment, check=True, timeout=60
     )
     lines = (tmp_path / "out" / "summary").read_text().splitlines()
     ended = dict(re.findall(r"^(\w+): exit status (\d+)", "\n".join(lines), re.M))
-    names = ["data", "fp32", "mixed", "tests", "precisions", "bench", "mine"]
+    names = ["data", "fp32", "mixed", "tests", "precisions", "bench", "unifloral", "mine"]
     beside = slice(1, 4)  # end in any order
     assert sorted(list(ended)[beside]) == names[beside]
     assert [*list(ended)[:1], *list(ended)[4:]] == [*names[:1], *names[4:]]
-    assert ended == {name: "1" if name == "bench" else "0" for name in names}
+    assert ended == {name: "1" if name in ("bench", "unifloral") else "0" for name in names}
     parser: Any = typer.main.get_command(app)
-    for line in re.findall(r"^-m harness (.*)", log.read_text(), re.M):
+    logged = log.read_text().replace("/a checkout", "'/a checkout'")
+    for line in re.findall(r"^-m harness (.*)", logged, re.M):
         name, *words = shlex.split(line)
         parser.commands[name].make_context(name, words)  # raises what a user would read
-    for precision in ("fp32", "mixed"):
-        suite, _ = load_suite(tmp_path / "out" / f"{precision}.yaml")
-        assert suite.training.precision == precision
-        assert suite.resources.gpus_per_trial > 0
+
+
+def test_the_suites_of_two_precisions_differ_in_nothing_else() -> None:
+    both = ("fp32", "mixed")
+    found = [
+        load_suite(REPOSITORY / f"suites/ablations/precision_{precision}.yaml")[0]
+        for precision in both
+    ]
+    assert tuple(suite.training.precision for suite in found) == both
+    assert found[0].resources.gpus_per_trial > 0
+    exact, mixed = (suite.model_dump(exclude={"name", "title"}) for suite in found)
+    mixed["training"]["precision"] = "fp32"
+    assert mixed == exact
 
 
 def test_the_day_of_a_gpu_ends_when_its_minutes_are_over(tmp_path: Path) -> None:
