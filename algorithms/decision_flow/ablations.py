@@ -66,7 +66,7 @@ from algorithms.networks import MLP
 
 
 class UnitDirection(DirectionDecisionFlow):
-    """g/|g|, the lemma's own direction: the same price ρ however steep the value is."""
+    """g/|g|, a direction alone as in the lemma: the same price ρ however steep the value is."""
 
     def ascent(self, gradient: Tensor, velocity: Tensor) -> Tensor:
         return unit(gradient)

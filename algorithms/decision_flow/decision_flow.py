@@ -16,7 +16,7 @@ Pretraining fits the behaviour flow u_v by flow matching and Q, V by IQL; all th
 without gradients:
 
     flow critic   L_C = mean_k (C(s, x_k, t_k) − y_k)²
-        DF-dir    y_k = A(s, x_T)                             (final action's value, Eq. 14)
+        DF-dir    y_k = A(s, x_T)                             (final action's value)
         DF-div    y_k = A(s, x_T) − (ρ/T) Σ_{j ≥ k} D_j       (Monte-Carlo V^χ, Eq. 21)
     flow policy   L_π = mean_k [ −⟨u_θ, g_k⟩ + ρ D_k ],  g_k = ∇_x C(s, x, t_{k+1}) at the point
                   reached, x = x_k + u_θ/T; after the last step C is the exact A; g, x_k fixed
@@ -25,29 +25,35 @@ The flow critic is a function of the point reached, and the velocity enters thro
 ODE step; a critic of (state, velocity) fitted on the policy's own velocities learns nothing
 about how value depends on velocity. So g_k is, in DF-div, the gradient in u of
 T Q^f = −ρ D_k + T C(s, x_k + u/T, t_{k+1}) but for D. DF-dir's V^f(s, x, û; h) is C(s, x + h û),
-û = u/|u|: at small h it is largest, over the unit sphere, along g/|g| (Lemma 4.2), and g_k is the
-gradient of T V^f at h = |u|/T, through û and h together.
+û = u/|u|: at small h it is largest, over the unit sphere, along g/|g| (as in Lemma 4.2, with C at
+the point reached for Q* at x_k), and g_k is the gradient of T V^f at h = |u|/T, through û and h
+together.
 
 Fidelity.
-    From the paper: the Flow MDP and γ_f = 1; u_v pretrained by flow matching and frozen; Q by IQL;
-    the final flow reward Q(s, x_T); intermediate reward −D and its Monte-Carlo V^χ in DF-div;
-    intermediate values aligned with the final action's in DF-dir; the normalised velocity; the
-    weight ρ on D(u_θ ‖ u_v); T = 10. Its option of a_{n-1} in the flow state is an ablation.
+    From the paper: the Flow MDP and γ_f = 1; u_v pretrained by flow matching and frozen; Q by IQL,
+    before the loop; intermediate reward −D and its Monte-Carlo V^χ (Eq. 21) in DF-div; intermediate
+    values aligned with the final action's in DF-dir; the weight ρ on D(u_θ ‖ u_v) (Eq. 14); T = 10.
+    Its a_{n-1} in the flow state is an ablation. Its normalised velocity is in `df-dir-unit` and
+    `df-dir-angle`; in DF-dir û and h together are the velocity.
 
 The list has the choices of which the paper's is unknown; `ablations.py` holds the others that were
 tried, docs/algorithms/ablations.md the suite that tests each.
 
 Deviations:
-    - Losses: the scale κ and the factor T make one ρ mean the same on every task and for every T.
+    - Losses: the last flow reward is A, which is Q less V in units of κ, of each batch anew; with
+      the factor T it makes one ρ mean the same on every task and for every T.
+    - Losses: ρ/T prices D in DF-div's flow reward, too, where the summary has −D alone.
     - Losses: D is the squared distance summed over dimensions, ρ = 1: its mean over them needed ρ
       from 1 to 30, by task.
-    - Losses: DF-dir differentiates through û and h: in trials the lemma's g/|g| left the support of
-      narrow modes.
+    - Losses: DF-dir differentiates through û and h; `df-dir-unit` has g/|g|, `df-dir-angle` takes û
+      alone.
     - Update order: the flow critic and the flow policy are stepped together, from the networks
       before the update.
+    - Update order: V, too, is fitted before improvement, and Q and V are frozen in it.
     - Targets: acting with, and cloning from, Polyak averages of the flows.
-    - Networks: the flow critic is composed with the ODE step, and the exact A follows the last
-      step: a critic of the velocity itself stayed at cloning in every trial.
+    - Networks: one C is the paper's V^χ and, composed with the ODE step, its V^f and Q^f; the exact
+      A follows the last step. In trials a V^f of the velocity, fitted on the policy's own, stayed at
+      cloning, a Q^f of it left the data, and a V^f fitted on the data's pairs was between.
     - Initialisation: PyTorch's, U(±1/√fan_in); u_θ starts at u_v.
     - Activation and norm: GELU, and layer norm in every critic.
     - Schedule: the learning rates of flow policy and flow critic decay to 0 along a cosine, the
