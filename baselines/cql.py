@@ -8,7 +8,7 @@ Deviations:
     - Initialisation: the biases of the policy's last layer start within that layer's bound for
       weights, about 0.0015. CORL: at zero.
     - Rewards: as they are unless a suite says otherwise (CORL: 10 r − 5 on AntMaze;
-      episodes' returns span 1000 on hopper/medium).
+      episodes' returns span 1000 on hopper/medium, where episodes go on behind a time limit).
     - Budget: the suite's (CORL: 10⁶ updates, 10 episodes every 5000).
 
 CORL's options that its settings for Gym locomotion, Adroit and PointMaze do not use are left out:

@@ -18,8 +18,9 @@ Deviations:
     - Data: windows begin at an episode's last step, too, and at any step of long episodes
       (official: not in the last 100 of 1000). They are drawn with replacement (official: passes).
       An episode that the end of a file cuts is kept (official: not).
-    - Data: returns count what follows a time limit at the data's mean reward (official: 0), and a
-      step at a time limit is left out of D4RL's files (official: not).
+    - Data: returns count what follows a time limit at the data's mean reward, penalties of
+      terminal steps included (official: 0), and a step at a time limit is left out of D4RL's files
+      (official: not).
     - Budget: the suite's (official: 10⁶ updates, 10 episodes).
 
 The paper plans with 100 diffusion steps, from the last 20 states, and chooses w between 1.2 and 1.8

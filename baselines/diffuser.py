@@ -19,8 +19,9 @@ Deviations:
       zeros before the scaling), begin at its last step, too, and at any step of long episodes
       (official: not in the last 32 of 1000). They are drawn with replacement (official: passes). An
       episode that the end of a file cuts is kept (official: not).
-    - Data: values count what follows a time limit at the data's mean reward (official: 0), and a
-      step at a time limit is left out of D4RL's files (official: not).
+    - Data: values count what follows a time limit at the data's mean reward, penalties of
+      terminal steps included (official: 0), and a step at a time limit is left out of D4RL's files
+      (official: not).
     - Budget: the suite's; the value network takes a fifth as many updates, as official (official:
       10⁶ and 200 000, one after the other; 150 episodes).
 """

@@ -9,11 +9,14 @@ Deviations:
     - Losses: the value function is learned by this package's `cql`, in whose backup the next action
       is sampled (official, d3rlpy: the mean's).
     - Losses: the transformer's is a mean over an action's dimensions, and over what is no padding
-      (official: a sum over them; over padding, too, in the versions around that commit).
+      (official: a sum over them; the mean counts padding, too, whose errors are left out or not,
+      by the version of d3rlpy around that commit).
+    - Losses: the temperature's is in log α (official: in α).
     - Update order: all losses of `cql` are stepped together (official: the critics, then the
       temperature and the policy).
     - Networks: the log σ of `cql` is scaled and shifted by learned numbers (official: not); the
-      transformer is this package's `dt`, with the deviations listed there (official: d3rlpy's).
+      transformer is this package's `dt`, with the deviations listed there (official: d3rlpy's,
+      whose padding was seen by attention until 2025, around that commit).
     - Initialisation: of `cql` as CORL's (official: as PyTorch's); the time embedding from N(0, 1)
       (official: N(0, 0.02²)).
     - Activation and norm: layer norms of the transformer add 1e-5 to the variance (official:
@@ -27,7 +30,8 @@ Deviations:
       begins with the episode ends at a step drawn uniformly. Official: it ends at a drawn step and
       begins K − 1 before or with the episode, so that the episode's first steps are seen K times as
       often, and windows of its last K − 1 steps alone are not.
-    - Data: a step at a time limit is left out of D4RL's files (official: not).
+    - Data: a step at a time limit is left out of D4RL's files (official: likewise, but that its
+      reward counts in one window).
     - Budget: the suite's, of which the two parts have shares (official: 5 · 10⁵ updates, then 10⁵).
     - Evaluation: for one target return, the best of the data unless a suite gives another
       (official: 6000 on HalfCheetah, 3600 on Hopper, 5000 on Walker2d, 250 to 400 on Maze2D).

@@ -21,6 +21,7 @@ What follows is as in the official code, and the paper differs:
     - The policy's inverse temperature is a setting of its own (paper, Eq. 12: 1 / β).
     - The exponent is bounded from above alone (paper, appendix: from both sides).
     - Q has a Huber loss, quadratic up to 20 (paper: squared errors).
+    - A run has 10⁶ updates, and so has its cosine (paper: half as many on most tasks).
     - V's layer norm and, on some tasks, other actions in V's loss than the data's are in the code
       alone.
 """

@@ -52,8 +52,8 @@ Deviations:
     - Update order: V, too, is fitted before improvement, and Q and V are frozen in it.
     - Targets: acting with, and cloning from, Polyak averages of the flows.
     - Networks: one C is the paper's V^χ and, composed with the ODE step, its V^f and Q^f; the exact
-      A follows the last step. In trials a V^f of the velocity, fitted on the policy's own, stayed at
-      cloning, a Q^f of it left the data, and a V^f fitted on the data's pairs was between.
+      A follows the last step. In trials a V^f of the velocity, fitted on the policy's own, stayed
+      at cloning, a Q^f of it left the data, and a V^f fitted on the data's pairs was between.
     - Initialisation: PyTorch's, U(±1/√fan_in); u_θ starts at u_v.
     - Activation and norm: GELU, and layer norm in every critic.
     - Schedule: the learning rates of flow policy and flow critic decay to 0 along a cosine, the
