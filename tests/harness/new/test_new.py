@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_the_package_installs_keeps_the_contract_and_trains(
     own = subprocess.run(tests, cwd=folder, capture_output=True, text=True)
     assert own.returncode == 0, own.stdout
 
-    method = folder / "calm_cloning.py"
+    method = folder / "src" / "calm_cloning.py"
     frozen, leaking = (
         f"value = nets.{critic}(batch.observations, own)" for critic in ("frozen.critic", "critic")
     )
@@ -61,7 +62,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
 
 
 def test_its_method_keeps_the_contract(package: Package, tmp_path: Path) -> None:
-    method, *_ = new_method("calm-cloning", tmp_path)
+    new_method("calm-cloning", tmp_path)
+    method = tmp_path / "calm-cloning" / "src" / "calm_cloning.py"
     package.point_to(f"{MODULE}:CalmCloning")
     package.write(source=method.read_text())
     subject = Subject(ID)
@@ -70,7 +72,7 @@ def test_its_method_keeps_the_contract(package: Package, tmp_path: Path) -> None
 
 
 def test_the_page_shows_the_very_file() -> None:
-    method = (TEMPLATE / "my_method.py").read_text()
+    method = (TEMPLATE / "src" / "my_method.py").read_text()
     code = method[method.index("class MyMethodConfig") :]
     assert f"```python\n{code}```\n" in (REPOSITORY / "docs" / "new_method.md").read_text()
     own = [line for line in code.splitlines() if line.strip() and '"""' not in line]
@@ -80,14 +82,37 @@ def test_the_page_shows_the_very_file() -> None:
 def test_a_package_has_its_name_everywhere(tmp_path: Path) -> None:
     files = new_method("calm-cloning-2", tmp_path)
     assert {str(path.relative_to(tmp_path / "calm-cloning-2")) for path in files} == {
-        "calm_cloning_2.py",
         "pyproject.toml",
+        "src/calm_cloning_2.py",
         "suite.yaml",
         "tests/test_calm_cloning_2.py",
     }
     for name in ("my-method", "my_method", "MyMethod", "My method"):
         assert all(name not in path.read_text() for path in files)
-    assert "class CalmCloning2(Algorithm[CalmCloning2Config]):" in files[0].read_text()
+    method = tmp_path / "calm-cloning-2" / "src" / "calm_cloning_2.py"
+    assert "class CalmCloning2(Algorithm[CalmCloning2Config]):" in method.read_text()
+
+
+def test_an_editable_package_of_one_word_is_found_beside_its_own_folder(tmp_path: Path) -> None:
+    """Installed by a path, which goes before a folder of that name, as a finder would not."""
+    new_method("calm", tmp_path)
+    build = "from setuptools.build_meta import build_editable; print(build_editable('.'))"
+    built = subprocess.run(
+        [sys.executable, "-c", build], cwd=tmp_path / "calm", capture_output=True, text=True
+    )
+    wheel = tmp_path / "calm" / built.stdout.split()[-1]
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(site)
+    code = f"import site; site.addsitedir({str(site)!r}); import calm; print(calm.Calm.__name__)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert found.stdout == "Calm\n", found.stderr
 
 
 @pytest.mark.parametrize(
