@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import ValidationError
+
 # What the loader, the C library, torch and MuJoCo say. A loader that adds something has another
 # reason, such as a folder mounted noexec.
 _NO_MEMORY = r"allocate memory|out of memory|failed to map segment from shared object$"
@@ -73,6 +75,9 @@ def sentence_of(error: BaseException) -> str:
         return error.sentence
     if type(error).__module__.startswith("torch._dynamo"):
         return _compilers_words(error)
+    if isinstance(error, ValidationError):
+        found = error.errors()[0]
+        return f"{error.title}'s '{'.'.join(map(str, found['loc']))}' cannot be: {found['msg']}"
     if isinstance(error, AttributeError) and error.name and error.obj is not None:
         owner = error.obj if isinstance(error.obj, ModuleType) else type(error.obj)
         kind = "module" if isinstance(error.obj, ModuleType) else "object"

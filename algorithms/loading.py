@@ -35,6 +35,12 @@ def load_class(target: str, named: str) -> type[Algorithm[Any]]:
         raise AlgorithmError(f"{named}: write it as package.module:Class")
     module = _import(module_name, named)
     if not hasattr(module, name):
+        if getattr(module, "__file__", None) is None:  # a namespace package
+            folder = next(iter(module.__path__), "")
+            raise AlgorithmError(
+                f"{named}: Python takes the folder {folder} for the module {module_name}, as it is "
+                "found first: run the command from elsewhere, or rename the folder"
+            )
         near = nearest(name, vars(module))
         raise AlgorithmError(f"{named}: module {module_name} has no '{name}'.{near}")
     return _complete(getattr(module, name), named)

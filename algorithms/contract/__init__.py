@@ -14,7 +14,12 @@ from pydantic import ValidationError
 
 from algorithms.contract.findings import Finding
 from algorithms.contract.learning import imitation
-from algorithms.contract.reach import bootstraps_are_fixed, gradients_reach, terms_stay_apart
+from algorithms.contract.reach import (
+    bootstraps_are_fixed,
+    gradients_reach,
+    terminals_end_values,
+    terms_stay_apart,
+)
 from algorithms.contract.subject import Subject
 from algorithms.contract.training import (
     acts_within_bounds,
@@ -72,6 +77,7 @@ CHECKS = (
     Check("gradients", "gradients reach every parameter that is trained", gradients_reach),
     Check("leaks", "no term of a loss reaches a network that it does not train", terms_stay_apart),
     Check("bootstraps", "values of the next observation carry no gradient", bootstraps_are_fixed),
+    Check("terminals", "nothing is earned behind a terminal step", terminals_end_values),
     Check("targets", "targets move", targets_move),
     Check("acting", "acts within bounds, for any number of observations", acts_within_bounds),
     Check("slots", "a seed has the same bits beside any others", slots_do_not_matter),

@@ -14,7 +14,7 @@ from algorithms.contract.findings import Finding
 from algorithms.contract.subject import Subject
 from algorithms.engine.preflight.declarations import declared_at
 from algorithms.engine.streams import generator
-from algorithms.errors import name_of
+from algorithms.errors import definition, name_of
 
 Pair = tuple[str, str]
 
@@ -208,8 +208,35 @@ def trained_at_next(subject: Subject) -> dict[Finding, str]:
     return found
 
 
+def terminals_end_values(subject: Subject) -> list[Finding]:
+    """A loss of rewards and next observations sees where an episode ended for good."""
+    found = []
+    for phase in subject.phases:
+        base, *changed = (
+            evaluate(subject, phase, change).loss
+            for change in (None, _other_next, _other_rewards, _other_masks)
+        )
+        of_next, of_rewards, of_masks = (not torch.equal(base, other) for other in changed)
+        if of_next and of_rewards and not of_masks:
+            sentence = (
+                f"{name_of(phase.loss)} goes on behind terminal steps: multiply what it makes of "
+                "the next observation by batch.masks, which are 0 there"
+            )
+            where = definition(phase.loss, subject.method)
+            found.append(Finding(sentence, where, advice=True))
+    return list(dict.fromkeys(found))  # online phases may be a stage's
+
+
 def _other_next(batch: Batch) -> Batch:
     return batch._replace(next_observations=batch.next_observations.flip(1))
+
+
+def _other_rewards(batch: Batch) -> Batch:
+    return batch._replace(rewards=batch.rewards.flip(1))
+
+
+def _other_masks(batch: Batch) -> Batch:
+    return batch._replace(masks=1 - batch.masks)
 
 
 def _other_rest(batch: Batch) -> Batch:

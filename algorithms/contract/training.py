@@ -136,5 +136,5 @@ def _of(state: SeedState, group: str) -> SeedState:
 
 
 def _differing(a: SeedState, b: SeedState) -> list[str]:
-    """Names of what two states do not have in common."""
-    return [k for k in {**a, **b} if k not in a or k not in b or not np.array_equal(a[k], b[k])]
+    """Names of what two states do not have in common, bit by bit: NaN is NaN."""
+    return [k for k in {**a, **b} if k not in a or k not in b or a[k].tobytes() != b[k].tobytes()]

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
+from pydantic import ValidationError
+
 from algorithms.base import Config
 from algorithms.contract.findings import Finding
 from algorithms.contract.subject import ACTION_DIM, OBS_DIM, Subject
@@ -52,10 +54,32 @@ def settings(subject: Subject) -> list[Finding]:
                 where = shown(Path(inspect.getfile(cls)), first + end - 1, method)
                 sentence = f"say in a comment behind '{name}' what it is, with its symbol"
                 found.append(Finding(sentence, where, advice=True))
+    found += [
+        Finding(f"the default of {sentence}", line_of_class(config, method))
+        for sentence in invalid_defaults(config)
+    ]
     if config.model_config.get("extra") != "forbid":
         sentence = 'a misspelt setting would be ignored: its model_config needs extra="forbid"'
         found.append(Finding(sentence, line_of_class(config, method)))
     return found
+
+
+def invalid_defaults(config: type[Config]) -> list[str]:
+    """`'flow_steps' cannot be: …` of every default that a suite could not give either."""
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in config.model_fields.items()
+        if not field.is_required()
+    }
+    try:
+        config.model_validate(defaults)
+    except ValidationError as error:
+        return [
+            f"'{found['loc'][0]}' cannot be: {found['msg']}"
+            for found in error.errors()
+            if found["loc"] and found["loc"][0] in defaults
+        ]
+    return []
 
 
 def line_of_class(cls: type, method: type) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from algorithms import registry
@@ -125,3 +127,15 @@ def test_too_little_memory_is_no_mistake_of_the_method(package: Package, words: 
 def test_a_class_that_is_not_complete(package: Package, old: str, new: str, sentence: str) -> None:
     package.write((old, new))
     assert sentence in told().sentence
+
+
+def test_a_folder_that_is_taken_for_the_module_is_named(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside" / "plain").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "beside")
+    package.point_to("plain:Plain")
+    error = told()
+    assert (
+        f"takes the folder {tmp_path / 'beside' / 'plain'} for the module plain" in error.sentence
+    )

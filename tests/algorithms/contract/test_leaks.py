@@ -7,9 +7,12 @@ import sys
 from typing import NamedTuple
 
 import pytest
+from pydantic import ValidationError
 
 from algorithms import registry
+from algorithms.base import Config
 from algorithms.contract import CHECKS, Finding, Subject, run_check
+from algorithms.errors import sentence_of
 from tests.algorithms.planted import ID, MODULE, Package
 
 RUN = {check.id: check for check in CHECKS}
@@ -163,3 +166,44 @@ def test_another_declared_pair_excuses_nothing(package: Package) -> None:
     assert "trains 'decoder' and 'encoder' at once" in leak.sentence
     assert "trained_together has 'encoder' and 'critic'" in idle.sentence
     assert idle.where == package.line(changed)
+
+
+def test_values_behind_terminal_steps_are_advised_against(package: Package) -> None:
+    package.write(("0.99 * batch.masks * next_q", "0.99 * next_q"))
+    [found] = run_check(RUN["terminals"], Subject(ID))
+    assert "critic_loss goes on behind terminal steps: multiply" in found.sentence
+    assert found.where == package.line("def critic_loss")
+    assert found.advice
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ('flow_steps: int = "ten"  # T', "'flow_steps' cannot be: Input should be a valid integer"),
+        ("rate: LearningRate = 5.0  # α", "'rate' cannot be: Input should be less than 1"),
+    ],
+)
+def test_a_default_that_no_suite_could_give_is_found(
+    package: Package, field: str, sentence: str
+) -> None:
+    package.write(
+        ('    """Nothing of its own."""', f'    """Its own."""\n\n    {field}'),
+        ("import random", "import random\nfrom algorithms.fields import LearningRate"),
+    )
+    [found] = run_check(RUN["settings"], Subject(ID))
+    assert f"the default of {sentence}" in found.sentence
+    assert found.where == package.line("class Settings")
+
+
+def test_a_training_that_is_not_finite_is_not_said_to_resume_wrongly(package: Package) -> None:
+    package.write(("loss = error.square().mean((1, 2))", "loss = (error / 0).mean((1, 2))"))
+    assert "bits" not in str(run_check(RUN["resumption"], Subject(ID)))
+
+
+def test_a_setting_that_cannot_be_is_named_in_one_sentence() -> None:
+    with pytest.raises(ValidationError) as found:
+        Config.model_validate({"discount": "much"})
+    assert sentence_of(found.value) == (
+        "Config's 'discount' cannot be: Input should be a valid number, unable to parse string as "
+        "a number"
+    )
