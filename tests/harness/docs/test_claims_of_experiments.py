@@ -120,17 +120,19 @@ def test_online_every_seed_on_the_maze_loses_by_the_smaller_price() -> None:
 def test_on_known_modes_df_div_is_above_best_of_32_everywhere_and_df_dir_on_the_main_tasks() -> (
     None
 ):
-    scores = scores_of(RESULTS / "decision_flow" / "multimodal")
-    above = {
-        variant: {
-            task.removeprefix("multimodal/")
-            for task, rows in scores.items()
-            if np.mean([*rows[variant].values()]) > np.mean([*rows["ifql"].values()])
-        }
-        for variant in ("df-dir", "df-div")
+    sides: dict[str, dict[str, int]] = {}  # 1: above, 0: not told apart, -1: below
+    for task, rows in scores_of(RESULTS / "decision_flow" / "multimodal").items():
+        found = sides.setdefault(task.removeprefix("multimodal/"), {})
+        for variant in ("df-dir", "df-div"):
+            mean, half, _ = difference(rows[variant], rows["ifql"])
+            found[variant] = (mean > half) - (mean < -half)
+    assert {task: found["df-div"] for task, found in sides.items()} == dict.fromkeys(sides, 1)
+    assert {task: found["df-dir"] for task, found in sides.items()} == {
+        "modes-8-dim-2": 1,
+        "modes-4-dim-8": 1,
+        "modes-2-dim-2": -1,
+        "modes-4-dim-2": 0,
     }
-    assert above["df-dir"] == {"modes-8-dim-2", "modes-4-dim-8"}
-    assert above["df-div"] == above["df-dir"] | {"modes-2-dim-2", "modes-4-dim-2"}
 
 
 def test_of_every_method_on_eight_modes_the_groups_are_what_the_page_says() -> None:
