@@ -304,7 +304,8 @@ def compare(
     """Compare two results of a suite: cells, differences by seed, and what changed in specs."""
     from harness.commands.compare import compare_results
 
-    compare_results(first, second, results, Console())
+    console = Console(width=None if sys.stdout.isatty() else 200)  # a pipe has no width to wrap to
+    compare_results(first, second, results, console)
 
 
 @app.command("list")

@@ -154,4 +154,6 @@ def config_model(algorithm_id: str) -> type[Config]:
     try:
         return registry.load(algorithm_id).Config
     except AlgorithmError as error:
-        raise UserError(f"{error}. Mend it, or remove it from the suite.") from error
+        said = str(error).rstrip(".")
+        stop = "" if said.endswith("?") else "."
+        raise UserError(f"{said}{stop} Mend it, or remove it from the suite.") from error

@@ -270,7 +270,9 @@ def find_suite(name: str) -> Path:
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if path.is_file():
             return path
-        raise UserError(f"There is no suite file {name}.{nearest(path.stem, suite_names())}")
+        beside = [str(file) for file in path.parent.glob(f"*{path.suffix}")]
+        near = nearest(name, beside) or nearest(path.stem, suite_names())
+        raise UserError(f"There is no suite file {name}.{near}")
     for folder in _suite_folders():
         # `adroit` is suites/adroit.yaml and not suites/local/adroit.yaml.
         for file in sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file)):

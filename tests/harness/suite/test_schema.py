@@ -211,6 +211,11 @@ def test_a_suite_is_found_by_name_or_path(
         find_suite("quikstart")
     with pytest.raises(UserError, match=r"no suite file nowhere/quickstart\.yaml"):
         find_suite("nowhere/quickstart.yaml")
+    near = (
+        r"no suite file suites/ablations/pths\.yaml\. Did you mean 'suites/ablations/paths\.yaml'\?"
+    )
+    with pytest.raises(UserError, match=near):
+        find_suite("suites/ablations/pths.yaml")
 
 
 def test_a_name_means_the_suite_that_lies_highest(
