@@ -26,7 +26,6 @@ class Part(NamedTuple):
 
 PARTS = [
     Part("On a maze", RESULTS / "local" / "every_method_pointmaze", "pointmaze/umaze"),
-    Part("On a body", RESULTS / "local" / "every_method_gym", "made/hopper/medium-replay"),
     Part("On a hand", RESULTS / "local" / "every_method_adroit", "local/pen/underfit-clone"),
 ]
 every_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.heading)
@@ -75,7 +74,7 @@ def test_the_page_counts_the_rows_that_are_finished_and_names_the_others(part: P
 
 @every_part
 def test_the_page_names_the_rows_whose_critic_is_not_usable(part: Part) -> None:
-    marked = rows_where(part, "critic_usable", "False")
+    marked = rows_where(part, "critic_usable", "False") & part.scores.keys()
     said = re.findall(r"Marked † [^:]*: ([^.]*)\.", prose_of(part.heading))
     if said == ["all of them"]:
         assert marked == {*part.scores}
