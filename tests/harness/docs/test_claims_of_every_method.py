@@ -26,6 +26,7 @@ class Part(NamedTuple):
 
 PARTS = [
     Part("On a maze", RESULTS / "local" / "every_method_pointmaze", "pointmaze/umaze"),
+    Part("On a body", RESULTS / "local" / "every_method_gym", "made/hopper/medium-replay"),
     Part("On a hand", RESULTS / "local" / "every_method_adroit", "local/pen/underfit-clone"),
 ]
 every_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.heading)
