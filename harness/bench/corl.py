@@ -7,9 +7,6 @@ transitions where it asks D4RL for its data.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,25 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.transitions import Transitions
+from harness.bench.scripts import load_script
 from harness.errors import UserError
 
 _ABSENT = ("d4rl", "gym", "pyrallis", "wandb")
 # By script: its class that learns, and that class's method for one update.
 _LEARNERS = {"iql": ("ImplicitQLearning", "train"), "cql": ("ContinuousCQL", "train")}
 _LEARNERS["edac"] = ("EDAC", "update")
-
-
-class StandIn(types.ModuleType):
-    """A module of which every public name exists and nothing does anything."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-    def wrap(self) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """What stands over a script's entry: the function takes its config as it is."""
-        return lambda function: function
 
 
 class Environment:
@@ -85,19 +70,7 @@ def load_corl(folder: Path, name: str, transitions: Transitions) -> Any:
     path = folder / "algorithms" / "offline" / f"{name}.py"
     if not path.exists():
         raise UserError(f"{path} does not exist; give the folder of a checkout of CORL.")
-    spec = importlib.util.spec_from_file_location(f"corl_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script: Any = importlib.util.module_from_spec(spec)
-    here = {absent: sys.modules.get(absent) for absent in _ABSENT}
-    sys.modules |= {absent: StandIn(absent) for absent in _ABSENT} | {spec.name: script}
-    try:
-        spec.loader.exec_module(script)
-    finally:
-        for absent, module in here.items():
-            del sys.modules[absent]
-            if module is not None:
-                sys.modules[absent] = module
+    script = load_script(path, f"corl_{name}", _ABSENT)
     environment = Environment(transitions)
     script.gym = SimpleNamespace(
         make=lambda _: environment,

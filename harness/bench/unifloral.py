@@ -7,10 +7,8 @@ stand-ins, and of `distrax` the one density that its policy has.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +16,7 @@ from typing import Any
 
 from algorithms.engine.precision import Precision
 from algorithms.transitions import Transitions
-from harness.bench.corl import StandIn
+from harness.bench.scripts import load_script
 from harness.errors import UserError
 
 _ABSENT = ("d4rl", "gym", "tyro", "wandb", "distrax")
@@ -37,6 +35,9 @@ def unifloral_updates(
 
     Raises UserError if the folder has no such script, or JAX is not installed.
     """
+    path = folder / "algorithms" / "iql.py"
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give the folder of a checkout of unifloral.")
     try:
         import jax
     except ImportError as error:
@@ -44,7 +45,8 @@ def unifloral_updates(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others are on the GPU, too
     if precision == "fp32":
         jax.config.update("jax_default_matmul_precision", "highest")
-    script = _load(folder)
+    script = load_script(path, "unifloral_iql", _ABSENT)
+    script.distrax = SimpleNamespace(Normal=_Normal)
     args = script.Args()
     names = ("observations", "actions", "rewards", "next_observations", "terminals")
     arrays = [jax.numpy.asarray(getattr(transitions, name), "float32") for name in names]
@@ -89,25 +91,6 @@ def jax_memory_mb() -> float:
 
     taken = jax.devices()[0].memory_stats() or {}
     return float(taken.get("peak_bytes_in_use", 0)) / 2**20
-
-
-def _load(folder: Path) -> Any:
-    path = folder / "algorithms" / "iql.py"
-    if not path.exists():
-        raise UserError(f"{path} does not exist; give the folder of a checkout of unifloral.")
-    spec = importlib.util.spec_from_file_location("unifloral_iql", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script: Any = importlib.util.module_from_spec(spec)
-    stand_ins = {name: StandIn(name) for name in _ABSENT if name not in sys.modules}
-    sys.modules |= {**stand_ins, spec.name: script}
-    try:
-        spec.loader.exec_module(script)
-    finally:
-        for name in stand_ins:
-            del sys.modules[name]
-    script.distrax = SimpleNamespace(Normal=_Normal)
-    return script
 
 
 class _Normal:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,19 +76,30 @@ def test_each_of_our_stacks_has_its_twin_there() -> None:
         assert Path(folder).is_absolute()
 
 
-def test_a_folder_without_its_script_or_a_machine_without_jax_is_told(
-    tmp_path: Path, few: Transitions
-) -> None:
-    with pytest.raises(UserError, match=r"needs jax|give the folder of a checkout of unifloral"):
+def test_a_folder_without_its_script_is_told(tmp_path: Path, few: Transitions) -> None:
+    with pytest.raises(UserError, match=r"iql\.py does not exist; give the folder of a checkout"):
         unifloral_updates(tmp_path, 1, "fp32", few)
+
+
+def test_a_machine_without_jax_is_told(
+    checkout: Path, few: Transitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(UserError, match="unifloral needs jax, flax and optax here"):
+        unifloral_updates(checkout, 1, "fp32", few)
 
 
 def test_every_seed_takes_as_many_updates_as_it_is_told(checkout: Path, few: Transitions) -> None:
     jax = pytest.importorskip("jax")
     scripts = []
-    load = unifloral._load
+    load = unifloral.load_script
+
+    def loaded(*given: Any) -> Any:
+        scripts.append(load(*given))
+        return scripts[0]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unifloral, "_load", lambda folder: scripts.append(load(folder)) or scripts[0])
+        patch.setattr(unifloral, "load_script", loaded)
         run = unifloral_updates(checkout, 3, "fp32", few)
     for updates in (1, 5):
         scripts[0].TAKEN.clear()
