@@ -18,6 +18,8 @@ from harness.suite.figures import slug
 from harness.suite.problems import unknown
 from harness.suite.schema import suite_names
 
+_SCORES = ("normalized-score", "summary-of", "average-over")  # titles of tables that rank
+
 
 def suite_results(place: Place, suite: str, what: str = "table") -> str:
     """How a suite was run, and the part of its tables that is asked for.
@@ -39,14 +41,17 @@ def suite_results(place: Place, suite: str, what: str = "table") -> str:
     elif what == "notes":
         chosen = [notes]
     else:
-        chosen = [
-            f"{title}\n\n{table}"
+        shown = [
+            (title, table)
             for title, table in tables
             if what == "table" or slug(title).startswith(what)
         ]
+        chosen = [f"{title}\n\n{table}" for title, table in shown]
         if not chosen:
             names = [slug(title) for title, _ in tables]
             raise UserError(unknown("table", what, ["table", "notes", "run", *names]))
+        if any(slug(title).startswith(_SCORES) for title, _ in shown):
+            chosen += _unsettled(notes)
     return "\n\n".join([_origin(folder, place), *chosen])
 
 
@@ -100,6 +105,11 @@ def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
     return tables, paragraphs[-1]
 
 
+def _unsettled(notes: str) -> list[str]:
+    """The notes that say which rows were still moving when they were scored."""
+    return [note.removeprefix("- ") for note in notes.splitlines() if note.startswith("- NOT FLAT")]
+
+
 def _origin(folder: Path, place: Place) -> str:
     """Command, date, commits, seeds and budget, with a link to everything else."""
     suite = suite_file(folder)
@@ -115,9 +125,17 @@ def _origin(folder: Path, place: Place) -> str:
     warning = f"**{SMOKE}.** " if suite.smoke else ""
     return (
         f"{warning}Made by `{suite.command}`{when}{_commits(folder, done)}: {seeds}, "
-        f"{suite.steps:,} gradient steps a run, {suite.evaluation.episodes:,} episodes an "
-        f"evaluation.{unfinished} [All tables and notes]({place.link(folder / 'table.md')})."
+        f"{suite.steps:,} gradient steps a run{_other_steps(suite)}, "
+        f"{suite.evaluation.episodes:,} episodes an evaluation."
+        f"{unfinished} [All tables and notes]({place.link(folder / 'table.md')})."
     )
+
+
+def _other_steps(suite: SuiteFile) -> str:
+    """The rows that train for another number of steps than the suite's."""
+    others = [row for row in suite.rows if row.steps and row.steps != suite.steps]
+    said = ", ".join(f"{row.label}: {row.steps:,}" for row in others)
+    return f" ({said})" if said else ""
 
 
 def _commits(folder: Path, paths: Iterable[str]) -> str:

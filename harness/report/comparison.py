@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.report.action_selections import own_selections
 from harness.report.gate import Gate, critic_gate
-from harness.report.origins import origin_mark
+from harness.report.origins import machine_name, origin_mark
 from harness.report.records import Records
 from harness.report.scales import Scales
 from harness.runs.checkout import Checkout
@@ -90,6 +90,7 @@ class Comparison:
         cells: by task and label.
         gate: whether critics could be trusted.
         checkouts: of what code the finished runs are, by path.
+        machines: what the finished runs were made on, by path.
         one_code: whether all runs of a method are known to be of the same code, and of one engine.
     """
 
@@ -100,6 +101,7 @@ class Comparison:
     cells: dict[tuple[str, str], Cell]
     gate: Gate
     checkouts: dict[str, Checkout]
+    machines: dict[str, str]
     one_code: bool
 
     @cached_property
@@ -298,6 +300,7 @@ def compare(records: Records, protocol: str | None = None) -> Comparison:
         cells=_cells(suite, scores),
         gate=critic_gate(suite, last, records.metrics.merge(finished, on=_RUN)),
         checkouts={path: Checkout.of(records.provenance.get(path, {})) for path in done},
+        machines={path: machine_name(records.provenance.get(path, {})) for path in done},
         one_code=_one_code(records.specs[path] for path in done if path in records.specs),
     )
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from harness.report.action_selections import selection_note
 from harness.report.comparison import Comparison
-from harness.report.origins import checkout_notes, origin_notes
+from harness.report.origins import checkout_notes, machine_notes, origin_notes
 from harness.runs.suite_file import SuiteFile
 from harness.statistics.paired import FEWEST_PAIRS
 from harness.tasks import words
@@ -70,6 +70,7 @@ def write_notes(
         origins=(
             *origin_notes(suite),
             *checkout_notes(suite.runs, comparison.checkouts, one_code=comparison.one_code),
+            *machine_notes(suite.runs, comparison.machines),
         ),
         data=_data(suite),
         statistics=(*statistics, *comparison.scales.notes()),

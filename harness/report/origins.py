@@ -1,9 +1,10 @@
-"""How scores came about: with a setting that tuning chose, by earlier code, of which commits."""
+"""How scores came about: by tuning, by earlier code, of which commits, on what machines."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from harness.runs.checkout import Checkout
 from harness.runs.suite_file import PlannedRun, SuiteFile
@@ -78,6 +79,32 @@ def uncommitted(runs: Sequence[PlannedRun], checkouts: Mapping[str, Checkout]) -
         f"UNCOMMITTED CHANGES: {len(changed):,} of {len(checkouts):,} runs ({labels}) are of code "
         "that no commit has, so that nobody else can make them again."
     )
+
+
+def machine_name(provenance: Mapping[str, Any]) -> str:
+    """The processors that a run was made on, GPUs first; nothing if they are not known."""
+    names = [*provenance.get("gpus", []), provenance.get("cpu")]
+    return ", ".join(str(name) for name in names if name)
+
+
+def machine_notes(runs: Sequence[PlannedRun], machines: Mapping[str, str]) -> Iterator[str]:
+    """With how many runs each kind of machine has a share, if there are several.
+
+    machines: what the finished runs were made on, by path, as `machine_name` has it.
+    """
+    shares: dict[str, list[str]] = defaultdict(list)
+    for run in runs:
+        if machines.get(run.path):
+            shares[machines[run.path]].append(run.label)
+    if len(shares) > 1:
+        parts = "; ".join(
+            f"{name} ({len(labels):,} runs: {', '.join(dict.fromkeys(labels))})"
+            for name, labels in sorted(shares.items())
+        )
+        yield (
+            f"Machines: not all runs were made on one kind: {parts}. Another processor rounds "
+            "differently, and its times are no comparison."
+        )
 
 
 def _places(suite: SuiteFile) -> str:

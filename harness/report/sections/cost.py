@@ -69,10 +69,11 @@ class Cost(Section):
         said = [TRAINING] if "train_seconds" in shown else []
         said += [DECISION] if "decision_ms" in shown else []
         said += [f"Without a name for want of room: {'; '.join(unnamed)}"] if unnamed else []
+        machines = dict.fromkeys(filter(None, comparison.machines.values()))
         caption = (
             "Average score against cost, from finished runs. The grey line joins the rows that no "
             f"cheaper one matches. {'. '.join(said)}. Measured on "
-            f"{' and '.join(_machines(self)) or 'an unknown machine'}: times of other machines, or "
+            f"{' and '.join(machines) or 'an unknown machine'}: times of other machines, or "
             "of busier ones, are no comparison."
         )
         return [Drawing("Score against cost", caption, tuple(files))]
@@ -168,9 +169,3 @@ def _by_interest(points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
     """Who is named first where room is short: emphasised methods, the front, the best."""
     front = set(_front(points))
     return sorted(points, key=lambda name: (not points[name][2].emphasised, name not in front))
-
-
-def _machines(section: Section) -> list[str]:
-    found = section.records.provenance.values()
-    machines = [", ".join([*map(str, p.get("gpus", [])), str(p.get("cpu", ""))]) for p in found]
-    return [name for name in dict.fromkeys(machines) if name]

@@ -19,7 +19,7 @@ from harness.report.records import Records, read_records
 REPOSITORY = Path(__file__).resolve().parents[3]
 RESULTS = REPOSITORY / "results"
 DOCS = REPOSITORY / "docs"
-EXPERIMENTS = ("experiments", "modes", "choices", "online")
+EXPERIMENTS = ("experiments", "modes", "choices", "online", "flow-mdp")
 FAMILIES = ("mazes", "bodies", "hands", "every_method")
 PAGES = [
     DOCS / "results.md",
@@ -104,15 +104,20 @@ def difference(a: dict[int, float], b: dict[int, float]) -> tuple[float, float, 
 
 
 def average_difference(
-    suite: Path, a: str, b: str, part: str = "", *, last: bool = False
+    suite: Path, a: str, b: str, part: str = "", *, last: bool = False, from_seed: int = 0
 ) -> tuple[float, float]:
     """Mean over tasks and half of its 95% interval, by Welch and Satterthwaite.
 
     part: which tasks, as in `in_part`.
+    from_seed: smaller ones are left out.
     """
     pairs = [
         np.array(
-            [rows[a][seed] - rows[b][seed] for seed in sorted(rows[a].keys() & rows[b].keys())]
+            [
+                rows[a][seed] - rows[b][seed]
+                for seed in sorted(rows[a].keys() & rows[b].keys())
+                if seed >= from_seed
+            ]
         )
         for task, rows in scores_of(suite, last=last).items()
         if in_part(task, part)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -26,44 +28,75 @@ from tests.harness.docs.claims import (
 
 WITH_SPREAD = re.compile(r"\d+\.\d ± \d+\.\d")
 BODIES, FROM_ZERO = (RESULTS / "local" / name for name in ("gym_mujoco", "gym_from_zero"))
+MAZES, LONGER, A_HAND = (
+    RESULTS / "local" / name for name in ("pointmaze", "gym_longer", "every_method_adroit")
+)
 HANDS, HANDS_FROM_ZERO, HANDS_LONGER = (
     RESULTS / "local" / name for name in ("adroit_underfit", "adroit_from_zero", "adroit_longer")
 )
 OWN = "df-div-actor-critic-from-zero"
 USABLE = "-made/halfcheetah/medium-expert -made/walker2d/medium-expert"
-# Differences of a part of the tasks, or of the last evaluation, that prose has, by its section:
-# suite, the two rows, which tasks, and whether of the last evaluation.
+
+
+class Aside(NamedTuple):
+    """A difference of two rows that is of a part of the tasks or seeds, or by other scores."""
+
+    suite: Path
+    ours: str
+    other: str
+    part: str = ""  # which tasks, as in `in_part`
+    last: bool = False  # of the last evaluation alone
+    from_seed: int = 0
+
+    @property
+    def text(self) -> str:
+        """As prose writes it."""
+        suite, ours, other, part, last, from_seed = self
+        mean, half = average_difference(suite, ours, other, part, last=last, from_seed=from_seed)
+        return spread(abs(mean), half)
+
+
+# What prose has of them, by its section.
 ASIDE = {
     "Locomotion": [
-        (BODIES, "df-div", "ifql", USABLE, False),
-        (BODIES, "bc", "df-div", USABLE, False),
-        (BODIES, "rebrac", "df-div", USABLE, False),
-        (BODIES, "iql", "df-div", USABLE, False),
-        (BODIES, "td3-bc", "df-div", USABLE, False),
-        (BODIES, "iql", "df-div-actor-critic", USABLE, False),
-        (BODIES, "df-div", "bc", "medium-replay halfcheetah", False),
-        (BODIES, "df-div", "bc", "medium-replay hopper", False),
-        (BODIES, "df-div", "bc", "medium-replay walker2d", False),
+        Aside(BODIES, "df-div", "ifql", USABLE),
+        Aside(BODIES, "df-div", "ifql", last=True),
+        Aside(BODIES, "bc", "df-div", USABLE),
+        Aside(BODIES, "rebrac", "df-div", USABLE),
+        Aside(BODIES, "iql", "df-div", USABLE),
+        Aside(BODIES, "td3-bc", "df-div", USABLE),
+        Aside(BODIES, "iql", "df-div-actor-critic", USABLE),
+        Aside(BODIES, "df-div", "bc", "medium-replay halfcheetah"),
+        Aside(BODIES, "df-div", "bc", "medium-replay hopper"),
+        Aside(BODIES, "df-div", "bc", "medium-replay walker2d"),
     ],
+    "Mazes": [Aside(MAZES, "df-div", "diffusion-ql", last=True)],
+    "On a hand": [Aside(A_HAND, "df-div", "qdt", last=True)],
+    "Bodies from zero, three times as long": [Aside(LONGER, "rebrac", OWN, last=True)],
     "Hands": [
-        (HANDS, "diffusion-ql", "df-div", "", True),
-        (HANDS, "dt", "df-div", "", True),
+        Aside(HANDS, "diffusion-ql", "df-div", last=True),
+        Aside(HANDS, "dt", "df-div", last=True),
     ],
     "From zero instead of noise": [
-        (HANDS_FROM_ZERO, "df-div-from-zero", "fql-from-zero", "", True),
-        (HANDS_FROM_ZERO, "df-div-from-zero", "ifql", "", True),
-        (HANDS_FROM_ZERO, "df-div-from-zero", "iql", "", True),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "fql-from-zero", last=True),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "ifql", last=True),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "iql", last=True),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "fql-from-zero", from_seed=15),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "ifql", from_seed=15),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "iql", from_seed=15),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "iql", "door", from_seed=15),
+        Aside(HANDS_FROM_ZERO, "df-div-from-zero", "iql", "pen", from_seed=15),
     ],
     "Hands from zero, three times as long": [
-        (HANDS_LONGER, "df-div-from-zero", "fql-from-zero", "", True),
-        (HANDS_LONGER, "df-div-from-zero", "ifql", "", True),
+        Aside(HANDS_LONGER, "df-div-from-zero", "fql-from-zero", last=True),
+        Aside(HANDS_LONGER, "df-div-from-zero", "ifql", last=True),
     ],
     "Bodies from zero": [
-        (FROM_ZERO, OWN, "rebrac", "", True),
-        (FROM_ZERO, OWN, "iql", "", True),
-        (FROM_ZERO, OWN, "td3-bc", "", True),
-        (FROM_ZERO, "df-div-from-zero", "rebrac", "", True),
-        (FROM_ZERO, "df-div-from-zero", "iql", "", True),
+        Aside(FROM_ZERO, OWN, "rebrac", last=True),
+        Aside(FROM_ZERO, OWN, "iql", last=True),
+        Aside(FROM_ZERO, OWN, "td3-bc", last=True),
+        Aside(FROM_ZERO, "df-div-from-zero", "rebrac", last=True),
+        Aside(FROM_ZERO, "df-div-from-zero", "iql", last=True),
     ],
 }
 
@@ -78,10 +111,7 @@ def test_every_number_with_its_spread_is_a_cell_or_a_difference_paired_by_seed(
     for suite in suites_of(section):
         table = re.sub(r"[*°†]", "", (suite / "table.md").read_text("utf-8"))
         known |= set(WITH_SPREAD.findall(table)) | paired(suite)
-    aside = set()
-    for suite, a, b, part, last in ASIDE.get(section, []):
-        mean, half = average_difference(suite, a, b, part, last=last)
-        aside.add(spread(abs(mean), half))
+    aside = {difference.text for difference in ASIDE.get(section, [])}
     prose = prose_of(section)
     assert set(WITH_SPREAD.findall(prose)) <= known | aside
     assert all(text in prose for text in aside)

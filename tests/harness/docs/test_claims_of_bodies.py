@@ -74,6 +74,9 @@ def test_on_two_bodies_of_two_policies_the_critic_is_not_usable() -> None:
         "made/halfcheetah/medium-expert",
         "made/walker2d/medium-expert",
     }
+    assert "in four of six cases on data of one or two policies" in prose_of(
+        "Before reading a ranking: the critic"
+    )
 
 
 def test_on_bodies_settings_follow_the_data() -> None:

@@ -266,6 +266,28 @@ def test_parts_of_a_table_can_be_asked_for(quickstart: Path, tmp_path: Path) -> 
     assert (quickstart / "table.md").read_text().endswith(f"\n\n{notes}\n")
 
 
+def test_scores_are_followed_by_which_rows_still_moved(quickstart: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    warning = "NOT FLAT on maze: these rise: bc by 5.0 ± 1.0."
+    with (quickstart / "table.md").open("a", encoding="utf-8") as file:
+        file.write(f"- {warning}\n")
+    assert render("results here/quickstart summary-of", place).endswith(f"\n\n{warning}")
+    assert warning not in render("results here/quickstart run", place)
+    assert warning not in render("results here/quickstart differences-to", place)
+
+
+def test_rows_of_another_budget_are_named_beside_the_budget(
+    quickstart: Path, tmp_path: Path
+) -> None:
+    place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
+    suite = json.loads((quickstart / "suite.json").read_text())
+    steps = suite["steps"]
+    suite["rows"][0]["steps"], suite["rows"][1]["steps"] = 12_000, steps
+    (quickstart / "suite.json").write_text(json.dumps(suite))
+    named = f"{steps:,} gradient steps a run ({suite['rows'][0]['label']}: 12,000), "
+    assert named in render("results here/quickstart run", place)
+
+
 def test_runs_that_are_not_done_are_counted(quickstart: Path, tmp_path: Path) -> None:
     place = Place(tmp_path / "docs" / "page.md", tmp_path / "results")
     planned = len(json.loads((quickstart / "suite.json").read_text())["runs"])

@@ -18,10 +18,11 @@ ONE_CODE = "Each method's code and the engine's version are the same in all of i
 
 @pytest.fixture
 def pages_of(make_suite: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
-    def pages(codes: str = "", **changed: dict[str, Any]) -> tuple[str, str]:
+    def pages(codes: str = "", cpu: str = "", **changed: dict[str, Any]) -> tuple[str, str]:
         """`table.md` and the page's answer; `changed`: what `git` is of a label's first run.
 
         codes: one letter for the code of each seed's runs.
+        cpu: of the first seed's runs.
         """
         folder: Path = make_suite(labels=["iql", "bc"]).write()
         for run in json.loads((folder / "suite.json").read_text())["runs"]:
@@ -29,6 +30,8 @@ def pages_of(make_suite: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
             found = json.loads(path.read_text())
             if run["seed"] == 0 and run["label"] in changed:
                 found["git"] = changed[run["label"]]
+            if run["seed"] == 0 and cpu:
+                found["cpu"] = cpu
             path.write_text(json.dumps(found))
             spec = folder / run["path"] / "spec.json"
             if codes:
@@ -44,6 +47,7 @@ def pages_of(make_suite: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
 def test_one_commit_is_named_and_nothing_warned_of(pages_of: Callable[..., Any]) -> None:
     table, answer = pages_of()
     assert "- Code: all runs are of commit 0123abc." in table
+    assert "Machines:" not in table
     assert "UNCOMMITTED" not in table + answer
 
 
@@ -87,3 +91,11 @@ def test_a_run_with_a_damaged_commit_does_not_count(
     table, _ = pages_of(bc=git)
     assert "NOT COUNTED" in table
     assert "provenance.json does not say" in table
+
+
+def test_several_kinds_of_machine_are_named_with_whose_runs_each_has(
+    pages_of: Callable[..., Any],
+) -> None:
+    table, _ = pages_of(cpu="Another CPU")
+    assert "not all runs were made on one kind: Another CPU (2 runs: iql, bc); " in table
+    assert " (4 runs: iql, bc). Another processor rounds differently" in table
