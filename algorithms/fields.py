@@ -38,3 +38,4 @@ Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Discount = Annotated[float, Field(ge=0, lt=1)]  # where endless returns must be finite
 Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
 RewardTransform = Literal["raw", "mean-return", "return-range", "standard"]
+Precision = Literal["fp32", "mixed", "bf16"]  # of products; see `algorithms/engine/precision.py`

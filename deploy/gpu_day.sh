@@ -2,7 +2,7 @@
 # deploy/gpu_day.sh [SUITE ...]
 #
 # What is worth ten minutes of a GPU, most valuable first: tests that only a GPU can run, and beside
-# them whether rounded products (TF32) lead to other scores than exact ones; then, alone, the speed
+# them whether rounded products (TF32, bfloat16) lead to other scores than exact ones; then, alone, the speed
 # of stacked seeds, beside unifloral's if UNIFLORAL is a checkout of it; then the suites given, which
 # continue where they were. Every part has its own time limit, and what it found is in $OUT (default:
 # gpu_day) even if a later one is cut off.
@@ -32,7 +32,7 @@ part() { # NAME SECONDS COMMAND...: at most so long, and not beyond the end
 } | tee "$OUT/summary"
 
 part data 60 "$PYTHON" -m harness data make pointmaze/umaze-200k-v0
-for precision in fp32 mixed; do
+for precision in fp32 mixed bf16; do
     part "$precision" 200 "$PYTHON" -m harness run precision_"$precision" \
         --executor local --results "$OUT/results" &
 done
@@ -40,8 +40,10 @@ done
 part tests 200 "$PYTHON" -m pytest -v --tb=short -n 8 -p no:cacheprovider \
     -k "not True or True-iql or True-fql or True-df-dir" tests/algorithms/engine/test_gpu.py &
 wait
-part precisions 60 "$PYTHON" -m harness compare \
-    "$OUT/results/local/precision_fp32" "$OUT/results/local/precision_mixed"
+for precision in mixed bf16; do
+    part "fp32_$precision" 60 "$PYTHON" -m harness compare \
+        "$OUT/results/local/precision_fp32" "$OUT/results/local/precision_$precision"
+done
 part bench 240 "$PYTHON" -m harness bench --device cuda --json "$OUT/bench.json"
 [[ -z ${UNIFLORAL:-} ]] || part unifloral 120 "$PYTHON" -m harness bench --device cuda \
     --unifloral "$UNIFLORAL" --json "$OUT/unifloral.json"

@@ -148,6 +148,7 @@ def test_the_harness_reaches_algorithms_through_the_registry() -> None:
         "base",
         "action_selection",
         "contract",
+        "fields",
         "networks",
         "errors",
         "source",

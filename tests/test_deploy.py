@@ -236,10 +236,10 @@ def test_the_day_of_a_gpu_runs_its_parts_in_turn_and_says_how_each_ended(tmp_pat
     )
     lines = (tmp_path / "out" / "summary").read_text().splitlines()
     ended = dict(re.findall(r"^(\w+): exit status (\d+)", "\n".join(lines), re.M))
-    names = ["data", "fp32", "mixed", "tests", "precisions", "bench", "unifloral", "mine"]
-    beside = slice(1, 4)  # end in any order
-    assert sorted(list(ended)[beside]) == names[beside]
-    assert [*list(ended)[:1], *list(ended)[4:]] == [*names[:1], *names[4:]]
+    beside = ["bf16", "fp32", "mixed", "tests"]  # end in any order
+    names = ["data", *beside, "fp32_mixed", "fp32_bf16", "bench", "unifloral", "mine"]
+    assert sorted(list(ended)[1:5]) == beside
+    assert [*list(ended)[:1], *list(ended)[5:]] == [*names[:1], *names[5:]]
     assert ended == {name: "1" if name in ("bench", "unifloral") else "0" for name in names}
     parser: Any = typer.main.get_command(app)
     logged = log.read_text().replace("/a checkout", "'/a checkout'")
@@ -248,17 +248,15 @@ def test_the_day_of_a_gpu_runs_its_parts_in_turn_and_says_how_each_ended(tmp_pat
         parser.commands[name].make_context(name, words)  # raises what a user would read
 
 
-def test_the_suites_of_two_precisions_differ_in_nothing_else() -> None:
-    both = ("fp32", "mixed")
-    found = [
-        load_suite(REPOSITORY / f"suites/ablations/precision_{precision}.yaml")[0]
-        for precision in both
-    ]
+@pytest.mark.parametrize("precision", ["mixed", "bf16"])
+def test_the_suites_of_two_precisions_differ_in_nothing_else(precision: str) -> None:
+    both = ("fp32", precision)
+    found = [load_suite(REPOSITORY / f"suites/ablations/precision_{name}.yaml")[0] for name in both]
     assert tuple(suite.training.precision for suite in found) == both
     assert found[0].resources.gpus_per_trial > 0
-    exact, mixed = (suite.model_dump(exclude={"name", "title"}) for suite in found)
-    mixed["training"]["precision"] = "fp32"
-    assert mixed == exact
+    exact, rounded = (suite.model_dump(exclude={"name", "title"}) for suite in found)
+    rounded["training"]["precision"] = "fp32"
+    assert rounded == exact
 
 
 def test_the_day_of_a_gpu_ends_when_its_minutes_are_over(tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ from algorithms.engine.divergence import LossWatch
 from algorithms.engine.learning_state import LearningState, SeedState, of_slots
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
 from algorithms.engine.optimizer import adam_coefficients
-from algorithms.engine.precision import Precision, use_products
+from algorithms.engine.precision import use_products
 from algorithms.engine.schedule import Schedule
 from algorithms.engine.streams import draw, draw_indices, generator, to_device
 from algorithms.engine.updates import Updates, compiler_exists
+from algorithms.fields import Precision
 from algorithms.networks import Network
 from algorithms.transitions import Transitions
 
@@ -122,6 +123,7 @@ class Engine:
             self._online,
             self._watch,
             compiled=self.compiled,
+            precision=precision,
         )
         self._block = -1
         self._metrics: dict[str, Tensor] = {}

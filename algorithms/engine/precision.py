@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-Precision = Literal["fp32", "mixed"]
+from algorithms.fields import Precision
 
 _FP32_LIKE_ERROR = 5e-6
 
@@ -17,7 +17,8 @@ def use_products(precision: Precision, device: torch.device) -> None:
     """Set torch's precision of fp32 matrix products for this process.
 
     `mixed` permits products to round their inputs (to bfloat16 on CPUs that have such units, to
-    TF32 on GPUs); parameters, sums and optimiser state stay fp32. `fp32` is exact to fp32.
+    TF32 on GPUs); parameters, sums and optimiser state stay fp32. `fp32` is exact to fp32, and so
+    are, with `bf16`, the products outside losses, such as those of acting.
     """
     if precision == "mixed":
         setting = "medium"
@@ -27,6 +28,18 @@ def use_products(precision: Precision, device: torch.device) -> None:
         setting = "highest"
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
     torch.set_float32_matmul_precision(setting)
+
+
+def loss_products(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """In which losses are taken: with `bf16` their products round to bfloat16, both ways.
+
+    That is torch's automatic mixed precision: layers give bfloat16, and biases, activations, sums
+    and losses are fp32 again. Parameters, gradients and optimiser state stay fp32.
+    """
+    if precision != "bf16":
+        return nullcontext()
+    # Casts are not cached: the cache would keep those of another update's parameters.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 @functools.cache

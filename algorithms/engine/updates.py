@@ -24,7 +24,9 @@ from algorithms.engine.divergence import LossWatch
 from algorithms.engine.learning_state import LearningState
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
 from algorithms.engine.optimizer import adam_step
+from algorithms.engine.precision import loss_products
 from algorithms.engine.schedule import Schedule
+from algorithms.fields import Precision
 from algorithms.networks import Params
 
 _MOST_UPDATES = 10_000  # that a process may compile
@@ -44,6 +46,7 @@ class Updates:
         online: what the learners have seen for themselves.
         watch: is shown the losses of every update, in the order of `losses`.
         compiled: use `torch.compile`.
+        precision: of the losses' products.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Updates:
         watch: LossWatch,
         *,
         compiled: bool,
+        precision: Precision,
     ) -> None:
         self._algorithm = algorithm
         self._schedule = schedule
@@ -64,6 +68,7 @@ class Updates:
         self._online = online
         self._watch = watch
         self._compiled = compiled
+        self._precision = precision
         self._order = {name: i for i, name in enumerate(algorithm.optimizers)}
         self._made: dict[tuple[int, tuple[bool, ...]], Update] = {}
 
@@ -111,7 +116,8 @@ class Updates:
             if type(error).__module__.startswith("torch._dynamo"):
                 state = copy.deepcopy(self._state)
                 parts = (self._algorithm, self._schedule, state, self._batches, self._online)
-                Updates(*parts, self._watch, compiled=False)._update(index, due, *arguments)
+                eager = Updates(*parts, self._watch, compiled=False, precision=self._precision)
+                eager._update(index, due, *arguments)
             raise
 
     def _update(
@@ -139,7 +145,8 @@ class Updates:
             ) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
                 params = {**state.params, **trained}
                 nets = Networks(algorithm.networks, params, state.params, state.targets)
-                losses, info = phase.loss(nets, batch, noise)
+                with loss_products(self._precision, self._batches.device):
+                    losses, info = phase.loss(nets, batch, noise)
                 # The seeds share no parameter, so the gradient of the sum is each one's own.
                 return losses.sum(), (losses.detach(), {k: v.detach() for k, v in info.items()})
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from algorithms.engine.precision import Precision
 from algorithms.errors import sentence_of
+from algorithms.fields import Precision
 from algorithms.registry import ABLATIONS, algorithms, load
 from harness.bench.rotation import Worker
 
@@ -17,6 +17,7 @@ ROWS, OBS_DIM, ACTION_DIM = 1_000_000, 17, 6  # HalfCheetah's shapes
 SEEDS = 4  # the best stack on the CPUs measured so far is 2 to 8
 COMMON = "td3-bc"  # in every group, so that ratios to it compare across groups
 STACKS = (1, 5, 20, 64)  # seeds trained at once on a GPU
+ROUNDED: tuple[Precision, ...] = ("mixed", "bf16")  # compared with exact products
 _GROUP = 4  # stages measured together, beside it: a worker takes 0.6 to 1 GB
 _WIDTHS = {"hidden_dims": [256, 256], "batch_size": 256}
 _WINDOWS = 16  # of a sequence model, whose windows are 20 transitions of several tokens
@@ -56,12 +57,14 @@ def gpu_workers() -> tuple[list[Worker], dict[str, str]]:
             for seeds in STACKS
         ]
         one, few, many, _ = (name for name, _ in stacks)
-        mixed = engine_worker(
-            algorithm, stage, words, precision="mixed", settings=_WIDTHS, seeds=STACKS[2]
-        )
+        rounded = [
+            engine_worker(algorithm, stage, words, precision, _WIDTHS, STACKS[2])
+            for precision in ROUNDED
+        ]
         noise = (f"noise of {few}", ["noise", *stacks[1][1][1:]])
-        workers += [*stacks, mixed, noise]
-        bases |= {name: one for name, _ in stacks} | {mixed[0]: many, noise[0]: few}
+        workers += [*stacks, *rounded, noise]
+        bases |= {name: one for name, _ in stacks} | {noise[0]: few}
+        bases |= {name: many for name, _ in rounded}
     return workers, bases
 
 

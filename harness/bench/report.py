@@ -13,6 +13,7 @@ from rich.table import Table
 
 from harness.bench import acting
 from harness.bench.contenders import (
+    ROUNDED,
     SEEDS,
     engine_worker,
     gpu_workers,
@@ -41,10 +42,11 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
     console.print("Training speed: contenders take turns on one core (a few minutes) …")
     workers = [
         engine_worker("iql"),
-        engine_worker("iql", precision="mixed"),
+        *(engine_worker("iql", precision=precision) for precision in ROUNDED),
         engine_worker("td3-bc"),
         engine_worker("df-div", 0, ", pretraining"),
         engine_worker("df-div", 1, ", improvement"),
+        engine_worker("df-div", 1, ", improvement", "bf16"),
         engine_worker("df-dir", 1, ", improvement"),
         engine_worker("df-div-joint", 1, ", improvement"),
     ]

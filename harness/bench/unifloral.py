@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from algorithms.engine.precision import Precision
+from algorithms.fields import Precision
 from algorithms.transitions import Transitions
 from harness.bench.scripts import load_script
 from harness.errors import UserError

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from algorithms.engine.engine import BLOCK, Engine
-from algorithms.engine.precision import Precision
 from algorithms.engine.streams import draw, draw_indices, generator
 from algorithms.errors import sentence_of
+from algorithms.fields import Precision
 from algorithms.registry import load, resolve_config
 from algorithms.transitions import Transitions
 from harness.bench.acting import acting_times

@@ -14,6 +14,7 @@ from pydantic import (
     model_serializer,
 )
 
+from algorithms.fields import Precision
 from harness.files import digest_of
 from harness.tasks.spec import TaskSpec
 
@@ -70,7 +71,7 @@ class RunSpec(BaseModel):
     online_steps: int = 0  # of interaction after them, each with a gradient step
     evaluation: EvaluationSpec
     seed: int
-    precision: Literal["fp32", "mixed"] = "fp32"  # of matrix products
+    precision: Precision = "fp32"  # of matrix products
     compiled: bool  # compiled and eager code round differently
     device: Literal["cpu", "cuda"]
     engine_version: int

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from algorithms import registry
+from algorithms.fields import Precision
 from harness.errors import UserError, nearest
 from harness.statistics.protocols import parse_protocol
 from harness.suite.entry import AlgorithmEntry, Overrides, Section, Selection, check_seeds
@@ -51,7 +52,9 @@ class Training(Section):
     # Then steps in the environment, a gradient step after each, on data and what was seen; every
     # method must be able to.
     online_steps: int = Field(0, ge=0, le=10**8)
-    precision: Literal["fp32", "mixed"] = "fp32"  # mixed: products may round to bfloat16 or TF32
+    # Of matrix products. mixed: they may round, to TF32 on GPUs, to bfloat16 on some CPUs. bf16:
+    # those of losses do, to bfloat16, everywhere.
+    precision: Precision = "fp32"
     compile: bool = True  # part of a run's identity: eager code rounds differently
 
 

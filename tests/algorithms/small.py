@@ -7,6 +7,7 @@ from typing import Any
 from algorithms import registry
 from algorithms.contract.subject import ACTION_DIM, FEW, OBS_DIM, states_equal
 from algorithms.engine.engine import Engine
+from algorithms.fields import Precision
 from algorithms.networks import Network
 from algorithms.registry import ABLATIONS, resolve_config
 from algorithms.transitions import Transitions
@@ -32,6 +33,7 @@ def make_engine(
     device: str = "cpu",
     known_q: Network | None = None,
     alone: bool = False,
+    precision: Precision = "fp32",
     **overrides: Any,
 ) -> Engine:
     fields = registry.load(algorithm_id).Config.model_fields
@@ -51,6 +53,7 @@ def make_engine(
         device=device,
         known_q=known_q,
         alone=alone,
+        precision=precision,
     )
 
 
