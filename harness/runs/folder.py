@@ -200,6 +200,10 @@ class RunFolder:
         """Replace `<name>.csv`."""
         write_bytes(self.path / f"{name}.csv", content)
 
+    def delete_table(self, name: str) -> None:
+        """Remove `<name>.csv` if there is one."""
+        (self.path / f"{name}.csv").unlink(missing_ok=True)
+
     def read_table(self, name: str) -> bytes | None:
         """The content of `<name>.csv`, None if there is none."""
         return read_file(self.path / f"{name}.csv")

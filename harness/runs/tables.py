@@ -106,9 +106,13 @@ class RunTables:
             self.write()
 
     def write(self) -> None:
-        """Replace the files by what is known."""
-        for name in self._present():
-            self._folder.write_table(name, self._csv(name))
+        """Replace the files by what is known; a file of which nothing is known goes."""
+        present = self._present()
+        for name in _COLUMNS:
+            if name in present:
+                self._folder.write_table(name, self._csv(name))
+            else:  # a crash may have left it empty, and a run's files are sealed as they are
+                self._folder.delete_table(name)
 
     def _present(self) -> list[str]:
         return [name for name in _COLUMNS if name not in _ONLY_WITH_ROWS or self._rows[name]]

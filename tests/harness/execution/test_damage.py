@@ -11,6 +11,7 @@ import pytest
 
 from harness.execution.plan import Plan
 from harness.execution.work import work
+from harness.report.records import read_records
 from tests.harness.conftest import trials_of
 from tests.harness.execution.test_work import finish
 
@@ -63,6 +64,24 @@ def test_a_done_run_with_a_damaged_file_is_not_done_and_is_repaired_without_trai
     assert plan.unfinished() == []
     assert contents(folder.path) == before
     assert (folder.path / "provenance.json").read_bytes() == provenance
+
+
+@pytest.mark.parametrize("name", ["decisions.csv", "timings.csv"])
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"step,action_selec"])
+def test_times_that_a_crash_spoilt_take_no_run_out_of_the_tables(
+    plan_of: PlanOf, name: str, content: bytes
+) -> None:
+    plan = plan_of(seeds=1)
+    finish(plan)
+    folder = plan.folder(plan.runs[0])
+    (folder.path / name).write_bytes(content)
+    assert plan.unfinished() == plan.runs
+    finish(plan)
+    assert plan.unfinished() == []
+    plan.suite_file("python -m harness run tiny.yaml").write(plan.directory)
+    records = read_records(plan.directory)
+    assert records.damaged == ()
+    assert [*records.runs["state"]] == ["done"]
 
 
 def test_files_of_another_seed_do_not_pass(plan_of: PlanOf) -> None:
