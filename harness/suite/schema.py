@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +38,20 @@ Name = Annotated[str, Field(pattern=f"^{_WORD}$", max_length=60)]
 _MOST_TASKS = 1000
 _MOST_ROWS = 1000  # of all entries together
 _MOST_EVALUATIONS = 100_000  # of a run
-SuiteName = Annotated[str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60)]
+# What a results folder holds beside the suites in it.
+_RESERVED = re.compile(r"runs|figures|logs|pretrained|published|.*\.(json|csv|md|tex|html|lock)")
+
+
+def _is_free(name: str) -> str:
+    for word in name.split("/"):
+        if _RESERVED.fullmatch(word):
+            raise ValueError(f"'{word}' is a file or folder of results, and names no suite")
+    return name
+
+
+SuiteName = Annotated[
+    str, Field(pattern=f"^({_WORD}/)?{_WORD}$", max_length=60), AfterValidator(_is_free)
+]
 
 
 def _protocol(name: str) -> str:

@@ -102,6 +102,16 @@ def leave_done(run: RunFolder, metrics: bytes = b"step,value\n1,0.5\n") -> None:
     run.write_status(Status("done", 1, 1, "x", "then", evaluated_step=1))
 
 
+def test_runs_of_a_suite_inside_the_folder_are_not_packed(plan_of: PlanOf) -> None:
+    plan = plan_of(seeds=1)
+    finish(plan)
+    inner = plan.directory / "inner" / plan.runs[0].folder
+    shutil.copytree(plan.folder(plan.runs[0]).path, inner)
+    assert pack_suite(plan.directory).startswith("1 finished runs packed, 0 others left")
+    assert RunFolder(inner).is_done()
+    assert list(inner.glob("checkpoint.*"))
+
+
 def test_equal_runs_are_packed_to_equal_bytes(tmp_path: Path) -> None:
     packed = []
     for suite in ("a", "b"):

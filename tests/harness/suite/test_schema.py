@@ -127,6 +127,8 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
             "algorithms.a/b: expected letters, digits, dots",
         ),
         ({"name": "../elsewhere"}, "name: expected letters, digits, dots"),
+        ({"name": "mine/runs"}, "name: 'runs' is a file or folder of results, and names no suite"),
+        ({"name": "mine/suite.json"}, "name: 'suite.json' is a file or folder of results"),
     ],
 )
 def test_a_mistake_is_shown_with_its_place_and_what_is_allowed(
