@@ -38,12 +38,14 @@ def describe(error: Exception, trace: str, where: str = "") -> str:
 
     where: `file:line` in the method's own code, if the failure came out of it.
     """
-    if isinstance(error, UserError | AlgorithmError):
+    if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and (sentence := unwritable(error)):
         return sentence
-    if lacks_memory(error):
+    if lacks_memory(error):  # before a method's mistakes, of which it may look like one
         return no_memory(error)
+    if isinstance(error, AlgorithmError):
+        return str(error)
     if where:
         return f"{sentence_of(error)} ({where})\n\n{trace}"
     return f"{type(error).__name__}: {error}\n\n{trace}"
@@ -55,6 +57,11 @@ def unwritable(error: OSError) -> str:
         return (
             f"the disk is full ({error}). What was saved before is intact: free some space, then "
             "run the suite again to continue."
+        )
+    if error.errno == errno.EFBIG:
+        return (
+            f"a file may not grow so large ({error}). What was saved before is intact: lift the "
+            "limit (ulimit -f), then run the suite again to continue."
         )
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from harness.errors import UserError
 from harness.execution.executor import Executor
 from harness.execution.progress import Display, TrialView
-from harness.runs.trial import LOCKS, STOP_FILE, Trial, taken_up
+from harness.runs.trial import LOCKS, STOP_FILE, Trial, holder_file, taken_up
 from harness.suite.schema import Resources
 
 _POLL_SECONDS = 0.25
@@ -53,11 +53,20 @@ def _outlast_orphans(locks: Path, say: Callable[[str], None]) -> None:
         except Timeout:
             say(
                 "A worker of an earlier command, which was killed, still holds a run here: waiting "
-                "until it has saved it."
+                f"until it has saved it.{_how_to_end(path)}"
             )
             lock.acquire()
         path.unlink()
+        holder_file(path).unlink(missing_ok=True)
         lock.release()
+
+
+def _how_to_end(lock: Path) -> str:
+    """What to do about the holder of a run's lock if it hangs; nothing if it is not known."""
+    with suppress(OSError):
+        if pid := holder_file(lock).read_text().strip():
+            return f" If it hangs, end it on the machine that it is on: kill -9 {pid}"
+    return ""
 
 
 def execute(

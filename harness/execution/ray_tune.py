@@ -68,7 +68,7 @@ class RayExecutor:
         self._trials: list[Trial] = []
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self._last_words = ""  # of the first trial that Tune gave up
+        self._last_words: dict[str, str] = {}  # of the trials that Tune gave up, by name
         self._node = ""
         self._looked = 0.0
 
@@ -114,10 +114,10 @@ class RayExecutor:
             ending += f": {self._error}"
         else:
             ending += f" {RESTARTS + 1} times"
-            ending += f"; Ray says: {self._last_words}" if self._last_words else ""
         ray.shutdown()  # first, since workers live on until their raylet is buried
         for trial in self._trials:
-            trial.fail_unfinished(ending)
+            words = self._last_words.get(trial.name)
+            trial.fail_unfinished(f"{ending}; Ray says: {words}" if words else ending)
         return False
 
     def _is_connected(self) -> bool:
@@ -174,8 +174,10 @@ class RayExecutor:
             ),
         )
         try:
-            failed = tuner.fit().errors
-            self._last_words = last_words(str(failed[0])) if failed else ""
+            results = tuner.fit()
+            for result in map(results.__getitem__, range(len(results))):
+                if result.error and result.config:
+                    self._last_words[result.config["name"]] = last_words(str(result.error))
         except (Exception, SystemExit) as error:  # the latter when Ray is shut down meanwhile
             self._error = error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from algorithms.base import Key, Noise, NoiseSpec, Normal, Uniform
 from algorithms.engine.trained import Trained
 from harness.errors import UserError
 from harness.execution.engines import selection_of
+from harness.files import write_bytes
 from harness.policies.saved import SavedRun
 
 _TRACED, _CHECKED = 3, (1, 3, 8)  # observations at once
@@ -48,16 +50,15 @@ def export_policy(run: SavedRun, path: Path, action_selection: str | None = None
         )
     policy = Exportable(trained, selection)
     try:
-        apart = _write_checked(policy, path)
+        content, apart = _written(policy)
     except Exception as error:  # whatever torch meets in a method that it cannot follow
-        path.unlink(missing_ok=True)
         raise UserError(
             f"{name} cannot be exported: torch cannot follow how it acts "
             f"({' '.join(str(error).split())[:200]}). Act with harness.load_policy."
         ) from error
     if apart <= _TOLERANCE:
+        write_bytes(path, content)
         return apart
-    path.unlink()
     raise UserError(
         f"{name} cannot be exported: written as TorchScript its actions differ by {apart:.2g}, as "
         "how it acts depends on numbers in ways that are not written. Act with "
@@ -65,8 +66,8 @@ def export_policy(run: SavedRun, path: Path, action_selection: str | None = None
     )
 
 
-def _write_checked(policy: Exportable, path: Path) -> float:
-    """The largest difference of an action of what was written and loaded again."""
+def _written(policy: Exportable) -> tuple[bytes, float]:
+    """The file's content, and the largest difference of an action once it is loaded again."""
     preprocessing = policy.trained.preprocessing
     shift, scale = preprocessing.mean, preprocessing.scale
     generator = torch.Generator().manual_seed(0)
@@ -78,9 +79,10 @@ def _write_checked(policy: Exportable, path: Path) -> float:
         warnings.simplefilter("ignore")  # of torch's on TorchScript's age, and on Python's numbers
         example = (observations(_TRACED),)
         traced = torch.jit.trace(policy, example, check_trace=False)  # type: ignore[no-untyped-call]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.jit.save(traced, str(path))
-        written = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+        file = io.BytesIO()
+        torch.jit.save(traced, file)
+        content = file.getvalue()
+        written = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
         apart = 0.0
         for count in _CHECKED:
             x, found = observations(count), []
@@ -88,7 +90,7 @@ def _write_checked(policy: Exportable, path: Path) -> float:
                 torch.manual_seed(count)
                 found.append(act(x))
             apart = max(apart, float((found[0] - found[1]).abs().max()))
-    return apart
+    return content, apart
 
 
 def _noise(specs: NoiseSpec, count: int) -> Noise:

@@ -58,10 +58,15 @@ class Status:
     def of(cls, found: Mapping[str, Any]) -> Status | None:
         """What a file's content says; None if it is no status. Fields of other versions are left.
 
-        A wrong value counts as none: a status is written anew whenever its run goes on.
+        A wrong value counts as none: a status is written anew whenever its run goes on. Letters
+        that no file can have, which errors quote from names that are no UTF-8, become '?'.
         """
+        known = {name: value for name, value in found.items() if name in _FIELDS}
+        for name, value in known.items():
+            if isinstance(value, str):
+                known[name] = value.encode("utf-8", "replace").decode()
         try:
-            return _STATUS.validate_python({k: found[k] for k in found if k in _FIELDS})
+            return _STATUS.validate_python(known)
         except ValueError:
             return None
 

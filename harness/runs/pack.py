@@ -27,10 +27,10 @@ def pack_suite(directory: Path) -> str:
     damaged, whether or not it would be added to.
     """
     before = _megabytes(directory)
-    runs = directory / "runs"  # beside it there may be another suite, whose name begins with this
-    for leftover in runs.rglob(f".*{_PACKED}"):
+    below = directory / "runs"  # beside it there may be a suite whose name begins with this one's
+    for leftover in below.rglob(f".*{_PACKED}"):
         shutil.rmtree(leftover)
-    folders = [path.parent for path in runs.rglob("status.json") if not path.is_symlink()]
+    folders = [path.parent for path in below.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
     suite = _planned(directory)
     tasks: dict[Path, list[Path]] = {task: [] for task in _packed_before(directory, suite)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -74,6 +75,7 @@ class Trial(BaseModel):
                         yield False
                         return
                 held.callback(lock.release)
+                holder_file(Path(lock.lock_file)).write_text(str(os.getpid()))
             yield True
 
     def is_begun(self, taken_up: Container[str]) -> bool:
@@ -123,6 +125,11 @@ class Trial(BaseModel):
             if status is not None and not self._is_over(spec):
                 failed = replace(status, state="failed", error=error, finished=now())
                 self.folder(spec).write_status(failed)
+
+
+def holder_file(lock: Path) -> Path:
+    """Where the process that holds a run's lock, or held it last, has left its number."""
+    return lock.with_suffix(".pid")
 
 
 def taken_up(suite_dir: Path) -> set[str]:

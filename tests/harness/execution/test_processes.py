@@ -95,7 +95,9 @@ ORPHAN = """
 import sys, time
 from pathlib import Path
 from filelock import FileLock
+from harness.runs.trial import holder_file
 with FileLock(sys.argv[1]):
+    holder_file(Path(sys.argv[1])).write_text("4321")
     print("held", flush=True)
     time.sleep(1.5)
     Path(sys.argv[2]).touch()
@@ -115,7 +117,8 @@ def test_a_command_touches_nothing_before_orphans_of_another_have_ended(
         with sole_use(tmp_path, said.append):
             assert (tmp_path / "saved").exists()
             assert not list((tmp_path / LOCKS).iterdir())
-        assert "waiting until it has saved it" in " ".join(said)
+        assert "waiting until it has saved it. If it hangs, end it" in " ".join(said)
+        assert " ".join(said).endswith("kill -9 4321")
 
 
 class _Closed:

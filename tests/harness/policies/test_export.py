@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +63,21 @@ def test_its_noise_is_drawn_anew_and_as_wide_as_the_policys(tmp_path: Path) -> N
     expected = policy(x.numpy()[None])[0]
     np.testing.assert_allclose(found.mean(0), expected.mean(0), atol=0.05)
     np.testing.assert_allclose(found.std(0), expected.std(0), atol=0.05)
+
+
+def test_a_disk_that_is_full_costs_no_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "policy.pt"
+    path.write_bytes(b"earlier")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_policy(run_of("bc"), path)
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes() == b"earlier"
 
 
 def test_a_method_that_remembers_is_refused_with_why(tmp_path: Path) -> None:

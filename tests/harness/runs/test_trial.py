@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.runs.trial import Trial, taken_up
+from harness.runs.trial import LOCKS, Trial, taken_up
 from tests.harness.runs.test_spec import BASE
 
 
@@ -34,5 +35,7 @@ def test_a_trial_has_begun_once_a_worker_has_taken_it_up(tmp_path: Path) -> None
     with begun.sole_work(lambda: False) as ours:
         assert ours
         known = taken_up(tmp_path)
+        [holder] = {path.read_text() for path in (tmp_path / LOCKS).glob("*.pid")}
+        assert int(holder) == os.getpid()
     assert begun.is_begun(known)
     assert not waiting.is_begun(known)
