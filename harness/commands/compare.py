@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.commands.console import say
+from harness.commands.report import folder_of
 from harness.errors import UserError
 from harness.report.changes import Change, score_differences, spec_changes
 from harness.report.records import read_records
@@ -35,7 +36,7 @@ def compare_results(first: str, second: str, results: Path, console: Console) ->
     have no run in common.
     """
     with ExitStack() as stack:
-        folders = [_folder(side, results) for side in (first, second)]
+        folders = [folder_of(side, results) for side in (first, second)]
         if folders == [None, None] and ":" not in first + second:
             raise UserError(
                 f"Neither {first} nor {second} is a folder of results: give one, or a commit with "
@@ -43,8 +44,9 @@ def compare_results(first: str, second: str, results: Path, console: Console) ->
             )
         known = next((folder for folder in folders if folder is not None), None)
         sides = [
-            folder or _committed(side, known, Path(stack.enter_context(_temporary())))
+            folder or _committed(side, known, Path(into))
             for side, folder in zip((first, second), folders, strict=True)
+            for into in [stack.enter_context(tempfile.TemporaryDirectory())]
         ]
         before, after = map(read_records, sides)
     cells = score_differences(before, after)
@@ -57,16 +59,6 @@ def compare_results(first: str, second: str, results: Path, console: Console) ->
     say(console, f"first: {first}; second: {second}; scores in points by '{protocol}'")
     _show_cells(cells, console)
     _show_changes(spec_changes(before, after), console)
-
-
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
-
-
-def _folder(side: str, results: Path) -> Path | None:
-    """The folder of results that is meant, if one is."""
-    found = (folder for folder in (Path(side), results / side) if (folder / "suite.json").is_file())
-    return next(found, None)
 
 
 def _committed(side: str, known: Path | None, into: Path) -> Path:

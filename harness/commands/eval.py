@@ -65,9 +65,10 @@ def _lines(run: SavedRun, found: Evaluated, latency: float) -> list[str]:
         f"{spec.label} on {spec.task.id}, seed {spec.seed}, after {run.step:,} steps; acts by "
         f"{found.action_selection}, {len(returns)} episodes",
         f"score     {scores.mean():.2f} points",
-        f"interval  {low:.2f} to {high:.2f} (95%, Student's t over episodes)",
-        f"return    {returns.mean():.4g}, from {returns.min():.4g} to {returns.max():.4g}",
     ]
+    if len(scores) > 1:
+        lines.append(f"interval  {low:.2f} to {high:.2f} (95%, Student's t over episodes)")
+    lines.append(f"return    {returns.mean():.4g}, from {returns.min():.4g} to {returns.max():.4g}")
     if not np.isnan(success).any():
         lines.append(f"success   {100 * np.mean(success):.0f}% of episodes")
     lines.append(f"decision  {latency:.3g} ms for one observation, on one thread")

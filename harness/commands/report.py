@@ -13,7 +13,6 @@ from harness.published import Literature, shipped
 from harness.report import build_report, render_terminal
 from harness.report.build import PAGE
 from harness.report.page import SuiteEntry, entry_of, index_page, is_ours
-from harness.report.records import read_suite
 from harness.runs.outline import outline, planned_published
 from harness.runs.suite_file import FILE_NAME, SuiteFile
 from harness.suite.schema import Suite, find_suite, load_suite
@@ -26,7 +25,7 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
     to show and which row to compare to, for later reports too; of all else `suite.json` tells what
     was run. Returns and raises as `show_report`.
     """
-    if not Path(name).is_file() and (folder := _folder_of(name, results)):
+    if not Path(name).is_file() and (folder := folder_of(name, results)):
         return show_report(folder, console, protocol=protocol)
     path = find_suite(name)
     suite, _ = load_suite(path)
@@ -37,7 +36,7 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
         if not any(task.id in published for task in planned.tasks):
             raise _no_results(name, suite, results)
         return show_report(folder, console, planned)
-    found = read_suite(folder)
+    found = SuiteFile.read(folder)
     was_run = suite.compare_to in {row.label for row in found.rows}
     update = {
         "published": planned_published(suite, path),
@@ -107,7 +106,7 @@ def show_all_reports(results: Path, console: Console, protocol: str | None = Non
 
 def results_of(name: str, results: Path) -> Path:
     """The results folder of a suite given by folder, name or file. Raises UserError."""
-    if folder := _folder_of(name, results):
+    if folder := folder_of(name, results):
         return folder
     suite, _ = load_suite(find_suite(name))
     folder = results / suite.name
@@ -129,7 +128,7 @@ def _no_results(name: str, suite: Suite, results: Path) -> UserError:
     )
 
 
-def _folder_of(name: str, results: Path) -> Path | None:
+def folder_of(name: str, results: Path) -> Path | None:
     """The results folder given by its path, or by its name under `results`."""
     folders = (Path(name), results / name)
     return next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from harness.docs.place import Place
-from harness.docs.results import not_run, suite_file, was_run
+from harness.docs.results import not_run, was_run
 from harness.errors import UserError
 from harness.report.gate import MARK
 from harness.report.layout import points
 from harness.report.notes import SMOKE
 from harness.report.origins import EARLIER, MEANING, TUNED
+from harness.runs.suite_file import SuiteFile
 
 Line = dict[str, str]  # of a table.csv
 _MISSING = "–"
@@ -35,7 +36,7 @@ class _Family:
     @classmethod
     def all_of(cls, folder: Path, place: Place) -> list[Self]:
         """Those of a suite whose tasks rank methods."""
-        suite = suite_file(folder)
+        suite = SuiteFile.read(folder)
         lines = _lines(folder / "table.csv")
         runs = _lines(folder / "scores.csv")
         tasks: dict[str, list[str]] = {}
@@ -107,7 +108,7 @@ def averages_table(place: Place, *suites: str) -> str:
         for other in found
         if other not in families
     ]
-    smoke = [f"**{SMOKE}.**" for folder in run if suite_file(folder).smoke]
+    smoke = [f"**{SMOKE}.**" for folder in run if SuiteFile.read(folder).smoke]
     return "\n\n".join(
         [*smoke[:1], *written, *(not_run(f, place) for f in folders if f not in run)]
     )

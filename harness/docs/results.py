@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness.docs.place import Place
 from harness.errors import UserError
 from harness.report.notes import SMOKE
@@ -90,14 +88,6 @@ def not_run(folder: Path, place: Place) -> str:
     return f"*Not run yet. `{command}` makes these results.*"
 
 
-def suite_file(folder: Path) -> SuiteFile:
-    """What was planned. Raises UserError if it cannot be read."""
-    try:
-        return SuiteFile.model_validate_json((folder / FILE_NAME).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{folder / FILE_NAME} cannot be read: {error}") from error
-
-
 def _parts(text: str) -> tuple[list[tuple[str, str]], str]:
     """The titled tables of a `table.md`, and its notes."""
     paragraphs = text.strip().split("\n\n")
@@ -112,7 +102,7 @@ def _unsettled(notes: str) -> list[str]:
 
 def _origin(folder: Path, place: Place) -> str:
     """Command, date, commits, seeds and budget, with a link to everything else."""
-    suite = suite_file(folder)
+    suite = SuiteFile.read(folder)
     statuses = {run.path: RunFolder(folder / run.path).status() for run in suite.runs}
     done = {path: found for path, found in statuses.items() if found and found.state == "done"}
     when = max((f" on {status.finished[:10]}" for status in done.values()), default="")

@@ -33,7 +33,7 @@ def new_method(name: str, into: Path) -> list[Path]:
             relative, text = relative.replace(old, new), text.replace(old, new)
         path = folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, "utf-8")
         written.append(path)
     return written
 
@@ -42,7 +42,7 @@ def template_files() -> dict[str, str]:
     """The template's texts by relative path."""
     paths = sorted(path for path in TEMPLATE.rglob("*") if path.is_file())
     return {
-        str(path.relative_to(TEMPLATE)): path.read_text()
+        str(path.relative_to(TEMPLATE)): path.read_text("utf-8")
         for path in paths
         if path.suffix in {".py", ".toml", ".yaml"}
     }

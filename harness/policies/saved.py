@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -91,7 +92,9 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
             f"{path} cannot act with today's code of {spec.algorithm} ({_first_line(error)}): use "
             "the commit that its provenance.json names, or train it again."
         ) from error
-    return SavedRun(folder, spec, checkpoint.step, trained, (*wrong, *_remarks(spec)))
+    return SavedRun(
+        folder, spec, checkpoint.step, trained, (*wrong, *_remarks(spec, checkpoint.step))
+    )
 
 
 def _spec_of(folder: RunFolder, found: dict[str, Any]) -> RunSpec:
@@ -116,12 +119,18 @@ def _cannot_act(wrong: list[str], *, old: bool) -> str:
 
 def _again(folder: RunFolder, spec: dict[str, Any]) -> str:
     """How to train the run of a spec.json again."""
-    suite = read_json(folder.path.parents[3] / SUITE_FILE) or {}
+    suite_dir = folder.path.parents[3]
+    suite = read_json(suite_dir / SUITE_FILE) or {}
     command = suite.get("command", "python -m harness run SUITE")
-    return f"Train it again: {command} --only '{spec['task']['id']}/{spec['label']}' --fresh"
+    results = suite_dir.parents[str(suite.get("name", "")).count("/")]
+    elsewhere = "" if results == Path("results").absolute() else f" --results {quote(str(results))}"
+    only = quote(f"{spec['task']['id']}/{spec['label']}")
+    return f"Train it again: {command} --only {only}{elsewhere} --fresh"
 
 
-def _remarks(spec: RunSpec) -> Iterator[str]:
+def _remarks(spec: RunSpec, step: int) -> Iterator[str]:
+    if step < spec.total_steps:
+        yield f"The run is not finished: its policy has had {step:,} of {spec.total_steps:,} steps."
     if spec.code and spec.code != code_digest(registry.algorithms()[spec.algorithm].module):
         yield (
             f"The code of {spec.algorithm} has changed since the run was made: its policy may act "

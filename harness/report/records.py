@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from harness.errors import UserError
 from harness.files import parse_object
 from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
@@ -91,7 +90,7 @@ def read_records(folder: Path, suite: SuiteFile | None = None) -> Records:
     Raises UserError if the folder, its `suite.json` or an archive of its runs cannot be used: of a
     task's archive all runs would be missing, from every table.
     """
-    reader = _Reader(folder, suite or read_suite(folder))
+    reader = _Reader(folder, suite or SuiteFile.read(folder))
     runs = reader.suite.runs
     rows = [row for i in range(0, len(runs), BATCH) for row in reader.read(runs[i : i + BATCH])]
     keys = ["task", "label", "seed", "path", "state"]
@@ -308,24 +307,6 @@ def _key(run: PlannedRun) -> tuple[str, str, int]:
 
 def _planned(run: PlannedRun) -> dict[str, Any]:
     return {"task": run.task, "label": run.label, "seed": run.seed, "path": run.path}
-
-
-def read_suite(folder: Path) -> SuiteFile:
-    """What a results folder says was planned. Raises UserError if it cannot be used."""
-    path = folder / "suite.json"
-    name, smoke, _ = folder.name.partition("-smoke")
-    again = f"Write it with: python -m harness run {name}{' --smoke' if smoke else ''}"
-    if not folder.is_dir():
-        raise UserError(f"There is no results folder {folder}. {again}")
-    if not path.is_file():
-        raise UserError(f"{folder} holds no results: it has no suite.json. {again}")
-    try:
-        return SuiteFile.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        key = f" at '{where}'" if where else ""
-        raise UserError(f"{path} is malformed{key}: {first['msg']}. {again}") from error
 
 
 def _provenance(path: Path) -> dict[str, Any]:

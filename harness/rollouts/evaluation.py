@@ -188,12 +188,14 @@ class Evaluator:
         """
         calls: list[float] = []
         begun = time.perf_counter()
-        rollout = Rollout(self._environments[0], "evaluation", self._seeds[0], 0)
+        with time_limit(STEP_SECONDS):
+            rollout = Rollout(self._environments[0], "evaluation", self._seeds[0], 0)
         while not rollout.done and len(calls) <= _DECISIONS:
             called = time.perf_counter()
             actions = policy(rollout.observation[None, None], np.full((1, 1), rollout.reward))
             calls.append(1000.0 * (time.perf_counter() - called))
-            rollout.step(actions[0, 0])
+            with time_limit(STEP_SECONDS):
+                rollout.step(actions[0, 0])
             if time.perf_counter() - begun > _DECISION_SECONDS:
                 break
         return median(calls[1:] or calls)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from harness.errors import UserError
 from harness.files import json_bytes, parse_object
 from harness.runs.archive import archive_path, cell_archives, members_of, write_members
 from harness.runs.folder import RunFolder
-from harness.runs.suite_file import FILE_NAME, SuiteFile
+from harness.runs.suite_file import SuiteFile
 
 _LEARNING_STATE = "checkpoint."
 _DRAWN = ("paths.csv", "values.csv")  # in pictures of mazes: most of a run's room
@@ -32,7 +32,9 @@ def pack_suite(directory: Path) -> str:
         shutil.rmtree(leftover)
     folders = [path.parent for path in below.rglob("status.json") if not path.is_symlink()]
     done = [folder for folder in folders if RunFolder(folder).is_done()]
-    suite = _planned(directory)
+    suite = None
+    with suppress(UserError):  # runs are packed as well without their suite
+        suite = SuiteFile.read(directory)
     tasks: dict[Path, list[Path]] = {task: [] for task in _packed_before(directory, suite)}
     for folder in done:
         tasks.setdefault(folder.parent.parent, []).append(folder)
@@ -44,13 +46,6 @@ def pack_suite(directory: Path) -> str:
         f"{len(done)} finished runs packed, {left} others left as they are: {directory} has "
         f"{_megabytes(directory):.1f} MB now, and had {before:.1f}."
     )
-
-
-def _planned(directory: Path) -> SuiteFile | None:
-    try:
-        return SuiteFile.model_validate_json((directory / FILE_NAME).read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _packed_before(directory: Path, suite: SuiteFile | None) -> set[Path]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError, model_validator
 
 from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError
@@ -20,6 +20,7 @@ from harness.suite.tuning import Per
 from harness.tasks.spec import TaskSpec
 
 FILE_NAME = "suite.json"
+_WRITES_IT = "Give the suite's `harness run` again: it writes it, and trains nothing that is done."
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -208,6 +209,24 @@ class SuiteFile(BaseModel, frozen=True):
     def requested_figures(self) -> list[Figure]:
         """What the suite asks to be drawn beside the report's own figures."""
         return parse_figures(self.figures)[0]
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """What a results folder says was planned. Raises UserError if it cannot be used."""
+        path = directory / FILE_NAME
+        if not directory.is_dir():
+            raise UserError(
+                f"There is no results folder {directory}. To make one: python -m harness run SUITE"
+            )
+        if not path.is_file():
+            raise UserError(f"{directory} holds no results: it has no {FILE_NAME}. {_WRITES_IT}")
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            key = f" at '{where}'" if where else ""
+            raise UserError(f"{path} is malformed{key}: {first['msg']}. {_WRITES_IT}") from error
 
     def write(self, directory: Path) -> None:
         """Leave it in the suite's results folder.

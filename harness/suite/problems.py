@@ -42,7 +42,9 @@ _LIMITS = {  # words by JSON schema's
 def unknown(what: str, found: str, allowed: Iterable[str]) -> str:
     """`unknown key 'x'. Did you mean 'y'? Allowed: …`."""
     names = list(allowed)
-    return f"unknown {what} '{found}'.{nearest(found, names)} Allowed: {', '.join(names)}."
+    return (
+        f"unknown {what} '{found}'.{nearest(found, names)} Allowed: {', '.join(names) or 'none'}."
+    )
 
 
 def explain(

@@ -27,7 +27,7 @@ class _LightPoint(point_maze.PointEnv):  # type: ignore[misc]
     """
 
     def _initialize_simulation(self) -> tuple[Any, Any]:
-        model = _compiled(Path(self.fullpath).read_text())
+        model = _compiled(Path(self.fullpath).read_text("utf-8"))
         return model, mujoco.MjData(model)
 
 

@@ -33,4 +33,4 @@ def is_ours(html: str) -> bool:
 
 
 def _inlined(name: str) -> Markup:
-    return Markup((_FOLDER / name).read_text())
+    return Markup((_FOLDER / name).read_text("utf-8"))

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -148,6 +150,31 @@ def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
         assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class _GivenUp(NamedTuple):
+    """What Tune returns of a trial: its error, if it gave it up."""
+
+    config: dict[str, str]
+    error: Exception | None
+
+
+def test_each_trial_that_was_given_up_is_told_its_own_last_words(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = RayExecutor(None)
+    executor._trials = trials_of(plan_of(seeds=3), seeds_per_trial=1)
+    errors = [ValueError("of the first"), None, OSError("of the third")]
+    results = [_GivenUp({"name": t.name}, e) for t, e in zip(executor._trials, errors, strict=True)]
+    monkeypatch.setattr("ray.tune.Tuner.fit", lambda _: results)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    executor._thread = threading.Thread(target=executor._fit, args=[{"cpu": 1}])
+    executor._thread.start()
+    executor._thread.join()
+    assert not executor.working()
+    statuses = [trial.status(trial.specs[0]) for trial in executor._trials]
+    endings = [status.error.partition(" times")[2] for status in statuses if status]
+    assert endings == ["; Ray says: of the first", "", "; Ray says: of the third"]
 
 
 @pytest.mark.parametrize(

@@ -197,14 +197,22 @@ def _packed(folder: Path) -> None:
     ],
 )
 def test_a_run_that_cannot_act_says_why_and_how_to_train_it_again(
-    finished: Finished, change: Callable[[Path], None], reason: str
+    finished: Finished,
+    change: Callable[[Path], None],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder, *_ = finished(tasks=[BANDIT])
     change(folder)
     with pytest.raises(UserError, match=reason) as refusal:
         open_run(folder)
-    again = "--only 'multimodal/modes-2-dim-2/bc' --fresh"
+    results = folder.parents[4]
+    again = f"--only multimodal/modes-2-dim-2/bc --results {results} --fresh"
     assert str(refusal.value).endswith(again)
+    monkeypatch.chdir(results.parent)  # where `results` is what a command takes by itself
+    with pytest.raises(UserError) as refusal:
+        open_run(folder)
+    assert str(refusal.value).endswith("--only multimodal/modes-2-dim-2/bc --fresh")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -20,19 +20,14 @@ def states(records: Any) -> dict[tuple[str, int], str]:
     return {(row.label, row.seed): row.state for row in records.runs.itertuples()}
 
 
-def test_missing_folder_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no results folder .*nowhere.*harness run nowhere"):
+def test_missing_folder_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no results folder .*nowhere.*harness run SUITE"):
         read_records(tmp_path / "nowhere")
 
 
 def test_folder_without_a_suite_file_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no suite\.json"):
         read_records(tmp_path)
-
-
-def test_command_for_smoke_results_asks_for_a_smoke_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"harness run quickstart --smoke"):
-        read_records(tmp_path / "quickstart-smoke")
 
 
 def test_broken_json_names_the_file(make_suite: Callable[..., Any]) -> None:
@@ -95,7 +90,7 @@ def test_a_suite_file_that_no_suite_leaves_is_explained(
     content = builder.suite()
     damaged(content, change)
     (folder / "suite.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=rf"suite\.json is malformed.*{change}.*Write it with"):
+    with pytest.raises(UserError, match=rf"suite\.json is malformed.*{change}.*Give the suite"):
         read_records(folder)
 
 

@@ -230,6 +230,16 @@ def test_a_decision_is_timed_alone_and_without_its_first_call() -> None:
     assert 20 <= milliseconds < 200  # the median of both calls would be above 260
 
 
+@pytest.mark.parametrize("hangs", ["reset", "step"])
+def test_an_environment_that_hangs_while_a_decision_is_timed_holds_nobody(
+    hangs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "STEP_SECONDS", 0.3)
+    monkeypatch.setattr(Countdown, hangs, lambda *_, **__: time.sleep(10**6))
+    with pytest.raises(EnvironmentFailedError, match=r"no answer within 0\.3 seconds"):
+        Evaluator(Countdown, [0], 1).decision_ms(zeros)
+
+
 def test_many_episodes_come_in_waves_and_are_the_same_as_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -95,3 +95,13 @@ def test_a_status_of_another_version_is_read_for_what_it_has(tmp_path: Path) -> 
     status = folder.status()
     assert status is not None
     assert (status.state, status.step) == ("interrupted", 3)
+
+
+def test_an_error_that_quotes_a_name_of_no_letters_is_read_with_question_marks(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_status(Status("failed", 3, 9, "id", "2026-01-01", error="no file 'a\udcff.csv'"))
+    status = folder.status()
+    assert status is not None
+    assert status.error == "no file 'a?.csv'"
