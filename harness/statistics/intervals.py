@@ -43,23 +43,24 @@ def average_interval(strata: Sequence[Scores]) -> Interval:
     """Interval of `average`: Welch-Satterthwaite's t. With one task it is Student's."""
     if any(len(scores) < 2 for scores in strata):
         return UNKNOWN
-    return t_bounds(average(strata), *standard_error([strata]))
+    return t_bounds(average(strata), *standard_error(strata))
 
 
-def difference_interval(x: Sequence[Scores], y: Sequence[Scores]) -> Interval:
-    """Welch's interval of the average of `x` minus that of `y`, whose seeds are not paired."""
-    if any(len(scores) < 2 for scores in (*x, *y)):
-        return UNKNOWN
-    return t_bounds(average(x) - average(y), *standard_error([x, y]))
+def standard_error(strata: Sequence[Scores]) -> tuple[float, float]:
+    """Of `average`, with Welch-Satterthwaite's degrees of freedom."""
+    return welch(
+        [
+            (float(np.var(scores, ddof=1)) / len(scores) / len(strata) ** 2, len(scores) - 1)
+            for scores in strata
+        ]
+    )
 
 
-def standard_error(sides: Sequence[Sequence[Scores]]) -> tuple[float, float]:
-    """Of a sum or difference of the sides' averages, with Welch-Satterthwaite's dof."""
-    parts = [
-        (float(np.var(scores, ddof=1)) / len(scores) / len(side) ** 2, len(scores) - 1)
-        for side in sides
-        for scores in side
-    ]
+def welch(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The standard error of a sum of independent means, with Welch-Satterthwaite's dof.
+
+    parts: the squared standard error of each mean, and its degrees of freedom.
+    """
     total = sum(variance for variance, _ in parts)
     if total == 0.0:
         return 0.0, 1.0

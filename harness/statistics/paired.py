@@ -44,7 +44,7 @@ def paired_difference(differences: Sequence[Scores]) -> Difference:
     pairs = min(map(len, differences))
     if pairs < 2:
         return Difference(mean, interval, math.nan, pairs)
-    error, dof = standard_error([differences])
+    error, dof = standard_error(differences)
     if error == 0.0:
         return Difference(mean, interval, float(mean == 0.0), pairs)
     return Difference(mean, interval, 2 * float(stdtr(dof, -abs(mean) / error)), pairs)

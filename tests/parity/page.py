@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.statistics.intervals import Interval, difference_interval
+from harness.statistics.intervals import Interval, t_bounds, welch
 from tests.parity.repositories import REPOSITORIES, Repository
 from tests.parity.scores import HARNESS, Score
 
@@ -33,7 +33,10 @@ class Comparison:
     @property
     def interval(self) -> Interval:
         """Of the difference, here minus there, over seeds."""
-        return difference_interval([self.here], [self.there])
+        parts = [
+            (float(side.var(ddof=1)) / len(side), len(side) - 1) for side in (self.here, self.there)
+        ]
+        return t_bounds(float(self.here.mean() - self.there.mean()), *welch(parts))
 
     @property
     def verdict(self) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.published import PublishedCell, PublishedScore
 from harness.published.literature import other_data
 from harness.report.sections.published.beside import Beside, Line
-from harness.statistics.intervals import Interval, Scores, t_bounds, t_interval
+from harness.statistics.intervals import Interval, Scores, t_bounds, t_interval, welch
 from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
 
@@ -92,7 +92,7 @@ def reproductions(beside: Beside) -> list[Reproduction]:
     return found
 
 
-def difference_interval(ours: Scores, published: PublishedScore) -> tuple[Interval, bool]:
+def interval_to_published(ours: Scores, published: PublishedScore) -> tuple[Interval, bool]:
     """95% interval of our mean minus a published score, and whether that is taken as a point.
 
     Welch's t where the published spread and its seeds are known, else Student's t of our mean.
@@ -106,11 +106,8 @@ def difference_interval(ours: Scores, published: PublishedScore) -> tuple[Interv
         return Interval(low - published.score, high - published.score), True
     own = float(ours.var(ddof=1)) / len(ours)
     assert published.seeds is not None
-    total, dof = own + theirs, 1.0
-    if total:
-        dof = total**2 / (own**2 / (len(ours) - 1) + theirs**2 / (published.seeds - 1))
-    centre = float(ours.mean()) - published.score
-    return t_bounds(centre, math.sqrt(total), dof), False
+    error, dof = welch([(own, len(ours) - 1), (theirs, published.seeds - 1)])
+    return t_bounds(float(ours.mean()) - published.score, error, dof), False
 
 
 def reproduction_csv(found: Iterable[Reproduction], protocol: str) -> pd.DataFrame:
@@ -192,7 +189,7 @@ def _reproduction(
         by_it = measured.loc[of_cell & (measured["action_selection"] == asked), "score"]
         if len(by_it):
             scores, selection = by_it.to_numpy(np.float64), asked
-    interval, is_point = difference_interval(scores, published)
+    interval, is_point = interval_to_published(scores, published)
     return Reproduction(
         task=task.id,
         label=line.label,

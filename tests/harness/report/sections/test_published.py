@@ -21,7 +21,7 @@ from harness.report.sections.published.beside import Beside
 from harness.report.sections.published.reproduction import (
     MARGIN,
     Reproduction,
-    difference_interval,
+    interval_to_published,
     reproductions,
 )
 from harness.runs.suite_file import PlannedPublished
@@ -76,7 +76,7 @@ def test_the_interval_is_welchs_where_spread_and_seeds_are_known() -> None:
     ours, theirs = np.array([60.0, 64.0, 66.0, 70.0]), np.array([70.0, 72.0, 77.0])
     stated = made(theirs.mean(), spread=theirs.std(ddof=1), spread_kind="sd", seeds=3)
     welch = scipy_stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
-    interval, is_point = difference_interval(ours, stated)
+    interval, is_point = interval_to_published(ours, stated)
     assert interval == pytest.approx((welch.low, welch.high), abs=2e-3)
     assert not is_point
     for kind, spread in (
@@ -84,7 +84,7 @@ def test_the_interval_is_welchs_where_spread_and_seeds_are_known() -> None:
         ("se", theirs.std(ddof=1) / math.sqrt(3)),
     ):
         same = stated.model_copy(update={"spread": spread, "spread_kind": kind})
-        assert difference_interval(ours, same)[0] == pytest.approx(interval)
+        assert interval_to_published(ours, same)[0] == pytest.approx(interval)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_interval_is_welchs_where_spread_and_seeds_are_known() -> None:
 )
 def test_an_unknown_spread_makes_the_published_score_a_point(facts: dict[str, Any]) -> None:
     ours = np.array([60.0, 64.0, 66.0, 70.0])
-    interval, is_point = difference_interval(ours, made(50.0, **facts))
+    interval, is_point = interval_to_published(ours, made(50.0, **facts))
     t = scipy_stats.ttest_1samp(ours, 50.0).confidence_interval(0.95)
     assert interval == pytest.approx((t.low - 50, t.high - 50), abs=2e-3)
     assert is_point
