@@ -90,7 +90,7 @@ def why_run(plan: Plan, spec: RunSpec, *, fresh: bool) -> str:
     if status.state == "failed":
         return f"failed at step {status.step}: {status.error.partition(chr(10))[0]}"
     if status.state == "done":
-        return f"damaged: {', '.join(folder.damage())}"
+        return f"damaged: {', '.join(folder.damage(status))}"
     return f"{'interrupted' if status.state == 'interrupted' else 'ended'} at step {status.step}"
 
 

@@ -199,7 +199,7 @@ class _Reader:
             if read_file(path / "status.json") is None:
                 return _Opened(run, row | {"state": "missing"})
             raise ValueError("status.json is no status of a run")
-        if damage := folder.damage():
+        if damage := folder.damage(status):
             raise ValueError(", ".join(damage))
         spec = _read_object(path / "spec.json")
         if spec.get("hash") != run.hash:

@@ -32,9 +32,7 @@ def earlier_run(directory: Path, spec: RunSpec) -> RunSpec | None:
     """The latest finished run in a suite's results that differs from `spec` in its code alone."""
     finished: dict[str, RunSpec] = {}
     for other in _of_other_code(directory, spec):
-        folder = RunFolder(directory / other.folder)
-        status = folder.status()
-        if status is not None and folder.is_done():
+        if status := RunFolder(directory / other.folder).done_status():
             finished[status.finished] = other
     return finished[max(finished)] if finished else None
 

@@ -104,7 +104,7 @@ class RunFolder:
             return
         if found.get("hash") == _hash_of(found, type(spec)) == spec.hash:  # other words
             return
-        if "spec.json" in self._broken_seals():
+        if "spec.json" in self._broken_seals(self.status()):
             return
         wrong = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
         raise UserError(
@@ -155,24 +155,25 @@ class RunFolder:
 
     def is_done(self) -> bool:
         """Whether the run has come to its end and all its files are as it left them."""
-        status = self.status()
-        return (
-            status is not None
-            and status.state == "done"
-            and status.evaluated_step == status.total_steps
-            and not self.damage()
-        )
+        return self.done_status() is not None
 
-    def damage(self) -> list[str]:
-        """What is wrong with the files of a run that says it is done, a sentence each."""
-        return [f"{name} {what}" for name, what in self._broken_seals().items()]
+    def done_status(self) -> Status | None:
+        """The status of a run that has come to its end with all its files as it left them."""
+        status = self.status()
+        if status is None or status.state != "done" or status.evaluated_step != status.total_steps:
+            return None
+        return None if self.damage(status) else status
+
+    def damage(self, status: Status | None) -> list[str]:
+        """What is wrong with the files of a run whose status says it is done, a sentence each."""
+        return [f"{name} {what}" for name, what in self._broken_seals(status).items()]
 
     def is_intact(self, name: str) -> bool:
         """Whether a file is there, and is what the run wrote if the run is done."""
-        return read_file(self.path / name) is not None and name not in self._broken_seals()
+        there = read_file(self.path / name) is not None
+        return there and name not in self._broken_seals(self.status())
 
-    def _broken_seals(self) -> dict[str, str]:
-        status = self.status()
+    def _broken_seals(self, status: Status | None) -> dict[str, str]:
         if status is None or status.state != "done":
             return {}
         # Runs from before results were sealed have no digests.

@@ -33,6 +33,7 @@ class Tried:
     seed: int
     state: str  # as of a run, or missing, damaged, stale
     score: float | None
+    path: str = ""  # of the run, if one is planned
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,10 @@ class _Reader:
     def _tried(self, row: RowInfo, task: str, seed: int) -> Tried:
         run = self._runs.get((task, row.label, seed))  # none where the task's data are not there
         state = "missing" if run is None else self._state(run)
-        if run is None or state != _DONE:
+        if run is None:
             return Tried(task, seed, state, None)
-        return Tried(task, seed, state, self._score(run, row.action_selection))
+        score = self._score(run, row.action_selection) if state == _DONE else None
+        return Tried(task, seed, state, score, run.path)
 
     def _state(self, run: PlannedRun) -> str:
         folder = RunFolder(self._directory / run.path)
@@ -136,7 +138,7 @@ class _Reader:
             return "missing"
         if status.state != _DONE:
             return status.state
-        if not folder.is_done():
+        if status.evaluated_step != status.total_steps or folder.damage(status):
             return "damaged"
         spec = read_json(folder.path / "spec.json") or {}
         return _DONE if spec.get("hash") == run.hash else "stale"

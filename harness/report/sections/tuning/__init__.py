@@ -15,7 +15,7 @@ from harness.report.sections.tuning.drawing import CAPTION, draw_tuning
 from harness.report.sections.tuning.numbers import best_of, tried_runs, tuning_grids, undecided
 from harness.report.style import Drawing
 from harness.runs.checkout import Checkout
-from harness.runs.folder import RunFolder, read_json
+from harness.runs.folder import read_json
 from harness.runs.tuning import Choice, choices
 
 
@@ -62,9 +62,12 @@ class Tuning(Section):
             return
         base = {row.label: row.base for row in tuning.rows}
         runs = [run.model_copy(update={"label": base[run.label]}) for run in tuning.runs]
-        done = {}
-        for run in runs:
-            folder = RunFolder(self.records.folder / run.path)
-            if folder.is_done():
-                done[run.path] = Checkout.of(read_json(folder.path / "provenance.json") or {})
+        tried = [run for choice in self._choices for each in choice.settings for run in each.runs]
+        done = {
+            run.path: Checkout.of(
+                read_json(self.records.folder / run.path / "provenance.json") or {}
+            )
+            for run in tried
+            if run.score is not None
+        }
         yield from checkout_notes(runs, done, subject="Code of tuning")
