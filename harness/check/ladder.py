@@ -19,7 +19,7 @@ from algorithms.errors import definition, name_of
 from algorithms.registry import resolve_config
 from harness.data.cache import made_in_memory
 from harness.rollouts.evaluation import Evaluator
-from harness.tasks import TaskSpec, get_task, known_q, pointmaze_task
+from harness.tasks import TaskSpec, get_task, known_q_of, pointmaze_task
 
 _STEPS, _EPISODES, _SEEDS = 1000, 20, (0, 1)
 _TIMED = 100  # steps
@@ -143,7 +143,7 @@ def _engine(algorithm_id: str, task: TaskSpec, **settings: Any) -> Engine:
         _SEEDS,
         total_steps=_STEPS,
         compile=False,
-        known_q=known_q(task) if config.known_q else None,
+        known_q=known_q_of(task, config),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import astuple, dataclass
 from itertools import pairwise
@@ -16,9 +15,10 @@ from algorithms.engine.schedule import Schedule
 from harness.bench.contenders import ACTION_DIM, OBS_DIM
 from harness.bench.trial import bytes_of_row
 from harness.data import packed_rows
+from harness.execution.engines import config_of
 from harness.files import digest_of
 from harness.runs.spec import RunSpec
-from harness.tasks import known_q
+from harness.tasks import known_q_of
 from harness.tasks.spec import TaskSpec
 
 _ROWS = 1_000_000  # of data that are not there yet
@@ -129,9 +129,9 @@ def _outline(spec: RunSpec, rows: _Rows) -> Outline:
 
 
 def _algorithm(spec: RunSpec, obs_dim: int, action_dim: int) -> Algorithm[Any]:
+    config = config_of(spec)
     cls = registry.load(spec.algorithm)
-    config = cls.Config.model_validate_json(json.dumps(spec.config))
-    return cls(config, obs_dim, action_dim, known_q(spec.task) if config.known_q else None)
+    return cls(config, obs_dim, action_dim, known_q_of(spec.task, config))
 
 
 def steps_by_stage(outline: Outline, start: int) -> list[int]:

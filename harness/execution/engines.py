@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.execution.machine import settle_compiled_code
 from harness.runs.spec import RunSpec
 from harness.suite.abilities import cannot_act
-from harness.tasks import known_q
+from harness.tasks import known_q_of
 
 
 def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -> Engine:
@@ -36,7 +36,7 @@ def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -
         precision=spec.precision,
         device=spec.device,
         compile=spec.compiled,
-        known_q=known_q(spec.task) if config.known_q else None,
+        known_q=known_q_of(spec.task, config),
     )
 
 
@@ -51,7 +51,7 @@ def check_method(spec: RunSpec, transitions: Transitions) -> list[str]:
         config,
         transitions.obs_dim,
         transitions.action_dim,
-        known_q=known_q(spec.task) if config.known_q else None,
+        known_q=known_q_of(spec.task, config),
         online=spec.online_steps > 0,
         selections=[*filter(None, [evaluation.action_selection]), *evaluation.action_selections],
     )

@@ -29,7 +29,7 @@ from harness.execution.evaluations import Head, Outcome, Snapshot
 from harness.execution.memory import peak_mb
 from harness.rollouts.evaluation import Evaluation, Evaluator, Policy, evaluation_stream
 from harness.runs.spec import RunSpec
-from harness.tasks import known_q
+from harness.tasks import known_q_of
 
 
 def main() -> None:
@@ -120,7 +120,7 @@ class SeedsEvaluator:
             snapshot.step,
             total_steps=self._spec.steps,
             online_steps=self._spec.online_steps,
-            known_q=known_q(self._spec.task) if self._config.known_q else None,
+            known_q=known_q_of(self._spec.task, self._config),
         )
 
 

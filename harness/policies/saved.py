@@ -21,7 +21,7 @@ from harness.execution.engines import config_of
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.spec import RunSpec
 from harness.runs.suite_file import FILE_NAME as SUITE_FILE
-from harness.tasks import known_q
+from harness.tasks import known_q_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
             checkpoint.step,
             total_steps=spec.steps,
             online_steps=spec.online_steps,
-            known_q=known_q(spec.task) if config.known_q else None,
+            known_q=known_q_of(spec.task, config),
         )
     except ValueError as error:
         raise UserError(

@@ -14,6 +14,7 @@ from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, Tas
 if TYPE_CHECKING:
     import gymnasium as gym
 
+    from algorithms.base import Config
     from algorithms.networks import Network
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "get_task",
     "installed_recipe",
     "known_q",
+    "known_q_of",
     "make_environment",
     "minari_task",
     "pointmaze_task",
@@ -89,3 +91,8 @@ def known_q(task: TaskSpec) -> Network | None:
         return None
     found = (family.known_q(task) for family in families())
     return next((network for network in found if network is not None), None)
+
+
+def known_q_of(task: TaskSpec, config: Config) -> Network | None:
+    """The same for a config that takes it as the critic, or None."""
+    return known_q(task) if config.known_q else None

@@ -196,14 +196,17 @@ def test_bdpos_config_has_the_suites_settings_in_their_places(checkout: Path) ->
 
 
 def test_whatever_the_suites_set_is_set_there_too(checkout: Path) -> None:
-    for run in runs_of(FQL.suite_path):
+    of_fql, of_flow_rl = ([*runs_of(each.suite_path)] for each in (FQL, FLOW_RL))
+    assert of_fql
+    assert of_flow_rl
+    for run in of_fql:
         given = fql.settings({}, run.settings)
         widths = tuple(run.settings["hidden_dims"])
         assert given["actor_hidden_dims"] == given["value_hidden_dims"] == widths
         assert set(map(str, given.values())) >= {
             str(v) for k, v in run.settings.items() if k != "hidden_dims"
         }
-    for run in runs_of(FLOW_RL.suite_path):
+    for run in of_flow_rl:
         critic = flow_rl.settings(checkout, run)["algo"]["critic"]
         assert critic["ensemble_size"] == run.settings["critics"]
         assert critic["rho"] == run.settings["rho"]

@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.execution.plan import Plan
+from harness.runs.suite_file import SuiteFile
 
 PlanOf = Callable[..., Plan]
 
@@ -28,7 +29,9 @@ def test_another_suite_of_the_same_name_is_refused_and_changes_nothing(
 
 def test_the_same_suite_with_other_content_goes_on(plan_of: PlanOf, tmp_path: Path) -> None:
     plan_of().suite_file("command").write(tmp_path)
-    plan_of(seeds=5, question="Another?").suite_file("command").write(tmp_path)
+    other = plan_of(seeds=5, question="Another?").suite_file("command")
+    other.write(tmp_path)
+    assert SuiteFile.read(tmp_path) == other
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "null"])
