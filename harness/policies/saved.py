@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +97,8 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
 
 
 def _spec_of(folder: RunFolder, found: dict[str, Any]) -> RunSpec:
-    fields = {key: value for key, value in found.items() if key not in {"hash", "cell"}}
     try:
-        return RunSpec.model_validate_json(json.dumps(fields))
+        return RunSpec.of_json(found)
     except ValueError as error:
         raise UserError(
             f"{folder.path / 'spec.json'} is of another version of the harness "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
@@ -124,6 +126,12 @@ class RunSpec(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """What `spec.json` holds: every field, the hash and the cell."""
         return {**self.model_dump(mode="json"), "hash": self.hash, "cell": self.cell}
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> Self:
+        """What `to_json` gave. Raises ValueError for what is not of this version."""
+        fields = {key: value for key, value in found.items() if key not in {"hash", "cell"}}
+        return cls.model_validate_json(json.dumps(fields))
 
     def evaluation_steps(self) -> list[int]:
         """The steps after which the policy is evaluated, ascending.
