@@ -17,7 +17,6 @@ from harness.runs.trial import Trial
 
 _MOST_ROWS = 30  # of trials at work; the rest are counted
 _WIDE = 100  # characters that hold every column
-_TOLD = {"compiling", "waiting"}  # activities that look like a hang, and so get a line in a log
 
 
 class TrialView:
@@ -147,7 +146,7 @@ class LiveDisplay:
             spec, busy = view.trial.specs[0], view.activity not in {"training", ""}
             step = f"{_count(view.step)}/{_count(view.total_steps)}"
             rate = [f"{view.steps_per_second:.0f}"] if wide else []
-            left = view.activity.partition(" ")[0] if busy else _duration(view.seconds_left)
+            left = view.activity if busy else _duration(view.seconds_left)
             table.add_row(
                 spec.task.id, spec.label, view.seeds, step, *rate, _points(view.score), left
             )
@@ -182,7 +181,7 @@ class PlainDisplay:
                 self._noted.add(view.name)
                 self.say(f"{view.name}: {view.note}")
             before = self._shown.get(view.name, ("waiting", 0, ""))
-            told = view.activity if view.activity.partition(" ")[0] in _TOLD else before[-1]
+            told = view.activity if view.activity in _EXPLAINED else before[-1]
             current = (view.state, view.evaluated_step, told)
             if current == before:
                 continue
@@ -262,8 +261,8 @@ def _sentence(view: TrialView) -> str:
     spec = view.trial.specs[0]
     if view.state == "failed":
         return f"failed at step {view.step}: {view.error}"
-    if view.state == "running" and view.activity.partition(" ")[0] in _TOLD:
-        return _EXPLAINED.get(view.activity, view.activity)
+    if view.state == "running" and view.activity in _EXPLAINED:
+        return _EXPLAINED[view.activity]
     if view.state == "running" and view.evaluated_step == 0:
         return f"started at step {view.step} of {spec.total_steps}"
     sentence = f"{view.state} at step {view.step}/{spec.total_steps}, score {_points(view.score)}"
@@ -272,7 +271,10 @@ def _sentence(view: TrialView) -> str:
     return sentence
 
 
-_EXPLAINED = {"compiling": "compiling its update, which takes a minute or so, once"}
+_EXPLAINED = {  # activities that look like a hang, and so get a line in a log
+    "compiling": "compiling its update, which takes a minute or so, once",
+    "waiting": "waiting for pretraining that another trial does",
+}
 
 
 def _count(steps: int) -> str:

@@ -32,7 +32,6 @@ ray.get(Actor.remote().answer.remote())
 print("joined", ray.get_runtime_context().gcs_address if sys.argv[1] == "auto" else sys.argv[1])
 """
 _MODE = "RAY_AUTH_MODE"
-_REFUSED = "it asks for a token that is not the one given"
 _NO_TOKEN = f"it uses no token, so unset {_MODE} here"
 _NO_NODE = (
     "a Ray cluster may be there, and this machine is none of its nodes. Work on one that is, or "
@@ -42,6 +41,17 @@ _NO_NODE = (
 
 class _NotJoinedError(Exception):
     """Why a cluster cannot be joined."""
+
+
+class _TokenRefusedError(_NotJoinedError):
+    """It asks for a token that is not the one given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it asks for a token that is not the one given. Copy its token, which `ray "
+            "get-auth-token` prints there, to ~/.ray/auth_token here, and set "
+            f"{_MODE}=token"
+        )
 
 
 @functools.cache
@@ -61,8 +71,8 @@ def prepare_to_join(address: str) -> str:
     try:
         try:
             joined = _ask(address, mode)
-        except _NotJoinedError as refused:
-            if given or str(refused) != _REFUSED:
+        except _TokenRefusedError:
+            if given:
                 raise
             mode, joined = "token", _ask(address, "token")
     except _NotJoinedError as error:
@@ -82,11 +92,6 @@ def prepare_to_start() -> None:
 def _cannot_join(address: str, problem: str, given: str | None = None) -> UserError:
     if given:
         problem += f" ({_MODE} is set to {given})"
-    if problem.startswith(_REFUSED):
-        problem += (
-            ". Copy its token, which `ray get-auth-token` prints there, to ~/.ray/auth_token here, "
-            f"and set {_MODE}=token"
-        )
     return UserError(
         f"Cannot join the Ray cluster at {address}: {problem}. Or run without it: --executor local."
     )
@@ -151,7 +156,7 @@ def _ask(address: str, mode: str) -> str:
         if line.startswith("joined "):
             return line.removeprefix("joined ")
     if "InvalidAuthToken" in asked.stderr or "AuthenticationError" in asked.stderr:
-        raise _NotJoinedError(_REFUSED)
+        raise _TokenRefusedError
     if "ActorDiedError" in asked.stderr and mode == "token":  # it joins, and none can answer it
         raise _NotJoinedError(_NO_TOKEN)
     if "No node info found" in asked.stderr:

@@ -159,7 +159,7 @@ class TrialWork:
             return
         results = self.trial.suite_dir.parent
         self._pretraining = SharedPretraining(results, self.spec, self.engine.seeds, self.engine)
-        waiting = partial(self.runs.be_at, "waiting for pretraining that another trial does")
+        waiting = partial(self.runs.be_at, "waiting")
         if not self._pretraining.wait(self._stop, waiting):
             return
         self.engine.load_pretrained(self._pretraining.states(), self.engine.pretraining_steps)
