@@ -80,8 +80,9 @@ def spell(value: JsonValue) -> str:
 
 
 def label_problems(rows: Iterable[Row]) -> Iterator[Problem]:
-    """Labels that two rows would share, and those too long for a folder's name."""
+    """Labels that two rows would share or that are too long for a folder, and rows given twice."""
     rows = list(rows)
+    equals: dict[str, list[Row]] = {}
     counts = Counter(row.label for row in rows)
     bases = {row.label for row in rows if not row.variant and not row.setting}
     seen: set[str] = set()
@@ -97,5 +98,10 @@ def label_problems(rows: Iterable[Row]) -> Iterator[Problem]:
             yield Problem(path, f"one of its rows is '{label}', which another entry is called")
         elif counts[label] > 1:
             yield Problem(path, f"{counts[label]} of its rows would be '{label}'; keep one")
+        before = equals.setdefault(row.base, [])
+        same = [r.label for r in before if (r.variant, r.setting) == (row.variant, row.setting)]
+        if same:  # as 1 and 1.0 are, whose labels differ
+            yield Problem(path, f"'{label}' is '{same[0]}' again; keep one")
+        before.append(row)
         if len(label) > MAX_LABEL:
             yield Problem(path, f"'{label}' is too long: at most {MAX_LABEL} letters")

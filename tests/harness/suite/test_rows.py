@@ -105,6 +105,10 @@ def test_any_value_has_a_spelling_that_file_names_allow(value: Any, expected: st
             {"sweep": {"expectile": [0.7, 0.7]}},
             "algorithms.iql.sweep: 2 of its rows would be 'iql.expectile-0.7'; keep one",
         ),
+        (
+            {"sweep": {"temperature": [1, 1.0]}},
+            "algorithms.iql.sweep: 'iql.temperature-1.0' is 'iql.temperature-1' again; keep one",
+        ),
     ],
 )
 def test_a_mistake_in_a_sweep_is_shown_where_it_is(
