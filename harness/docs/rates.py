@@ -1,4 +1,4 @@
-"""How fast methods train: files of `harness bench --methods` and `--device cuda`, as tables."""
+"""How fast methods train: files of `harness bench`, also with `--device cuda`, as tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Rates(BaseModel):
     """What `harness bench` writes, as far as the tables show it; `gpu`: with `--device cuda`."""
 
     training: list[Rate]
-    failed: dict[str, str]
+    failed: dict[str, str] = {}
     git: Checkout = Checkout()
     cpu: str
     gpu: str = ""
@@ -37,7 +37,7 @@ class Rates(BaseModel):
 
 
 def rates_table(place: Place, file: str) -> str:
-    """The rates in a file of `harness bench --methods`, in Markdown.
+    """The rates in a file of `harness bench`, with or without `--methods`, in Markdown.
 
     Args:
         place: where the table is to stand.
