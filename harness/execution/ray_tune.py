@@ -60,6 +60,19 @@ class TuneTrial(tune.Trainable):
         return {"gradient_steps": step, "done": step is None}
 
 
+class _Mourner(tune.Callback):
+    """Marks the runs of a trial that Tune gives up as failed, at once, as others go on for long."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self._trials = {trial.name: trial for trial in trials}
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        words = last_words(str(trial.get_error() or ""))
+        said = f"; Ray says: {words}" if words else ""
+        ours = self._trials[trial.config["name"]]
+        ours.fail_unfinished(f"its Ray worker died {RESTARTS + 1} times{said}")
+
+
 class RayExecutor:
     """Runs trials with `tune.Tuner`, whose blocking `fit` has a thread of its own."""
 
@@ -68,7 +81,6 @@ class RayExecutor:
         self._trials: list[Trial] = []
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self._last_words: dict[str, str] = {}  # of the trials that Tune gave up, by name
         self._node = ""
         self._looked = 0.0
 
@@ -112,12 +124,9 @@ class RayExecutor:
             ending = "Ray (its raylet) died on this machine: run the suite again to continue"
         elif self._error:
             ending += f": {self._error}"
-        else:
-            ending += f" {RESTARTS + 1} times"
         ray.shutdown()  # first, since workers live on until their raylet is buried
         for trial in self._trials:
-            words = self._last_words.get(trial.name)
-            trial.fail_unfinished(f"{ending}; Ray says: {words}" if words else ending)
+            trial.fail_unfinished(ending)
         return False
 
     def _is_connected(self) -> bool:
@@ -171,13 +180,11 @@ class RayExecutor:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 failure_config=tune.FailureConfig(max_failures=RESTARTS),
                 verbose=0,
+                callbacks=[_Mourner(self._trials)],
             ),
         )
         try:
-            results = tuner.fit()
-            for result in map(results.__getitem__, range(len(results))):
-                if result.error and result.config:
-                    self._last_words[result.config["name"]] = last_words(str(result.error))
+            tuner.fit()
         except (Exception, SystemExit) as error:  # the latter when Ray is shut down meanwhile
             self._error = error
         finally:

@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -30,6 +28,7 @@ from tests.harness.conftest import (
 from tests.harness.their_package import SLOW_METHOD, TO_BE_KILLED, TheirPackage
 
 pytest.importorskip("ray")
+from harness.execution.executor import RESTARTS
 from harness.execution.ray_tune import RayExecutor, last_words
 
 PlanOf = Callable[..., Plan]
@@ -152,29 +151,29 @@ def test_a_ray_that_does_not_start_in_time_is_a_sentence_and_takes_no_signal(
         signal.signal(signal.SIGTERM, before)
 
 
-class _GivenUp(NamedTuple):
-    """What Tune returns of a trial: its error, if it gave it up."""
-
-    config: dict[str, str]
-    error: Exception | None
-
-
-def test_each_trial_that_was_given_up_is_told_its_own_last_words(
-    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_a_trial_that_is_given_up_is_told_at_once_while_another_goes_on(
+    executor: RayExecutor, their_package: TheirPackage, plan_of: PlanOf
 ) -> None:
-    executor = RayExecutor(None)
-    executor._trials = trials_of(plan_of(seeds=3), seeds_per_trial=1)
-    errors = [ValueError("of the first"), None, OSError("of the third")]
-    results = [_GivenUp({"name": t.name}, e) for t, e in zip(executor._trials, errors, strict=True)]
-    monkeypatch.setattr("ray.tune.Tuner.fit", lambda _: results)
-    monkeypatch.setattr("ray.shutdown", lambda: None)
-    executor._thread = threading.Thread(target=executor._fit, args=[{"cpu": 1}])
-    executor._thread.start()
-    executor._thread.join()
-    assert not executor.working()
-    statuses = [trial.status(trial.specs[0]) for trial in executor._trials]
-    endings = [status.error.partition(" times")[2] for status in statuses if status]
-    assert endings == ["; Ray says: of the first", "", "; Ray says: of the third"]
+    dying = "        if self.config.batch_size == 7:\n            os._exit(5)\n"
+    slow = "        if Path(__file__)"
+    assert slow in SLOW_METHOD
+    method = SLOW_METHOD.replace("import time", "import os\nimport time")
+    their_package.write_method(method.replace(slow, dying + slow))
+    their_package.slow.touch()
+    dies = {"algorithm": "theirs", "config": {"batch_size": 7}}
+    plan = plan_of(**TO_BE_KILLED | {"algorithms": {"dies": dies, "theirs": {}}})
+    trials = {trial.specs[0].label: trial for trial in trials_of(plan)}
+    executor.start([*trials.values()], Resources())
+    wait(executor, trials["dies"].is_over)
+    assert not trials["theirs"].is_over()
+    status = trials["dies"].status(trials["dies"].specs[0])
+    assert status is not None
+    assert status.error.startswith(f"its Ray worker died {RESTARTS + 1} times; Ray says: ")
+    assert "worker process has died" in status.error
+    their_package.slow.unlink()
+    wait(executor)
+    assert {spec.label for spec in plan.unfinished()} == {"dies"}
 
 
 @pytest.mark.parametrize(
