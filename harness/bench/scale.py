@@ -18,8 +18,9 @@ from harness.execution.memory import children_peak_mb
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.files import write_json
-from harness.runs.folder import RunFolder, Status, now
+from harness.runs.folder import RunFolder
 from harness.runs.spec import RunSpec
+from harness.runs.status import Status, now
 
 _SUITE = """
 name: scale

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.runs.folder import Status
+from harness.runs.status import Status
 from harness.runs.trial import Trial
 
 _MOST_ROWS = 30  # of trials at work; the rest are counted

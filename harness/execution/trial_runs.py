@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.execution.memory import peak_mb
 from harness.runs.checkpoint import Checkpoint
-from harness.runs.folder import RunFolder, State, Status, now
+from harness.runs.folder import RunFolder
 from harness.runs.spec import RunSpec
+from harness.runs.status import State, Status, now
 from harness.runs.tables import RunTables, outcomes
 from harness.runs.trackers import Tracked, Trackers
 from harness.runs.trial import Trial

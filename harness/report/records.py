@@ -21,8 +21,9 @@ from harness.files import parse_object
 from harness.report.action_selections import own_selections
 from harness.runs.archive import read_file
 from harness.runs.checkout import Checkout
-from harness.runs.folder import RENAMED_COLUMNS, RunFolder
+from harness.runs.folder import RunFolder
 from harness.runs.suite_file import PlannedRun, SuiteFile
+from harness.runs.tables import RENAMED_COLUMNS
 
 # Columns that a file must have, by its name; the oldest files lack `action_selection`.
 _COLUMNS = {

@@ -9,17 +9,15 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field, TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.files import parse_object, write_bytes, write_json
 from harness.runs.archive import archive_of, members_of, read_file, write_members
 from harness.runs.checkpoint import Checkpoint, DamagedError
+from harness.runs.status import Status
 
 if TYPE_CHECKING:
     from harness.runs.spec import RunSpec
@@ -27,64 +25,12 @@ if TYPE_CHECKING:
 _ALWAYS = ("spec.json", "evaluations.csv")
 _CHECKPOINT, _PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 
-State = Literal["running", "done", "failed", "interrupted"]
-_Steps = Annotated[int, Field(ge=0, le=10**12)]
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a run is. Seconds are of its whole trial and add up over resumptions."""
-
-    state: State
-    step: _Steps
-    total_steps: _Steps
-    invocation: str  # which `harness run` wrote this
-    started: str  # ISO 8601, UTC
-    activity: str = ""  # what it is at, while it is running
-    error: str = ""
-    finished: str = ""
-    train_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    steps_per_second: float = 0.0
-    peak_memory_mb: float = 0.0  # of the trial's process so far
-    evaluated_step: _Steps = 0
-    latest_score: float | None = None  # normalised, in points
-    note: str = ""  # what a reader should know, such as a damaged checkpoint that was passed over
-    seals: dict[str, str] = field(default_factory=dict)  # sha256 of a done run's files, by name
-
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Status | None:
-        """What a file's content says; None if it is no status. Fields of other versions are left.
-
-        A wrong value counts as none: a status is written anew whenever its run goes on. Letters
-        that no file can have, which errors quote from names that are no UTF-8, become '?'.
-        """
-        known = {name: value for name, value in found.items() if name in _FIELDS}
-        for name, value in known.items():
-            if isinstance(value, str):
-                known[name] = value.encode("utf-8", "replace").decode()
-        try:
-            return _STATUS.validate_python(known)
-        except ValueError:
-            return None
-
-
-_FIELDS = {found.name for found in fields(Status)}
-_STATUS = TypeAdapter(Status)
-
-
-# What columns were called in files of earlier versions.
-RENAMED_COLUMNS = {"actions": "action_selection", "action_latency_ms": "amortized_action_ms"}
-
 
 class RunFolder:
     """The files of one run. Nothing else reads or writes them while the run goes on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    # --- what the run is --------------------------------------------------------------------
 
     def write_spec(self, spec: RunSpec) -> None:
         write_json(self.path / "spec.json", spec.to_json())
@@ -136,8 +82,6 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether there is anything of the run, in a folder or packed."""
         return self.path.is_dir() or read_file(self.path / "spec.json") is not None
-
-    # --- how far it is ----------------------------------------------------------------------
 
     def status(self) -> Status | None:
         """The latest status, or None before the run has started and where it cannot be read."""
@@ -200,8 +144,6 @@ class RunFolder:
                 os.fsync(file.fileno())
         return seals
 
-    # --- tables -----------------------------------------------------------------------------
-
     def write_table(self, name: str, content: bytes) -> None:
         """Replace `<name>.csv`."""
         write_bytes(self.path / f"{name}.csv", content)
@@ -213,8 +155,6 @@ class RunFolder:
     def read_table(self, name: str) -> bytes | None:
         """The content of `<name>.csv`, None if there is none."""
         return read_file(self.path / f"{name}.csv")
-
-    # --- checkpoint -------------------------------------------------------------------------
 
     def write_checkpoint(self, checkpoint: Checkpoint, seconds: Mapping[str, float]) -> None:
         """Save a checkpoint and the seconds spent on it so far.
@@ -256,11 +196,6 @@ class RunFolder:
         """Delete what a killed writer of this run left half-written."""
         for path in self.path.glob("*.tmp"):
             path.unlink(missing_ok=True)
-
-
-def now() -> str:
-    """The time as the store writes it: ISO 8601, UTC, whole seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -48,6 +48,8 @@ _COLUMNS = {
         "normalized_score",
     ),
 }
+# What columns were called in files of earlier versions.
+RENAMED_COLUMNS = {"actions": "action_selection", "action_latency_ms": "amortized_action_ms"}
 _ONLY_WITH_ROWS = {"measures", "decisions", "paths", "values", "online"}
 _TIMES = {"timings", "decisions"}  # differ from run to run, and so are no part of a checkpoint
 

@@ -12,8 +12,9 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from harness.files import short_digest
-from harness.runs.folder import RunFolder, Status, now
+from harness.runs.folder import RunFolder
 from harness.runs.spec import RunSpec
+from harness.runs.status import Status, now
 
 STOP_FILE = ".stop"
 LOCKS = ".locks"  # of the runs that are worked on, by hash

@@ -17,7 +17,7 @@ from harness.commands.run import run_suite
 from harness.errors import UserError
 from harness.execution.plan import Plan
 from harness.execution.work import work
-from harness.runs.folder import Status, now
+from harness.runs.status import Status, now
 from tests.harness.conftest import trials_of
 
 PlanOf = Callable[..., Plan]

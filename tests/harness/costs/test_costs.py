@@ -25,7 +25,7 @@ from harness.execution.plan import Plan, draft
 from harness.execution.prepare import planned_without_data
 from harness.execution.work import work
 from harness.files import write_json
-from harness.runs.folder import Status, now
+from harness.runs.status import Status, now
 from harness.runs.trial import Trial
 from tests.harness.conftest import TINY_TASK, evaluation_files, trials_of
 

@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.execution.local import LocalExecutor
 from harness.execution.plan import Plan
 from harness.execution.work import work
-from harness.runs.folder import Status, now
+from harness.runs.status import Status, now
 from harness.runs.trial import STOP_FILE, Trial
 from harness.suite.schema import Resources
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of

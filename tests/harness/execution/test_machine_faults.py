@@ -68,7 +68,7 @@ def test_a_clock_that_jumps_changes_no_byte_and_stops_nobody(
     (tmp_path / "results").rename(tmp_path / "before")
     jumps = itertools.count()
     monkeypatch.setattr("time.time", lambda: 1e9 * (-1) ** next(jumps))
-    monkeypatch.setattr("harness.runs.folder.datetime", Jumping)
+    monkeypatch.setattr("harness.runs.status.datetime", Jumping)
     finish(plan)
     assert evaluation_files(plan.directory) == whole
     status = plan.folder(plan.runs[0]).status()
@@ -92,5 +92,5 @@ def test_the_time_of_day_is_shown_and_never_reckoned_with() -> None:
     rooms = ("algorithms", "baselines", "harness")
     files = (path for room in rooms for path in (REPOSITORY / room).rglob("*.py"))
     found = {place for path in files for place in wall_clocks(path)}
-    shown = {"runs/folder.py", "runs/trackers.py", "execution/progress.py"}
+    shown = {"runs/status.py", "runs/trackers.py", "execution/progress.py"}
     assert found == {f"harness/{name}" for name in shown}

@@ -17,7 +17,7 @@ from harness.execution.progress import (
     make_display,
     totals,
 )
-from harness.runs.folder import Status
+from harness.runs.status import Status
 from harness.runs.trial import Trial
 from tests.harness.conftest import trials_of
 

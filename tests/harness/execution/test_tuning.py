@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import UserError
 from harness.execution.plan import Plan, draft
-from harness.runs.folder import Status
 from harness.runs.pack import pack_suite
 from harness.runs.spec import RunSpec
+from harness.runs.status import Status
 from harness.runs.tuning import choices
 from tests.harness.conftest import TINY_TASK
 

@@ -11,9 +11,9 @@ import pytest
 from harness.commands.run import earlier_code
 from harness.execution.plan import Plan
 from harness.execution.work import work
-from harness.runs.folder import Status
 from harness.runs.pack import pack_suite
 from harness.runs.spec import RunSpec
+from harness.runs.status import Status
 from tests.harness.conftest import evaluation_files, trials_of
 from tests.harness.their_package import TheirPackage
 

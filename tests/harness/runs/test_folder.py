@@ -9,8 +9,9 @@ import pytest
 
 from harness.errors import UserError
 from harness.files import temporary_of, write_bytes
-from harness.runs.folder import RunFolder, Status
+from harness.runs.folder import RunFolder
 from harness.runs.spec import RunSpec
+from harness.runs.status import Status
 from tests.harness.conftest import REPOSITORY
 from tests.harness.runs.test_spec import BASE
 

@@ -27,8 +27,9 @@ from harness.runs.archive import (
     write_members,
 )
 from harness.runs.earlier import earlier_run
-from harness.runs.folder import RunFolder, Status, delete_runs
+from harness.runs.folder import RunFolder, delete_runs
 from harness.runs.pack import pack_suite
+from harness.runs.status import Status
 from tests.harness.execution.test_work import finish
 from tests.harness.runs.test_spec import BASE
 
