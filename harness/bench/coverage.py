@@ -13,12 +13,12 @@ from harness.files import write_json
 from harness.statistics.coverage import SIMULATIONS, simulate
 
 
-def run_coverage(json_path: Path | None, simulations: int = SIMULATIONS) -> None:
+def run_coverage(json_path: Path | None) -> None:
     """Simulate, print, and write `json_path` if given. The numbers are the same everywhere."""
     console = Console()
-    console.print(f"{simulations:,} simulated experiments of each kind (a minute) …")
-    shares = [Share(**asdict(found)) for found in simulate(simulations)]
-    found = Coverages(simulations=simulations, coverage=shares)
+    console.print(f"{SIMULATIONS:,} simulated experiments of each kind (a minute) …")
+    shares = [Share(**asdict(found)) for found in simulate(SIMULATIONS)]
+    found = Coverages(simulations=SIMULATIONS, coverage=shares)
     header, *lines = found.rows()
     table = Table(*header, title="Coverage of 95% intervals, by what runs score and seeds")
     for line in lines:

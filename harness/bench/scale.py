@@ -34,20 +34,18 @@ evaluation: {{every: 500, episodes: 10}}
 """
 _MAZES = ("umaze", "open", "medium", "large")
 _CELLS = 100
+_RUNS = 10_000
 _EPISODE = "{seed},{step},{selection},{episode},{value},20,false,1.0,{score}\n"
 _HEADER = "seed,step,action_selection,episode,return,length,terminated,success,normalized_score\n"
 
 
-def scale_parts(runs: int = 10_000) -> dict[str, float]:
-    """CPU-seconds of planning, and of finding everything done; MB of the process that does it.
-
-    runs: in hundreds, as there are a hundred cells.
-    """
+def scale_parts() -> dict[str, float]:
+    """CPU-seconds of planning, and of finding everything done; MB of the process that does it."""
     with tempfile.TemporaryDirectory() as folder:
         suite, results = Path(folder) / "scale.yaml", Path(folder) / "results"
         mazes = ", ".join(f"{{pointmaze/{maze}: {{transitions: 2000}}}}" for maze in _MAZES)
         sweep = "{sweep: {batch_size: [32, 64, 128, 256, 512]}}"
-        suite.write_text(_SUITE.format(mazes=mazes, sweep=sweep, seeds=runs // _CELLS))
+        suite.write_text(_SUITE.format(mazes=mazes, sweep=sweep, seeds=_RUNS // _CELLS))
         os.environ["HARNESS_DATA"] = f"{folder}/data"
         plan = prepare(suite, results, silent)
         planning = _cpu_seconds("plan", suite, results)
@@ -56,9 +54,9 @@ def scale_parts(runs: int = 10_000) -> dict[str, float]:
         _cpu_seconds("run", suite, results)  # which makes the report
         resuming = _cpu_seconds("run", suite, results)
     return {
-        f"plan of {runs:,} runs, CPU-seconds (target < 5)": planning,
-        f"finding {runs:,} finished runs done, CPU-seconds (target < 5)": finding,
-        f"running {runs:,} finished and reported runs, CPU-seconds (target < 5)": resuming,
+        f"plan of {_RUNS:,} runs, CPU-seconds (target < 5)": planning,
+        f"finding {_RUNS:,} finished runs done, CPU-seconds (target < 5)": finding,
+        f"running {_RUNS:,} finished and reported runs, CPU-seconds (target < 5)": resuming,
         "the driver's peak memory, MB (target < 1000)": children_peak_mb(),
     }
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from harness.report.layout import MISSING
 
+_NAMED = 6  # at most, in a list of words
+
 
 def number(value: float | None, style: str) -> str:
     """A number in a format; a dash where there is none."""
@@ -24,9 +26,10 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
-    """`a`, `a and b`, `a, b and c`; beyond `most` names the rest is counted."""
-    shown = [*names[: most - 1], f"{len(names) - most + 1} others"] if len(names) > most else names
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; of many names the last are counted."""
+    most = _NAMED - 1
+    shown = [*names[:most], f"{len(names) - most} others"] if len(names) > _NAMED else names
     *head, last = shown
     return f"{', '.join(head)} and {last}" if head else last
 
