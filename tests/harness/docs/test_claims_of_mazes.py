@@ -107,6 +107,9 @@ def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
         "pretrained-longer",
     ):
         assert difference(rows[label], rows["df-div"])[0] < 0  # no better
+    for label in ("noised", "flow-steps-20", "best-target-alone"):
+        mean, half, _ = difference(rows[label], rows["df-div"])
+        assert 0 < mean < half
     for label in ("best-target.rho-0.3", "best-target.rho-1.0"):
         mean, half, _ = difference(rows[label], rows["df-div"])
         assert mean > half
