@@ -33,12 +33,13 @@ def use_products(precision: Precision, device: torch.device) -> None:
 def loss_products(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """In which losses are taken: with `bf16` their products round to bfloat16, both ways.
 
-    That is torch's automatic mixed precision: layers give bfloat16, and biases, activations, sums
-    and losses are fp32 again. Parameters, gradients and optimiser state stay fp32.
+    That is torch's automatic mixed precision. A layer's bias is added in fp32, and so are what
+    follows and the loss; between products without one, as in attention, numbers stay bfloat16.
+    Parameters, their gradients and optimiser state are fp32.
     """
     if precision != "bf16":
         return nullcontext()
-    # Casts are not cached: the cache would keep those of another update's parameters.
+    # Torch asks of code that a CUDA graph captures that casts are not cached.
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 

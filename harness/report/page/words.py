@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.report.layout import MISSING
 
-_NAMED = 6  # at most, in a list of words
+_MOST_NAMED = 6
 
 
 def number(value: float | None, style: str) -> str:
@@ -28,8 +28,8 @@ def duration(seconds: float | None) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`; of many names the last are counted."""
-    most = _NAMED - 1
-    shown = [*names[:most], f"{len(names) - most} others"] if len(names) > _NAMED else names
+    most = _MOST_NAMED - 1
+    shown = [*names[:most], f"{len(names) - most} others"] if len(names) > _MOST_NAMED else names
     *head, last = shown
     return f"{', '.join(head)} and {last}" if head else last
 

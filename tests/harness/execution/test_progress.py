@@ -120,11 +120,11 @@ def test_a_terminal_gets_a_table_of_the_trials_at_work(trial: Trial) -> None:
         assert part in file.getvalue()
 
 
-def test_compiling_is_said_and_does_not_look_like_a_hang(trial: Trial) -> None:
+def test_compiling_and_waiting_are_said_and_do_not_look_like_a_hang(trial: Trial) -> None:
     file = io.StringIO()
     display = make_display(Console(file=file))
     view = TrialView(trial)
-    for activity in ("starting", "compiling", "training", "evaluating"):
+    for activity in ("starting", "waiting", "compiling", "training", "evaluating"):
         status = running(trial, step=0, steps_per_second=0.0, activity=activity)
         write(trial, status, status)
         view.refresh()
@@ -132,6 +132,7 @@ def test_compiling_is_said_and_does_not_look_like_a_hang(trial: Trial) -> None:
     lines = [line.partition(": ")[2] for line in file.getvalue().splitlines()]
     assert lines == [
         "started at step 0 of 40",
+        "waiting for pretraining that another trial does",
         "compiling its update, which takes a minute or so, once",
     ]
 
