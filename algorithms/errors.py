@@ -44,9 +44,9 @@ class DivergedError(RuntimeError):
         self.reasons = dict(reasons)
 
 
-def nearest(found: str, allowed: Iterable[str]) -> str:
+def nearest(found: str, allowed: Iterable[str], likeness: float = 0.5) -> str:
     """A ' Did you mean …?' for the closest allowed name, or nothing."""
-    match = difflib.get_close_matches(found, list(allowed), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(found, list(allowed), n=1, cutoff=likeness)
     return f" Did you mean '{match[0]}'?" if match else ""
 
 

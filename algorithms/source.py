@@ -15,14 +15,16 @@ from pathlib import Path
 
 DIGITS = 16
 _OURS = {"algorithms", "baselines"}  # whose methods others may build on
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def code_digest(*modules: str) -> str:
     """A digest of modules and of all methods' code that they import, in turn.
 
-    Methods' code is what the module's own top-level package holds, and ours, but for what all
-    methods share. Comments, docstrings, formatting and type annotations are left out, and so is
-    what only a type checker reads. Only import statements are followed.
+    Methods' code is what the module's own top-level package holds, what stands beside that in its
+    folder (but for packages installed in site-packages), and ours, but for what all methods share.
+    Comments, docstrings, formatting and type annotations are left out, and so is what only a type
+    checker reads. Only import statements are followed.
 
     Raises ModuleNotFoundError if one of `modules` does not exist.
     """
@@ -47,9 +49,9 @@ def module_file(module: str) -> Path | None:
 def _methods_code(modules: Iterable[str]) -> dict[str, str]:
     """The canonical code of every module that counts, by name."""
     found: dict[str, str] = {}
-    waiting = [(module, {*_OURS, _package(module)}) for module in modules]
+    waiting = [(module, _package(module)) for module in modules]
     while waiting:
-        module, packages = waiting.pop()
+        module, own = waiting.pop()
         if module in found:
             continue
         file = module_file(module)
@@ -62,11 +64,29 @@ def _methods_code(modules: Iterable[str]) -> dict[str, str]:
             found[module] = canonical_code(tree)
             parent = module if file.name == "__init__.py" else module.rpartition(".")[0]
             for name in _imports(tree, parent):
-                if _package(name) in packages and not is_shared(name):
+                if _belongs(_package(name), own) and not is_shared(name):
                     # `from a import b` names a.b, which is a module or in the module a.
                     known = next(filter(_find, (name, name.rpartition(".")[0])), None)
-                    waiting += [(known, packages)] if known else []
+                    waiting += [(known, own)] if known else []
     return found
+
+
+def _belongs(package: str, own: str) -> bool:
+    """Whether a top-level package is code of methods, for a method whose package is `own`."""
+    if package in _OURS or package == own:
+        return True
+    folder = None if own in _OURS else _folder(own)
+    return folder is not None and folder == _folder(package)
+
+
+def _folder(package: str) -> Path | None:
+    """The folder with a top-level package; None for those that were installed or built in."""
+    spec = _find(package)
+    if spec is None:
+        return None
+    places = [*(spec.submodule_search_locations or []), *([spec.origin] * spec.has_location)]
+    folder = Path(places[0]).parent if places and places[0] else None
+    return None if folder is None or folder.name in _INSTALLED else folder
 
 
 def _package(module: str) -> str:

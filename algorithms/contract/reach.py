@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +35,30 @@ def gradients_reach(subject: Subject) -> list[Finding]:
                 )
                 where = declared_at(subject.method, "trains", name, phase)
                 found.append(Finding(sentence, where))
-    return found
+    return [*found, *_random_for_good(subject)]
+
+
+def _random_for_good(subject: Subject) -> list[Finding]:
+    """Networks whose first weights are a seed's own, and that nothing trains or moves."""
+    stages = subject.algorithm.stages
+    trained = {name for phase in subject.phases for name in phase.trains}
+    copied = {name for stage in stages for names in stage.copies.items() for name in names}
+    learner = subject.learner()
+    first, other = (learner.state(slot) for slot in (0, 1))
+    return [
+        Finding(
+            f"no phase trains '{name}', whose weights stay as they are drawn: let one have it in "
+            "trains, unless it is meant to be random",
+            declared_at(subject.method, "networks", name),
+            advice=True,
+        )
+        for name in subject.algorithm.networks
+        if name not in trained | copied
+        and any(
+            key.startswith(f"params/{name}/") and not np.array_equal(first[key], other[key])
+            for key in first
+        )
+    ]
 
 
 def _all_members(gradient: Tensor | None) -> bool:

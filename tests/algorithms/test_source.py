@@ -150,6 +150,21 @@ def test_a_name_that_the_package_hands_on_is_followed(package: Path) -> None:
     assert code_digest("their_package.through") != before
 
 
+def test_a_module_beside_it_counts_but_not_where_packages_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, counts in (("mine", True), ("site-packages", False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"method_{len(name)}.py").write_text(f"import nets_{len(name)}, random, numpy\n")
+        nets = folder / f"nets_{len(name)}.py"
+        nets.write_text("width = 3\n")
+        monkeypatch.syspath_prepend(folder)
+        before = code_digest(f"method_{len(name)}")
+        nets.write_text("width = 4\n")
+        assert (code_digest(f"method_{len(name)}") != before) == counts
+
+
 def test_a_module_that_is_not_there_is_an_error(package: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"their_package\.nowhere"):
         code_digest("their_package.nowhere")

@@ -26,6 +26,7 @@ def check_declarations(method: Algorithm[Any], online: bool) -> None:
     online: whether the run goes on online.
     """
     _everything_is_set(method)
+    _attributes_are_spelt(type(method))
     _stages_are_stages(method)
     phases = phases_of_run(method, online)
     for phase in phases:
@@ -43,6 +44,35 @@ def _everything_is_set(method: Algorithm[Any]) -> None:
         if not hasattr(method, name):
             sentence = f"create does not set self.{name}"
             raise AlgorithmError(sentence, definition(method.create, type(method)))
+
+
+def _attributes_are_spelt(method: type[Algorithm[Any]]) -> None:
+    """Catches `action_selectoin = …`, which nothing would read."""
+    trees = [tree for _, tree, _ in _trees(method)]
+    read = {
+        node.attr
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    known = Algorithm.__annotations__
+    for name in dict.fromkeys(name for tree in trees for name in _attributes(tree)):
+        meant = nearest(name, known, likeness=0.8)
+        if name not in known and name not in read and meant:
+            raise AlgorithmError(f"nothing reads '{name}'.{meant}", declared_at(method, name))
+
+
+def _attributes(tree: ast.AST) -> Iterator[str]:
+    """Names of what a class sets, in its body or of `self`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for statement in node.body:
+                targets = statement.targets if isinstance(statement, ast.Assign) else []
+                yield from (target.id for target in targets if isinstance(target, ast.Name))
+                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                    yield statement.target.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
 
 
 def _stages_are_stages(method: Algorithm[Any]) -> None:
@@ -149,8 +179,7 @@ def declared_at(
     The nearest that can be found: else the field, else the name anywhere, else `create`.
     """
     loss = name_of(phase.loss) if phase else ""
-    classes = [cls for cls in method.__mro__ if issubclass(cls, Algorithm) and cls is not Algorithm]
-    trees = [(cls, *found) for cls in classes if (found := _tree(cls)) is not None]
+    trees = _trees(method)
     looks = [_within(field, name, loss), _within(field, name), _within(field), _constants(name)]
     for look in looks:
         for cls, tree, before in trees:
@@ -158,6 +187,12 @@ def declared_at(
             if line is not None:
                 return shown(Path(inspect.getfile(cls)), before + line, method)
     return definition(method.create, method)
+
+
+def _trees(method: type[Algorithm[Any]]) -> list[tuple[type, ast.AST, int]]:
+    """The classes that a method is made of with their source, and the lines before it."""
+    classes = [cls for cls in method.__mro__ if issubclass(cls, Algorithm) and cls is not Algorithm]
+    return [(cls, *found) for cls in classes if (found := _tree(cls)) is not None]
 
 
 def _tree(cls: type) -> tuple[ast.AST, int] | None:

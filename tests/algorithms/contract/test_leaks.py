@@ -168,6 +168,20 @@ def test_another_declared_pair_excuses_nothing(package: Package) -> None:
     assert idle.where == package.line(changed)
 
 
+def test_a_network_that_stays_as_it_was_drawn_is_asked_about(package: Package) -> None:
+    forgotten = '"value": MLP(obs, 1, hidden),'
+    package.write(
+        ('"actor": MLP(', f'{forgotten}\n            "actor": MLP('),
+        ("for name in self.networks}", 'for name in ("actor", "critic")}'),
+    )
+    [found] = run_check(RUN["gradients"], Subject(ID))
+    assert found.sentence.startswith(
+        "no phase trains 'value', whose weights stay as they are drawn"
+    )
+    assert found.where == package.line(forgotten)
+    assert found.advice
+
+
 def test_values_behind_terminal_steps_are_advised_against(package: Package) -> None:
     package.write(("0.99 * batch.masks * next_q", "0.99 * next_q"))
     [found] = run_check(RUN["terminals"], Subject(ID))

@@ -275,6 +275,18 @@ MISTAKES = [
         "the loss is NaN for every seed from the start (while a method interacts, batch.returns",
         IN_CRITIC,
     ),
+    # Attributes.
+    Mistake(
+        "    Config = Settings",
+        '    Config = Settings\n    action_selectoin = "best-of-4"',
+        "nothing reads 'action_selectoin'. Did you mean 'action_selection'?",
+        "action_selectoin",
+    ),
+    Mistake(
+        "self.act_noise = {",
+        "self.actnoise = {",
+        "nothing reads 'actnoise'. Did you mean 'act_noise'?",
+    ),
     # Acting.
     Mistake(
         "    Config = Settings",
