@@ -312,12 +312,12 @@ def compare(
 def list_(
     what: Listable,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A method, to see all of its settings.")
+        str | None, typer.Argument(metavar="NAME", help="A method or task, to see all of it.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List what there is to run, or show what one method can be set to."""
-    from harness.commands.listing import show_list, show_method
+    """List what there is to run, or show what one method can be set to, or what one task is."""
+    from harness.commands.listing import show_list, show_method, show_task
 
     wide = None if sys.stdout.isatty() else 200  # a pipe has no width to wrap to
     console = Console(width=wide)
@@ -325,8 +325,10 @@ def list_(
         show_list(what.value, console, as_json=json)
     elif what is Listable.algorithms:
         show_method(name, console, as_json=json)
+    elif what is Listable.tasks:
+        show_task(name, console, as_json=json)
     else:
-        raise UserError(f"Only algorithms can be looked at one by one: leave {name!r} out.")
+        raise UserError(f"Only algorithms and tasks are shown one by one: leave {name!r} out.")
 
 
 @app.command()

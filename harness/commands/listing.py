@@ -74,6 +74,46 @@ def show_method(name: str, console: Console, *, as_json: bool) -> None:
         console.print(f"\nsuites/{suite}.yaml", indent(written, "  "), sep="\n", markup=False)
 
 
+def show_task(task_id: str, console: Console, *, as_json: bool) -> None:
+    """Print what a task learns from, where it is scored and on which scale.
+
+    Raises UserError for an unknown task.
+    """
+    from harness.tasks import get_task, words
+
+    task = get_task(task_id)
+    if as_json:
+        print(json.dumps(task.model_dump(mode="json"), indent=2))
+        return
+    data, environment, reference = task.dataset, task.environment, task.reference
+    rows = {
+        "id": task.id,
+        "title": task.title,
+        "family": task.family,
+        "ranks methods": "yes" if task.ranks else "no: its data are one policy's actions and noise",
+        "dataset": data.id,
+        "made by": f"{data.source} {data.recipe} {_arguments(data.params)}",
+        "rewards": words.rewards(task),
+        "needs": words.needs(task) or "nothing that is not made or fetched here",
+        "environment": f"{environment.id} {_arguments(environment.kwargs)}",
+        "wrappers": environment.wrappers,
+        "horizon": f"{task.horizon} steps",
+        "scores 0 and 100": f"returns of {reference.min:g} and {reference.max:g}",
+        "these are": words.source(task),
+        "a score means": words.semantics(task),
+    }
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    for key, value in rows.items():
+        facts.add_row(key, _text(value))
+    console.print(facts, markup=False)
+
+
+def _arguments(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
+
+
 def _algorithms() -> Rows:
     """`settings`: benchmarks whose suites run it."""
     from algorithms.registry import algorithms

@@ -264,7 +264,8 @@ def test_changed_data_stop_the_command_before_any_run(
         (("report", "quickstart"), "no results of 'quickstart'"),
         (("list", "robots"), "'robots' is not one of"),
         (("list", "algorithms", "iqll"), "Did you mean 'iql'"),
-        (("list", "tasks", "gym/hopper/medium"), "Only algorithms can be looked at"),
+        (("list", "suites", "quickstart"), "Only algorithms and tasks are shown one by one"),
+        (("list", "tasks", "pointmaze/umazes"), "Did you mean 'pointmaze/umaze'?"),
         (("train",), "No such command 'train'"),
     ],
     ids=str,
@@ -372,6 +373,21 @@ def test_a_method_shows_its_fields_and_what_suites_set_them_to(harness: CommandL
         assert re.search(line, shown), line
     (fields,) = [json.loads(harness("list", "algorithms", "iql", "--json"))["fields"]]
     assert {"Field": "`tau`", "Default": "`0.005`"}.items() <= fields[4].items()
+
+
+def test_a_task_shows_its_data_its_rules_and_its_scale(harness: CommandLine) -> None:
+    shown = harness("list", "tasks", "made/hopper/medium")
+    for line in (
+        r"dataset +made/hopper/medium-by\w+-v0",
+        r"made by +recipe locomotion level medium, transitions 1000000",
+        r"environment +Hopper-v5",
+        r"scores 0 and 100 +returns of -20\.2723 and 3234\.3 ",
+        r"these are +D4RL d4rl/infos\.py",
+    ):
+        assert re.search(line, shown), line
+    spec = json.loads(harness("list", "tasks", "made/hopper/medium", "--json"))
+    assert (spec["horizon"], spec["reference"]["max"]) == (1000, 3234.3)
+    assert re.search("needs +public policies", harness("list", "tasks", "local/pen/mixed"))
 
 
 def test_doctor_tells_versions_cores_and_what_is_missing(harness: CommandLine) -> None:
