@@ -15,6 +15,7 @@ Deviations:
       notice but for its ε.
     - Losses: log π is exact. Official: 1e-6 is added to 1 − a² in it.
     - Update order: the temperature steps with the policy, after the critics. Official: before them.
+    - Observations: as they are. Official: divided by 1 + 1e-6 in training.
     - Budget: the suite's (official: 10⁶ updates).
 
 Three hidden layers of policy and critics, and sampled actions at next states as well as at states,

@@ -7,7 +7,8 @@ Code: official, davidbrandfonbrener/onestep-rl at 9999443, `train.py`, `policy_n
 The step is reverse-KL regularisation: the official default and, on Gym locomotion, the best of the
 paper's improvement operators by its scores as others quote them (716 points over nine datasets,
 exponential weights 685). The others are left out: exponential weights, a term of cloning, and the
-best of β's actions.
+best of β's actions. π is a Gaussian as β is: the official config names a truncated one for it, but
+its training begins with a copy of β, and that with β's kind.
 
 Deviations:
     - Losses: π's KL divergence from β is exact (official: from ten samples, with the same

@@ -9,8 +9,9 @@ Deviations:
       clips).
     - Data: transitions are drawn with replacement (official: passes over the episodes, in an order
       that is shuffled once).
-    - Data: a step at a time limit is left out of D4RL's files, and its reward of what followed
-      (official: neither); an episode that the end of a file cuts is kept (official: not).
+    - Data: a step at a time limit is left out of D4RL's files, its reward of what followed, and
+      itself of the steps of the longest episode (official: none of these); an episode that the end
+      of a file cuts is kept (official: not).
     - Budget: the suite's (official: 2000 passes, 200 episodes an evaluation).
     - Evaluation: for one target, the data's best return per step unless a suite gives another.
       Official: for ten, 0.3 to 1.2 of the way from D4RL's random to its expert reference score.

@@ -229,8 +229,8 @@ def squared_errors() -> Iterator[list[float]]:
     """What every call of PyTorch's `mse_loss` returned, as it is called."""
     own, found = F.mse_loss, list[float]()
 
-    def kept(*arguments: Tensor) -> Tensor:
-        loss = own(*arguments)
+    def kept(*arguments: Tensor, **settings: Any) -> Tensor:
+        loss = own(*arguments, **settings)
         found.append(loss.item())
         return loss
 
