@@ -105,6 +105,8 @@ def write(
     variant: str = "",
     given: Callable[[Arrays], None] | None = None,
     act: Callable[[], Arrays] | None = None,
+    data: Arrays | None = None,
+    made: Callable[[], Arrays] | None = None,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -135,6 +137,9 @@ def write(
         given: changes the batches that were drawn.
         act: what the trained policy does: `actions` [E, ...] of episodes, after `history/...` and
             by the noise `noise/...`, as our `Algorithm.act` is given them.
+        data: episodes, by the names of our `Transitions.pack`; None: of nothing but zeros.
+        made: what the library makes of these data: `<kind>/<name in our checkpoints>`, where the
+            kind is for the table.
     """
     batch = _batch(rng, updates, context)
     if given:
@@ -157,6 +162,7 @@ def write(
     for name, values in arrays.items():
         if name.startswith("after/") and values.size > _LARGE:
             values[..., _COMPARED:] = np.nan
+    arrays |= _named("data", data or {}) | _named("made", made() if made else {})
     arrays |= _named("batch", batch) | _named("columns", computed) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])

@@ -57,9 +57,9 @@ def load(name: str) -> Record:
 def differences(record: Record) -> dict[str, float]:
     """The largest absolute difference after its updates, of losses, gradients and weights.
 
-    And of actions, if the trained policy's were recorded. Of gradients: of the means that Adam
-    keeps of them. What was recorded as NaN is not compared, as a loss that was not taken in an
-    update.
+    And of actions, if the trained policy's were recorded, and of what the library made of the data.
+    Of gradients: of the means that Adam keeps of them. What was recorded as NaN is not compared, as
+    a loss that was not taken in an update.
     """
     with contextlib.ExitStack() as patched:
         for name, value in record.about.get("constants", {}).items():
@@ -84,6 +84,9 @@ def _differences(record: Record) -> dict[str, float]:
     state = engine.state(0)
     for name, expected in after.items():
         _add(worst, _GROUPS[name.partition("/")[0]], state[name], expected)
+    for name, expected in record.group("made").items():
+        kind, _, key = name.partition("/")
+        _add(worst, kind, state[key], expected)
     if acting := record.group("acting"):
         _add(worst, "actions", _actions(engine, acting), acting["actions"])
     return worst
@@ -105,10 +108,12 @@ def _actions(engine: Engine, acting: Arrays) -> NDArray[Any]:
 
 
 def _data(record: Record) -> Transitions:
-    """Nothing is learned from them: two episodes of 32 steps, of the records' dimensions.
+    """Its own; else nothing is learned from them: two episodes of 32 steps, of its dimensions.
 
     Their lowest and highest rewards are the record's.
     """
+    if own := record.group("data"):
+        return Transitions.pack(**own)
     ends = np.arange(64) % 32 == 31
     return Transitions.pack(
         observations=np.zeros((64, OBS_DIM)),
