@@ -134,7 +134,7 @@ def write(
         chosen: noise of width 1 that is one of these numbers.
         rewards: the lowest and the highest of the data, of methods that ask.
         variant: tells the file from that of the same method with other settings.
-        given: changes the batches that were drawn.
+        given: changes the batches, and columns, that were drawn.
         act: what the trained policy does: `actions` [E, ...] of episodes, after `history/...` and
             by the noise `noise/...`, as our `Algorithm.act` is given them.
         data: episodes, by the names of our `Transitions.pack`; None: of nothing but zeros.
@@ -142,8 +142,6 @@ def write(
             kind is for the table.
     """
     batch = _batch(rng, updates, context)
-    if given:
-        given(batch)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
     shape = batch["rewards"].shape
@@ -154,6 +152,8 @@ def write(
     if prepare:
         prepare(drawn)
     seen = batch | computed
+    if given:
+        given(seen)
     arrays = _named("before", state())
     found = [step(k + 1, _of_update(seen, k), _of_update(drawn, k)) for k in range(updates)]
     arrays |= _named("after", state()) | _named("acting", act() if act else {})
@@ -206,8 +206,8 @@ def merge_heads(arrays: Arrays, last: int) -> Arrays:
 
 
 def shorten(batch: Arrays, lengths: np.ndarray) -> None:
-    """Windows of so many steps, [BATCH]: past them all but the time is 0, as in ours."""
-    batch["valid"][:] = np.arange(batch["valid"].shape[-1]) < lengths[:, None]
+    """Windows of so many steps, [..., BATCH]: past them all but the time is 0, as in ours."""
+    batch["valid"][:] = np.arange(batch["valid"].shape[-1]) < lengths[..., None]
     for name, x in batch.items():
         if name != "steps":
             x *= batch["valid"].reshape(*batch["valid"].shape, *[1] * (x.ndim - 3))
