@@ -57,6 +57,26 @@ SAMPLES, ALPHA, DRAWS = 4, 5.0, 10
 EPISODES, CUT = (10, 8, 3, 12), (1,)  # steps of the data's; those that a time limit ends
 SCALE, DECAY, MAX_NORM, TARGET = 2.0, 0.1, 0.25, 6.0
 RUNS, STEPS = 4, 6  # of acting: episodes, and how long they have gone on
+CONFIG = {
+    **OURS,
+    "normalize_observations": False,
+    "policy_learning_rate": LEARNING_RATE,
+    "alpha": ALPHA,
+    "samples": SAMPLES,
+    "value_share": 1 / UPDATES,
+    "context": CONTEXT,
+    "embedding_dim": WIDTH,
+    "heads": HEADS,
+    "block_dims": (4 * WIDTH,),
+    "dropout": 0.0,
+    "transformer_batch_size": BATCH,
+    "transformer_learning_rate": LEARNING_RATE,
+    "weight_decay": DECAY,
+    "warmup_steps": WARMUP,
+    "max_grad_norm": MAX_NORM,
+    "return_scale": SCALE,
+    "target_return": TARGET,
+}
 
 
 def relabelling(folder: Path) -> Callable[..., None]:
@@ -200,15 +220,32 @@ def choose_windows(ends: Any, lengths: Sequence[int]) -> list[Window]:
     return found
 
 
-def fill(seen: Arrays, windows: Sequence[Window], data: Arrays) -> None:
-    """The transformer's batches; CQL's is of what was drawn."""
-    lengths = np.full((UPDATES, BATCH), CONTEXT)
-    for window in windows:
-        lengths[window.place] = window.length
-        for name in ("observations", "actions", "rewards"):
-            seen[name][window.place][: window.length] = data[name][window.rows]
-        seen["steps"][window.place] = window.start + np.arange(CONTEXT)
-    shorten(seen, lengths)
+class Batches:
+    """Ours: the transformer's are windows of the data, CQL's is of what was drawn."""
+
+    def __init__(self, windows: Sequence[Window], data: Arrays) -> None:
+        self._windows, self._data = windows, data
+        self._to_go = np.empty(0)
+
+    def fill(self, seen: Arrays) -> None:
+        lengths = np.full((UPDATES, BATCH), CONTEXT)
+        for window in self._windows:
+            lengths[window.place] = window.length
+            for name in ("observations", "actions", "rewards"):
+                seen[name][window.place][: window.length] = self._data[name][window.rows]
+            seen["steps"][window.place] = window.start + np.arange(CONTEXT)
+        shorten(seen, lengths)
+        self._to_go = seen["to_go"]
+
+    def cut(self, noise: Arrays) -> None:
+        """By the noise that tells where a window of an episode's first steps ends."""
+        for window in self._windows:
+            noise["end"][window.place] = (window.end + 0.5) / window.length
+
+    def label(self, returns: np.ndarray) -> None:
+        """Each window's last step, once the returns are known."""
+        for window in self._windows:
+            self._to_go[window.place][window.end] = returns[window.last]
 
 
 def stepper(cql: Any, transformer: Any, episodes: Episodes, ends: np.ndarray) -> Step:
@@ -265,41 +302,26 @@ def main(folder: Path) -> None:
     own = our_data(data)
     episodes = Episodes(relabelling(folder), cql, data)
     ends = rng.integers(len(own["rewards"]), size=(UPDATES - 1, BATCH))
-    windows = choose_windows(ends, [n - (i in CUT) for i, n in enumerate(EPISODES)])
-    labels: list[np.ndarray] = []
-
-    def given(seen: Arrays) -> None:
-        fill(seen, windows, own)
-        labels.append(seen["to_go"])
-
-    def prepare(noise: Arrays) -> None:
-        for window in windows:
-            noise["end"][window.place] = (window.end + 0.5) / window.length
+    lengths = [n - (i in CUT) for i, n in enumerate(EPISODES)]
+    batches = Batches(choose_windows(ends, lengths), own)
 
     def made() -> Arrays:
         returns = episodes.returns()
-        for window in windows:
-            labels[0][window.place][window.end] = returns[window.last]
+        batches.label(returns)
         return {"returns to go/columns/to_go": returns}
 
-    modules, several = cql.impl.modules, SAMPLES * ACTION_DIM
+    modules, learned = cql.impl.modules, transformer.impl.modules
+    optimizers = (modules.actor_optim, modules.critic_optim, modules.temp_optim, learned.optim)
+    several = SAMPLES * ACTION_DIM
     record(
         "qdt",
         "qdt",
         {
             **actor_critic(cql.impl),
             "params/temperature": [modules.log_temp],
-            "params/transformer": [transformer.impl.modules.transformer],
+            "params/transformer": [learned.transformer],
         },
-        [
-            wrapper.optim
-            for wrapper in (
-                cql.impl._modules.actor_optim,
-                modules.critic_optim,
-                modules.temp_optim,
-                transformer.impl.modules.optim,
-            )
-        ],
+        [wrapper.optim for wrapper in optimizers],
         stepper(cql, transformer, episodes, ends),
         layers=arrays_of,
         updates=UPDATES,
@@ -309,8 +331,8 @@ def main(folder: Path) -> None:
         columns=("to_go",),
         context=CONTEXT,
         data=own,
-        given=given,
-        prepare=prepare,
+        given=batches.fill,
+        prepare=batches.cut,
         made=made,
         act=lambda: acted(transformer, rng),
         without={
@@ -318,26 +340,7 @@ def main(folder: Path) -> None:
             # Softmax ignores what is added to all keys alike: rounding alone moves their bias.
             "params/transformer/bias_qkv_0": slice(WIDTH, 2 * WIDTH),
         },
-        config={
-            **OURS,
-            "normalize_observations": False,
-            "policy_learning_rate": LEARNING_RATE,
-            "alpha": ALPHA,
-            "samples": SAMPLES,
-            "value_share": 1 / UPDATES,
-            "context": CONTEXT,
-            "embedding_dim": WIDTH,
-            "heads": HEADS,
-            "block_dims": (4 * WIDTH,),
-            "dropout": 0.0,
-            "transformer_batch_size": BATCH,
-            "transformer_learning_rate": LEARNING_RATE,
-            "weight_decay": DECAY,
-            "warmup_steps": WARMUP,
-            "max_grad_norm": MAX_NORM,
-            "return_scale": SCALE,
-            "target_return": TARGET,
-        },
+        config=CONFIG,
         compared="CQL's update as that of `cql`; returns relabelled by its values and our draws, "
         "of episodes that end without rewards; three updates of d3rlpy's transformer on windows "
         "that end at given steps, without dropout, by our scale of the loss and ε of layer norms; "
