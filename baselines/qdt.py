@@ -30,8 +30,10 @@ Deviations:
       begins with the episode ends at a step drawn uniformly. Official: it ends at a drawn step and
       begins K − 1 before or with the episode, so that the episode's first steps are seen K times as
       often, and windows of its last K − 1 steps alone are not.
+    - Data: an episode of one step is labelled as all others (official: by the numbers of the one
+      that follows in the data, as if it were of it).
     - Data: a step at a time limit is left out of D4RL's files (official: likewise, but that its
-      reward counts in one window).
+      reward counts in one window); an episode that the end of a file cuts is kept (official: not).
     - Budget: the suite's, of which the two parts have shares (official: 5 · 10⁵ updates, then 10⁵).
     - Evaluation: for one target return, the best of the data unless a suite gives another
       (official: 6000 on HalfCheetah, 3600 on Hopper, 5000 on Walker2d, 250 to 400 on Maze2D).

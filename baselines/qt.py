@@ -22,7 +22,7 @@ Deviations:
     - Data: windows that an episode's end cuts short are filled up behind (official: in front, and
       masked; on hopper's medium, medium-replay and medium-expert data it draws none of them).
     - Data: a step at a time limit is left out of D4RL's files, and its reward of the returns to go
-      (official: neither).
+      (official: neither); an episode that the end of a file cuts is kept (official: not).
     - Budget: the suite's. Official: of the 5 · 10⁵ updates of the decay the first 31 000 to 101 000
       by task, but on halfcheetah/medium-expert all 10⁵; 10 episodes every 1000.
     - Selection: the last policy (official: the best evaluation).

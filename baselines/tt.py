@@ -25,13 +25,16 @@ Deviations:
       update on (official: after warm-up, with a period of 38 passes over the data, so it rises
       again; paper: to a tenth).
     - Schedule: warm-up is 3906 updates, a pass over 10⁶ windows (official: as many tokens as are in
-      a pass over the data).
+      a pass over the data), and the first update's rate is the first of it (official: the whole
+      rate once, as rates are set after updates).
     - Observations: used with all their dimensions (official: not on Ant and Kitchen).
     - Data: windows are drawn with replacement (official: passes over the data), and begin at an
-      episode's last step, too; the data's last row is used, too.
+      episode's last step, too; the data's last row is used, too, but of D4RL's files.
     - Data: a step at a time limit is left out of D4RL's files (official: not).
     - Data: values count what follows a time limit at the data's mean reward (official: 0). They are
       discounted to the present step (official: to the next), which bins and plans do not tell.
+    - Data: values are differences in single precision, whose rounding parts equal ones where a
+      bin's limit is among them (official: in double precision, and they share a bin).
     - Budget: the suite's (official: 50 passes over 10⁶ transitions' worth, 80 on Hopper and
       Walker2d medium-replay; 15 episodes).
     - Evaluation: keys and values are cached while a transition is planned, which changes rounding

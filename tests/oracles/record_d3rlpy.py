@@ -282,6 +282,34 @@ def sac_n() -> None:
     )
 
 
+def conservative_step(impl: Any, *, max_backup: bool) -> recording.Step:
+    """Of CQL or Cal-QL, all networks from before it."""
+    samples, weight = impl._n_action_samples, impl._conservative_weight
+
+    def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
+        given, modules = mini_batch(batch), impl.modules
+        actor_loss, log_prob = actor_gradient(impl, given, noise["gaussian"])
+
+        def each(name: str) -> Tensor:
+            return noise[name].reshape(BATCH, samples, ACTION_DIM).transpose(0, 1)
+
+        uniform = (2 * noise["uniform"] - 1).reshape(BATCH * samples, ACTION_DIM)
+        backup = [each("next_gaussian")] if max_backup else []
+        with drawing(*backup, each("current"), each("following"), uniform):
+            critic = impl.compute_critic_grad(given)
+        modules.actor_optim.step()
+        modules.critic_optim.step()
+        impl.update_temp(log_prob)
+        impl.update_critic_target()
+        return {
+            "critic/loss": (critic.critic_loss - critic.conservative_loss).item(),
+            "critic/gap": critic.conservative_loss.item() / weight / 2,
+            "actor/loss": actor_loss,
+        }
+
+    return step
+
+
 def conservative(method: str, config: Any, ours: Mapping[str, Any], compared: str) -> None:
     """CQL or Cal-QL. config: of d3rlpy's class."""
     samples, weight = 4, 5.0
@@ -300,28 +328,6 @@ def conservative(method: str, config: Any, ours: Mapping[str, Any], compared: st
         )
     )
     use_policy(impl, ShiftedGaussian(impl.modules.policy))
-
-    def step(_: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
-        given, modules = mini_batch(batch), impl.modules
-        actor_loss, log_prob = actor_gradient(impl, given, noise["gaussian"])
-
-        def each(name: str) -> Tensor:
-            return noise[name].reshape(BATCH, samples, ACTION_DIM).transpose(0, 1)
-
-        uniform = (2 * noise["uniform"] - 1).reshape(BATCH * samples, ACTION_DIM)
-        backup = [each("next_gaussian")] if method == "cal-ql" else []
-        with drawing(*backup, each("current"), each("following"), uniform):
-            critic = impl.compute_critic_grad(given)
-        modules.actor_optim.step()
-        modules.critic_optim.step()
-        impl.update_temp(log_prob)
-        impl.update_critic_target()
-        return {
-            "critic/loss": (critic.critic_loss - critic.conservative_loss).item(),
-            "critic/gap": critic.conservative_loss.item() / weight / 2,
-            "actor/loss": actor_loss,
-        }
-
     several = samples * ACTION_DIM
     next_gaussian = {"next_gaussian": several if method == "cal-ql" else ACTION_DIM}
     drawn = {"gaussian": ACTION_DIM, "current": several, "following": several}
@@ -329,7 +335,7 @@ def conservative(method: str, config: Any, ours: Mapping[str, Any], compared: st
         method,
         impl,
         actor_critic(impl) | {"params/temperature": [impl.modules.log_temp]},
-        step,
+        conservative_step(impl, max_backup=method == "cal-ql"),
         updates=1,
         noise={**drawn, **(next_gaussian if method == "cal-ql" else {})},
         silent={} if method == "cal-ql" else next_gaussian,

@@ -103,6 +103,10 @@ def write(
     chosen: Mapping[str, Sequence[float]] | None = None,
     rewards: tuple[float, float] = (0.0, 0.0),
     variant: str = "",
+    given: Callable[[Arrays], None] | None = None,
+    act: Callable[[], Arrays] | None = None,
+    data: Arrays | None = None,
+    made: Callable[[], Arrays] | None = None,
 ) -> None:
     """Take some updates of a library's method and write down what they began from and ended at.
 
@@ -130,25 +134,35 @@ def write(
         chosen: noise of width 1 that is one of these numbers.
         rewards: the lowest and the highest of the data, of methods that ask.
         variant: tells the file from that of the same method with other settings.
+        given: changes the batches, and columns, that were drawn.
+        act: what the trained policy does: `actions` [E, ...] of episodes, after `history/...` and
+            by the noise `noise/...`, as our `Algorithm.act` is given them.
+        data: episodes, by the names of our `Transitions.pack`; None: of nothing but zeros.
+        made: what the library makes of these data: `<kind>/<name in our checkpoints>`, where the
+            kind is for the table.
     """
     batch = _batch(rng, updates, context)
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
-    computed = {name: rng.uniform(0.5, 1.5, (updates, BATCH)) for name in columns}
+    shape = batch["rewards"].shape
+    computed = {name: rng.uniform(0.5, 1.5, shape) for name in columns}
     computed = {name: x.astype(np.float32) for name, x in computed.items()}
     for name, numbers in (chosen or {}).items():
         drawn[name] = rng.choice(numbers, (updates, BATCH, 1)).astype(np.float32)
     if prepare:
         prepare(drawn)
     seen = batch | computed
+    if given:
+        given(seen)
     arrays = _named("before", state())
     found = [step(k + 1, _of_update(seen, k), _of_update(drawn, k)) for k in range(updates)]
-    arrays |= _named("after", state())
+    arrays |= _named("after", state()) | _named("acting", act() if act else {})
     for name, part in (without or {}).items():
         arrays[f"after/{name}"][..., part] = np.nan
     for name, values in arrays.items():
         if name.startswith("after/") and values.size > _LARGE:
             values[..., _COMPARED:] = np.nan
+    arrays |= _named("data", data or {}) | _named("made", made() if made else {})
     arrays |= _named("batch", batch) | _named("columns", computed) | _named("noise", drawn)
     for name in {name: None for losses in found for name in losses}:
         arrays[f"losses/{name}"] = np.array([losses.get(name, np.nan) for losses in found])
@@ -189,6 +203,14 @@ def merge_heads(arrays: Arrays, last: int) -> Arrays:
         heads = [arrays.pop(f"{kind}_{i}") for i in (last, last + 1)]
         arrays[f"{kind}_{last}"] = np.concatenate(heads, -1)
     return arrays
+
+
+def shorten(batch: Arrays, lengths: np.ndarray) -> None:
+    """Windows of so many steps, [..., BATCH]: past them all but the time is 0, as in ours."""
+    batch["valid"][:] = np.arange(batch["valid"].shape[-1]) < lengths[..., None]
+    for name, x in batch.items():
+        if name != "steps":
+            x *= batch["valid"].reshape(*batch["valid"].shape, *[1] * (x.ndim - 3))
 
 
 class Given:

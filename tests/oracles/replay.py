@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from algorithms.base import Batch, Networks, Noise
+from algorithms.base import Batch, History, Networks, Noise
 from algorithms.engine.engine import Engine
 from algorithms.transitions import Transitions
 from tests.algorithms.reference import random_batch, random_noise
@@ -57,6 +57,7 @@ def load(name: str) -> Record:
 def differences(record: Record) -> dict[str, float]:
     """The largest absolute difference after its updates, of losses, gradients and weights.
 
+    And of actions, if the trained policy's were recorded, and of what the library made of the data.
     Of gradients: of the means that Adam keeps of them. What was recorded as NaN is not compared, as
     a loss that was not taken in an update.
     """
@@ -83,14 +84,36 @@ def _differences(record: Record) -> dict[str, float]:
     state = engine.state(0)
     for name, expected in after.items():
         _add(worst, _GROUPS[name.partition("/")[0]], state[name], expected)
+    for name, expected in record.group("made").items():
+        kind, _, key = name.partition("/")
+        _add(worst, kind, state[key], expected)
+    if acting := record.group("acting"):
+        _add(worst, "actions", _actions(engine, acting), acting["actions"])
     return worst
 
 
+def _actions(engine: Engine, acting: Arrays) -> NDArray[Any]:
+    """Of the trained policy, after what was recorded and by its noise. -> [E, action_dim]."""
+
+    def given(prefix: str) -> dict[str, torch.Tensor]:
+        return {
+            name.removeprefix(prefix): torch.from_numpy(x).unsqueeze(0)
+            for name, x in acting.items()
+            if name.startswith(prefix)
+        }
+
+    with torch.no_grad():
+        nets, history = engine._networks((0,)), History(**given("history/"))
+        return np.asarray(engine.algorithm.act(nets, history, given("noise/")).squeeze(0))
+
+
 def _data(record: Record) -> Transitions:
-    """Nothing is learned from them: two episodes of 32 steps, of the records' dimensions.
+    """Its own; else nothing is learned from them: two episodes of 32 steps, of its dimensions.
 
     Their lowest and highest rewards are the record's.
     """
+    if own := record.group("data"):
+        return Transitions.pack(**own)
     ends = np.arange(64) % 32 == 31
     return Transitions.pack(
         observations=np.zeros((64, OBS_DIM)),

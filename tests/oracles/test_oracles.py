@@ -17,7 +17,7 @@ TOLERANCE = 1e-5  # what is compared is around 1, in single precision, and a ste
 @pytest.mark.parametrize("name", RECORDS)
 def test_updates_equal_the_recorded_ones(name: str) -> None:
     found = differences(load(name))
-    assert found.keys() == {"losses", "gradients", "weights"}
+    assert found.keys() >= {"losses", "gradients", "weights"}
     assert max(found.values()) < TOLERANCE, found
 
 
