@@ -6,6 +6,8 @@ Code: official, ryanxhr/IVR at 58edd26, `critic.py`, `actor.py`, `learner.py`; s
 `run_mujoco.sh` and `configs/mujoco_config.py`.
 
 Deviations:
+    - Schedule: online, the policy's learning rate is constant. Official: `train_finetune.py` does
+      not run, as its learner is told neither a loss nor over how many updates the cosine falls.
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze.
     - Data: actions are not kept 1e-5 inside ±1.
