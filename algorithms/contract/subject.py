@@ -122,7 +122,7 @@ class Subject:
             self.config(**settings),
             self.transitions,
             seeds,
-            total_steps=steps,
+            offline_steps=steps,
             compile=compile,
         )
 

@@ -45,7 +45,7 @@ class Engine:
         config: the algorithm's resolved config.
         transitions: the offline data, `[N, ...]` packed rows.
         seeds: one independent learner each.
-        total_steps: the offline budget in gradient steps; stages and schedules are shares of it.
+        offline_steps: the budget on the data, of which stages and schedules are shares.
             0 with online steps: the data are only what the replay buffer starts with.
         online_steps: gradient steps after it, at constant learning rates, each after one `add`.
         precision: of matrix products; see `algorithms/engine/precision.py`.
@@ -70,7 +70,7 @@ class Engine:
         transitions: Transitions,
         seeds: Sequence[int],
         *,
-        total_steps: int,
+        offline_steps: int,
         online_steps: int = 0,
         precision: Precision = "fp32",
         device: str = "cpu",
@@ -85,7 +85,7 @@ class Engine:
         self._device = torch.device(device)
         use_products(precision, self._device)
         self.seeds = tuple(seeds)
-        self.total_steps = total_steps + online_steps
+        self.total_steps = offline_steps + online_steps
         self.step = 0
         self.compiled = compile and compiler_exists(self._device)
         # Compiled code for a single seed rounds differently from code for several: pad to two.
@@ -103,7 +103,7 @@ class Engine:
         self._batches.context = self.algorithm.context
         self._state = LearningState.create(self.algorithm, self._slots, self._device)
         online = self.algorithm.online_stage() if online_steps else None
-        self._schedule = Schedule(self.algorithm.stages, total_steps, online)
+        self._schedule = Schedule(self.algorithm.stages, offline_steps, online)
         self.pretraining_steps = [0, *self._schedule.ends][self.algorithm.pretraining_stages]
         self._network_updates = {
             name: self._schedule.updates(name) for name in self.algorithm.optimizers

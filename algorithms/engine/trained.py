@@ -29,7 +29,7 @@ class Trained:
         preprocessing: what the data decided of acting; the networks go to its device.
         states: `Engine.state()` of every seed.
         step: gradient steps that they have taken.
-        total_steps: their offline budget, as the engine had it.
+        offline_steps: their budget on the data, as the engine had it.
         online_steps: their budget after that.
         known_q: the task's closed-form Q, for a config with `known_q`.
 
@@ -48,7 +48,7 @@ class Trained:
         states: Sequence[SeedState],
         step: int,
         *,
-        total_steps: int,
+        offline_steps: int,
         online_steps: int = 0,
         known_q: Network | None = None,
     ) -> None:
@@ -62,7 +62,7 @@ class Trained:
         params, targets = networks.params, networks.targets
         self.nets = Networks(self.algorithm.networks, params, params, targets)
         online = self.algorithm.online_stage() if online_steps else None
-        schedule = Schedule(self.algorithm.stages, total_steps, online)
+        schedule = Schedule(self.algorithm.stages, offline_steps, online)
         self.choose = schedule.last_trained(step).act or self.algorithm.act
 
     def policy(self, noise: Sequence[torch.Generator], selection: str | None = None) -> Policy:

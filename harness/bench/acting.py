@@ -177,7 +177,7 @@ def _engine(algorithm_id: str, seeds: int, settings: Mapping[str, Any]) -> Engin
         registry.resolve_config(algorithm_id, settings),
         synthetic_transitions(_ROWS, OBS_DIM, ACTION_DIM),
         range(seeds),
-        total_steps=_STEPS,
+        offline_steps=_STEPS,
         compile=False,  # of updates, which there are none of
     )
     engine.step = engine.total_steps

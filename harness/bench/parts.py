@@ -106,7 +106,7 @@ def _flow_policy(seeds: int) -> Policy:
     rows = np.zeros((256, 2 * 4 + 2 + 3), np.float32)
     config = resolve_config("df-div", {})
     data = Transitions(rows, obs_dim=4, action_dim=2)
-    engine = Engine("df-div", config, data, range(seeds), total_steps=100, compile=False)
+    engine = Engine("df-div", config, data, range(seeds), offline_steps=100, compile=False)
     return engine.policy("bench")
 
 

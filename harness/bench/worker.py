@@ -98,7 +98,7 @@ def engine(
             config,
             _transitions(rows),
             range(seeds),
-            total_steps=_BUDGET,
+            offline_steps=_BUDGET,
             precision=precision,
             compile=compile,
             device=device,

@@ -141,7 +141,7 @@ def _engine(algorithm_id: str, task: TaskSpec, **settings: Any) -> Engine:
         config,
         _DATA[task.id](),
         _SEEDS,
-        total_steps=_STEPS,
+        offline_steps=_STEPS,
         compile=False,
         known_q=known_q_of(task, config),
     )

@@ -31,7 +31,7 @@ def make_engine(spec: RunSpec, seeds: Sequence[int], transitions: Transitions) -
         config,
         transitions,
         seeds,
-        total_steps=spec.steps,
+        offline_steps=spec.steps,
         online_steps=spec.online_steps,
         precision=spec.precision,
         device=spec.device,

@@ -118,7 +118,7 @@ class SeedsEvaluator:
             Preprocessing.of_state(snapshot.preprocessing, self._device),
             [snapshot.states[seed] for seed in self._seeds],
             snapshot.step,
-            total_steps=self._spec.steps,
+            offline_steps=self._spec.steps,
             online_steps=self._spec.online_steps,
             known_q=known_q_of(self._spec.task, self._config),
         )

@@ -82,7 +82,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
             preprocessing,
             [checkpoint.state],
             checkpoint.step,
-            total_steps=spec.steps,
+            offline_steps=spec.steps,
             online_steps=spec.online_steps,
             known_q=known_q_of(spec.task, config),
         )

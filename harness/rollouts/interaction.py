@@ -144,4 +144,6 @@ def make_online_engine(
         steps: the room in the replay buffer.
     """
     torch.set_num_threads(1)
-    return Engine(algorithm, config, replay, [seed], total_steps=0, online_steps=steps, alone=True)
+    return Engine(
+        algorithm, config, replay, [seed], offline_steps=0, online_steps=steps, alone=True
+    )

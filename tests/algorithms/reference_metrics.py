@@ -72,7 +72,7 @@ def measure(algorithm_id: str) -> Numbers:
     small = {name: number for name, number in SMALL.items() if name in fields}
     config = registry.resolve_config(algorithm_id, small | FEWER.get(algorithm_id, {}))
     transitions, total = make_transitions(), max(STEPS)
-    engine = Engine(algorithm_id, config, transitions, SEEDS, total_steps=total, compile=False)
+    engine = Engine(algorithm_id, config, transitions, SEEDS, offline_steps=total, compile=False)
     observations = np.random.default_rng(1).standard_normal((len(SEEDS), 64, OBS_DIM))
     found: Numbers = {}
     for step in STEPS:

@@ -27,7 +27,7 @@ def make_engine(
     transitions: Transitions,
     seeds: tuple[int, ...] = (0, 1),
     *,
-    total_steps: int = 40,
+    offline_steps: int = 40,
     online_steps: int = 0,
     compile: bool = False,  # noqa: A002
     device: str = "cpu",
@@ -47,7 +47,7 @@ def make_engine(
         config,
         transitions,
         seeds,
-        total_steps=total_steps,
+        offline_steps=offline_steps,
         online_steps=online_steps,
         compile=compile,
         device=device,

@@ -126,7 +126,7 @@ def test_leaves_the_mode_that_pays_less_at_a_low_temperature(
 ) -> None:
     """At a high one it clones both, and its mean lies between them."""
     engine = make_engine(
-        "awac", two_modes(), total_steps=300, learning_rate=1e-2, temperature=temperature
+        "awac", two_modes(), offline_steps=300, learning_rate=1e-2, temperature=temperature
     )
     engine.train(300)
     assert (share_near(GOOD, engine, 0.3) == share).all()

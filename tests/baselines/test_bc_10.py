@@ -86,7 +86,7 @@ def test_clones_the_mode_of_a_bandit_that_pays_more() -> None:
     """Plain behaviour cloning acts between the modes."""
     shares = {}
     for algorithm in ("bc", "bc-10"):
-        engine = make_engine(algorithm, two_modes(), total_steps=200, learning_rate=3e-3)
+        engine = make_engine(algorithm, two_modes(), offline_steps=200, learning_rate=3e-3)
         engine.train(200)
         shares[algorithm] = share_near(GOOD, engine, 0.2)
     assert shares["bc-10"].min() == 1

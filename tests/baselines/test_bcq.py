@@ -132,7 +132,7 @@ def test_proposals_are_ranked_by_the_first_critic() -> None:
 
 
 FAST = {
-    "total_steps": 200,
+    "offline_steps": 200,
     "learning_rate": 5e-3,
     "divergence_weight": 0.02,
     "samples": 4,

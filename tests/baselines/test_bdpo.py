@@ -143,7 +143,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine(
         "bdpo",
         transitions,
-        total_steps=STEPS,
+        offline_steps=STEPS,
         hidden_dims=(8, 8),
         policy_hidden_dims=(8,),
         batch_size=6,
@@ -244,7 +244,7 @@ def test_the_backup_pays_for_every_step_of_the_next_action_and_stops_at_terminal
 def test_the_policy_starts_at_the_average_behaviour_and_acts_like_it_before(
     transitions: Transitions,
 ) -> None:
-    engine = make_engine("bdpo", transitions, total_steps=40)
+    engine = make_engine("bdpo", transitions, offline_steps=40)
     observations = np.stack([transitions.observations[:5]] * 2)
     engine.train(20)
     before = engine.policy("test", "noise-1")(observations)
@@ -275,7 +275,7 @@ def test_leaves_the_mode_that_pays_less_only_where_divergence_is_cheap(eta: floa
     engine = make_engine(
         "bdpo",
         two_modes(),
-        total_steps=250,
+        offline_steps=250,
         policy_hidden_dims=(32, 32),
         policy_learning_rate=3e-3,
         behavior_learning_rate=1e-2,

@@ -182,7 +182,7 @@ def test_models_both_modes_and_under_q_the_one_that_pays(eta: float) -> None:
     engine = make_engine(
         "cac",
         two_modes(),
-        total_steps=150,
+        offline_steps=150,
         batch_size=64,
         learning_rate=1e-2,
         critic_learning_rate=3e-3,

@@ -160,7 +160,7 @@ def pretrained() -> Engine:
     engine = make_engine(
         "cal-ql",
         around_the_best(),
-        total_steps=200,
+        offline_steps=200,
         online_steps=60,
         discount=DISCOUNT,
         max_backup=False,

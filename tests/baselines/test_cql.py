@@ -193,7 +193,7 @@ def test_the_multiplier_rises_where_the_gap_is_above_its_target(target: float, s
 
 
 FAST = {
-    "total_steps": 300,
+    "offline_steps": 300,
     "learning_rate": 3e-3,
     "policy_learning_rate": 3e-3,
     "hidden_dims": (32, 32),

@@ -176,7 +176,7 @@ def test_acts_with_a_squashed_gaussian_and_chooses_at_its_own_temperature() -> N
     assert algorithm.supports("softmax-of-32")
 
 
-FAST = {"total_steps": 300, "learning_rate": 3e-3, "hidden_dims": (32, 32), "batch_size": 64}
+FAST = {"offline_steps": 300, "learning_rate": 3e-3, "hidden_dims": (32, 32), "batch_size": 64}
 
 
 @pytest.mark.parametrize(("weight", "advantage"), [("exp", "mean"), ("binary", "max")])

@@ -35,7 +35,7 @@ def test_training_equals_plain_pytorch(max_q_backup: bool, transitions: Transiti
     engine = make_engine(
         "dac",
         transitions,
-        total_steps=10,
+        offline_steps=10,
         batch_size=6,
         discount=0.9,
         learning_rate=3e-3,
@@ -200,7 +200,7 @@ def test_leaves_the_mode_that_pays_less() -> None:
     engine = make_engine(
         "dac",
         two_modes(),
-        total_steps=150,
+        offline_steps=150,
         batch_size=64,
         learning_rate=5e-3,
         critic_learning_rate=5e-3,

@@ -241,7 +241,7 @@ def test_acts_for_the_return_that_it_is_asked_for(target: float) -> None:
     engine = make_engine(
         "dd",
         forks(),
-        total_steps=60,
+        offline_steps=60,
         hidden_dims=(16,),
         horizon=2,
         diffusion_steps=5,

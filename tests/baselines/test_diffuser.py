@@ -221,7 +221,7 @@ def test_either_the_choice_or_the_guide_finds_what_pays(scale: float, plans: int
     engine = make_engine(
         "diffuser",
         two_modes(),
-        total_steps=60,
+        offline_steps=60,
         hidden_dims=(16,),
         horizon=1,
         diffusion_steps=5,

@@ -63,7 +63,7 @@ def test_clones_both_modes_of_a_bandit() -> None:
     engine = make_engine(
         "diffusion-bc",
         two_modes(),
-        total_steps=1500,
+        offline_steps=1500,
         hidden_dims=(64, 64),
         batch_size=128,
         learning_rate=3e-3,

@@ -180,7 +180,7 @@ def test_leaves_the_mode_that_pays_less() -> None:
     engine = make_engine(
         "diffusion-ql",
         two_modes(),
-        total_steps=200,
+        offline_steps=200,
         batch_size=64,
         learning_rate=3e-3,
         critic_learning_rate=3e-3,

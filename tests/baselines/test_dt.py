@@ -198,7 +198,7 @@ def test_acts_as_the_episodes_that_earned_the_target(target: float | None, mode:
         "dt",
         two_modes(),
         **{**SMALL, "context": 1},
-        total_steps=100,
+        offline_steps=100,
         learning_rate=3e-3,
         return_scale=1.0,
         target_return=target,

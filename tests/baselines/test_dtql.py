@@ -80,7 +80,7 @@ def test_training_equals_plain_pytorch(
     engine = make_engine(
         "dtql",
         transitions,
-        total_steps=8,
+        offline_steps=8,
         batch_size=8,
         pretrain_share=0.375,
         learning_rate=3e-3,
@@ -223,7 +223,7 @@ def test_acts_by_a_sample_and_ranks_by_the_smaller_target_critic() -> None:
 
 
 FAST: dict[str, Any] = {
-    "total_steps": 200,
+    "offline_steps": 200,
     "batch_size": 64,
     "hidden_dims": (32, 32),
     "learning_rate": 1e-2,
@@ -246,7 +246,7 @@ def test_the_trust_region_keeps_it_where_the_data_are(
     alpha: float, low: float, high: float
 ) -> None:
     """Data are uniform on ±0.5 and pay the better, the larger: Q alone leads beyond them."""
-    engine = make_engine("dtql", rising(), alpha=alpha, **{**FAST, "total_steps": 150})
+    engine = make_engine("dtql", rising(), alpha=alpha, **{**FAST, "offline_steps": 150})
     engine.train(150)
     mean = engine.policy("test", "noise-1")(np.zeros((2, 500, 1), np.float32)).mean((1, 2))
     assert low < mean.min() < mean.max() < high

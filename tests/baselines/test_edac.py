@@ -137,7 +137,7 @@ FAST = {"learning_rate": 5e-3, "hidden_dims": (32, 32)}
 @pytest.mark.slow
 def test_sac_n_learns_the_best_action_of_each_observation(transitions: Transitions) -> None:
     """Which are the data's, nearly; untrained, it errs by their variance."""
-    engine = make_engine("sac-n", transitions, total_steps=1000, **FAST)
+    engine = make_engine("sac-n", transitions, offline_steps=1000, **FAST)
     engine.train(1000)
     actions = engine.policy("test")(np.stack([transitions.observations] * 2))
     errors = np.square(actions - transitions.actions).mean((1, 2))
@@ -147,7 +147,7 @@ def test_sac_n_learns_the_best_action_of_each_observation(transitions: Transitio
 def test_critics_kept_apart_stop_where_the_data_end_as_others_do_not() -> None:
     far, alike = {}, {}
     for eta in (0.0, 1.0):
-        engine = make_engine("edac", rising(), total_steps=300, eta=eta, **FAST)
+        engine = make_engine("edac", rising(), offline_steps=300, eta=eta, **FAST)
         engine.train(300)
         far[eta] = engine.policy("test")(np.zeros((2, 1, 1), np.float32))
         alike[eta] = engine.metrics()["critic/likeness"]

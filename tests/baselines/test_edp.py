@@ -226,7 +226,7 @@ def test_single_samples_leave_the_mode_that_pays_less(learner: str) -> None:
     engine = make_engine(
         "edp",
         two_modes(),
-        total_steps=200,
+        offline_steps=200,
         batch_size=64,
         learner=learner,
         learning_rate=5e-3,

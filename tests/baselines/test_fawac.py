@@ -115,7 +115,7 @@ def test_clones_the_mode_that_pays_at_a_low_temperature_and_both_at_none(
     engine = make_engine(
         "fawac",
         two_modes(),
-        total_steps=150,
+        offline_steps=150,
         hidden_dims=(32, 32),
         batch_size=64,
         learning_rate=1e-2,

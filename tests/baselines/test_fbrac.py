@@ -110,7 +110,7 @@ def test_climbs_q_past_the_data_as_far_as_flow_matching_lets_it(algorithm_id: st
         engine = make_engine(
             algorithm_id,
             rising(),
-            total_steps=100,
+            offline_steps=100,
             hidden_dims=(32, 32),
             batch_size=64,
             learning_rate=1e-2,

@@ -221,7 +221,7 @@ def test_its_critic_tells_the_modes_apart_and_its_policy_finds_the_better_one() 
     engine = make_engine(
         "floq",
         two_modes(),
-        total_steps=120,
+        offline_steps=120,
         hidden_dims=(32, 32),
         batch_size=64,
         learning_rate=1e-2,

@@ -52,7 +52,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine(
         "idql",
         transitions,
-        total_steps=updates,
+        offline_steps=updates,
         batch_size=8,
         discount=0.9,
         dropout=0.0,
@@ -203,7 +203,7 @@ def test_the_implicit_actor_takes_samples_better_than_v_more_often(
 def test_online_only_the_critics_go_on(transitions: Transitions) -> None:
     algorithm = make_algorithm("idql")
     assert [phase.trains for phase in algorithm.online_phases()] == [("value",), ("critic",)]
-    engine = make_engine("idql", transitions, total_steps=4, online_steps=2)
+    engine = make_engine("idql", transitions, offline_steps=4, online_steps=2)
     engine.train(4)
     before = engine.state(0)
     rows = transitions.rows[:2]
@@ -220,7 +220,7 @@ def test_the_critic_finds_the_mode_that_pays_and_samples_alone_do_not() -> None:
     engine = make_engine(
         "idql",
         two_modes(),
-        total_steps=300,
+        offline_steps=300,
         batch_size=64,
         hidden_dims=(32, 32),
         actor_dim=32,

@@ -32,9 +32,9 @@ def test_training_is_decision_flows_pretraining_to_the_end(
 ) -> None:
     """40 steps of it, where DF has its first 40 of 80."""
     settings = {**DECISION_FLOWS, "tau": 0.05, "warm_start_share": warm_start_share}
-    ifql = make_engine("ifql", transitions, total_steps=40, pretrain_share=0.5, **settings)
+    ifql = make_engine("ifql", transitions, offline_steps=40, pretrain_share=0.5, **settings)
     settings["warm_start_share"] = warm_start_share / 2
-    df = make_engine("df-dir", transitions, total_steps=80, pretrain_share=0.5, **settings)
+    df = make_engine("df-dir", transitions, offline_steps=80, pretrain_share=0.5, **settings)
     assert ifql.pretraining_steps == 20
     for engine in (ifql, df):
         engine.train(40)
@@ -72,7 +72,7 @@ def test_the_critic_finds_the_mode_that_pays_and_samples_alone_do_not() -> None:
     engine = make_engine(
         "ifql",
         two_modes(),
-        total_steps=300,
+        offline_steps=300,
         hidden_dims=(32, 32),
         batch_size=64,
         pretrain_learning_rate=5e-3,

@@ -34,7 +34,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine(
         "iql",
         transitions,
-        total_steps=updates,
+        offline_steps=updates,
         learning_rate=1e-2,
         tau=0.05,
         discount=0.9,

@@ -159,7 +159,7 @@ def test_lambda_weighs_the_td_error_against_the_values_of_the_policy_s_actions(
 
 
 FAST = {
-    "total_steps": 200,
+    "offline_steps": 200,
     "learning_rate": 5e-3,
     "vae_learning_rate": 5e-3,
     "divergence_weight": 0.02,

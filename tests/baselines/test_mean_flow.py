@@ -62,7 +62,7 @@ def test_training_equals_plain_pytorch(
     engine = make_engine(
         "mean-flow",
         transitions,
-        total_steps=STEPS,
+        offline_steps=STEPS,
         learning_rate=3e-3,
         critic_learning_rate=5e-3,
         warmup_steps=WARMUP,
@@ -177,7 +177,7 @@ def _engine(data: Transitions, steps: int, **settings: Any) -> Engine:
     engine = make_engine(
         "mean-flow",
         data,
-        total_steps=steps,
+        offline_steps=steps,
         hidden_dims=(32, 32),
         actor_dim=32,
         actor_blocks=1,

@@ -50,7 +50,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine(
         "onestep",
         transitions,
-        total_steps=12,
+        offline_steps=12,
         learning_rate=1e-2,
         tau=0.05,
         discount=0.9,
@@ -140,7 +140,7 @@ def test_acts_with_the_policy_after_its_step_and_with_beta_before() -> None:
     torch.testing.assert_close(algorithm.act(nets, observations, noise), torch.full((1, 4, 2), 0.8))
 
 
-FAST = {"total_steps": 300, "learning_rate": 5e-3, "tau": 0.05, "policy_share": 0.4}
+FAST = {"offline_steps": 300, "learning_rate": 5e-3, "tau": 0.05, "policy_share": 0.4}
 
 
 def test_climbs_less_far_beyond_the_data_the_dearer_it_is_to_leave_them() -> None:

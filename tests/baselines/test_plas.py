@@ -36,7 +36,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, bound: float) -
     engine = make_engine(
         "plas",
         transitions,
-        total_steps=10,
+        offline_steps=10,
         batch_size=8,
         vae_share=0.4,
         vae_learning_rate=5e-3,
@@ -98,7 +98,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, bound: float) -
 
 
 def test_the_policy_leaves_the_vae_as_it_was_trained(transitions: Transitions) -> None:
-    engine = make_engine("plas", transitions, total_steps=10)
+    engine = make_engine("plas", transitions, offline_steps=10)
     engine.train(5)
     before = engine.state(0)
     engine.train(5)
@@ -139,7 +139,7 @@ def test_a_backup_weighs_the_smaller_against_the_larger_twin(mask: float, expect
 
 
 FAST = {
-    "total_steps": 200,
+    "offline_steps": 200,
     "vae_learning_rate": 5e-3,
     "actor_learning_rate": 5e-3,
     "critic_learning_rate": 5e-3,

@@ -159,7 +159,7 @@ def test_with_a_small_lambda_it_climbs_q_past_the_data_and_with_a_large_one_it_c
         engine = make_engine(
             "q-flow",
             rising(),
-            total_steps=100,
+            offline_steps=100,
             hidden_dims=(32, 32),
             batch_size=64,
             learning_rate=1e-2,

@@ -73,7 +73,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         "qdt",
         transitions,
         **SMALL,
-        total_steps=40,
+        offline_steps=40,
         value_share=0.75,
         transformer_batch_size=20,
         transformer_learning_rate=1e-2,
@@ -197,7 +197,7 @@ def test_acts_for_what_is_left_of_the_target(target: float | None, aim: float) -
 
 
 def test_acts_by_cqls_policy_until_the_transformer_is_trained(transitions: Transitions) -> None:
-    engine = make_engine("qdt", transitions, **SMALL, total_steps=40, value_share=0.75)
+    engine = make_engine("qdt", transitions, **SMALL, offline_steps=40, value_share=0.75)
     engine.train(30)
     observations = np.stack([transitions.observations[:4]] * 2)
     normal = engine._batches.normalize(torch.tensor(observations))
@@ -218,13 +218,13 @@ def test_stitches_two_halves_and_decision_transformer_does_not() -> None:
         "return_scale": 1.0,
         "target_return": 2.0,
     }
-    dt = make_engine("dt", stitching.half_good(), **settings, learning_rate=3e-3, total_steps=100)
+    dt = make_engine("dt", stitching.half_good(), **settings, learning_rate=3e-3, offline_steps=100)
     dt.train(100)
     qdt = make_engine(
         "qdt",
         stitching.half_good(),
         **settings,
-        total_steps=300,
+        offline_steps=300,
         value_share=0.65,
         alpha=0.3,
         samples=3,

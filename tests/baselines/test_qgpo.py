@@ -60,7 +60,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine(
         "qgpo",
         transitions,
-        total_steps=10,
+        offline_steps=10,
         batch_size=8,
         critic_batch_size=STATES,
         behavior_dims=(12, 8, 6),
@@ -203,7 +203,7 @@ def test_acts_as_the_data_until_guidance_takes_it_from_the_mode_that_pays_less()
     engine = make_engine(
         "qgpo",
         two_modes(),
-        total_steps=320,
+        offline_steps=320,
         batch_size=64,
         critic_batch_size=16,
         behavior_learning_rate=1e-2,

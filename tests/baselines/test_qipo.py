@@ -49,7 +49,7 @@ def test_training_equals_plain_pytorch(aggregation: str, transitions: Transition
     engine = make_engine(
         "qipo",
         transitions,
-        total_steps=total,
+        offline_steps=total,
         behavior_share=WARM_UP / total,
         iterations=2,
         support_actions=SUPPORT,
@@ -147,7 +147,7 @@ def _shares(**settings: Any) -> list[NDArray[np.float64]]:
     engine = make_engine(
         "qipo",
         two_modes(),
-        total_steps=80,
+        offline_steps=80,
         hidden_dims=(32, 32),
         batch_size=64,
         learning_rate=2e-2,

@@ -56,7 +56,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         "qt",
         transitions,
         **SMALL,
-        total_steps=STEPS,
+        offline_steps=STEPS,
         discount=GAMMA,
         eta=ETA,
         learning_rate=RATE,
@@ -242,7 +242,7 @@ def test_the_preflight_has_no_remarks() -> None:
 def test_climbs_q_where_a_decision_transformer_does_what_it_is_asked_for() -> None:
     """Asked for 0, where the best action pays 1."""
     settings = {"context": 2, "embedding_dim": 16, "return_scale": 1.0, "learning_rate": 5e-3}
-    steps = {"total_steps": 350}
+    steps = {"offline_steps": 350}
     dt = make_engine("dt", hill(), **settings, **steps, target_return=0.0)
     own = {"target_returns": [0.0], "candidates": 4, "eta": 2.0, "dropout": 0.0}
     qt = make_engine("qt", hill(), **settings, **steps, **own, tau=0.05, ema=0.05)

@@ -164,7 +164,7 @@ def test_acts_better_than_the_data_or_as_they_do_by_the_weight_of_cloning(
     engine = make_engine(
         "rebrac",
         hill(),
-        total_steps=300,
+        offline_steps=300,
         actor_learning_rate=1e-2,
         critic_learning_rate=1e-2,
         actor_penalty=penalty,

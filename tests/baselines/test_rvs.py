@@ -109,7 +109,7 @@ def test_acts_with_the_mean_for_its_target(target: float | None, expected: float
 def test_acts_as_the_episodes_that_earned_the_target(target: float | None, mode: Any) -> None:
     """In a bandit with two modes that pay 1 and 0."""
     engine = make_engine(
-        "rvs", two_modes(), total_steps=200, learning_rate=1e-2, target_reward=target
+        "rvs", two_modes(), offline_steps=200, learning_rate=1e-2, target_reward=target
     )
     engine.train(200)
     assert share_near(mode, engine, 0.2).min() > 0.95

@@ -201,7 +201,7 @@ def test_online_it_finds_the_maximum_entropy_optimum() -> None:
         "sac",
         tried(rng.uniform(-1, 1, 64)),
         (0, 1),
-        total_steps=0,
+        offline_steps=0,
         online_steps=450,
         learning_rate=0.02,
         tau=0.05,

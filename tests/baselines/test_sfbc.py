@@ -78,7 +78,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     engine = make_engine(
         "sfbc",
         transitions,
-        total_steps=total,
+        offline_steps=total,
         batch_size=12,
         behavior_dims=(12, 8, 6),
         behavior_share=BEHAVIOR / total,
@@ -177,7 +177,7 @@ def test_q_learns_returns_of_mean_0_and_deviation_1_unless_they_hardly_differ(
     scale: float, transitions: Transitions
 ) -> None:
     """Where they do not, they are divided by 0.1."""
-    engine = make_engine("sfbc", transitions, reward_scale=max(scale, 1e-9), total_steps=8)
+    engine = make_engine("sfbc", transitions, reward_scale=max(scale, 1e-9), offline_steps=8)
     engine.train(7)
     for slot in (0, 1):
         column = _column(engine, slot).astype(np.float64)
@@ -200,7 +200,12 @@ def test_q_learns_returns_of_mean_0_and_deviation_1_unless_they_hardly_differ(
 
 def test_every_round_begins_with_the_same_weights(transitions: Transitions) -> None:
     engine = make_engine(
-        "sfbc", transitions, total_steps=8, behavior_share=0.25, rounds=3, critic_learning_rate=1e-9
+        "sfbc",
+        transitions,
+        offline_steps=8,
+        behavior_share=0.25,
+        rounds=3,
+        critic_learning_rate=1e-9,
     )
     initial = [learned(engine, "initial_critic", slot) for slot in (0, 1)]
     for _ in range(4):
@@ -211,7 +216,7 @@ def test_every_round_begins_with_the_same_weights(transitions: Transitions) -> N
 
 
 def test_rounds_leave_the_behaviour_as_it_was_trained(transitions: Transitions) -> None:
-    engine = make_engine("sfbc", transitions, total_steps=8)
+    engine = make_engine("sfbc", transitions, offline_steps=8)
     engine.train(4)
     before = engine.state(0)
     engine.train(4)
@@ -252,7 +257,7 @@ FAST = {
 
 
 def test_the_critic_finds_the_mode_that_pays_and_samples_alone_do_not() -> None:
-    engine = make_engine("sfbc", two_modes(), total_steps=400, rounds=1, **FAST)
+    engine = make_engine("sfbc", two_modes(), offline_steps=400, rounds=1, **FAST)
     engine.train(400)
     assert (share_near(GOOD, engine, 1.0) > 0.9).all()
     samples = engine.policy("test", "noise-1")(np.zeros((2, 500, 1), np.float32))
@@ -269,7 +274,7 @@ def test_planning_tells_the_first_step_what_the_next_ones_can_earn() -> None:
     settings = {**FAST, "behavior_share": 0.4, "critic_learning_rate": 1e-2}
     data, first = half_good(second=2), {}
     for rounds in (1, 2):
-        engine = make_engine("sfbc", data, total_steps=500, rounds=rounds, **settings)
+        engine = make_engine("sfbc", data, offline_steps=500, rounds=rounds, **settings)
         engine.train(500)
         first[rounds] = share_near(GOOD, engine, 1.0)  # in the first state
     assert first[1].max() < 0.1

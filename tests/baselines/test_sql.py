@@ -54,7 +54,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, regularizer: st
     engine = make_engine(
         "sql",
         transitions,
-        total_steps=updates,
+        offline_steps=updates,
         learning_rate=1e-2,
         tau=0.05,
         discount=0.9,
@@ -155,7 +155,7 @@ def test_weights_by_hand() -> None:
     torch.testing.assert_close(found, torch.tensor([[math.exp(-0.5), math.exp(1)]]))
 
 
-FAST = {"total_steps": 250, "learning_rate": 1e-2, "tau": 0.05, "batch_size": 64}
+FAST = {"offline_steps": 250, "learning_rate": 1e-2, "tau": 0.05, "batch_size": 64}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, normalize: bool
     engine = make_engine(
         "srpo",
         transitions,
-        total_steps=10,
+        offline_steps=10,
         batch_size=8,
         pretrain_share=0.6,
         learning_rate=3e-3,
@@ -232,7 +232,7 @@ def test_dropout_acts_as_the_model_learns_and_not_as_it_is_asked() -> None:
 def test_the_policy_leaves_the_model_and_the_critics_as_they_were_trained(
     transitions: Transitions,
 ) -> None:
-    engine = make_engine("srpo", transitions, total_steps=10)
+    engine = make_engine("srpo", transitions, offline_steps=10)
     engine.train(6)
     before = engine.state(0)
     engine.train(4)
@@ -256,7 +256,7 @@ def test_leaves_the_middle_for_the_mode_that_pays() -> None:
     engine = make_engine(
         "srpo",
         two_modes(),
-        total_steps=300,
+        offline_steps=300,
         batch_size=128,
         hidden_dims=(32, 32),
         actor_hidden_dims=(32, 32),

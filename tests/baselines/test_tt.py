@@ -104,7 +104,7 @@ def ending_early(transitions: Transitions) -> Transitions:
 def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
     """Windows that end early, dropout, warm-up, annealing, clipping and decay of some weights."""
     settings = {"learning_rate": 1e-2, "warmup_steps": 3, "max_grad_norm": 1.0}
-    engine = make_engine("tt", ending_early(transitions), total_steps=8, **SMALL, **settings)
+    engine = make_engine("tt", ending_early(transitions), offline_steps=8, **SMALL, **settings)
     starts = [params_of(engine, "model", slot) for slot in (0, 1)]
     edges = params_of(engine, "edges", 0)["values"]
     seen = record(engine)
@@ -316,7 +316,7 @@ def test_a_search_finds_the_mode_that_pays(beam_width: int, expansions: int) -> 
         "tt",
         two_modes(),
         **{**SMALL, "context": 2, "bins": 10, "hidden_dims": (24,)},
-        total_steps=150,
+        offline_steps=150,
         learning_rate=1e-2,
         warmup_steps=10,
         dropout=0.0,

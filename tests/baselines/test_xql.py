@@ -36,7 +36,7 @@ def test_training_equals_plain_pytorch(transitions: Transitions, more: bool) -> 
     engine = make_engine(
         "xql",
         transitions,
-        total_steps=updates,
+        offline_steps=updates,
         learning_rate=1e-2,
         tau=0.05,
         discount=0.9,
@@ -155,7 +155,13 @@ def test_networks_start_orthogonal_as_jaxrls(transitions: Transitions) -> None:
 def test_v_learns_the_soft_maximum_of_what_the_data_s_actions_pay(beta: float) -> None:
     """Half pay 0 and half 1: β log ((1 + e^(1/β)) / 2)."""
     engine = make_engine(
-        "xql", two_modes(), total_steps=250, learning_rate=1e-2, tau=0.05, beta=beta, batch_size=64
+        "xql",
+        two_modes(),
+        offline_steps=250,
+        learning_rate=1e-2,
+        tau=0.05,
+        beta=beta,
+        batch_size=64,
     )
     engine.train(250)
     soft = beta * math.log((1 + math.exp(1 / beta)) / 2)
@@ -170,7 +176,7 @@ def test_leaves_the_mode_that_pays_less_where_advantages_weigh(
     engine = make_engine(
         "xql",
         two_modes(),
-        total_steps=250,
+        offline_steps=250,
         learning_rate=1e-2,
         tau=0.05,
         temperature=temperature,

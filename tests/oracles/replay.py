@@ -71,7 +71,7 @@ def _differences(record: Record) -> dict[str, float]:
     losses, after = record.group("losses"), record.group("after")
     updates = len(next(iter(record.group("batch").values())))
     engine = make_engine(
-        record.method, _data(record), (0,), total_steps=updates, **record.about["config"]
+        record.method, _data(record), (0,), offline_steps=updates, **record.about["config"]
     )
     engine.load_state([{**engine.state(0), **record.group("before")}], 0)
     _feed(engine, record)

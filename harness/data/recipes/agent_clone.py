@@ -137,7 +137,7 @@ def _train_clone(task: TaskSpec, path: Path, report: Progress) -> None:
         config,
         Transitions.pack(**joined),
         [_number(task, "seed")],
-        total_steps=steps,
+        offline_steps=steps,
         compile=False,
     )
     while engine.step < steps:

@@ -95,7 +95,7 @@ def test_q_of_the_first_step_becomes_what_the_improved_policy_gets_in_the_second
         "df-div-actor-critic",
         two_steps(),
         (0,),
-        total_steps=320,
+        offline_steps=320,
         pretrain_share=0.5,
         flow_steps=3,
         rho=0.3,

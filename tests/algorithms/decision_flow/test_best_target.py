@@ -87,7 +87,7 @@ def test_it_leaves_a_mode_that_the_gradient_alone_cannot(weight: float) -> None:
     engine = make_engine(
         "df-div-best-target",
         data,
-        total_steps=600,
+        offline_steps=600,
         known_q=QuadraticQ((0.6, 0.6)),
         candidates=4,
         best_weight=weight,

@@ -60,7 +60,7 @@ def test_until_the_policy_has_trained_the_behaviour_flow_acts(
     variant: str, transitions: Transitions
 ) -> None:
     """At the last step of the first stage still, and no longer one step on."""
-    engine = make_engine(variant, transitions, total_steps=40, pretrain_share=0.5, rho=0.0)
+    engine = make_engine(variant, transitions, offline_steps=40, pretrain_share=0.5, rho=0.0)
     observations = np.ones((2, 4, OBS_DIM), np.float32)
     engine.train(20)
     behavior = engine.policy("test")(observations)
@@ -77,7 +77,7 @@ def test_every_stage_learns_resumes_and_stacks_with_the_same_bits(
 ) -> None:
     """Warm start, pretraining, improvement and distillation: saved inside each of them."""
     settings: dict[str, Any] = {
-        "total_steps": 80,
+        "offline_steps": 80,
         "flow_steps": 3,
         "warm_start_share": 0.2,
         "pretrain_share": 0.4,

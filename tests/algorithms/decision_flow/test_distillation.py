@@ -73,7 +73,7 @@ def test_the_one_step_policy_acts_once_it_is_trained_and_ends_near_its_teacher(
     engine = make_engine(
         "df-div-distilled",
         transitions,
-        total_steps=300,
+        offline_steps=300,
         batch_size=16,
         pretrain_share=0.2,
         distill_share=0.7,

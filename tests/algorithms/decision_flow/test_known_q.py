@@ -56,7 +56,7 @@ def test_with_the_true_q_the_policy_moves_from_the_data_to_better_actions(
     engine = make_engine(
         algorithm_id,
         transitions,
-        total_steps=160,
+        offline_steps=160,
         known_q=QuadraticQ(GOAL),
         pretrain_share=0.5,
         behavior_ema=0.05,

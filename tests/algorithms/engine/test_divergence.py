@@ -30,7 +30,7 @@ def poisoned(transitions: Transitions) -> Transitions:
 
 def first_bad_loss(algorithm_id: str, data: Transitions, seed: int) -> str:
     """Of one learner alone, whose metrics are looked at after every update."""
-    engine = make_engine(algorithm_id, data, (seed,), total_steps=STEPS, batch_size=4)
+    engine = make_engine(algorithm_id, data, (seed,), offline_steps=STEPS, batch_size=4)
     for step in range(1, STEPS + 1):
         engine.train(1)
         for name, [value] in engine.metrics().items():
@@ -46,7 +46,7 @@ def first_bad_loss(algorithm_id: str, data: Transitions, seed: int) -> str:
 def test_the_first_loss_that_is_not_finite_is_named_with_its_step(
     poisoned: Transitions, algorithm_id: str, compiled: bool
 ) -> None:
-    few = {"total_steps": STEPS, "batch_size": 4, "compile": compiled}
+    few = {"offline_steps": STEPS, "batch_size": 4, "compile": compiled}
     engine = make_engine(algorithm_id, poisoned, SEEDS, **few)
     engine.train(STEPS)
     expected = {
@@ -99,7 +99,7 @@ def test_networks_that_the_latest_step_has_spoilt_are_named(
 def test_what_was_found_is_forgotten_with_the_state_it_was_found_in(
     poisoned: Transitions,
 ) -> None:
-    engine = make_engine("iql", poisoned, SEEDS, total_steps=STEPS, batch_size=4)
+    engine = make_engine("iql", poisoned, SEEDS, offline_steps=STEPS, batch_size=4)
     sound = [engine.state(slot) for slot in range(4)]
     engine.train(STEPS)
     found = engine.diverged()

@@ -45,7 +45,7 @@ def test_updates_equal_those_of_torch(
 ) -> None:
     """Two phases in order, the second delayed, with torch.optim on torch.nn modules."""
     engine = make_engine(
-        "line", transitions, total_steps=20, slow_every=slow_every, tau=0.1, **settings
+        "line", transitions, offline_steps=20, slow_every=slow_every, tau=0.1, **settings
     )
     start = [{n: learned(engine, n, slot)[0] for n in ("fast", "slow")} for slot in (0, 1)]
     averages = [learned(engine, "fast", slot, "targets")[0] for slot in (0, 1)]
@@ -129,7 +129,7 @@ def test_stages_switch_at_their_share_and_hand_over_the_average(transitions: Tra
     engine = make_engine(
         "line",
         transitions,
-        total_steps=10,
+        offline_steps=10,
         first_share=0.3,
         last_share=0.7,
         late_learning_rate=0.0,
@@ -161,8 +161,8 @@ def test_refuses_stages_that_do_not_fill_the_budget(transitions: Transitions) ->
 
 
 def test_training_stops_at_the_end_of_the_budget(transitions: Transitions) -> None:
-    engine = make_engine("line", transitions, total_steps=12)
-    exact = make_engine("line", transitions, total_steps=12)
+    engine = make_engine("line", transitions, offline_steps=12)
+    exact = make_engine("line", transitions, offline_steps=12)
     engine.train(1000)
     exact.train(12)
     assert engine.step == 12

@@ -72,7 +72,7 @@ def test_batches_differ_between_seeds_updates_and_blocks(numbered: Transitions) 
 
 
 def test_noise_has_its_distribution_and_is_fresh(numbered: Transitions) -> None:
-    engine = make_engine("line", numbered, total_steps=200)
+    engine = make_engine("line", numbered, offline_steps=200)
     seen = record(engine)
     engine.train(64)
     normal = torch.stack([noise["normal"] for _, noise in seen]).numpy()
@@ -127,7 +127,7 @@ def test_acting_leaves_training_alone(numbered: Transitions) -> None:
 
 def _rows(transitions: Transitions, updates: int) -> NDArray[np.int64]:
     """The indices each of two seeds trained on, `[S, updates, B]`."""
-    engine = make_engine("line", transitions, total_steps=updates)
+    engine = make_engine("line", transitions, offline_steps=updates)
     seen = record(engine)
     engine.train(updates)
     return torch.stack([batch.rewards for batch, _ in seen], 1).numpy().astype(np.int64)

@@ -50,7 +50,7 @@ def test_refuses_an_empty_dataset(transitions: Transitions) -> None:
 
 def test_refuses_a_budget_that_leaves_a_stage_without_a_step(transitions: Transitions) -> None:
     with pytest.raises(ValueError, match="1 steps are too few for stages"):
-        make_engine("df-div", transitions, total_steps=1)
+        make_engine("df-div", transitions, offline_steps=1)
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 2, 1)])
@@ -63,4 +63,4 @@ def test_refuses_no_seeds_and_repeated_seeds(
 
 def test_refuses_the_config_of_another_algorithm(transitions: Transitions) -> None:
     with pytest.raises(TypeError, match="bc needs a BCConfig"):
-        Engine("bc", resolve_config("iql", {}), transitions, (0,), total_steps=1)
+        Engine("bc", resolve_config("iql", {}), transitions, (0,), offline_steps=1)

@@ -59,8 +59,10 @@ def the_cpus_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_updates_are_the_cpus_but_for_rounding(
     algorithm_id: str, compiled: bool, transitions: Transitions
 ) -> None:
-    cpu = make_engine(algorithm_id, transitions, total_steps=STEPS)
-    gpu = make_engine(algorithm_id, transitions, total_steps=STEPS, device=DEVICE, compile=compiled)
+    cpu = make_engine(algorithm_id, transitions, offline_steps=STEPS)
+    gpu = make_engine(
+        algorithm_id, transitions, offline_steps=STEPS, device=DEVICE, compile=compiled
+    )
     cpu.train(STEPS)
     gpu.train(STEPS)
     for slot in (0, 1):
@@ -111,7 +113,7 @@ def test_learners_that_diverge_are_told_as_on_the_cpu(transitions: Transitions) 
     rows = transitions.rows.copy()
     rows[77, OBS_DIM + ACTION_DIM] = 1e30  # a reward whose squared error is infinite
     poisoned = Transitions(rows, OBS_DIM, ACTION_DIM)
-    few: dict[str, int] = {"total_steps": 150, "batch_size": 4}
+    few: dict[str, int] = {"offline_steps": 150, "batch_size": 4}
     cpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), **few)
     gpu = make_engine("td3-bc", poisoned, (0, 1, 2, 3), device=DEVICE, **few)
     cpu.train(150)

@@ -41,7 +41,7 @@ def make(
         algorithm_id,
         transitions,
         seeds,
-        total_steps=OFFLINE,
+        offline_steps=OFFLINE,
         online_steps=online_steps,
         **overrides,
     )
@@ -138,7 +138,7 @@ def test_without_offline_steps_the_data_are_what_the_buffer_starts_with(
     transitions: Transitions,
 ) -> None:
     few = replace(transitions, rows=transitions.rows[:3])
-    engine = make_engine("sac", few, total_steps=0, online_steps=ONLINE, batch_size=512)
+    engine = make_engine("sac", few, offline_steps=0, online_steps=ONLINE, batch_size=512)
     batches = record(engine)
     for step in range(ONLINE):
         engine.add(seen_at(step, engine.seeds))
@@ -147,7 +147,7 @@ def test_without_offline_steps_the_data_are_what_the_buffer_starts_with(
     assert batches[0][0].returns[0].isnan().numpy().mean() == pytest.approx(1 / 4, abs=0.08)
     assert np.array_equal(engine.seen(1, since=2).rows, told(2, ONLINE, 1))
     with pytest.raises(ValueError, match="0 steps are too few"):
-        make_engine("sac", few, total_steps=0)
+        make_engine("sac", few, offline_steps=0)
 
 
 @pytest.mark.parametrize("sampling", ["symmetric", "uniform"])

@@ -96,7 +96,7 @@ def test_every_method_learns_nearly_the_same_from_bf16_losses_in_fp32(
     losses = []
     for chosen in ("fp32", "bf16"):
         trained = make_engine(
-            algorithm_id, transitions, total_steps=12, precision=chosen, hidden_dims=(64, 64)
+            algorithm_id, transitions, offline_steps=12, precision=chosen, hidden_dims=(64, 64)
         )
         trained.train(12)
         losses.append({k: v for k, v in trained.metrics().items() if k.endswith("loss")})

@@ -24,7 +24,7 @@ def test_every_method_acts_without_its_data(algorithm_id: str, transitions: Tran
     rows = transitions.rows.copy()
     rows[:, :OBS_DIM] = 5 * rows[:, :OBS_DIM] + 3
     data = Transitions(rows, transitions.obs_dim, transitions.action_dim)
-    engine = make_engine(algorithm_id, data, total_steps=STEPS, reward_transform="return-range")
+    engine = make_engine(algorithm_id, data, offline_steps=STEPS, reward_transform="return-range")
     engine.step = STEPS  # as if trained: what has been learned does not matter here
     saved = engine.preprocessing.state()
     rng = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def test_every_method_acts_without_its_data(algorithm_id: str, transitions: Tran
             Preprocessing.of_state(saved, CPU),
             [engine.state(seed) for seed in seeds],
             STEPS,
-            total_steps=STEPS,
+            offline_steps=STEPS,
         )
         act, expected = trained.policy(trained.noise(seeds, "test")), engine.policy("test")
         for _ in range(3):
@@ -47,7 +47,7 @@ def test_every_method_acts_without_its_data(algorithm_id: str, transitions: Tran
 
 def test_the_stage_that_trained_last_acts(transitions: Transitions) -> None:
     """QDT acts by the policy of its CQL until its transformer is trained."""
-    engine = make_engine("qdt", transitions, total_steps=STEPS)
+    engine = make_engine("qdt", transitions, offline_steps=STEPS)
     observations, actions = np.ones((2, 3, OBS_DIM), np.float32), []
     for step in (1, STEPS):
         engine.step = step
@@ -57,7 +57,7 @@ def test_the_stage_that_trained_last_acts(transitions: Transitions) -> None:
             engine.preprocessing,
             [engine.state(0)],
             step,
-            total_steps=STEPS,
+            offline_steps=STEPS,
         )
         actions.append(trained.policy(trained.noise([0], "test"))(observations[:1]))
         np.testing.assert_array_equal(actions[-1], engine.policy("test")(observations)[:1])
@@ -73,5 +73,5 @@ def test_another_methods_state_is_refused(transitions: Transitions) -> None:
             engine.preprocessing,
             [other.state(0)],
             STEPS,
-            total_steps=STEPS,
+            offline_steps=STEPS,
         )

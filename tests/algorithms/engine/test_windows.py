@@ -174,11 +174,11 @@ def test_memory_holds_the_latest_steps_and_what_was_earned_before_each() -> None
 def test_a_column_is_computed_over_all_data_by_each_seeds_own_networks(
     episodes: Transitions,
 ) -> None:
-    engine = make_engine("sequence", episodes, total_steps=4)
+    engine = make_engine("sequence", episodes, offline_steps=4)
     engine.train(3)
     column = [engine.state(slot)["columns/to_go"] for slot in (0, 1)]
     assert column[0].shape == (len(episodes),)
-    before = make_engine("sequence", episodes, total_steps=4)
+    before = make_engine("sequence", episodes, offline_steps=4)
     before.train(2)
     batches = _batches(episodes, normalize_observations=True)
     for slot in (0, 1):
@@ -212,12 +212,12 @@ def test_a_seed_is_the_same_in_any_slot_and_after_any_interruption(
     stop: int, episodes: Transitions
 ) -> None:
     """With dropout, windows and a column, before and after the column is made."""
-    whole = make_engine("sequence", episodes, seeds=(7, 3), total_steps=6)
+    whole = make_engine("sequence", episodes, seeds=(7, 3), offline_steps=6)
     whole.train(6)
-    first = make_engine("sequence", episodes, seeds=(3, 5, 7), total_steps=6)
+    first = make_engine("sequence", episodes, seeds=(3, 5, 7), offline_steps=6)
     first.train(stop)
     states = [first.state(slot) for slot in (2, 0)]
-    second = make_engine("sequence", episodes, seeds=(7, 3), total_steps=6)
+    second = make_engine("sequence", episodes, seeds=(7, 3), offline_steps=6)
     second.load_state(states, stop)
     second.train(6 - stop)
     for slot in (0, 1):
@@ -245,7 +245,7 @@ def test_the_preflight_tries_a_method_with_windows() -> None:
 def test_compiled_windows_with_dropout_are_those_of_eager_code(episodes: Transitions) -> None:
     metrics: list[Mapping[str, object]] = []
     for compiled in (False, True):
-        engine = make_engine("sequence", episodes, total_steps=4, compile=compiled)
+        engine = make_engine("sequence", episodes, offline_steps=4, compile=compiled)
         engine.train(4)
         metrics.append(engine.metrics())
     for name, values in metrics[0].items():

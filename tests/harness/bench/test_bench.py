@@ -43,7 +43,7 @@ def few() -> Transitions:
 
 def learner(algorithm: str, few: Transitions, seeds: int = 1) -> Engine:
     config = resolve_config(algorithm, {"hidden_dims": (256, 256), "batch_size": BATCH})
-    return Engine(algorithm, config, few, range(seeds), total_steps=10**9, compile=False)
+    return Engine(algorithm, config, few, range(seeds), offline_steps=10**9, compile=False)
 
 
 def test_the_products_of_cloning_by_hand(few: Transitions) -> None:
@@ -83,7 +83,7 @@ def test_a_stage_is_counted_without_what_it_begins_with(few: Transitions) -> Non
     counted = {}
     for stage, (name, given) in enumerate(settings.items()):
         config = resolve_config(name, given)
-        engine = Engine(name, config, few, [0], total_steps=10**9, compile=False)
+        engine = Engine(name, config, few, [0], offline_steps=10**9, compile=False)
         counted[name] = count_products(engine, stage)
     assert counted["qdt"] == counted["dt"]
 

@@ -27,14 +27,14 @@ def run_of(algorithm_id: str) -> Any:
     """A run of a small engine, untrained, on data that are not normal."""
     data = made_up_transitions()
     data.rows[:, :OBS_DIM] = 4 * data.rows[:, :OBS_DIM] - 2
-    engine = make_engine(algorithm_id, data, total_steps=STEPS)
+    engine = make_engine(algorithm_id, data, offline_steps=STEPS)
     trained = Trained(
         algorithm_id,
         engine.algorithm.config,
         engine.preprocessing,
         [engine.state(0)],
         STEPS,
-        total_steps=STEPS,
+        offline_steps=STEPS,
     )
     spec = SimpleNamespace(algorithm=algorithm_id, evaluation=EvaluationSpec(every=1, episodes=1))
     return SimpleNamespace(spec=spec, trained=trained)
