@@ -127,7 +127,7 @@ def innermost_line(error: BaseException, roots: Iterable[Path]) -> str:
 def calling_line(method: type) -> str:
     """`file:line` of the innermost frame, of those that are running, in the method's own code."""
     roots = list(_roots(method))
-    for frame, line in traceback.walk_stack(None):
+    for frame, line in traceback.walk_stack(sys._getframe(1)):  # None skips callers, by version
         path = Path(frame.f_code.co_filename)
         if any(_holds(root, path) for root in roots) and not _is_ours(path):
             return _shown(path, line, roots)

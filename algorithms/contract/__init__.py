@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from algorithms.contract.findings import Finding
 from algorithms.contract.learning import imitation
+from algorithms.contract.pretraining import pretraining_is_declared
 from algorithms.contract.reach import (
     bootstraps_are_fixed,
     gradients_reach,
@@ -73,6 +74,11 @@ CHECKS = (
         "first-try",
         "shapes, seeds apart (S, B and E differ), noise from its spec, no branch on tensors",
         first_try,
+    ),
+    Check(
+        "pretraining",
+        "who shares pretraining has all settings in common that it reads",
+        pretraining_is_declared,
     ),
     Check("gradients", "gradients reach every parameter that is trained", gradients_reach),
     Check("leaks", "no term of a loss reaches a network that it does not train", terms_stay_apart),

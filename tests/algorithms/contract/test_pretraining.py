@@ -1,0 +1,83 @@
+"""Settings that pretraining reads and does not declare: two rows would share one, silently."""
+
+from __future__ import annotations
+
+import pytest
+
+from algorithms.contract import CHECKS, Subject, run_check
+from tests.algorithms.planted import ID, Package
+
+[PRETRAINING] = [check for check in CHECKS if check.id == "pretraining"]
+SHARED = (
+    (
+        '    """Nothing of its own."""',
+        '    """Its own."""\n\n'
+        "    bonus: float = 0.5  # b\n"
+        "    decay: float = 0.99  # γ\n"
+        "    pull: float = 0.1  # α\n\n\n"
+        "class First(Config):\n"
+        "    bonus: float = 0.5  # b\n"
+        "    decay: float = 0.99  # γ",
+    ),
+    ("    Config = Settings", "    Config = Settings\n    Pretraining = First"),
+    (
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic,), 0.5), Stage((actor,), 0.5))\n"
+        "        self.pretraining_stages = 1",
+    ),
+    ("backup = batch.rewards + 0.99 *", "backup = batch.rewards + self.config.decay *"),
+    ("return -q.mean(-1), {", "return -self.config.pull * q.mean(-1), {"),
+)
+BONUS = 'self.noise = {"smoothing": Normal(act)}'
+LOSS = "loss = error.square().mean((1, 2))"
+
+
+def test_what_pretraining_declares_and_later_stages_read_is_no_mistake(package: Package) -> None:
+    package.write(*SHARED)
+    assert run_check(PRETRAINING, Subject(ID)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "at"),
+    [
+        (LOSS, f"{LOSS} * (1 + self.config.pull)", "pull", ""),
+        (LOSS, f"{LOSS} * (1 + self.own.pull)", "pull", ""),  # kept since create
+        (
+            "    decay: float = 0.99  # γ\n\n\nclass Planted",
+            "\n\nclass Planted",
+            "decay",
+            "self.config.decay",
+        ),
+        (
+            "class First(Config):",
+            "class First(BaseModel):\n    normalize_observations: bool = True",
+            "batch_size",
+            "Pretraining = First",
+        ),
+        (
+            "    def act(self",
+            "    @classmethod\n"
+            "    def select(cls, config, transitions):\n"
+            "        return transitions if config.pull else transitions\n\n"
+            "    def act(self",
+            "pull",
+            "return transitions if config.pull",
+        ),
+    ],
+)
+def test_a_setting_that_pretraining_reads_and_does_not_declare(
+    package: Package, old: str, new: str, name: str, at: str
+) -> None:
+    shared = package.write(
+        *SHARED,
+        (BONUS, f"self.own = self.config\n        {BONUS}"),
+        ("import torch\n", "import torch\nfrom pydantic import BaseModel\n"),
+    )
+    package.write((old, new), source=shared)
+    [found] = run_check(PRETRAINING, Subject(ID))
+    assert found.sentence == (
+        f"pretraining reads the setting '{name}', which is not in First: rows that differ in it "
+        "would share one pretraining, so move it there"
+    )
+    assert found.where == package.line(at or new)
+    assert not found.advice
