@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.base import Batch
+from algorithms.base import Batch, Phase
 from algorithms.contract.calls import Evaluation, evaluate, gradients
 from algorithms.contract.findings import Finding
 from algorithms.contract.subject import Subject
@@ -233,7 +233,10 @@ def trained_at_next(subject: Subject) -> dict[Finding, str]:
 
 
 def terminals_end_values(subject: Subject) -> list[Finding]:
-    """A loss of rewards and next observations sees where an episode ended for good."""
+    """A loss of rewards and next observations sees where an episode ended for good.
+
+    And does not take the ends for all the rest.
+    """
     found = []
     for phase in subject.phases:
         base, *changed = (
@@ -241,14 +244,33 @@ def terminals_end_values(subject: Subject) -> list[Finding]:
             for change in (None, _other_next, _other_rewards, _other_masks)
         )
         of_next, of_rewards, of_masks = (not torch.equal(base, other) for other in changed)
+        loss, where = name_of(phase.loss), definition(phase.loss, subject.method)
         if of_next and of_rewards and not of_masks:
             sentence = (
-                f"{name_of(phase.loss)} goes on behind terminal steps: multiply what it makes of "
-                "the next observation by batch.masks, which are 0 there"
+                f"{loss} goes on behind terminal steps: multiply what it makes of the next "
+                "observation by batch.masks, which are 0 there"
             )
-            where = definition(phase.loss, subject.method)
             found.append(Finding(sentence, where, advice=True))
+        elif _heeds_next(subject, phase, 0) and not _heeds_next(subject, phase, 1):
+            sentence = (
+                f"{loss} heeds the next observation at terminal steps alone: batch.masks are 0 "
+                "there and 1 where the episode goes on, so multiply by batch.masks themselves"
+            )
+            found.append(Finding(sentence, where))
     return list(dict.fromkeys(found))  # online phases may be a stage's
+
+
+def _heeds_next(subject: Subject, phase: Phase, mask: int) -> bool:
+    """Whether a loss changes with the next observations where all masks are this."""
+
+    def masked(batch: Batch) -> Batch:
+        return batch._replace(masks=torch.full_like(batch.masks, mask))
+
+    base, other = (
+        evaluate(subject, phase, change).loss
+        for change in (masked, lambda batch: _other_next(masked(batch)))
+    )
+    return not torch.equal(base, other)
 
 
 def _other_next(batch: Batch) -> Batch:

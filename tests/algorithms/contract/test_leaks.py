@@ -190,6 +190,14 @@ def test_values_behind_terminal_steps_are_advised_against(package: Package) -> N
     assert found.advice
 
 
+def test_reversed_masks_are_found(package: Package) -> None:
+    package.write(("batch.masks * next_q", "(1 - batch.masks) * next_q"))
+    [found] = run_check(RUN["terminals"], Subject(ID))
+    assert "critic_loss heeds the next observation at terminal steps alone" in found.sentence
+    assert found.where == package.line("def critic_loss")
+    assert not found.advice
+
+
 @pytest.mark.parametrize(
     ("field", "sentence"),
     [
