@@ -8,7 +8,7 @@ follows has the same bits as without.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from algorithms.action_selection import parse_action_selection
@@ -78,5 +78,14 @@ def trial_sizes(method: Algorithm[Any]) -> Sizes:
     taken = {method.obs_dim, method.action_dim}
     for settings in (method.config, *method.networks.values()):
         fields = getattr(settings, "__dict__", {})
-        taken |= {value for value in fields.values() if isinstance(value, int)}
+        taken.update(_integers(fields.values()))
     return Sizes.free(taken)
+
+
+def _integers(values: Iterable[Any]) -> Iterator[int]:
+    """Those among values, and in lists and tuples of them, as widths of layers are."""
+    for value in values:
+        if isinstance(value, int):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _integers(value)

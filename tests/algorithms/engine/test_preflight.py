@@ -352,6 +352,14 @@ def test_a_broadcast_over_as_many_seeds_as_members_is_found(package: Package) ->
     assert found.value.where == package.line("error = q - backup")
 
 
+def test_a_broadcast_over_as_many_transitions_as_hidden_units_is_found(package: Package) -> None:
+    """Eight transitions and eight units would multiply without an error."""
+    package.write((LOSS, f"{LOSS} + (q[:, 0] * torch.ones(self.config.hidden_dims[0])).mean(1)"))
+    config = registry.resolve_config(ID, {"hidden_dims": (8, 8)})
+    with pytest.raises(AlgorithmError, match="must match the size"):
+        check(registry.load(ID), config, OBS_DIM, ACTION_DIM)
+
+
 def test_a_target_that_only_moves_online_is_told_in_a_run_without(package: Package) -> None:
     package.write(
         ('updates_targets=("critic",)', "updates_targets=()"),
