@@ -18,6 +18,15 @@ class Position(NamedTuple):
     online: bool
 
 
+def check_shares(stages: Sequence[Stage]) -> None:
+    """Raise ValueError unless every stage has a share of the budget, and all of them are it."""
+    shares = [stage.share for stage in stages]
+    if any(share <= 0 for share in shares):
+        raise ValueError(f"the stages' shares of the budget must be above 0, found {shares}")
+    if abs(sum(shares) - 1) > 1e-9:
+        raise ValueError(f"the stages' shares of the budget must sum to 1, found {shares}")
+
+
 class Schedule:
     """The offline stages, each its share of the budget, and the online one after them, if any.
 
@@ -29,9 +38,8 @@ class Schedule:
     """
 
     def __init__(self, stages: Sequence[Stage], steps: int, online: Stage | None) -> None:
+        check_shares(stages)
         shares = [stage.share for stage in stages]
-        if abs(sum(shares) - 1) > 1e-9:
-            raise ValueError(f"the stages' shares of the budget must sum to 1, found {shares}")
         ends = [round(steps * sum(shares[: i + 1])) for i in range(len(shares))]
         self.ends = [*ends[:-1], steps]
         online_alone = steps == 0 and online is not None

@@ -15,7 +15,7 @@ from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config
 from algorithms.engine.preflight.acting import check_acting
 from algorithms.engine.preflight.attempt import attempt
-from algorithms.engine.preflight.declarations import check_declarations
+from algorithms.engine.preflight.declarations import check_copies, check_declarations
 from algorithms.engine.preflight.inputs import Inputs, Sizes, make_inputs, online_batch
 from algorithms.engine.preflight.losses import PhaseTrial
 from algorithms.engine.preflight.watch import random_state_kept
@@ -56,6 +56,7 @@ def check(
         tried = {**cls.cheap, "batch_size": sizes.transitions}
         method = create(config.model_copy(update=tried))
         inputs = attempt(cls, in_create, make_inputs, method, sizes, sizes.seeds + 1)
+        attempt(cls, in_create, check_copies, method, inputs.params)
         remarks = []
         for stage in method.stages:
             for phase in stage.phases:

@@ -9,9 +9,13 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import torch
+
 from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Phase, Stage
+from algorithms.engine.schedule import check_shares
 from algorithms.errors import AlgorithmError, definition, name_of, nearest, shown
+from algorithms.networks import Params
 
 
 def phases_of_run(method: Algorithm[Any], online: bool) -> list[Phase]:
@@ -76,7 +80,7 @@ def _attributes(tree: ast.AST) -> Iterator[str]:
 
 
 def _stages_are_stages(method: Algorithm[Any]) -> None:
-    """Catches a stage or phase without the comma that makes it a tuple."""
+    """Catches one without the comma that makes a tuple, and shares and numbers that cannot be."""
     wrong = ""
     if not _sequence_of(method.stages, Stage):
         wrong = "self.stages must be a tuple of stages: (Stage(…),)"
@@ -84,6 +88,16 @@ def _stages_are_stages(method: Algorithm[Any]) -> None:
         wrong = "a stage's phases must be a tuple: Stage((Phase(…),))"
     if wrong:
         raise AlgorithmError(wrong, declared_at(type(method), "stages"))
+    try:
+        check_shares(method.stages)
+    except ValueError as error:
+        raise AlgorithmError(str(error), declared_at(type(method), "share")) from error
+    pretraining, stages = method.pretraining_stages, len(method.stages)
+    if not 0 <= pretraining <= stages:
+        raise AlgorithmError(
+            f"pretraining_stages is {pretraining}, but self.stages has {stages}",
+            declared_at(type(method), "pretraining_stages"),
+        )
 
 
 def _names_are_in_tuples(method: Algorithm[Any], phase: Phase) -> None:
@@ -164,6 +178,22 @@ def _softmax_has_a_temperature(method: Algorithm[Any]) -> None:
         raise AlgorithmError(sentence, declared_at(type(method), "", method.action_selection))
 
 
+def check_copies(method: Algorithm[Any], params: Mapping[str, Params]) -> None:
+    """Raise AlgorithmError at the first copy between networks of different parameters.
+
+    params: some of every network.
+    """
+
+    def shapes(name: str) -> dict[str, torch.Size]:
+        return {key: value.shape for key, value in params[name].items()}
+
+    for stage in method.stages:
+        for name, source in stage.copies.items():
+            if shapes(name) != shapes(source):
+                sentence = f"copies '{source}' to '{name}', which has other shapes"
+                raise AlgorithmError(sentence, declared_at(type(method), "copies", source))
+
+
 def _sequence_of(found: Any, kind: type) -> bool:
     return isinstance(found, tuple | list) and all(isinstance(item, kind) for item in found)
 
@@ -171,16 +201,21 @@ def _sequence_of(found: Any, kind: type) -> bool:
 # --- where it is said -----------------------------------------------------------------------
 
 
+_SECOND = {"trains": "Phase", "share": "Stage"}  # arguments that need no keyword, and whose
+
+
 def declared_at(
     method: type[Algorithm[Any]], field: str, name: str = "", phase: Phase | None = None
 ) -> str:
     """`file:line` of where a class says `name` of its `field` or of the phase's `field`.
 
-    The nearest that can be found: else the field, else the name anywhere, else `create`.
+    The nearest that can be found: else the field, else the name anywhere, else the stages that a
+    stage's field is of, else `create`.
     """
     loss = name_of(phase.loss) if phase else ""
     trees = _trees(method)
     looks = [_within(field, name, loss), _within(field, name), _within(field), _constants(name)]
+    looks += [_within("stages")] if field in Stage.__dataclass_fields__ else []
     for look in looks:
         for cls, tree, before in trees:
             line = next((node.lineno for node in look(tree)), None)
@@ -240,5 +275,6 @@ def _says(node: ast.AST, field: str) -> Iterator[ast.AST]:
                 yield node
     elif isinstance(node, ast.Call):
         yield from (keyword.value for keyword in node.keywords if keyword.arg == field)
-        if field == "trains" and ast.unparse(node.func).endswith("Phase") and len(node.args) > 1:
+        of = _SECOND.get(field)
+        if of and ast.unparse(node.func).endswith(of) and len(node.args) > 1:
             yield node.args[1]

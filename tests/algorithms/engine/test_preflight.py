@@ -177,6 +177,32 @@ MISTAKES = [
         "a stage's phases must be a tuple",
     ),
     Mistake(
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic,), share=0.5), Stage((actor,), share=0.4))",
+        "the stages' shares of the budget must sum to 1, found [0.5, 0.4]",
+    ),
+    Mistake(
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic,), 0.6), Stage((actor,), 0.6))",
+        "the stages' shares of the budget must sum to 1, found [0.6, 0.6]",
+    ),
+    Mistake(
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic,)), Stage((actor,)))",
+        "the stages' shares of the budget must sum to 1, found [1.0, 1.0]",
+    ),
+    Mistake(
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic,), 1.0), Stage((actor,), 0.0))",
+        "the stages' shares of the budget must be above 0, found [1.0, 0.0]",
+    ),
+    Mistake(
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic, actor)),)\n        self.pretraining_stages = 3",
+        "pretraining_stages is 3, but self.stages has 1",
+        "pretraining_stages = 3",
+    ),
+    Mistake(
         "        self.stages = (Stage((critic, actor)),)\n",
         "",
         "create does not set self.stages",
@@ -208,6 +234,11 @@ MISTAKES = [
         "self.stages = (Stage((critic, actor)),)",
         'self.stages = (Stage((critic, actor), copies={"actor": "critc"}),)',
         "copies names 'critc', which self.targets does not declare. Did you mean 'critic'?",
+    ),
+    Mistake(
+        "self.stages = (Stage((critic, actor)),)",
+        'self.stages = (Stage((critic, actor), copies={"actor": "critic"}),)',
+        "copies 'critic' to 'actor', which has other shapes",
     ),
     # Names.
     Mistake(
