@@ -175,7 +175,16 @@ def _holds(root: Path, path: Path) -> bool:
 
 
 _HERE = Path(__file__).parent
-_NAMES = ("base.py", "errors.py", "networks.py", "engine", "blocks", "contract")
+_NAMES = (
+    "action_selection.py",
+    "base.py",
+    "declared.py",
+    "errors.py",
+    "networks.py",
+    "engine",
+    "blocks",
+    "contract",
+)
 _OURS = [_HERE / name for name in _NAMES]
 
 

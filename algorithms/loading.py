@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from algorithms.action_selection import parse_action_selection
 from algorithms.errors import (
     AlgorithmError,
     innermost_line,
@@ -71,6 +72,7 @@ def _why_not(name: str, error: Exception) -> str:
 def _complete(cls: Any, named: str) -> type[Algorithm[Any]]:
     """The class, if it is an algorithm with a config and without anything left to write."""
     from algorithms.base import Algorithm, Config
+    from algorithms.declared import declared_at
 
     if not isinstance(cls, type) or not issubclass(cls, Algorithm):
         raise AlgorithmError(f"{named}: it is no subclass of algorithms.base.Algorithm")
@@ -82,6 +84,11 @@ def _complete(cls: Any, named: str) -> type[Algorithm[Any]]:
     if cls.__abstractmethods__:
         missing = " and ".join(sorted(cls.__abstractmethods__))
         raise AlgorithmError(f"{named}: it does not define {missing}")
+    try:
+        parse_action_selection(str(cls.action_selection))
+    except ValueError as error:
+        where = declared_at(cls, "action_selection")
+        raise AlgorithmError(f"{named}: its action_selection {error}", where) from error
     return cls
 
 

@@ -11,7 +11,7 @@ from algorithms.base import Config, Stage
 from algorithms.contract.calls import evaluate, trial_inputs
 from algorithms.contract.findings import Finding
 from algorithms.contract.subject import ACTION_DIM, OBS_DIM, Subject
-from algorithms.engine.preflight.declarations import declared_at
+from algorithms.declared import declared_at
 from algorithms.errors import calling_line
 
 _OF_ENGINE = ("batch_size", "normalize_observations")  # it reads them, whatever the losses do

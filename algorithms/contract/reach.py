@@ -13,7 +13,7 @@ from algorithms.base import Batch, Phase
 from algorithms.contract.calls import Evaluation, evaluate, gradients
 from algorithms.contract.findings import Finding
 from algorithms.contract.subject import Subject
-from algorithms.engine.preflight.declarations import declared_at
+from algorithms.declared import declared_at
 from algorithms.engine.streams import generator
 from algorithms.errors import definition, name_of
 

@@ -13,8 +13,8 @@ from algorithms.contract.subject import (
     Subject,
     states_equal,
 )
+from algorithms.declared import declared_at
 from algorithms.engine.learning_state import SeedState
-from algorithms.engine.preflight.declarations import declared_at
 from algorithms.errors import DivergedError, definition
 
 _FEW = 8  # steps: bits differ at once or not at all

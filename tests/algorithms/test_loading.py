@@ -129,6 +129,14 @@ def test_a_class_that_is_not_complete(package: Package, old: str, new: str, sent
     assert sentence in told().sentence
 
 
+def test_an_action_selection_that_is_none_is_told_with_its_line(package: Package) -> None:
+    selection = 'action_selection = "mean"'
+    package.write(("    Config = Settings", f"    Config = Settings\n    {selection}"))
+    error = told()
+    assert "its action_selection 'mean' is no action selection; write noise-" in error.sentence
+    assert error.where == package.line(selection)
+
+
 def test_a_folder_that_is_taken_for_the_module_is_named(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

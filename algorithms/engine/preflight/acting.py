@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from algorithms.base import Algorithm
+from algorithms.declared import declared_at
 from algorithms.engine.preflight.attempt import ROUNDING, attempt, here_note, kind, same
-from algorithms.engine.preflight.declarations import declared_at
 from algorithms.engine.preflight.inputs import Inputs, Sizes
 from algorithms.engine.preflight.watch import call
 from algorithms.errors import AlgorithmError, definition, name_of

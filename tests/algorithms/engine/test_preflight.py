@@ -320,6 +320,12 @@ MISTAKES = [
     ),
     # Acting.
     Mistake(
+        "self.act_noise = {",
+        'self.action_selection = "mean"\n        self.act_noise = {',
+        "ValueError: 'mean' is no action selection; write noise-",
+        "def create",
+    ),
+    Mistake(
         "    Config = Settings",
         '    Config = Settings\n    action_selection = "softmax-of-4"',
         "'softmax-of-4' needs self.selection_temperature",
