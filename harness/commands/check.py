@@ -40,13 +40,14 @@ def check_method(
     subject = Subject(algorithm_id)
     _load(subject)
     checks = [check for check in CHECKS if compiled or check is not COMPILED]
-    to_mend = 0
+    to_mend, to_look_at = 0, []
     for check in checks:
         found = _run(check, subject, console)
         broken = [f for f in found if not f.advice and check.id not in meant]
         to_mend += len(broken)
         state = _MEND if broken else _LOOK if found else _OK
         _show(console, state, check.id, check.promise, found)
+        to_look_at += [check.id] if found and check.id not in meant else []
         if broken and check.id == _FIRST:
             console.print("The other checks need this one: mend it, then check again.")
             return False
@@ -56,8 +57,17 @@ def check_method(
     for rung in LADDER if ladder else ():
         words, found = climb(rung, subject)
         _show(console, _LOOK if found else _OK, rung.id, f"{rung.question} {words}", found)
-    console.print(f"{algorithm_id} keeps the contract.", markup=False)
+        to_look_at += [rung.id] if found else []
+    untried = "" if ladder else " What it learns was not tried."
+    verdict = f"{algorithm_id} keeps the contract{_things(to_look_at)}.{untried}"
+    console.print(verdict, markup=False, soft_wrap=True)
     return True
+
+
+def _things(names: Sequence[str]) -> str:
+    """`; 2 things to look at: imitation, known-q`, or nothing."""
+    count = f"{len(names)} thing{'s' if len(names) > 1 else ''}"
+    return f"; {count} to look at: {', '.join(names)}" if names else ""
 
 
 def _known(what: str, found: Sequence[str], known: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from algorithms.contract import COMPILED, Subject, run_check
+from algorithms.contract import COMPILED, Finding, Subject, run_check
+from harness.check.ladder import Rung
 from harness.commands.check import check_method
 from harness.errors import UserError
 from tests.algorithms.engine.test_preflight import MISTAKES, Mistake
@@ -22,10 +23,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
     yield from installed(tmp_path, monkeypatch)
 
 
-def check(algorithm_id: str = ID, *, meant: Sequence[str] = ()) -> tuple[bool, str]:
-    """Whether it keeps the contract, and what is printed, uncompiled and without the ladder."""
+def check(
+    algorithm_id: str = ID, *, meant: Sequence[str] = (), ladder: bool = False
+) -> tuple[bool, str]:
+    """Whether it keeps the contract, and what is printed, uncompiled."""
     console = Console(file=io.StringIO(), width=1000)
-    kept = check_method(algorithm_id, compiled=False, ladder=False, meant=meant, console=console)
+    kept = check_method(algorithm_id, compiled=False, ladder=ladder, meant=meant, console=console)
     assert isinstance(console.file, io.StringIO)
     return kept, console.file.getvalue()
 
@@ -34,7 +37,10 @@ def test_a_method_without_mistakes_keeps_the_contract(package: Package) -> None:
     kept, printed = check()
     assert kept
     assert "\nmend " not in printed
-    assert printed.endswith("planted keeps the contract.\n")
+    assert printed.endswith(
+        "planted keeps the contract; 1 thing to look at: provenance. What it learns was not "
+        "tried.\n"
+    )
     assert "look  provenance" in printed  # advice: it does not say its paper
     assert "has no 'Paper:': say which paper it is from\n" in printed
     assert f" {package.file.name}:1\n" in printed
@@ -127,6 +133,28 @@ def test_what_is_meant_is_shown_and_does_not_count(package: Package) -> None:
     assert kept
     assert "look  leaks" in printed
     assert package.line(LEAK) in printed
+    assert "; 1 thing to look at: provenance. " in printed
+
+
+def test_what_the_ladder_advises_is_counted_at_the_end(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = Finding("look at act", advice=True)
+    rungs = [
+        Rung("imitation", "does it act as they do?", lambda _: ("no", [advice, advice])),
+        Rung("speed", "how fast is it?", lambda _: ("10 updates", [])),
+    ]
+    monkeypatch.setattr("harness.commands.check.LADDER", rungs)
+    kept, printed = check(ladder=True)
+    assert kept
+    end = printed.splitlines()[-1]
+    assert end == "planted keeps the contract; 2 things to look at: provenance, imitation."
+
+
+def test_a_method_with_nothing_to_look_at_keeps_the_contract(package: Package) -> None:
+    package.write(('"""A twin critic,', '"""Paper: none. Code: none. Deviations: none.\n\nA twin,'))
+    _, printed = check()
+    assert printed.endswith("\nplanted keeps the contract. What it learns was not tried.\n")
 
 
 def test_settings_without_a_default_are_told(package: Package) -> None:
