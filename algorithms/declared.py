@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from algorithms.base import Algorithm, Phase, Stage
+from algorithms.base import Algorithm, Config, Phase, Stage
 from algorithms.errors import definition, name_of, shown
 
+_OURS = {"algorithms", "baselines"}  # packages of many methods
 _SECOND = {"trains": "Phase", "share": "Stage"}  # arguments that need no keyword, and whose
 
 
@@ -35,13 +37,53 @@ def declared_at(
     return definition(method.create, method)
 
 
-def class_trees(method: type[Algorithm[Any]]) -> list[tuple[type, ast.AST, int]]:
+def method_at(method: type[Algorithm[Any]], name: str) -> str:
+    """`file:line` of where a class defines a function of this name, else of `create`."""
+    for cls, tree, before in class_trees(method):
+        for node in own_methods(tree):
+            if node.name == name:
+                return shown(Path(inspect.getfile(cls)), before + node.lineno, method)
+    return definition(method.create, method)
+
+
+def own_methods(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    """The functions in the body of the class that a source is of."""
+    for cls in tree.body:
+        if isinstance(cls, ast.ClassDef):
+            yield from (node for node in cls.body if isinstance(node, ast.FunctionDef))
+
+
+def names_in_use(method: type[Algorithm[Any]]) -> set[str]:
+    """What a method's modules read as an attribute, or have as a text.
+
+    They are those of its class, of its config and of their bases, and all that is loaded of an
+    author's own package.
+    """
+    classes = {*method.__mro__, *method.Config.__mro__} - {Algorithm, Config}
+    own = {cls.__module__ for cls in classes if issubclass(cls, Algorithm | Config)}
+    tops = {name.partition(".")[0] for name in own} - _OURS
+    own |= {name for name in sys.modules if name.partition(".")[0] in tops}
+    used: set[str] = set()
+    for name in own:
+        try:
+            tree = ast.parse(inspect.getsource(sys.modules[name]))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                used.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                used.add(node.value)
+    return used
+
+
+def class_trees(method: type[Algorithm[Any]]) -> list[tuple[type, ast.Module, int]]:
     """The classes that a method is made of with their source, and the lines before it."""
     classes = [cls for cls in method.__mro__ if issubclass(cls, Algorithm) and cls is not Algorithm]
     return [(cls, *found) for cls in classes if (found := _tree(cls)) is not None]
 
 
-def _tree(cls: type) -> tuple[ast.AST, int] | None:
+def _tree(cls: type) -> tuple[ast.Module, int] | None:
     """A class's source, and the lines before it; None where there is none."""
     try:
         lines, first = inspect.getsourcelines(cls)

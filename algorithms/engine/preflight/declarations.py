@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Phase, Stage
-from algorithms.declared import class_trees, declared_at
+from algorithms.declared import class_trees, declared_at, method_at, names_in_use, own_methods
 from algorithms.engine.schedule import check_shares
 from algorithms.errors import AlgorithmError, definition, nearest
 from algorithms.networks import Params
@@ -28,7 +28,8 @@ def check_declarations(method: Algorithm[Any], online: bool) -> None:
     online: whether the run goes on online.
     """
     _everything_is_set(method)
-    _attributes_are_spelt(type(method))
+    _names_are_spelt(type(method))
+    _cheap_names_settings(type(method))
     _stages_are_stages(method)
     phases = phases_of_run(method, online)
     for phase in phases:
@@ -48,20 +49,38 @@ def _everything_is_set(method: Algorithm[Any]) -> None:
             raise AlgorithmError(sentence, definition(method.create, type(method)))
 
 
-def _attributes_are_spelt(method: type[Algorithm[Any]]) -> None:
-    """Catches `action_selectoin = …`, which nothing would read."""
+def _names_are_spelt(method: type[Algorithm[Any]]) -> None:
+    """Catches `action_selectoin = …` and `def online_phase`, which nothing would read."""
     sources = [tree for _, tree, _ in class_trees(method)]
-    read = {
-        node.attr
-        for tree in sources
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
-    known = Algorithm.__annotations__
-    for name in dict.fromkeys(name for tree in sources for name in _attributes(tree)):
-        meant = nearest(name, known, likeness=0.8)
-        if name not in known and name not in read and meant:
-            raise AlgorithmError(f"nothing reads '{name}'.{meant}", declared_at(method, name))
+    attributes = [name for tree in sources for name in _attributes(tree)]
+    _are_spelt(method, attributes, set(Algorithm.__annotations__), declared_at)
+    functions = [node.name for tree in sources for node in own_methods(tree)]
+    public = {name for name in vars(Algorithm) if not name.startswith("_")}
+    _are_spelt(method, functions, public, method_at)
+
+
+def _are_spelt(
+    method: type[Algorithm[Any]],
+    names: Iterable[str],
+    known: set[str],
+    place: Callable[[type[Algorithm[Any]], str], str],
+) -> None:
+    """Raise AlgorithmError at the first name that is almost a known one, and read nowhere."""
+    meant = {name: nearest(name, known, likeness=0.8) for name in names if name not in known}
+    odd = [name for name in meant if meant[name]]
+    used = names_in_use(method) if odd else set()
+    for name in odd:
+        if name not in used:
+            raise AlgorithmError(f"nothing reads '{name}'.{meant[name]}", place(method, name))
+
+
+def _cheap_names_settings(method: type[Algorithm[Any]]) -> None:
+    """Catches `cheap = {"flow_stpes": 2}`, which would make nothing cheap."""
+    fields = method.Config.model_fields
+    for name in method.cheap:
+        if name not in fields:
+            sentence = f"cheap has '{name}', which is no setting.{nearest(name, fields)}"
+            raise AlgorithmError(sentence, declared_at(method, "cheap", name))
 
 
 def _attributes(tree: ast.AST) -> Iterator[str]:

@@ -318,6 +318,23 @@ MISTAKES = [
         "self.actnoise = {",
         "nothing reads 'actnoise'. Did you mean 'act_noise'?",
     ),
+    Mistake(
+        "def online_phases(self)",
+        "def online_phase(self)",
+        "nothing reads 'online_phase'. Did you mean 'online_phases'?",
+    ),
+    Mistake(
+        "    def act(self",
+        "    def selects(self, data):\n        return data\n\n    def act(self",
+        "nothing reads 'selects'. Did you mean 'select'?",
+        "def selects",
+    ),
+    Mistake(
+        "    Config = Settings",
+        '    Config = Settings\n    cheap = {"batch_sise": 2}',
+        "cheap has 'batch_sise', which is no setting. Did you mean 'batch_size'?",
+        "cheap = ",
+    ),
     # Acting.
     Mistake(
         "self.act_noise = {",
@@ -362,6 +379,17 @@ def test_a_mistake_is_told_in_a_sentence_with_its_line(package: Package, mistake
 
 def test_the_method_without_mistakes_passes(package: Package) -> None:
     assert try_it() == try_it(online=True, selections=("best-of-4", "noise-0")) == []
+
+
+def test_a_helper_may_have_a_name_like_one_of_the_interface(package: Package) -> None:
+    package.write(
+        ("-q.mean(-1), {", "-self.action_values(q), {"),
+        (
+            "    def act(self",
+            "    def action_values(self, q):\n        return q.mean(-1)\n\n    def act(self",
+        ),
+    )
+    assert try_it() == []
 
 
 def test_a_critic_that_cannot_rank_is_told_where_candidates_are_asked_for(
