@@ -69,7 +69,7 @@ class Check:
 COMPILED = Check("compiled", "compiled updates equal eager ones to rounding", compiled_equals_eager)
 CHECKS = (
     Check("provenance", "the file says its paper, its code and its deviations", provenance),
-    Check("settings", "settings are commented, and unknown ones refused", settings),
+    Check("settings", "settings are commented and read, and unknown ones refused", settings),
     Check(
         "first-try",
         "shapes, seeds apart (S, B and E differ), noise from its spec, no branch on tensors",

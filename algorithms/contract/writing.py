@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from algorithms.base import Config
 from algorithms.contract.findings import Finding
 from algorithms.contract.subject import ACTION_DIM, OBS_DIM, Subject
+from algorithms.declared import names_in_use
 from algorithms.engine.preflight import check
 from algorithms.errors import shown
 
@@ -36,24 +38,16 @@ def provenance(subject: Subject) -> list[Finding]:
 
 
 def settings(subject: Subject) -> list[Finding]:
-    """Every field of its config has a comment, and what is no field is refused."""
+    """Every field of its config has a comment and is read, and what is no field is refused."""
     method, config = subject.method, subject.method.Config
-    own = [c for c in config.__mro__ if issubclass(c, Config) and c is not Config]
-    found = []
-    for cls in own:
-        try:
-            lines, first = inspect.getsourcelines(cls)
-        except (OSError, TypeError):  # made by code, which has no comments
-            continue
-        [body] = ast.parse(dedent("".join(lines))).body
-        assert isinstance(body, ast.ClassDef)
-        for node in body.body:
-            end = node.end_lineno or 0
-            if isinstance(node, ast.AnnAssign) and "  # " not in lines[end - 1]:
-                name = ast.unparse(node.target)
-                where = shown(Path(inspect.getfile(cls)), first + end - 1, method)
-                sentence = f"say in a comment behind '{name}' what it is, with its symbol"
-                found.append(Finding(sentence, where, advice=True))
+    used, found = names_in_use(method), []
+    for name, line, where in _fields_written(config, method):
+        if "  # " not in line:
+            sentence = f"say in a comment behind '{name}' what it is, with its symbol"
+            found.append(Finding(sentence, where, advice=True))
+        if name in config.model_fields and name not in {*used, *Config.model_fields}:
+            sentence = f"nothing reads the setting '{name}': use it, or leave it out"
+            found.append(Finding(sentence, where, advice=True))
     found += [
         Finding(f"the default of {sentence}", line_of_class(config, method))
         for sentence in invalid_defaults(config)
@@ -62,6 +56,24 @@ def settings(subject: Subject) -> list[Finding]:
         sentence = 'a misspelt setting would be ignored: its model_config needs extra="forbid"'
         found.append(Finding(sentence, line_of_class(config, method)))
     return found
+
+
+def _fields_written(config: type[Config], method: type) -> Iterator[tuple[str, str, str]]:
+    """The fields that a config and its bases declare, each with its last line and `file:line`."""
+    for cls in config.__mro__:
+        if not issubclass(cls, Config) or cls is Config:
+            continue
+        try:
+            lines, first = inspect.getsourcelines(cls)
+        except (OSError, TypeError):  # made by code, which has no comments
+            continue
+        [body] = ast.parse(dedent("".join(lines))).body
+        assert isinstance(body, ast.ClassDef)
+        for node in body.body:
+            if isinstance(node, ast.AnnAssign):
+                end = node.end_lineno or 0
+                where = shown(Path(inspect.getfile(cls)), first + end - 1, method)
+                yield ast.unparse(node.target), lines[end - 1], where
 
 
 def invalid_defaults(config: type[Config]) -> list[str]:

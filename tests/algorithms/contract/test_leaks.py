@@ -198,6 +198,19 @@ def test_reversed_masks_are_found(package: Package) -> None:
     assert not found.advice
 
 
+def test_a_setting_that_nothing_reads_is_asked_about(package: Package) -> None:
+    field = "beta: float = 0.5  # β"
+    settings = ('    """Nothing of its own."""', f'    """Its own."""\n\n    {field}')
+    package.write(settings)
+    [found] = run_check(RUN["settings"], Subject(ID))
+    assert found.sentence == "nothing reads the setting 'beta': use it, or leave it out"
+    assert found.where == package.line(field)
+    assert found.advice
+    package.write(settings, ("0.99 * batch.masks", "self.config.beta * batch.masks"))
+    sys.modules.pop(MODULE)
+    assert run_check(RUN["settings"], Subject(ID)) == []
+
+
 @pytest.mark.parametrize(
     ("field", "sentence"),
     [
@@ -211,6 +224,7 @@ def test_a_default_that_no_suite_could_give_is_found(
     package.write(
         ('    """Nothing of its own."""', f'    """Its own."""\n\n    {field}'),
         ("import random", "import random\nfrom algorithms.fields import LearningRate"),
+        ("0.99 *", f"self.config.{field.partition(':')[0]} *"),
     )
     [found] = run_check(RUN["settings"], Subject(ID))
     assert f"the default of {sentence}" in found.sentence
