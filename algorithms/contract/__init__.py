@@ -84,7 +84,7 @@ CHECKS = (
     Check("leaks", "no term of a loss reaches a network that it does not train", terms_stay_apart),
     Check("bootstraps", "values of the next observation carry no gradient", bootstraps_are_fixed),
     Check("terminals", "nothing is earned behind a terminal step", terminals_end_values),
-    Check("targets", "targets move", targets_move),
+    Check("targets", "targets move and are read", targets_move),
     Check("acting", "acts within bounds, for any number of observations", acts_within_bounds),
     Check("slots", "a seed has the same bits beside any others", slots_do_not_matter),
     Check("resumption", "stopped and resumed, it has the same bits", resumes_bit_for_bit),

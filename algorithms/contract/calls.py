@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algorithms.base import Algorithm, Batch, Networks, Phase
+from algorithms.base import Algorithm, Batch, Networks, Phase, Stage
 from algorithms.contract.subject import Subject
 from algorithms.engine.preflight import trial_sizes
 from algorithms.engine.preflight.inputs import Inputs, make_inputs
@@ -131,6 +131,18 @@ def evaluate(
     nets = RecordedNetworks(algorithm.networks, leaves, inputs.params, inputs.targets, note)
     loss, metrics = phase.loss(nets, inputs.batch, inputs.noise)
     return Evaluation(phase, loss, metrics, leaves, calls)
+
+
+def run_stage(algorithm: Algorithm[Any], stage: Stage, nets: Networks, inputs: Inputs) -> None:
+    """All that a stage asks of networks as it trains, once: its columns, losses and assignments."""
+    batch = inputs.batch
+    one_by_one = batch.map(lambda field: field[:, :, 0]) if algorithm.context else batch
+    for column in stage.columns.values():
+        column.evaluate(nets, one_by_one.map(torch.clone))
+    for phase in stage.phases:
+        for function in filter(None, (phase.loss, phase.assigns)):
+            given = inputs.copied()
+            function(nets, given.batch, given.noise)
 
 
 def trial_inputs(algorithm: Algorithm[Any]) -> Inputs:

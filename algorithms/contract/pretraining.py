@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from algorithms.base import Config, Stage
-from algorithms.contract.calls import evaluate, trial_inputs
+from algorithms.base import Config
+from algorithms.contract.calls import run_stage, trial_inputs
 from algorithms.contract.findings import Finding
 from algorithms.contract.subject import ACTION_DIM, OBS_DIM, Subject
 from algorithms.declared import declared_at
@@ -43,24 +42,12 @@ def _read(subject: Subject) -> dict[str, str]:
     read: dict[str, str] = {}
     config = _noting(subject.config(hidden_dims=(8, 8)), subject.method, read)
     algorithm = subject.method(config, OBS_DIM, ACTION_DIM)
-    noting = replace(subject)
-    vars(noting)["algorithm"] = algorithm  # in the place of the one that it would make
+    inputs = trial_inputs(algorithm)
     read.clear()  # what create makes of settings is compared as it is made
     subject.method.select(config, subject.transitions)
     for stage in algorithm.stages[: algorithm.pretraining_stages]:
-        _run(noting, stage)
+        run_stage(algorithm, stage, inputs.nets(algorithm), inputs)
     return read
-
-
-def _run(subject: Subject, stage: Stage) -> None:
-    for phase in stage.phases:
-        evaluate(subject, phase)
-        if phase.assigns is not None:
-            inputs = trial_inputs(subject.algorithm).copied()
-            phase.assigns(inputs.nets(subject.algorithm), inputs.batch, inputs.noise)
-    for column in stage.columns.values():
-        inputs = trial_inputs(subject.algorithm).copied()
-        column.evaluate(inputs.nets(subject.algorithm), inputs.batch)
 
 
 def _noting(config: Config, method: type, read: dict[str, str]) -> Config:

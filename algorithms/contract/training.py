@@ -13,6 +13,7 @@ from algorithms.contract.subject import (
     Subject,
     states_equal,
 )
+from algorithms.contract.targets import unread_targets
 from algorithms.declared import declared_at
 from algorithms.engine.learning_state import SeedState
 from algorithms.errors import DivergedError, definition
@@ -22,7 +23,7 @@ _ROUNDING = 0.01  # of the change in training, between compiled and eager code
 
 
 def targets_move(subject: Subject) -> list[Finding]:
-    """Every Polyak average of a network that was trained has moved."""
+    """Every Polyak average of a network that was trained has moved, and something reads it."""
     first, last = subject.life.first[0], subject.life.engine.state(0)
     found = []
     for name in subject.algorithm.targets:
@@ -34,7 +35,7 @@ def targets_move(subject: Subject) -> list[Finding]:
                 "updates_targets, and its rate be above 0"
             )
             found.append(Finding(sentence, declared_at(subject.method, "targets", name)))
-    return found
+    return [*found, *unread_targets(subject)]
 
 
 def acts_within_bounds(subject: Subject) -> list[Finding]:
