@@ -45,10 +45,11 @@ def acts_within_bounds(subject: Subject) -> list[Finding]:
     """
     engine = subject.life.engine
     found = []
-    for name, value in engine.metrics().items():
-        if not np.isfinite(value).all():
-            sentence = f"after {STEPS} steps on easy data the metric '{name}' is not finite"
-            found.append(Finding(sentence, definition(subject.method.create, subject.method)))
+    odd = [name for name, value in engine.metrics().items() if not np.isfinite(value).all()]
+    if odd:
+        names = ", ".join(f"'{name}'" for name in odd)
+        sentence = f"after {STEPS} steps on easy data these metrics are not finite: {names}"
+        found.append(Finding(sentence, definition(subject.method.create, subject.method)))
     where = definition(subject.method.act, subject.method)
     for count in (1, 5):
         observations = 100 * np.ones((2, count, OBS_DIM), np.float32)

@@ -236,6 +236,16 @@ def test_a_training_that_is_not_finite_is_not_said_to_resume_wrongly(package: Pa
     assert "bits" not in str(run_check(RUN["resumption"], Subject(ID)))
 
 
+def test_metrics_that_are_not_finite_are_one_finding(package: Package) -> None:
+    package.write(
+        ('{"critic/loss": loss}', '{"critic/loss": loss, "critic/a": loss / 0}'),
+        ('{"actor/q": q.mean(-1)}', '{"actor/q": q.mean(-1) / 0}'),
+    )
+    [found] = run_check(RUN["acting"], Subject(ID))
+    assert found.sentence.endswith("these metrics are not finite: 'critic/a', 'actor/q'")
+    assert found.where == package.line("def create")
+
+
 def test_a_setting_that_cannot_be_is_named_in_one_sentence() -> None:
     with pytest.raises(ValidationError) as found:
         Config.model_validate({"discount": "much"})
