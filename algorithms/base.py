@@ -206,7 +206,10 @@ class Stage:
     phases: tuple[Phase, ...]
     share: float = 1.0  # of the run's gradient steps; the shares of all stages sum to 1
     copies: Mapping[str, str] = field(default_factory=dict)
-    """At the start: network <- target average of another network."""
+    """At the start: network <- target average of another network, which has the same shapes.
+
+    To copy a network itself, declare it in `targets` with rate 1, and move it (`updates_targets`).
+    """
     columns: Mapping[str, Column] = field(default_factory=dict)
     """At the start: computed over the whole data, and from then on in `batch.columns`."""
     act: Callable[[Networks, Any, Noise], Tensor] | None = None

@@ -39,7 +39,7 @@ def test_the_package_installs_keeps_the_contract_and_trains(
     assert '"id": "calm-cloning"' in harness("list", "algorithms", "--json")
     checked = harness("check", "calm-cloning", "--no-compile")
     states = [line.split()[0] for line in checked.splitlines()]
-    assert states == ["ok"] * 15 + ["calm-cloning"], checked
+    assert states == ["ok"] * 16 + ["calm-cloning"], checked
     assert "runs: 4 done" in harness("run", folder / "suite.yaml", "--smoke", "--executor", "local")
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     own = subprocess.run(tests, cwd=folder, capture_output=True, text=True)
