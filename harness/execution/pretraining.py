@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ def _set_up(algorithm: Algorithm[Any]) -> dict[str, Any]:
         "stages": [(stage.share, sorted(stage.copies.items())) for stage in stages],
         "phases": [(phase.trains, phase.every, phase.updates_targets) for phase in phases],
         "losses": [f"{loss.__module__}.{loss.__qualname__}" for loss in losses],
+        "given": [repr(list(_given(phase.loss))) for phase in phases],
         "networks": {name: repr(network) for name, network in networks.items()},
         "optimizers": {name: repr(algorithm.optimizers[name]) for name in trained},
         "targets": {name: algorithm.targets.get(name) for name in trained},
@@ -77,6 +78,15 @@ def _set_up(algorithm: Algorithm[Any]) -> dict[str, Any]:
 def _unbound(loss: Callable[..., Any]) -> Any:
     """The function that was written, whatever arguments it has been given already."""
     return _unbound(loss.func) if isinstance(loss, functools.partial) else loss
+
+
+def _given(loss: Callable[..., Any]) -> Iterator[Any]:
+    """Numbers and words among the arguments that a loss has been given already."""
+    if isinstance(loss, functools.partial):
+        yield from _given(loss.func)
+        for name, value in [*enumerate(loss.args), *sorted(loss.keywords.items())]:
+            if isinstance(value, int | float | str):
+                yield name, value
 
 
 def _own_code(modules: Iterable[str]) -> str:

@@ -18,8 +18,9 @@ from algorithms.engine.preflight.attempt import attempt
 from algorithms.engine.preflight.declarations import check_copies, check_declarations
 from algorithms.engine.preflight.inputs import Inputs, Sizes, make_inputs, online_batch
 from algorithms.engine.preflight.losses import PhaseTrial
+from algorithms.engine.preflight.reads import not_declared, noting
 from algorithms.engine.preflight.watch import random_state_kept
-from algorithms.errors import definition
+from algorithms.errors import AlgorithmError, definition
 from algorithms.networks import Network
 
 
@@ -54,13 +55,19 @@ def check(
         sizes = trial_sizes(method)
         # A loss may rely on the batch size that its config names.
         tried = {**cls.cheap, "batch_size": sizes.transitions}
-        method = create(config.model_copy(update=tried))
+        read: dict[str, str] = {}
+        method = create(noting(config.model_copy(update=tried), cls, read))
         inputs = attempt(cls, in_create, make_inputs, method, sizes, sizes.seeds + 1)
         attempt(cls, in_create, check_copies, method, inputs.params)
         remarks = []
-        for stage in method.stages:
+        read.clear()  # what create makes of settings is compared as it is made
+        for number, stage in enumerate(method.stages, 1):
             for phase in stage.phases:
                 remarks += PhaseTrial(method, phase, inputs, sizes).check()
+            if number == method.pretraining_stages and cls.Pretraining is not None:
+                by_author = {name: where for name, where in read.items() if where}
+                for sentence, where in not_declared(cls, by_author):
+                    raise AlgorithmError(sentence, where)
         if online:
             seen = inputs.batch if method.online_returns else online_batch(inputs.batch)
             mixed = Inputs(**{**vars(inputs), "batch": seen})

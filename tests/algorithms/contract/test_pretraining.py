@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from algorithms import registry
 from algorithms.contract import CHECKS, Subject, run_check
+from algorithms.contract.subject import ACTION_DIM, OBS_DIM
+from algorithms.engine.preflight import check
+from algorithms.errors import AlgorithmError
 from tests.algorithms.planted import ID, Package
 
-[PRETRAINING] = [check for check in CHECKS if check.id == "pretraining"]
+[PRETRAINING] = [each for each in CHECKS if each.id == "pretraining"]
 SHARED = (
     (
         '    """Nothing of its own."""',
@@ -81,3 +85,21 @@ def test_a_setting_that_pretraining_reads_and_does_not_declare(
     )
     assert found.where == package.line(at or new)
     assert not found.advice
+
+
+def first_try() -> list[str]:
+    """As a run makes it."""
+    return check(registry.load(ID), registry.resolve_config(ID, {}), OBS_DIM, ACTION_DIM)
+
+
+def test_a_run_with_a_setting_that_later_stages_read_begins(package: Package) -> None:
+    package.write(*SHARED)
+    assert first_try() == []
+
+
+def test_a_run_with_a_setting_that_pretraining_reads_undeclared_does_not(package: Package) -> None:
+    shared = package.write(*SHARED)
+    package.write((LOSS, f"{LOSS} * (1 + self.config.pull)"), source=shared)
+    with pytest.raises(AlgorithmError, match="the setting 'pull', which is not in First") as found:
+        first_try()
+    assert found.value.where == package.line("self.config.pull)")

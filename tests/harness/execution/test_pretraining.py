@@ -18,6 +18,7 @@ FoldersOf = Callable[..., list[str]]
 
 HEAD = """
 from dataclasses import replace
+from functools import partial
 from algorithms.base import Adam, Phase
 from algorithms.networks import MLP
 from baselines.ifql import IFQL
@@ -65,6 +66,14 @@ OTHER = {
         self.stages = (first, *self.stages[1:])
     def their_loss(self, nets, batch, noise):
         return self.pretrain_loss(nets, batch, noise)
+""",
+    "an argument of a loss": """
+    def create(self):
+        super().create()
+        [phase] = self.stages[0].phases
+        loss = partial(self.pretrain_loss, weight=2.0)
+        first = replace(self.stages[0], phases=(replace(phase, loss=loss),))
+        self.stages = (first, *self.stages[1:])
 """,
     "a network": """
     def create(self):
