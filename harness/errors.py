@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 
-from algorithms.errors import AlgorithmError, lacks_memory, nearest, sentence_of
+from algorithms.errors import AlgorithmError, lacks_memory, line_in, nearest, sentence_of
 
 __all__ = [
     "EnvironmentFailedError",
     "UserError",
     "describe",
     "lacks_memory",
+    "line_in",
     "nearest",
     "no_memory",
+    "sentence_of",
     "unwritable",
 ]
 
