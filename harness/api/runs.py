@@ -38,7 +38,8 @@ def run(
         suite: its name or file.
         executor: processes on this machine, or Ray Tune.
         address: a Ray cluster to use instead of this machine.
-        only: patterns of cells, as `task/algorithm`, algorithm or task; none: all.
+        only: patterns of cells, as `task/algorithm`, algorithm (all rows of its sweep, or one) or
+            task; none: all.
         seeds: this many instead of the suite's.
         smoke: shrink everything to seconds, into results of its own.
         cpu: train without the GPU that the suite asks for, into results of its own.
