@@ -113,6 +113,12 @@ def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
     their_package.change("1.0")
     assert "1 done already, 0 to do" in harness("run", suite, *LOCAL)
     assert evaluation_files(folder) == files
+    their_package.change("-2.0")
+    printed = harness("run", suite, *LOCAL, "--fresh")
+    assert "0 done already, 1 to do" in printed
+    assert "deleting" not in printed  # as there is nothing by today's code
+    assert "--keep" not in printed
+    assert "deleting 1 earlier run in" in harness("run", suite, *LOCAL, "--fresh")
 
 
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
