@@ -270,6 +270,7 @@ def test_changed_data_stop_the_command_before_any_run(
         (("report", "quickstart"), "no results of 'quickstart'"),
         (("list", "robots"), "'robots' is not one of"),
         (("list", "algorithms", "iqll"), "Did you mean 'iql'"),
+        (("list", "algorithms", "inac"), "one of a package of your own is known once that is"),
         (("list", "suites", "quickstart"), "Only algorithms and tasks are shown one by one"),
         (("list", "tasks", "pointmaze/umazes"), "Did you mean 'pointmaze/umaze'?"),
         (("train",), "No such command 'train'"),
