@@ -168,8 +168,9 @@ def another_dataset(task: TaskSpec, manifest: dict[str, Any]) -> list[str]:
         return []
     return [
         f"{DatasetFolder.of(task).path} holds another dataset than {task.dataset.id} is now: it "
-        f"was made with another {' and another '.join(differ)}. Give the task another id, or move "
-        f"the folder away and make the dataset anew with: {make_command(task)}"
+        f"was made with another {' and another '.join(differ)}. Give the task another id; or move "
+        f"the folder away, delete the entry '{task.dataset.id}' from {dataset_lock.lock_file()} if "
+        f"there is one, and make the dataset anew with: {make_command(task)}"
     ]
 
 

@@ -135,7 +135,7 @@ def test_a_folder_with_another_dataset_is_named(made_task: TaskSpec) -> None:
         data.ensure(other)
     (told,) = data.changed([other])
     assert told in found
-    assert "was made with another id and another 'seed'. Give the task another id" in told
+    assert "was made with another id and another 'seed'. Give the task another id;" in told
 
 
 def test_a_maze_that_was_changed_under_its_id_is_told_in_a_line(made_task: TaskSpec) -> None:
@@ -144,7 +144,8 @@ def test_a_maze_that_was_changed_under_its_id_is_told_in_a_line(made_task: TaskS
     params = {**made_task.dataset.params, "layout": ["####", "#G #", "####"]}
     changed = made_task.dataset.model_copy(update={"params": params})
     (told,) = data.changed([made_task.model_copy(update={"dataset": changed})])
-    assert "it was made with another 'layout'. Give the task another id, or move" in told
+    assert "it was made with another 'layout'. Give the task another id; or move" in told
+    assert f"delete the entry '{made_task.dataset.id}' from " in told
     assert told.endswith(f"with: python -m harness data make {made_task.dataset.id}")
 
 
