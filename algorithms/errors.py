@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,7 +78,8 @@ def sentence_of(error: BaseException) -> str:
         return _compilers_words(error)
     if isinstance(error, ValidationError):
         found = error.errors()[0]
-        return f"{error.title}'s '{'.'.join(map(str, found['loc']))}' cannot be: {found['msg']}"
+        place = f"'s '{'.'.join(map(str, found['loc']))}'" if found["loc"] else ""
+        return f"{error.title}{place} cannot be: {found['msg'].removeprefix('Value error, ')}"
     if isinstance(error, AttributeError) and error.name and error.obj is not None:
         owner = error.obj if isinstance(error.obj, ModuleType) else type(error.obj)
         kind = "module" if isinstance(error.obj, ModuleType) else "object"
@@ -122,6 +124,15 @@ def innermost_line(error: BaseException, roots: Iterable[Path]) -> str:
         if any(_holds(root, path) for root in roots) and not _is_ours(path):
             return _shown(path, line, roots)
     return ""
+
+
+def line_in(name: str, error: BaseException) -> str:
+    """`file:line` of the innermost frame in a module's package, or of its syntax error."""
+    spec = find_spec(name.partition(".")[0])
+    if spec is None:
+        return ""
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return innermost_line(error, folders or [Path(spec.origin or "")])
 
 
 def calling_line(method: type) -> str:

@@ -7,15 +7,14 @@ import pkgutil
 import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from algorithms.action_selection import parse_action_selection
 from algorithms.errors import (
     AlgorithmError,
-    innermost_line,
     lacks_memory,
+    line_in,
     nearest,
     sentence_of,
 )
@@ -53,7 +52,7 @@ def _import(name: str, named: str) -> ModuleType:
     except Exception as error:
         if lacks_memory(error):
             raise
-        raise AlgorithmError(f"{named}: {_why_not(name, error)}", _line(error, name)) from error
+        raise AlgorithmError(f"{named}: {_why_not(name, error)}", line_in(name, error)) from error
 
 
 def _why_not(name: str, error: Exception) -> str:
@@ -100,12 +99,3 @@ def _modules_beside(name: str) -> Iterable[str]:
     package = sys.modules.get(parent)
     paths = getattr(package, "__path__", [])
     return [f"{parent}.{module.name}" for module in pkgutil.iter_modules(paths)]
-
-
-def _line(error: BaseException, name: str) -> str:
-    """`file:line` of the innermost frame in the module's package, or of its syntax error."""
-    spec = find_spec(name.partition(".")[0])
-    if spec is None:
-        return ""
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    return innermost_line(error, folders or [Path(spec.origin or "")])

@@ -21,3 +21,8 @@ def __getattr__(name: str) -> Any:
     from harness import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """What there is, the names above too, before they are asked for."""
+    return sorted({*globals(), *__all__})

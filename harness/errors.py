@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
-from algorithms.errors import AlgorithmError, lacks_memory, nearest, sentence_of
+from algorithms.errors import AlgorithmError, lacks_memory, line_in, nearest, sentence_of
 
 __all__ = [
     "EnvironmentFailedError",
     "UserError",
     "describe",
     "lacks_memory",
+    "line_in",
     "nearest",
+    "no_algorithm",
     "no_memory",
+    "sentence_of",
     "unwritable",
 ]
 
@@ -31,6 +35,14 @@ class EnvironmentFailedError(UserError):
     def __init__(self, sentence: str, seed: int = 0) -> None:
         super().__init__(sentence)
         self.seed = seed
+
+
+def no_algorithm(found: str, known: Iterable[str]) -> UserError:
+    """What to raise for an id that none of the known methods has."""
+    return UserError(
+        f"There is no algorithm '{found}'.{nearest(found, known)} List them with: python -m "
+        "harness list algorithms; one of a package of your own is known once that is installed."
+    )
 
 
 def describe(error: Exception, trace: str, where: str = "") -> str:

@@ -227,6 +227,11 @@ class Engine:
                 reasons[slot] = f"parameters of {names} were not finite after step {self.step}"
         return reasons
 
+    def broken_from_the_start(self) -> set[int]:
+        """The slots of the learners whose loss was not finite in the first step of all."""
+        found = self._watch.found()
+        return {slot for slot, place in enumerate(self._kept) if found[place][0] == 1}
+
     def _broken_loss(self, step: int, place: int, value: float) -> str:
         index, stage, local, _ = self._schedule.position(step - 1)
         due = _due(stage, local)

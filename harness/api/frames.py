@@ -40,6 +40,18 @@ class Results:
     metrics: pd.DataFrame
     damaged: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        """Counts: the frames themselves are attributes."""
+        states = self.runs["state"].value_counts().items()
+        parts = [
+            f"{len(self.runs):,} runs ({', '.join(f'{n:,} {state}' for state, n in states)})",
+            f"{len(self.evaluations):,} episodes",
+            f"{len(self.curves):,} evaluations",
+            f"{len(self.metrics):,} training metrics",
+            f"{len(self.damaged):,} damaged",
+        ]
+        return f"<Results in {self.folder}: {', '.join(parts)}>"
+
 
 def results(suite: str | Path, folder: str | Path = "results") -> Results:
     """The results of a suite.

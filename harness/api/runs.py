@@ -13,19 +13,21 @@ from harness.commands.run import STOPPED, run_suite
 from harness.execution.plan import draft
 from harness.suite.schema import find_suite
 
+Tracker = Literal["wandb", "mlflow", "aim"]
+
 
 def run(
     suite: str | Path,
     *,
     executor: Literal["local", "ray"] = "local",
     address: str | None = None,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     seeds: int | None = None,
     smoke: bool = False,
     cpu: bool = False,
     fresh: bool = False,
     keep: bool = False,
-    log: Sequence[Literal["wandb", "mlflow", "aim"]] = (),
+    log: Tracker | Sequence[Tracker] = (),
     folder: str | Path = "results",
     quiet: bool = False,
 ) -> Results:
@@ -38,13 +40,14 @@ def run(
         suite: its name or file.
         executor: processes on this machine, or Ray Tune.
         address: a Ray cluster to use instead of this machine.
-        only: patterns of cells, as `task/algorithm`, algorithm or task; none: all.
+        only: a pattern of cells, or several, as `task/algorithm`, algorithm (all rows of its sweep,
+            or one) or task; none: all.
         seeds: this many instead of the suite's.
         smoke: shrink everything to seconds, into results of its own.
         cpu: train without the GPU that the suite asks for, into results of its own.
         fresh: delete the selected runs first.
         keep: keep runs that a method's earlier code finished.
-        log: trackers that are given the numbers too, beside TensorBoard.
+        log: a tracker, or several, that are given the numbers too, beside TensorBoard.
         folder: of all suites' results.
         quiet: print nothing.
 
@@ -56,13 +59,13 @@ def run(
         str(suite),
         executor=executor,
         address=address,
-        only=only,
+        only=[only] if isinstance(only, str) else only,
         seeds=seeds,
         smoke=smoke,
         cpu=cpu,
         fresh=fresh,
         keep=keep,
-        log=log,
+        log=[log] if isinstance(log, str) else log,
         results=Path(folder),
         command=f"harness.run({str(suite)!r})",
         console=Console(quiet=quiet),

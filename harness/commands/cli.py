@@ -62,8 +62,8 @@ SelectionOption = Annotated[
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only cells matching task/algorithm, algorithm or task; * is a wildcard. "
-        "Repeat it for more.",
+        help="Only cells matching task/algorithm, algorithm (all rows of its sweep, or one) or "
+        "task; * is a wildcard. Repeat it for more.",
     ),
 ]
 SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")]

@@ -85,7 +85,7 @@ def run_suite(
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
         hints = unmeasured_critics(plan.suite_file(command)) if left or plan.undecided else ()
-        for sentence in (*earlier_code(plan), *hints):
+        for sentence in (*earlier_code(plan, fresh=fresh), *hints):
             say(console, sentence)
         going = way.carry_out(plan, [spec for spec in left if plan.tunes(spec)])
         if going and plan.tuning is not None:
@@ -189,8 +189,10 @@ def _delete_selected(plan: Plan, console: Console) -> None:
     """Delete the folders of the selected runs, saying so first."""
     folders = [plan.folder(spec) for spec in plan.selected]
     there = [folder for folder in folders if folder.exists()]
-    say(console, f"--fresh: deleting {len(there)} earlier runs in {plan.directory}.")
-    delete_runs(there)
+    if there:
+        runs = "run" if len(there) == 1 else "runs"
+        say(console, f"--fresh: deleting {len(there)} earlier {runs} in {plan.directory}.")
+        delete_runs(there)
 
 
 def _announcement(plan: Plan, left: int) -> str:
@@ -205,9 +207,13 @@ def _announcement(plan: Plan, left: int) -> str:
     )
 
 
-def earlier_code(plan: Plan) -> Iterator[str]:
-    """A sentence on each method whose code has changed since it finished runs of the plan."""
-    for runs, kept in ((plan.outdated, False), (plan.kept, True)):
+def earlier_code(plan: Plan, *, fresh: bool = False) -> Iterator[str]:
+    """A sentence on each method whose code has changed since it finished runs of the plan.
+
+    fresh: all selected runs are asked for anew, so that it needs no word why they are trained.
+    """
+    outdated = [] if fresh else plan.outdated
+    for runs, kept in ((outdated, False), (plan.kept, True)):
         methods = Counter((run.algorithm, run.code != "") for run in runs)
         for (method, recorded), count in methods.items():
             were, they_are, them = (

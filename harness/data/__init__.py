@@ -74,12 +74,16 @@ def missing(tasks: Iterable[TaskSpec]) -> list[str]:
 
 
 def changed(tasks: Iterable[TaskSpec]) -> list[str]:
-    """What the tasks' datasets were made of and is no longer the same, a sentence for each file.
+    """What the tasks' datasets were made of and is no longer the same, a sentence for each.
 
-    Each says how to take it in. Reads whole files; nothing is made.
+    That is settings, and files, whose sentence says how to take them in. Reads whole files; nothing
+    is made.
     """
     here = [task for task in tasks if DatasetFolder.of(task).exists]
-    return list(dict.fromkeys(what for task in here for what in changed_sources(task)))
+    found: list[str] = []
+    for task in here:
+        found += another_dataset(task, DatasetFolder.of(task).manifest()) or changed_sources(task)
+    return list(dict.fromkeys(found))
 
 
 def fetch(task: TaskSpec, *, progress: Progress = silent) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from harness.data.remarks import remarks
 from harness.data.store import MANIFEST, DatasetFolder, data_root
-from harness.errors import UserError, nearest
-from harness.tasks import TaskSpec, find_task, get_task, task_ids, task_of_dataset
+from harness.errors import UserError
+from harness.tasks import TaskSpec, find_task, get_task, hint, task_ids, task_of_dataset
 
 
 def datasets() -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def resolve(name: str, *, transitions: int | None = None, seed: int | None = Non
     if task is None:
         known = [*task_ids(), *(row["id"] for row in datasets())]
         raise UserError(
-            f"There is no task or dataset '{name}'.{nearest(name, known)} "
+            f"There is no task or dataset '{name}'.{hint(name, known)} "
             "List them with: python -m harness list datasets"
         )
     if options:

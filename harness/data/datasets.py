@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -157,18 +157,28 @@ def _of_the_task(
 
 
 def another_dataset(task: TaskSpec, manifest: dict[str, Any]) -> list[str]:
-    """One sentence for everything in which the folder's dataset is not the one the task names.
+    """A sentence on the folder's dataset, if that is not the one the task names.
 
-    The same id from another version of its recipe is another dataset.
+    The same id from another version of its recipe, or with other settings, is another dataset.
     """
-    path, asked = DatasetFolder.of(task).path, task.dataset.model_dump(mode="json")
+    asked = _settings(task.dataset.model_dump(mode="json", exclude={"rewards"}))
+    found = _settings(manifest["dataset"])
+    differ = [key for key in asked | found if asked.get(key) != found.get(key)]
+    if not differ:
+        return []
     return [
-        f"{path} holds another dataset than {task.dataset.id}: its {key} is "
-        f"{manifest['dataset'].get(key)!r} and not {value!r}. Move it away, and make the right one "
-        f"with: {make_command(task)}"
-        for key, value in asked.items()
-        if key != "rewards" and manifest["dataset"].get(key) != value
+        f"{DatasetFolder.of(task).path} holds another dataset than {task.dataset.id} is now: it "
+        f"was made with another {' and another '.join(differ)}. Give the task another id; or move "
+        f"the folder away, delete the entry '{task.dataset.id}' from {dataset_lock.lock_file()} if "
+        f"there is one, and make the dataset anew with: {make_command(task)}"
     ]
+
+
+def _settings(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataset is made with, by name: its parameters beside its id, source and recipe."""
+    return {key: value for key, value in dataset.items() if key not in {"params", "rewards"}} | {
+        f"'{key}'": value for key, value in (dataset.get("params") or {}).items()
+    }
 
 
 def check_arrays(

@@ -14,9 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from algorithms import registry
-from harness.errors import UserError
+from harness.errors import no_algorithm
 from harness.suite.configs import config_model
-from harness.suite.problems import unknown
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 HEADER = ("Field", "Default", "Allowed", "What it is")
@@ -36,7 +35,7 @@ def known_config(algorithm_id: str) -> type[BaseModel]:
     """A method's config. Raises UserError: an unknown method, or one that cannot be loaded."""
     known = registry.algorithms()
     if algorithm_id not in known:
-        raise UserError(unknown("method", algorithm_id, known))
+        raise no_algorithm(algorithm_id, known)
     return config_model(algorithm_id)
 
 

@@ -348,7 +348,8 @@ def draft(
     Args:
         suite_path: the suite file.
         results: the folder of all suites' results.
-        only: patterns of `task/label`, label or task; none selects everything.
+        only: patterns of `task/label`, label or task, a label being a row's or its entry's; none
+            selects everything.
         seeds: a number of seeds instead of the suite's.
         smoke: shrink everything to seconds, and put stand-ins in the place of data that cannot be
             made in seconds.
@@ -448,23 +449,28 @@ def _acting(row: Row) -> str:
 def _select(suite: Suite, tasks: Sequence[TaskSpec], only: Sequence[str]) -> set[tuple[str, str]]:
     """The (task, label) cells that match any of the patterns. Raises UserError for none."""
     rows = suite.rows
-    cells = [(task.id, row.label) for task in tasks for row in rows if row.runs_on(task.id)]
-    if not only:
-        return set(cells)
     chosen = {
-        (task_id, label)
-        for task_id, label in cells
-        for pattern in only
-        if any(fnmatchcase(name, pattern) for name in (f"{task_id}/{label}", label, task_id))
+        (task.id, row.label)
+        for task in tasks
+        for row in rows
+        if row.runs_on(task.id) and (not only or _matches(task.id, row, only))
     }
     if not chosen:
         raise UserError(
             f"--only {' '.join(only)} selects nothing in suite '{suite.name}'. Its tasks: "
             f"{', '.join(task.id for task in tasks)}. Its algorithms: "
-            f"{', '.join(row.label for row in rows)}. A pattern matches "
-            "task/algorithm, an algorithm, or a task; * stands for anything."
+            f"{', '.join(row.label for row in rows)}. A pattern matches task/algorithm, an "
+            "algorithm, with all rows of its sweep or one, or a task; * stands for anything."
         )
     return chosen
+
+
+def _matches(task_id: str, row: Row, patterns: Sequence[str]) -> bool:
+    """Whether any of the patterns names the task, the row or its entry, or both."""
+    names = [task_id]
+    for label in {row.label, row.base}:
+        names += [label, f"{task_id}/{label}"]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def _without_gpu(suite: Suite) -> Suite:

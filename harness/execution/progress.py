@@ -81,8 +81,12 @@ class TrialView:
 
     @property
     def score(self) -> float | None:
-        """Mean over the seeds of the latest normalised score, in points."""
-        scores = [s.latest_score for s in self.moving if s.latest_score is not None]
+        """Mean over the seeds, but failed ones, of the latest normalised score, in points.
+
+        Those that are done already count while others move: else the end would tell another score.
+        """
+        whole = [status for status in self.started if status.state != "failed"]
+        scores = [status.latest_score for status in whole if status.latest_score is not None]
         return sum(scores) / len(scores) if scores else None
 
     @property

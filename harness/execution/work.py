@@ -38,6 +38,11 @@ _DIVERGED = (
     "the suite (a lower learning rate, say), or leave the seed out."
 )
 
+_NEVER_FINITE = (
+    ": it is no finite number from the start, so that the run was stopped. `python -m harness "
+    "check {}` says where in the method that comes from."
+)
+
 
 def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
     """Do all that is left of a trial's runs, yielding the step of each evaluation.
@@ -264,7 +269,10 @@ class TrialWork:
         """
         reasons = {slot: f"{what} after step {self.step}" for slot, what in unable.items()}
         reasons |= self.engine.diverged()
-        self._end({slot: f"{what}{_DIVERGED}" for slot, what in reasons.items()}, self.step)
+        never = self.engine.broken_from_the_start() if reasons else set()
+        said = {True: _NEVER_FINITE.format(self.spec.algorithm), False: _DIVERGED}
+        told = {slot: f"{what}{said[slot in never]}" for slot, what in reasons.items()}
+        self._end(told, self.step)
 
     def _end_failed(self, failure: EnvironmentFailedError) -> None:
         """End the run whose environment has failed, unless it has diverged as well."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from algorithms.errors import DivergedError
 from harness.errors import UserError
 from harness.execution.engines import selection_of
 from harness.policies.saved import SavedRun
@@ -70,8 +71,9 @@ class Policy:
         reward: of the step before, in the environment's units, or `[N]`. Only a policy that
             remembers needs it, in every step but an episode's first.
 
-        Raises UserError for observations of another shape, also than since the last `reset()`, and
-        for a reward that is missing.
+        Raises UserError for observations of another shape, also than since the last `reset()`, for
+        numbers that are not finite, for a reward that is missing, and for a policy that has
+        diverged.
         """
         flat = flat_observation(self.spec.task.environment, observation)
         obs_dim = self._trained.algorithm.obs_dim
@@ -80,12 +82,22 @@ class Policy:
                 f"An observation of {self.spec.task.id} has shape [{obs_dim}], and a batch "
                 f"[N, {obs_dim}]; found {list(flat.shape)}."
             )
+        if not np.isfinite(flat).all():
+            raise UserError(
+                f"An observation of {self.spec.task.id} has finite numbers; found {flat.tolist()}."
+            )
         if self.context and self._shape is not None:
             self._check_step(flat.shape, reward)
-        self._shape = flat.shape
         batch = flat.reshape(1, -1, obs_dim)
-        earned = np.asarray(0 if reward is None else reward, np.float32)
-        actions = self._act(batch, np.broadcast_to(earned, batch.shape[:2]))
+        earned = _earned(reward, batch.shape[1])
+        self._shape = flat.shape
+        try:
+            actions = self._act(batch, earned)
+        except DivergedError as error:
+            raise UserError(
+                f"The policy of {self.spec.algorithm} on {self.spec.task.id}, seed "
+                f"{self.spec.seed}, cannot act: {error.reasons[0]}. Take another run's."
+            ) from error
         return actions.reshape(*flat.shape[:-1], -1)
 
     def _check_step(self, shape: tuple[int, ...], reward: float | NDArray[Any] | None) -> None:
@@ -105,3 +117,17 @@ class Policy:
     def make_environment(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """The environment of its evaluation, whose observations are flat already."""
         return make_environment(self.spec.task, render_mode)
+
+
+def _earned(reward: float | NDArray[Any] | None, episodes: int) -> Floats:
+    """What the step before earned, `[1, N]`. Raises UserError for what is no reward of each."""
+    try:
+        earned = np.asarray(0 if reward is None else reward, np.float32)
+        if np.isfinite(earned).all():
+            return np.broadcast_to(earned, (1, episodes))
+    except (TypeError, ValueError):
+        pass
+    raise UserError(
+        f"A reward is a finite number, or one for each of {episodes} observations; found "
+        f"{reward!r}."
+    )

@@ -90,6 +90,7 @@ def build_report(
     drawings: list[Drawing] = []
     cards: dict[str, Card] = {}
     said: list[str] = []
+    mistakes: list[str] = []
     for section in sections:
         subject = section.subject
         grids += attempt(f"the tables of {subject}", section.grids) or []
@@ -97,9 +98,10 @@ def build_report(
         drawings += attempt(f"the figures of {subject}", partial(section.drawings, folder)) or []
         cards |= attempt(f"the card of {subject}", partial(section.cards, folder)) or {}
         said += attempt(f"the notes of {subject}", section.notes) or ()
+        mistakes += attempt(f"the notes of {subject}", section.mistakes) or ()
     for_terminals = terminal_grids if was_run else terminal_averages
     terminal = attempt("the table for terminals", partial(for_terminals, comparison)) or []
-    notes = write_notes(comparison, said, [*records.damaged, *attempt.failures])
+    notes = write_notes(comparison, said, [*records.damaged, *attempt.failures], mistakes)
     drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
     figures = tuple(path for drawing in drawn for path in drawing.files)
     _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])

@@ -24,11 +24,12 @@ class Notes:
     """What the numbers are: how they were measured, how they are printed, and on which tasks.
 
     `failures` says which runs are damaged and do not count, and which parts of the report are not
-    there.
+    there; `mistakes`, what its user has to mend in the suite.
     """
 
     smoke: bool
     failures: tuple[str, ...]
+    mistakes: tuple[str, ...]
     protocol: str
     action_selection: str  # empty if not recorded
     gate: tuple[str, ...]
@@ -44,11 +45,14 @@ class Notes:
         selection = (self.action_selection,) if self.action_selection else ()
         judged = (*self.gate, *self.origins, *self.data)
         said = (self.protocol, *selection, *judged, *self.statistics, *self.sections)
-        return (*self.failures, *said)
+        return (*self.failures, *self.mistakes, *said)
 
 
 def write_notes(
-    comparison: Comparison, of_sections: Iterable[str] = (), failures: Iterable[str] = ()
+    comparison: Comparison,
+    of_sections: Iterable[str] = (),
+    failures: Iterable[str] = (),
+    mistakes: Iterable[str] = (),
 ) -> Notes:
     """The notes of a comparison and of the report's sections, in plain text; each once."""
     suite = comparison.suite
@@ -64,6 +68,7 @@ def write_notes(
     return Notes(
         smoke=suite.smoke,
         failures=tuple(failures),
+        mistakes=tuple(mistakes),
         protocol=_protocol(comparison),
         action_selection=selection_note(suite),
         gate=gate,
@@ -90,6 +95,7 @@ def _of_nothing_run(
     return Notes(
         smoke=suite.smoke,
         failures=tuple(failures),
+        mistakes=(),
         protocol=f"{none}: {suite.command}",
         action_selection="",
         gate=(),

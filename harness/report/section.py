@@ -63,3 +63,7 @@ class Section(ABC):
     def notes(self) -> tuple[str, ...]:
         """Sentences under every table."""
         return ()
+
+    def mistakes(self) -> tuple[str, ...]:
+        """What its user has to mend in the suite; under every table, and on terminals too."""
+        return ()

@@ -13,7 +13,7 @@ from harness.report.notes import SMOKE
 
 
 def render_terminal(report: Report) -> RenderableType:
-    """Tables that fit a terminal, the protocol under them, and what is not in the report."""
+    """Tables that fit a terminal, the protocol under them, and what is to be mended."""
     notes, grids = report.notes, report.terminal
     warning = [RichText(SMOKE, style="bold red")] if notes.smoke else []
     tables = [part for grid in grids for part in (RichText(grid.title, style="bold"), _table(grid))]
@@ -26,7 +26,9 @@ def render_terminal(report: Report) -> RenderableType:
         *notes.data,
     ]
     below = [RichText(text, style="dim") for text in said if text]
-    return Group(*warning, *tables, *below, *(RichText(t, style="red") for t in notes.failures))
+    mistakes = [RichText(text, style="yellow") for text in notes.mistakes]
+    failures = [RichText(text, style="red") for text in notes.failures]
+    return Group(*warning, *tables, *below, *mistakes, *failures)
 
 
 def _table(grid: Grid) -> Table:

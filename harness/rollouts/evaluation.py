@@ -120,7 +120,8 @@ class Evaluator:
 
         Raises:
             RuntimeError: if the policy's actions have the wrong shape or are not finite.
-            EnvironmentFailedError: for an environment that raises or hangs.
+            EnvironmentFailedError: for an environment that raises, hangs, or gives a reward or an
+                observation that is not finite.
         """
         begun = time.perf_counter()
         calls: list[float] = []  # milliseconds per action
@@ -148,11 +149,18 @@ class Evaluator:
         keys = [(seed, episode) for seed in self._seeds for episode in episodes]
         with time_limit(STEP_SECONDS):
             rollouts = [
-                Rollout(environment, "evaluation", *key, self._floor if key[1] < PATHS else None)
+                Rollout(
+                    environment,
+                    "evaluation",
+                    *key,
+                    self._floor if key[1] < PATHS else None,
+                    checks_observations=False,
+                )
                 for environment, key in zip(self._environments, keys, strict=False)
             ]
         running = rollouts
         observations = np.stack([rollout.observation for rollout in rollouts])
+        _refuse_not_finite(rollouts, observations)
         while running:
             called = time.perf_counter()
             rewards = np.array([rollout.reward for rollout in rollouts], np.float32)
@@ -168,6 +176,7 @@ class Evaluator:
                     if not rollouts[row].done:
                         rollouts[row].step(action)
                         observations[row] = rollouts[row].observation
+            _refuse_not_finite(rollouts, observations)
             running = [rollout for rollout in running if not rollout.done]
         return [rollout.result() for rollout in rollouts]
 
@@ -216,10 +225,21 @@ def evaluation_stream(step: int, selection: str, own: str) -> str:
     return f"evaluation/{step}" + ("" if selection == own else f"/{selection}")
 
 
+def _refuse_not_finite(rollouts: Sequence[Rollout], observations: Floats) -> None:
+    """Raises EnvironmentFailedError for an environment whose observation, of [R, obs_dim], is not.
+
+    At once for all of them, as that takes as long as for one.
+    """
+    if not np.isfinite(observations).all():
+        for rollout in rollouts:
+            rollout.refuse_not_finite()
+
+
 class Rollout:
     """One environment's first episode after the reset of its `purpose`, seed and number.
 
-    The way over a `floor` is kept.
+    The way over a `floor` is kept. Without `checks_observations` its caller looks at those of many
+    at once, which takes as long as at one.
 
     Attributes:
         observation: what the next action is for.
@@ -235,10 +255,13 @@ class Rollout:
         seed: int,
         episode: int,
         floor: MazeFloor | None = None,
+        *,
+        checks_observations: bool = True,
     ) -> None:
         self._environment = environment
         self._purpose = purpose
         self._key = (seed, episode)
+        self._checks_observations = checks_observations
         self._return = 0.0
         self._length = 0
         self.reward = 0.0
@@ -249,9 +272,11 @@ class Rollout:
         reset_seed = derive_seed(purpose, seed, episode) % 2**31
         try:
             observation, _ = environment.reset(seed=reset_seed)
+            self.observation: Floats = np.asarray(observation, np.float32)
         except Exception as error:
-            self._fail("the reset before", error)
-        self.observation: Floats = np.asarray(observation, np.float32)
+            self._fail("the reset before", sentence_of(error), error)
+        if checks_observations:
+            self._refuse_not_finite("the reset before", self.observation)
         self._floor = floor
         self._path: list[tuple[float, float]] = []
         self._keep_place()
@@ -265,10 +290,15 @@ class Rollout:
             )
         try:
             observation, reward, terminated, truncated, info = self._environment.step(action)
-            self.reward = float(np.asarray(reward).item())
+            paid = float(np.asarray(reward).item())
+            seen: Floats = np.asarray(observation, np.float32)
         except Exception as error:
-            self._fail(f"step {self._length} of", error)
-        self.observation = np.asarray(observation, np.float32)
+            self._fail(f"step {self._length} of", sentence_of(error), error)
+        if not math.isfinite(paid):
+            self._fail(f"step {self._length} of", f"its reward is {paid}")
+        if self._checks_observations:
+            self._refuse_not_finite(f"step {self._length} of", seen)
+        self.reward, self.observation = paid, seen
         self._keep_place()
         self._return += self.reward
         self._length += 1
@@ -279,14 +309,24 @@ class Rollout:
         if self.done:
             self._measures = {k: float(v) for k, v in info.get("measures", {}).items()}
 
-    def _fail(self, where: str, error: Exception) -> NoReturn:
-        if lacks_memory(error):
+    def refuse_not_finite(self) -> None:
+        """Raises EnvironmentFailedError if the latest observation is not finite."""
+        where = f"step {self._length - 1} of" if self._length else "the reset before"
+        self._refuse_not_finite(where, self.observation)
+
+    def _refuse_not_finite(self, where: str, observation: Floats) -> None:
+        if not np.isfinite(observation).all():
+            at = np.flatnonzero(~np.isfinite(observation))[0]
+            found = f"number {at} of its observation is {observation.flat[at]}"
+            self._fail(where, found)
+
+    def _fail(self, where: str, what: str, error: Exception | None = None) -> NoReturn:
+        if error is not None and lacks_memory(error):
             raise error
         seed, episode = self._key
         raise EnvironmentFailedError(
             f"the environment failed in {where} {self._purpose} episode {episode} of seed {seed}: "
-            f"{sentence_of(error)}. What was saved before is intact: mend the environment, then "
-            "run again.",
+            f"{what}. What was saved before is intact: mend the environment, then run again.",
             seed,
         ) from error
 

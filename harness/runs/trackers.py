@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock
 
-from harness.errors import UserError
+from harness.errors import UserError, nearest
 from harness.files import write_bytes
 from harness.runs.spec import RunSpec
 from harness.runs.trial import LOCKS
@@ -251,10 +251,15 @@ class Trackers:
 def installed_trackers(asked: Iterable[str]) -> tuple[str, ...]:
     """The trackers of an invocation: those asked for, and TensorBoard where its package is.
 
-    Raises UserError for one whose package is not installed.
+    Raises UserError for one that is none, or whose package is not installed.
     """
     names = list(dict.fromkeys(asked))
     for name in names:
+        if name not in _PACKAGES:
+            raise UserError(
+                f"There is no tracker '{name}'.{nearest(name, _PACKAGES)} There are "
+                f"{', '.join(_PACKAGES)}."
+            )
         if find_spec(_PACKAGES[name]) is None:
             raise UserError(
                 f"--log {name} needs the package {_PACKAGES[name]}, which is not installed: "

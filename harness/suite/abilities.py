@@ -25,10 +25,17 @@ def ability_problems(suite: Suite, tasks: Sequence[TaskSpec], configs: Configs) 
 
 def cannot_act(algorithm: Algorithm[Any], algorithm_id: str, selection: str) -> str:
     """That a method does not support an action selection, as a sentence."""
+    reason = "only noise that a policy has can be scaled, and only a critic can choose."
+    asked = parse_action_selection(selection)
+    choosing = f"best-of-{asked.candidates}"
+    if asked.softmax and algorithm.supports(choosing):
+        reason = (
+            "a softmax over values needs a temperature, and the method sets no "
+            f"`selection_temperature`. '{choosing}' it can."
+        )
     return (
-        f"{registry.algorithms()[algorithm_id].title} cannot act by '{selection}': only noise that "
-        "a policy has can be scaled, and only a critic can choose. By itself it acts by "
-        f"'{algorithm.action_selection}'."
+        f"{registry.algorithms()[algorithm_id].title} cannot act by '{selection}': {reason} "
+        f"By itself it acts by '{algorithm.action_selection}'."
     )
 
 

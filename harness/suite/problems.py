@@ -67,8 +67,10 @@ def explain(
                 _range(model, path) if out_of_range else _wanted(item)
             )
             wanted = " or ".join(expected[path])
+            empty = found is None and wanted == "a mapping" and path
+            more = f"; write `{path[-1]}: {{}}` for an empty one" if empty else ""
             problems = [p for p in problems if p.key_path != path]
-            problems.append(Problem(path, f"expected {wanted}, found {kind(found)}"))
+            problems.append(Problem(path, f"expected {wanted}, found {kind(found)}{more}"))
     return problems
 
 

@@ -18,6 +18,16 @@ KeyPath = tuple[str | int, ...]
 
 _MOST_BYTES = 1_000_000  # of a file
 _MOST_NODES = 100_000  # of a file with its aliases written out
+_INDENTED = "this line is indented as no other above it that it could stand beside"
+_SAID = (  # of the parser's words for the commonest mistakes
+    ("but found '<block mapping start>'", _INDENTED),
+    ("but found '<block sequence start>'", _INDENTED),
+    (
+        "mapping values are not allowed here",
+        "no key can stand here: the line is indented further than the one above it, or its value "
+        "has a colon and needs quotes",
+    ),
+)
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {f"{_TAG}{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 
@@ -152,7 +162,8 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> Iterator
 def _explain(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}."
+        problem = next((said for words, said in _SAID if words in (error.problem or "")), "")
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem or error.problem}."
     return " ".join(str(error).split())
 
 

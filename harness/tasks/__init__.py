@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError, nearest
-from harness.tasks.families import families, installed
+from harness.tasks.families import families, installed, left_out
 from harness.tasks.family import Family
 from harness.tasks.own import OwnTask, TaskList, minari_task, pointmaze_task
 from harness.tasks.spec import DatasetRef, EnvironmentSpec, ReferenceScores, TaskSpec
@@ -27,6 +27,7 @@ __all__ = [
     "TaskSpec",
     "find_task",
     "get_task",
+    "hint",
     "installed_recipe",
     "known_q",
     "known_q_of",
@@ -57,10 +58,17 @@ def get_task(task_id: str, options: Mapping[str, Any] | None = None) -> TaskSpec
     task = find_task(task_id, options)
     if task is None:
         raise UserError(
-            f"There is no task '{task_id}'.{nearest(task_id, task_ids())} "
+            f"There is no task '{task_id}'.{hint(task_id, task_ids())} "
             "List them with: python -m harness list tasks"
         )
     return task
+
+
+def hint(unknown: str, known: Iterable[str]) -> str:
+    """What to say of an id that is no task's: that its family is left out, or the nearest one."""
+    if unknown.partition("/")[0] in left_out():
+        return " Its family could not be used, see above: mend it, then try again."
+    return nearest(unknown, known)
 
 
 def task_of_dataset(dataset_id: str) -> TaskSpec | None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 
-from harness.errors import UserError
+from harness.errors import UserError, line_in, sentence_of
 from harness.tasks import (
     adroit,
     d4rl,
@@ -44,22 +44,38 @@ def families() -> Iterator[Family]:
     yield from installed()
 
 
-@functools.cache
 def installed() -> tuple[Family, ...]:
     """The families of installed packages; of one that cannot be used, a warning says why."""
-    found = []
+    return _import_installed()[0]
+
+
+def left_out() -> frozenset[str]:
+    """The names of installed families that cannot be used, of which a warning has told."""
+    return _import_installed()[1]
+
+
+@functools.cache
+def _import_installed() -> tuple[tuple[Family, ...], frozenset[str]]:
+    found, unusable = [], set()
     for point in entry_points(group="harness.tasks"):
         try:
             found.append(_usable(point))
         except (Exception, SystemExit) as error:  # whatever other people's code does
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            unusable.add(point.name)
             package = point.dist.name if point.dist else point.module
             print(
                 f"warning: the tasks '{point.name}' of the package {package} are left out: "
-                f"{type(error).__name__}: {reason}",
+                f"{_reason(error, point.module)}",
                 file=sys.stderr,
             )
-    return tuple(found)
+    return tuple(found), frozenset(unusable)
+
+
+def _reason(error: BaseException, module: str) -> str:
+    """What an error says, on one line, with the line of the module's package that it is from."""
+    words = " ".join(str(error).split()) if isinstance(error, UserError) else sentence_of(error)
+    where = line_in(module, error)
+    return f"{words} ({where})" if where else words
 
 
 def _usable(point: EntryPoint) -> Family:

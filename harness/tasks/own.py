@@ -71,9 +71,10 @@ def pointmaze_task(
         description: for readers, beside what is said of every PointMaze.
 
     Raises:
-        UserError: the layout is no closed maze with one goal that all of it leads to, or the
-            reference is not (low, high).
+        UserError: the layout is no closed maze with one goal that all of it leads to, the horizon
+            is below 1, or the reference is not (low, high).
     """
+    _check_horizon(task_id, horizon)
     maze = read_layout(task_id, layout, horizon)
     scores = ReferenceScores(min=0.0, max=horizon, source=Source.BOUNDS)
     if reference is not None:
@@ -129,7 +130,10 @@ def minari_task(
         arguments: of the environment.
         title: for readers; by default the id.
         description: for readers, such as what a score means.
+
+    Raises UserError if the horizon is below 1, or the reference is not (low, high).
     """
+    _check_horizon(task_id, horizon)
     scores = _reference(reference, reference_source)
 
     def build(options: Mapping[str, Any]) -> TaskSpec:
@@ -158,6 +162,11 @@ def minari_task(
         )
 
     return OwnTask(task_id, build)
+
+
+def _check_horizon(task_id: str, steps: int) -> None:
+    if steps < 1:
+        raise UserError(f"{task_id}: its horizon must be at least 1 step, found {steps}")
 
 
 def _reference(scores: tuple[float, float], said: str) -> ReferenceScores:

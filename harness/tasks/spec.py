@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     FiniteFloat,
     JsonValue,
     SerializerFunctionWrapHandler,
@@ -94,7 +95,7 @@ class TaskSpec(_Spec):
     family: str
     dataset: DatasetRef
     environment: EnvironmentSpec
-    horizon: int
+    horizon: int = Field(ge=1)
     reference: ReferenceScores
     scale: Scale
     values: dict[str, float] = {}

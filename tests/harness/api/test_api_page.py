@@ -67,6 +67,7 @@ def test_what_is_offered_is_documented() -> None:
     import harness
 
     page = PAGE.read_text("utf-8")
+    assert {"run", "results", "load_policy", "UserError", "__version__"} <= {*dir(harness)}
     for name in ("run", "results", "load_policy", "UserError"):
         assert callable(getattr(harness, name))
         assert f"harness.{name}" in page

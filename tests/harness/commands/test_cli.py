@@ -113,6 +113,12 @@ def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
     their_package.change("1.0")
     assert "1 done already, 0 to do" in harness("run", suite, *LOCAL)
     assert evaluation_files(folder) == files
+    their_package.change("-2.0")
+    printed = harness("run", suite, *LOCAL, "--fresh")
+    assert "0 done already, 1 to do" in printed
+    assert "deleting" not in printed  # as there is nothing by today's code
+    assert "--keep" not in printed
+    assert "deleting 1 earlier run in" in harness("run", suite, *LOCAL, "--fresh")
 
 
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
@@ -264,6 +270,7 @@ def test_changed_data_stop_the_command_before_any_run(
         (("report", "quickstart"), "no results of 'quickstart'"),
         (("list", "robots"), "'robots' is not one of"),
         (("list", "algorithms", "iqll"), "Did you mean 'iql'"),
+        (("list", "algorithms", "inac"), "one of a package of your own is known once that is"),
         (("list", "suites", "quickstart"), "Only algorithms and tasks are shown one by one"),
         (("list", "tasks", "pointmaze/umazes"), "Did you mean 'pointmaze/umaze'?"),
         (("train",), "No such command 'train'"),

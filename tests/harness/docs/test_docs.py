@@ -464,7 +464,7 @@ def test_only_what_is_between_markers_changes_and_only_once(
     ("lines", "line", "message"),
     [
         (block("confg bc"), 1, "unknown block 'confg'. Did you mean 'config'?"),
-        (block("config td3-b"), 1, "unknown method 'td3-b'. Did you mean 'td3-bc'?"),
+        (block("config td3-b"), 1, "There is no algorithm 'td3-b'. Did you mean 'td3-bc'?"),
         (block("config"), 1, "write `config METHOD`, found `config`"),
         (block('figure a/figures/b.png "open'), 1, "the marker cannot be read"),
         (block("results here/quickstart sumary-of"), 1, "unknown table 'sumary-of'."),

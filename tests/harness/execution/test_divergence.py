@@ -121,6 +121,19 @@ def test_its_status_says_by_what_when_and_what_to_do(
     assert "a lower learning rate" in error
 
 
+def test_a_loss_that_is_never_finite_is_the_methods_and_not_the_settings(
+    their_package: TheirPackage, plan_of: PlanOf
+) -> None:
+    their_package.write_method(LOSS.format(when="True", limit=-1, **IQL))
+    plan = plan_of(tasks=[BANDIT], algorithms={"theirs": {}}, seeds=1, training=OFFLINE)
+    finish(plan)
+    [error] = errors(plan)
+    assert error == (
+        "their/loss became inf at step 1: it is no finite number from the start, so that the run "
+        "was stopped. `python -m harness check theirs` says where in the method that comes from."
+    )
+
+
 def test_running_again_tries_the_failed_runs_alone_and_ends(
     their_package: TheirPackage, plan_of: PlanOf
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from algorithms.engine.seeding import derive_seed
@@ -64,6 +67,17 @@ class Faulty(gym.Wrapper[Any, Any, Any, Any]):
         if self.where == "step" and self.seed == self.unlucky:
             self.fault()
         return self.env.step(action)
+
+
+class NotANumber(Faulty):
+    """Pays nan in that episode, or shows it; `fault` says which."""
+
+    def step(self, action: Any) -> Any:
+        seen, reward, *end = self.env.step(action)
+        if self.seed == self.unlucky:
+            reward = math.nan if self.fault == "reward" else reward
+            seen = np.full_like(seen, math.nan) if self.fault == "observation" else seen
+        return seen, reward, *end
 
 
 def broken() -> None:
@@ -133,6 +147,38 @@ def test_only_the_run_whose_environment_fails_ends(
     finish(plan)  # with the environment mended
     assert states(plan) == ["done"] * SEEDS
     assert left(plan) == whole
+
+
+@pytest.mark.parametrize("purpose", ["evaluation", "online"])
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_a_run_whose_environment_gives_no_number_ends_with_that(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch, purpose: str, what: str
+) -> None:
+    plan = plan_of(
+        tasks=[BANDIT],
+        algorithms={"iql": {}},
+        seeds=SEEDS,
+        training={"steps": 20, "online_steps": 10, "compile": False},
+        evaluation={"every": 10, "episodes": 2},
+    )
+
+    def faulty(task: TaskSpec) -> gym.Env[Any, Any]:
+        return NotANumber(make_environment(task), purpose, "step", what)
+
+    for module in (evaluation, interaction):
+        monkeypatch.setattr(module, "make_environment", faulty)
+    finish(plan)
+    assert states(plan) == ["done", "failed", "done"]
+    status = plan.folder(plan.runs[UNLUCKY]).status()
+    assert status is not None
+    found = "its reward is nan" if what == "reward" else "number 0 of its observation is nan"
+    assert status.error.splitlines()[0] == (
+        f"the environment failed in step 0 of {purpose} episode 1 of seed {UNLUCKY}: {found}. "
+        "What was saved before is intact: mend the environment, then run again."
+    )
+    for table in plan.folder(plan.runs[UNLUCKY]).path.glob("*.csv"):
+        with table.open(newline="") as file:
+            assert all(row.get("return") != "nan" for row in csv.DictReader(file))
 
 
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])

@@ -45,6 +45,23 @@ def test_patterns_select_cells(plan_of: PlanOf, patterns: list[str], expected: l
     assert names(plan) == [f"pointmaze/{cell}/0" for cell in expected]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("iql", ["iql.expectile-0.7", "iql.expectile-0.9"]),
+        ("pointmaze/umaze/iql", ["iql.expectile-0.7", "iql.expectile-0.9"]),
+        ("iql.expectile-0.9", ["iql.expectile-0.9"]),
+        ("bc", ["bc"]),
+    ],
+)
+def test_an_entry_stands_for_all_rows_of_its_sweep(
+    plan_of: PlanOf, pattern: str, expected: list[str]
+) -> None:
+    swept = {"iql": {"sweep": {"expectile": [0.7, 0.9]}}, "bc": {}}
+    plan = plan_of({"only": [pattern]}, algorithms=swept, seeds=1)
+    assert [spec.label for spec in plan.runs if spec in plan.selected] == expected
+
+
 def test_an_empty_selection_says_what_there_is(plan_of: PlanOf) -> None:
     with pytest.raises(UserError) as error:
         plan_of({"only": ["dqn"]}, **TWO_BY_TWO)

@@ -71,6 +71,19 @@ def test_a_trial_is_where_its_slowest_seed_is(trial: Trial) -> None:
     assert view.seconds_left == pytest.approx((40 - 10) / 5)
 
 
+def test_the_score_is_that_of_all_seeds_while_some_are_done_and_at_the_end(trial: Trial) -> None:
+    last = running(trial, step=40, evaluated_step=40, latest_score=29.4)
+    write(trial, last, last)
+    first = replace(last, state="done", latest_score=13.4)
+    write(trial, first, last)
+    assert seen(trial).state == "running"
+    assert seen(trial).score == pytest.approx(21.4)
+    write(trial, first, replace(last, state="done"))
+    assert seen(trial).score == pytest.approx(21.4)
+    write(trial, replace(first, state="failed", step=10), last)
+    assert seen(trial).score == 29.4
+
+
 def test_a_trial_with_a_failed_seed_is_failed_once_the_others_have_ended(trial: Trial) -> None:
     failed = running(trial, state="failed", error="Error: why\n\nTraceback ...")
     write(trial, failed, running(trial))

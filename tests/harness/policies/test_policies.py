@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from algorithms.errors import DivergedError
 from harness.errors import UserError
 from harness.policies.evaluation import decision_milliseconds, evaluate
 from harness.policies.policy import Policy
@@ -154,6 +155,38 @@ def test_an_observation_of_another_shape_is_refused(
     folder, *_ = finished(tasks=[BANDIT])
     with pytest.raises(UserError, match=r"has shape \[\d+\], and a batch \[N, \d+\]; found"):
         Policy(open_run(folder))(np.zeros(shape))
+
+
+def test_what_is_no_observation_or_reward_is_refused(finished: Finished) -> None:
+    folder, *_ = finished(evaluation={"every": 40, "episodes": 1}, seeds=1)
+    policy = Policy(open_run(folder))
+    for observation, said in (
+        (np.full(4, np.nan), r"has finite numbers; found \[nan, nan, nan, nan\]"),
+        ([0.0, 0.0, np.inf, 0.0], r"has finite numbers; found \[0\.0, 0\.0, inf, 0\.0\]"),
+        ("x", "is an array of numbers; found 'x'"),
+        (None, r"has shape \[4\].*found \[\]"),
+        ({"image": 1}, "is a dict as the environment gives it; found one with the keys image"),
+        ({"observation": "x"}, "is a dict as the environment gives it"),
+    ):
+        with pytest.raises(UserError, match=said):
+            policy(observation)  # type: ignore[arg-type]
+    for reward in ("x", np.nan, [1.0, 2.0, 3.0]):
+        with pytest.raises(UserError, match="A reward is a finite number, or one for each of 2"):
+            policy(np.zeros((2, 4)), reward)  # type: ignore[arg-type]
+    assert policy(np.zeros((2, 4)), [1.0, 2.0]).shape == (2, 2)  # type: ignore[arg-type]
+
+
+def test_a_policy_whose_actions_are_not_finite_says_so(finished: Finished) -> None:
+    folder, *_ = finished(evaluation={"every": 40, "episodes": 1}, seeds=1)
+    run = open_run(folder)
+    policy = Policy(run)
+
+    def broken(*_: object) -> np.ndarray:
+        raise DivergedError({0: "its policy's actions were not finite"})
+
+    policy._act = broken
+    with pytest.raises(UserError, match="seed 0, cannot act: its policy's actions were not finite"):
+        policy(np.zeros(4))
 
 
 def test_an_action_selection_that_it_lacks_is_refused(finished: Finished) -> None:

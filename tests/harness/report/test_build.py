@@ -33,7 +33,7 @@ class Broken(Section):
     """Fails whatever is asked of it."""
 
     subject = "the planted section"
-    grids = tables = drawings = cards = notes = broken
+    grids = tables = drawings = cards = notes = mistakes = broken
 
 
 @pytest.fixture
@@ -121,6 +121,48 @@ def test_a_figure_that_cannot_be_drawn_is_a_note_and_all_else_is_made(
     assert {picture.partition(".")[0] for picture in drawn - pictures(folder)} == lost
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            {"kind": "metrics", "names": ["critic/loss", "critic/lss"]},
+            "no run has a metric 'critic/lss'. Did you mean 'critic/loss'?",
+        ),
+        (
+            {"kind": "trend", "x": "latency", "value": "metric:critic/los"},
+            "no run has a metric 'critic/los'. Did you mean 'critic/loss'?",
+        ),
+        (
+            {"kind": "table", "values": ["score", "measure:in_suport"]},
+            "no run has a measure 'in_suport'. Did you mean 'in_support'?",
+        ),
+        (
+            {"kind": "table", "values": ["metric:critic/loss"], "label": "iql"},
+            "no run that it shows has a metric 'critic/loss'.",
+        ),
+    ],
+)
+def test_a_figure_of_what_no_run_has_is_told_once_a_run_has_finished(
+    make_suite: Callable[..., Any], asked: dict[str, Any], said: str
+) -> None:
+    figures = [*FIGURES, {"title": "Typo", **asked}]
+    known = {
+        "metrics": {(TASK, "bc"): {"critic/loss": [1.0, 2.0, 3.0]}},
+        "measures": {(TASK, "bc"): {"in_support": [1.0, 2.0, 3.0]}},
+    }
+    labels = ["bc", "iql"]
+    suite = make_suite(labels=labels, figures=figures, **known)
+    code, printed, files = report(Path(suite.write()))
+    assert code == 0
+    for text in (printed, files["table.md"], files["report.html"].replace("&#39;", "'")):
+        assert text.count(f"Figure 'Typo': {said}") == 1
+        assert text.count("Figure '") == 1
+    states = {(TASK, label, seed): "running" for label in labels for seed in range(3)}
+    suite = make_suite(labels=labels, figures=figures, states=states, name="begun", **known)
+    _, printed, files = report(Path(suite.write()))
+    assert "Typo': no" not in printed + files["table.md"]
+
+
 def test_a_section_that_fails_in_every_form_takes_nothing_else_down(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +170,7 @@ def test_a_section_that_fails_in_every_form_takes_nothing_else_down(
     monkeypatch.setattr("harness.report.build.SECTIONS", (Broken, *sections.SECTIONS))
     code, printed, files = report(folder)
     assert code == 1
-    assert printed.count("of the planted section could not be made") == 5
+    assert printed.count("of the planted section could not be made") == 6
     assert kept(files["table.md"]) == kept(whole["table.md"])
     assert kept(files["report.html"]) == kept(whole["report.html"])
 

@@ -30,7 +30,8 @@ def test_committed_tables_are_what_their_runs_give(suite: Path) -> None:
     }
     grids = [grid for section in sections for grid in section.grids()]
     said = [note for section in sections for note in section.notes()]
-    notes = write_notes(comparison, said, records.damaged)
+    mistakes = [mistake for section in sections for mistake in section.mistakes()]
+    notes = write_notes(comparison, said, records.damaged, mistakes)
     made["table.md"] = markdown(records.suite.title, grids, notes)
     committed = [*folder.glob("*.csv"), folder / "table.md"]
     assert {path.name: path.read_text("utf-8") for path in committed} == made

@@ -77,6 +77,25 @@ class TwoRewards(Countdown):
         return seen, np.array([reward, reward]), terminated, truncated, info
 
 
+class NotANumber(Countdown):
+    """The same, but what it pays or shows after so many steps is not finite."""
+
+    def __init__(self, what: str, when: int, value: float) -> None:
+        super().__init__()
+        self.what, self.when, self.value = what, when, value
+
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        seen, reward, terminated, truncated, info = super().step(action)
+        wrong = self.what == "reward" and self.k == self.when
+        return seen, self.value if wrong else reward, terminated, truncated, info
+
+    def _show(self) -> Floats:
+        shown = np.asarray(super()._show(), np.float32)
+        if self.what == "observation" and self.k == self.when:
+            shown[1] = self.value
+        return shown
+
+
 class Measured(Countdown):
     """The same with measures in every step, of which the last step's are the episode's."""
 
@@ -145,6 +164,45 @@ def test_arrays_of_one_number_are_that_number_and_any_success_is_one() -> None:
 def test_two_rewards_a_step_are_the_environments_failure() -> None:
     with pytest.raises(EnvironmentFailedError, match="step 0 of evaluation episode 0 of seed 0"):
         Evaluator(TwoRewards, [0], 2).evaluate(zeros)
+
+
+@pytest.mark.parametrize(
+    ("what", "when", "value", "said"),
+    [
+        ("reward", 2, math.nan, "step 1 of evaluation episode 0 of seed 7: its reward is nan."),
+        ("reward", 1, -math.inf, "step 0 of evaluation episode 0 of seed 7: its reward is -inf."),
+        (
+            "observation",
+            2,
+            math.nan,
+            "step 1 of evaluation episode 0 of seed 7: number 1 of its observation is nan.",
+        ),
+        (
+            "observation",
+            0,
+            math.inf,
+            "the reset before evaluation episode 0 of seed 7: number 1 of its observation is inf.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False], ids=["decision", "evaluation"])
+def test_what_is_not_finite_is_the_failure_of_its_environment(
+    what: str, when: int, value: float, said: str, alone: bool
+) -> None:
+    made: list[Countdown] = []
+
+    def make() -> Countdown:
+        """The first environment of the second seed is the one that fails."""
+        made.append(NotANumber(what, when, value) if len(made) == 2 else Countdown())
+        return made[-1]
+
+    evaluator = Evaluator(make, [4, 7], 2)
+    if alone:
+        evaluator.drop(0)
+    with pytest.raises(EnvironmentFailedError) as found:
+        evaluator.decision_ms(zeros) if alone else evaluator.evaluate(zeros)
+    assert str(found.value).startswith(f"the environment failed in {said}")
+    assert found.value.seed == 7
 
 
 def test_measures_are_those_of_the_last_step() -> None:

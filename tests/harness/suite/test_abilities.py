@@ -34,6 +34,7 @@ def test_entries_cannot_act_as_their_methods_never_do(write_suite: WriteSuite) -
         "ifql": {"action_selection": "best-of-4"},
         "own": {"algorithm": "td3-bc", "action_selection": "noise-1.0"},
         "drawn": {"algorithm": "iql", "action_selection": "softmax-of-4"},
+        "without": {"algorithm": "bc", "action_selection": "softmax-of-4"},
         "iql": {},
     }
     with pytest.raises(UserError) as error:
@@ -42,7 +43,10 @@ def test_entries_cannot_act_as_their_methods_never_do(write_suite: WriteSuite) -
     assert "algorithms.bc.action_selection: Behaviour cloning cannot act by 'noise-0'" in message
     assert "algorithms.td3-bc.action_selection: TD3+BC cannot act by 'best-of-4'" in message
     assert "algorithms.drawn.action_selection" in message
-    assert message.count("cannot act by") == 3
+    assert "cannot act by 'softmax-of-4': a softmax over values needs a temperature" in message
+    assert "'best-of-4' it can. By itself it acts by 'noise-0'" in message
+    assert message.count("only noise that a policy has can be scaled") == 3
+    assert message.count("cannot act by") == 4
 
 
 def test_a_known_critic_can_choose_as_a_learnt_one(write_suite: WriteSuite) -> None:

@@ -121,7 +121,10 @@ def test_every_shipped_suite_is_valid_and_headed_by_its_command(path: Path) -> N
             {"algorithms": {"mine": {"algorithm": "td3bc"}}},
             "algorithms.mine.algorithm: unknown algorithm 'td3bc'. Did you mean 'td3-bc'?",
         ),
-        ({"algorithms": {"bc": None}}, "algorithms.bc: expected a mapping, found nothing"),
+        (
+            {"algorithms": {"bc": None}},
+            "algorithms.bc: expected a mapping, found nothing; write `bc: {}` for an empty one",
+        ),
         (
             {"algorithms": {"a/b": {"algorithm": "bc"}}},
             "algorithms.a/b: expected letters, digits, dots",

@@ -38,6 +38,11 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     [
         ("a: [1, 2\nb: 3", "line 2"),
         ("a: 1\n\tb: 2", "line 2, column 1"),
+        ("a:\n    b: 1\n  c: 2", "line 3, column 3: this line is indented as no other above it"),
+        ("a:\n    - 1\n  - 2", "line 3, column 3: this line is indented as no other above it"),
+        ("  a: 1\nb: 2", "line 2, column 1: this line is indented as no other above it"),
+        ("a:\n  b: 1\n   c: 2", "line 3, column 5: no key can stand here: the line is indented fu"),
+        ("a: b: c", "line 1, column 5: no key can stand here: .* has a colon and needs quotes"),
         ("just words", "must hold a mapping of keys to values, found the text 'just words'"),
         ("", "found nothing"),
         ("a: !!python/object/apply:os.getcwd []", "is no kind of value in a suite file"),

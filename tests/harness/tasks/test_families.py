@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness import data
+from harness.data import catalog
 from harness.data.recipe import recipe_of
 from harness.errors import UserError
 from harness.tasks import find_task, get_task, pointmaze_task, task_ids, task_of_dataset
-from harness.tasks.families import installed
+from harness.tasks.families import _import_installed
 from harness.tasks.mazes import maze_of
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -39,11 +40,11 @@ def install(
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[harness.tasks]\n{name} = {name}:FAMILY\n")
         monkeypatch.syspath_prepend(tmp_path)
-        installed.cache_clear()
+        _import_installed.cache_clear()
         return tmp_path
 
     yield put
-    installed.cache_clear()
+    _import_installed.cache_clear()
 
 
 def test_an_installed_family_stands_beside_ours(install: Callable[[str, str], Path]) -> None:
@@ -74,6 +75,22 @@ def test_our_own_tasks_are_found_without_importing_any(
         (GOOD.replace("mine/ring", "mine/ring-2k"), "must not end like a size"),
         (GOOD.replace("# G#", "#  #"), "a maze has one goal 'G'"),
         (
+            GOOD.replace(", horizon=20", ""),
+            "TypeError: pointmaze_task() missing 1 required keyword-only argument: 'horizon' "
+            "(odd_tasks.py:3)",
+        ),
+        (GOOD.replace("20", "0"), "its horizon must be at least 1 step, found 0 (odd_tasks.py:3)"),
+        (
+            "from harness.tasks import ReferenceScores\n\n"
+            "SCORES = ReferenceScores(min=1, max=1, source='own')",
+            "left out: ReferenceScores cannot be: the reference scores are equal, so nothing can "
+            "be normalised by them (odd_tasks.py:3)",
+        ),
+        (
+            "from harness.tasks import ReferenceScores\nSCORES = ReferenceScores(min=1, source=2)",
+            "left out: ReferenceScores's 'max' cannot be: Field required (odd_tasks.py:2)",
+        ),
+        (
             GOOD
             + "class Odd(TaskList):\n    def build(self, task_id, options): return None\n"
             + "FAMILY = Odd(*FAMILY._tasks.values())",
@@ -98,6 +115,19 @@ def test_what_cannot_be_used_is_left_out_in_one_line(
     (line,) = result.stderr.splitlines()
     assert line.startswith("warning: the tasks 'odd_tasks' of the package odd_tasks are left out")
     assert reason in line
+
+
+def test_a_task_of_a_family_that_is_left_out_is_answered_with_that(
+    install: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("pointmase", "FAMILY = 3")
+    with pytest.raises(UserError, match=r"'pointmase/umaze'\. Its family could not be used"):
+        get_task("pointmase/umaze")
+    with pytest.raises(UserError, match=r"'pointmase/umaze'\. Its family could not be used"):
+        catalog.resolve("pointmase/umaze")
+    assert "warning: the tasks 'pointmase'" in capsys.readouterr().err
+    with pytest.raises(UserError, match="Did you mean 'pointmaze/umaze'"):
+        get_task("pointmaz/umaze")
 
 
 RECIPE = """

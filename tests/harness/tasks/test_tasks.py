@@ -12,12 +12,13 @@ import gymnasium_robotics
 import numpy as np
 import pytest
 from gymnasium_robotics.envs.maze import maps
+from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.tasks import get_task, make_environment, task_ids, task_of_dataset
 from harness.tasks.ids import Source
 from harness.tasks.mazes import MAZES
-from harness.tasks.spec import ReferenceScores
+from harness.tasks.spec import ReferenceScores, TaskSpec
 
 gym.register_envs(gymnasium_robotics)
 
@@ -94,6 +95,13 @@ def test_a_dataset_id_says_how_to_make_it(transitions: int, seed: int, dataset_i
 )
 def test_other_ids_are_nobodys_dataset(dataset_id: str) -> None:
     assert task_of_dataset(dataset_id) is None
+
+
+@pytest.mark.parametrize("horizon", [0, -5])
+def test_an_episode_without_a_step_is_no_tasks(horizon: int) -> None:
+    spec = get_task("gym/hopper/medium").model_dump() | {"horizon": horizon}
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        TaskSpec.model_validate(spec)
 
 
 def test_an_unknown_task_is_answered_with_the_nearest() -> None:

@@ -14,7 +14,12 @@ from harness.report.records import Records
 from harness.report.section import Section
 from harness.report.sections.requested.heatmap import draw_heatmap
 from harness.report.sections.requested.metrics import draw_metrics
-from harness.report.sections.requested.quantities import AMORTISED, DECISION, has_decisions
+from harness.report.sections.requested.quantities import (
+    AMORTISED,
+    DECISION,
+    has_decisions,
+    unknown_names,
+)
 from harness.report.sections.requested.tables import table_grids, table_numbers
 from harness.report.sections.requested.trend import draw_trend
 from harness.report.style import Drawing
@@ -72,3 +77,6 @@ class Requested(Section):
         if "latency" not in numbers:
             return ()
         return (DECISION_NOTE if has_decisions(self.records) else AMORTISED_NOTE,)
+
+    def mistakes(self) -> tuple[str, ...]:
+        return tuple(unknown_names(self.figure, self.records))

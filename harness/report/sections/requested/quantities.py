@@ -7,12 +7,15 @@ evaluation; the two never stand side by side, and axes and notes say which it is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
+from harness.errors import nearest
 from harness.report.action_selections import own_selections
 from harness.report.comparison import Comparison
 from harness.report.records import Records
-from harness.suite.figures import Heatmap, Metrics, Table, Trend
+from harness.suite.figures import Figure, Metrics, Table
 
 RUN = ["task", "label", "seed"]
 DECISION, AMORTISED = "Latency of a decision", "Amortised time of an action"
@@ -44,6 +47,34 @@ def quantity(records: Records, comparison: Comparison, name: str) -> pd.DataFram
     return _by_run(rows.assign(action_selection=own), "value", "mean")
 
 
+def unknown_names(figure: Figure, records: Records) -> Iterator[str]:
+    """A sentence on each metric and measure of a figure that none of its finished runs has.
+
+    A suite names them before anybody can know them.
+    """
+    done = shown(figure, records, finished(records, records.runs[RUN]))
+    if done.empty:
+        return
+    match figure:
+        case Metrics():
+            quantities = [f"metric:{name}" for name in figure.names]
+        case Table():
+            quantities = figure.values
+        case _:
+            quantities = [figure.value]
+    tables = {"metric": records.metrics, "measure": records.measures}
+    for asked in dict.fromkeys(quantities):
+        kind, _, name = asked.partition(":")
+        if kind not in tables:
+            continue
+        everywhere = finished(records, tables[kind])
+        here = set(shown(figure, records, everywhere)["name"])
+        if name not in here:
+            which = "run that it shows" if name in set(everywhere["name"]) else "run"
+            near = nearest(name, sorted(here))
+            yield f"Figure '{figure.title}': no {which} has a {kind} '{name}'.{near}"
+
+
 def finished(records: Records, table: pd.DataFrame) -> pd.DataFrame:
     """The lines of finished runs."""
     done = records.runs.loc[records.runs["state"] == "done", RUN]
@@ -72,9 +103,7 @@ def own_actions(records: Records, table: pd.DataFrame) -> pd.DataFrame:
     return table[table["action_selection"] == own]
 
 
-def shown(
-    figure: Heatmap | Trend | Metrics | Table, records: Records, table: pd.DataFrame
-) -> pd.DataFrame:
+def shown(figure: Figure, records: Records, table: pd.DataFrame) -> pd.DataFrame:
     """The lines of the rows and tasks that a figure is about."""
     bases = {row.label: row.base for row in records.suite.rows}
     keep = [

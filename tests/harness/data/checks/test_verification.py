@@ -133,7 +133,20 @@ def test_a_folder_with_another_dataset_is_named(made_task: TaskSpec) -> None:
     assert "holds another dataset than pointmaze/umaze-1500-seed3-v0" in found
     with pytest.raises(UserError, match="holds another dataset"):
         data.ensure(other)
-    assert "'seed': 0" in found
+    (told,) = data.changed([other])
+    assert told in found
+    assert "was made with another id and another 'seed'. Give the task another id;" in told
+
+
+def test_a_maze_that_was_changed_under_its_id_is_told_in_a_line(made_task: TaskSpec) -> None:
+    """Of the whole maze only the name is said."""
+    assert data.changed([made_task]) == []
+    params = {**made_task.dataset.params, "layout": ["####", "#G #", "####"]}
+    changed = made_task.dataset.model_copy(update={"params": params})
+    (told,) = data.changed([made_task.model_copy(update={"dataset": changed})])
+    assert "it was made with another 'layout'. Give the task another id; or move" in told
+    assert f"delete the entry '{made_task.dataset.id}' from " in told
+    assert told.endswith(f"with: python -m harness data make {made_task.dataset.id}")
 
 
 def test_metadata_that_are_damaged_or_of_other_data_are_named(made_task: TaskSpec) -> None:
