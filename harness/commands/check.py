@@ -13,7 +13,7 @@ from algorithms import registry
 from algorithms.contract import CHECKS, COMPILED, Check, Finding, Subject, run_check
 from algorithms.errors import AlgorithmError
 from harness.check.ladder import LADDER, climb
-from harness.errors import UserError, nearest
+from harness.errors import UserError, nearest, no_algorithm
 from harness.execution.machine import settle_compiled_code
 
 _FIRST = "first-try"  # what comes after it relies on it
@@ -81,11 +81,7 @@ def _known(what: str, found: Sequence[str], known: Sequence[str]) -> None:
 def _load(subject: Subject) -> None:
     known = registry.algorithms()
     if subject.algorithm_id not in known:
-        raise UserError(
-            f"There is no algorithm '{subject.algorithm_id}'."
-            f"{nearest(subject.algorithm_id, known)} List them with: python -m harness list "
-            "algorithms; one of a package of your own is known once that is installed."
-        )
+        raise no_algorithm(subject.algorithm_id, known)
     try:
         _ = subject.method
     except AlgorithmError as error:
