@@ -24,5 +24,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What there is, the names above too, before they are asked for."""
-    return sorted({*globals(), *__all__})
+    """What there is for users, before it is asked for, and what every module has."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
