@@ -117,8 +117,16 @@ def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
     mean, half, _ = difference(rows["actor-critic.rho-1.0"], rows["fql"])
     assert abs(mean) < half
     medium = scores_of(suite)["pointmaze/medium"]
-    mean, half, _ = difference(medium["actor-critic.rho-1.0"], medium["df-div"])
-    assert abs(mean) < half
+    assert {label for label, scores in medium.items() if scores} == {
+        *("df-div", "fql", "ifql", "actor-critic.rho-1.0"),
+        *("noised", "expectile-0.9", "joint"),
+    }
+    mean, half = average_difference(suite, "noised", "df-div")
+    assert f"{mean:.1f} ± {half:.1f}" == "1.2 ± 0.8"
+    assert corrected_p(suite)["average (pointmaze)", "noised"] > 0.05
+    for label in ("actor-critic.rho-1.0", "noised", "expectile-0.9", "joint"):
+        mean, half, _ = difference(medium[label], medium["df-div"])
+        assert abs(mean) < half
     table = (suite / "table.md").read_text("utf-8")
     values = table.partition("**What holds it back: pointmaze/umaze**")[2]
     values = values.partition("**What holds it back: pointmaze/medium**")[0]
