@@ -119,12 +119,12 @@ def test_on_umaze_the_critic_of_its_own_actions_is_what_df_div_lacks() -> None:
     medium = scores_of(suite)["pointmaze/medium"]
     assert {label for label, scores in medium.items() if scores} == {
         *("df-div", "fql", "ifql", "actor-critic.rho-1.0"),
-        *("noised", "expectile-0.9", "joint"),
+        *("noised", "expectile-0.9", "joint", "ensemble"),
     }
     mean, half = average_difference(suite, "noised", "df-div")
     assert f"{mean:.1f} ± {half:.1f}" == "1.2 ± 0.8"
     assert corrected_p(suite)["average (pointmaze)", "noised"] > 0.05
-    for label in ("actor-critic.rho-1.0", "noised", "expectile-0.9", "joint"):
+    for label in ("actor-critic.rho-1.0", "noised", "expectile-0.9", "joint", "ensemble"):
         mean, half, _ = difference(medium[label], medium["df-div"])
         assert abs(mean) < half
     table = (suite / "table.md").read_text("utf-8")
