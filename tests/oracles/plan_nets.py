@@ -16,7 +16,15 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from tests.oracles.recording import BATCH, LEARNING_RATE, Arrays, array, drawing, perceptron
+from tests.oracles.recording import (
+    BATCH,
+    LEARNING_RATE,
+    Arrays,
+    array,
+    bare_packages,
+    drawing,
+    perceptron,
+)
 
 CHANNELS = (8, 16)
 HORIZON, STEPS = 4, 5
@@ -26,13 +34,7 @@ Read = Callable[[Tensor], Tensor]
 
 def package(folder: Path) -> Any:
     """The official networks, diffusion and trainer, without environments, rendering and logs."""
-    for name in ("diffuser", "diffuser.models", "diffuser.utils"):
-        module: Any = ModuleType(name)
-        module.__path__ = [str(folder.joinpath(*name.split(".")))]
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
+    bare_packages(folder, "diffuser", "diffuser.models", "diffuser.utils")
     sys.modules["ml_logger"] = mock.MagicMock()
     utils: Any = sys.modules["diffuser.utils"]
     utils.to_np = importlib.import_module("diffuser.utils.arrays").to_np

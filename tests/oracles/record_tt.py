@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -26,6 +26,7 @@ from tests.oracles.recording import (
     Arrays,
     Step,
     array,
+    bare_packages,
     record,
     shorten,
 )
@@ -46,13 +47,7 @@ Read = Callable[[Tensor], Tensor]
 
 def package(folder: Path) -> Any:
     """The official parts, without argument parsers, rendering and environments."""
-    for name in ("trajectory", "trajectory.utils", "trajectory.datasets"):
-        module: Any = ModuleType(name)
-        module.__path__ = [str(folder.joinpath(*name.split(".")))]
-        sys.modules[name] = module
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
+    bare_packages(folder, "trajectory", "trajectory.utils", "trajectory.datasets")
     sys.modules |= {name: mock.MagicMock() for name in ("gym", "d4rl")}
     arrays: Any = importlib.import_module("trajectory.utils.arrays")
     arrays.DEVICE = "cpu"

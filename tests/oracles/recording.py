@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -211,6 +213,17 @@ def shorten(batch: Arrays, lengths: np.ndarray) -> None:
     for name, x in batch.items():
         if name != "steps":
             x *= batch["valid"].reshape(*batch["valid"].shape, *[1] * (x.ndim - 3))
+
+
+def bare_packages(folder: Path, *names: str) -> None:
+    """Packages of a checkout, outer ones first, whose own `__init__.py` is not run."""
+    for name in names:
+        module: Any = ModuleType(name)
+        module.__path__ = [str(folder.joinpath(*name.split(".")))]
+        sys.modules[name] = module
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)
 
 
 class Given:
