@@ -67,7 +67,7 @@ class Batch(NamedTuple):
     has_next: Tensor  # [S, B], 1 where the same episode goes on in the data
     steps: Tensor  # [S, B], int64, time within the episode, from 0; -1: not known
     valid: Tensor  # [S, B], 1 but for what is past an episode's end
-    columns: Mapping[str, Tensor]  # [S, B] each, what the stage's `columns` computed
+    columns: Mapping[str, Tensor]  # [S, B] or [S, B, dim], what the stage's `columns` computed
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with every field and every column changed so."""
@@ -184,19 +184,24 @@ class Phase:
 
 @dataclass(frozen=True)
 class Column:
-    """A number for every transition of the data, of each seed's own, that a stage learns from.
+    """Numbers for every transition of the data, of each seed's own, that a stage learns from.
 
     A stage's columns are computed in order. What is evaluated sees in `batch.columns` those before
     it, and the others as the stage before had them.
 
     Attributes:
-        evaluate: what the networks say of transitions, `[S, B, ...]` -> `[S, B]`.
+        evaluate: what the networks say of transitions, `[S, B, ...]` -> `[S, B]` or `[S, B, dim]`;
+            called with networks, batch and, if the column has any, noise.
         combine: makes the column of all that, float32 `[S, N]`, of the data's N transitions in time
             order, and of their transformed rewards `[N]`; None: it is the column.
+        dim: how many numbers a transition has; 0: one, without that axis.
+        noise: what `evaluate` draws, of every transition its own.
     """
 
-    evaluate: Callable[[Networks, Batch], Tensor]
+    evaluate: Callable[..., Tensor]
     combine: Callable[[Floats, Transitions, Floats], Floats] | None = None
+    dim: int = 0
+    noise: NoiseSpec = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ Deviations:
     - Rewards: as the suite says. Official: episodes' returns span 1000 on Gym locomotion
       (`reward_transform: return-range`), 1 is subtracted on AntMaze. Its episodes go on behind a
       time limit to 1000 steps, as the step there is left out of its data.
-    - Data: support actions are drawn anew for every batch, those of s and of s' from the same
-      noise. Official: once for every transition, and kept.
     - Data: drawn with replacement (official: in passes over the shuffled data).
     - Budget: the suite's, in the official proportions (official: 6 · 10⁵ updates of the behaviour,
       then 10⁶ of the guidance, the first half of them with the critics; 10 episodes every 40 000).
@@ -23,6 +21,7 @@ Deviations:
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -32,6 +31,7 @@ from algorithms.base import (
     Adam,
     Algorithm,
     Batch,
+    Column,
     Config,
     Loss,
     Networks,
@@ -94,18 +94,25 @@ class QGPO(Algorithm[QGPOConfig]):
         self.noise = {
             "epsilon": Normal(act),
             "time": Uniform(1),
-            "support": Normal(draws * act),
             "support_epsilon": Normal(draws * act),
         }
         self.act_noise = {"start": Normal(act)}
+        start = Normal(config.support_actions * act)
         behavior = Phase(self.behavior_loss, ("behavior",))
         critic = Phase(self.critic_loss, ("critic",), updates_targets=("critic",))
         guidance = Phase(self.guidance_loss, ("guidance",))
+        drawn = Column(self.draw_support, dim=config.support_actions * act, noise={"start": start})
+        next_drawn = replace(drawn, evaluate=self.draw_next_support)
+        kept = Column(lambda _, batch: batch.columns["support"], dim=drawn.dim)
         left = 1 - config.behavior_share
         self.stages = (
             Stage((behavior,), config.behavior_share, act=self.act_as_behavior),
-            Stage((critic, guidance), left * config.critic_share),
-            Stage((guidance,), left * (1 - config.critic_share)),
+            Stage(
+                (critic, guidance),
+                left * config.critic_share,
+                columns={"support": drawn, "next_support": next_drawn},
+            ),
+            Stage((guidance,), left * (1 - config.critic_share), columns={"support": kept}),
         )
 
     def behavior_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
@@ -117,7 +124,7 @@ class QGPO(Algorithm[QGPOConfig]):
     def critic_loss(self, nets: Networks, batch: Batch, noise: Noise) -> Loss:
         """Twins regress on r + γ Σ_k softmax_k(β_Q Q̄') Q̄'_k, of actions a'_k ~ μ."""
         batch, config = self._few(batch), self.config
-        _, next_q = self.support(nets, batch.next_observations, noise)
+        _, next_q = self._support(nets, batch.next_observations, batch.columns["next_support"])
         next_value = (torch.softmax(config.backup_beta * next_q, -1) * next_q).sum(-1)
         backup = batch.rewards + config.discount * batch.masks * next_value
         q = nets.critic(batch.observations, batch.actions)
@@ -129,36 +136,48 @@ class QGPO(Algorithm[QGPOConfig]):
 
         p = softmax(β Q̄), of actions a_k ~ μ.
         """
-        observations, count = self._few(batch).observations, self.config.support_actions
-        actions, q = self.support(nets, observations, noise)
+        batch, count = self._few(batch), self.config.support_actions
+        observations = batch.observations
+        actions, q = self._support(nets, observations, batch.columns["support"])
         uniform = noise["time"][:, : self._states].repeat_interleave(count, 1)  # one for a state
-        x, time = perturb(actions, self._spread(noise["support_epsilon"]), uniform)
+        epsilon = noise["support_epsilon"].reshape(len(actions), -1, self.action_dim)
+        epsilon = epsilon[:, : actions.shape[1]]
+        x, time = perturb(actions, epsilon, uniform)
         f = nets.guidance(observations.repeat_interleave(count, 1), x, time)
         truth = torch.softmax(self.config.beta * q, -1)
         guess = torch.log_softmax(f.unflatten(1, (-1, count)), -1)
         loss = -(truth * guess).sum(-1).mean(-1)
         return loss, {"guidance/loss": loss}
 
-    def support(self, nets: Networks, observations: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """K actions of the behaviour in every state, and what the smaller target says of them.
+    def draw_support(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
+        """K actions of the behaviour in every state. -> [S, B, K * action_dim]."""
+        return self._drawn(nets, batch.observations, noise["start"])
 
-        [S, B, obs_dim] -> [S, B * K, action_dim], [S, B, K].
+    def draw_next_support(self, nets: Networks, batch: Batch, noise: Noise) -> Tensor:
+        return self._drawn(nets, batch.next_observations, noise["start"])
+
+    def _drawn(self, nets: Networks, observations: Tensor, start: Tensor) -> Tensor:
+        states = observations.repeat_interleave(self.config.support_actions, 1)
+        begun = start.view(*states.shape[:2], self.action_dim)
+        actions = sample(nets.frozen.behavior, states, begun, self.config.diffusion_steps)
+        return actions.view_as(start)
+
+    def _support(
+        self, nets: Networks, observations: Tensor, column: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The K actions of every state, and what the smaller target says of them.
+
+        [S, B, obs_dim], [S, B, K * action_dim] -> [S, B * K, action_dim], [S, B, K].
         """
         count = self.config.support_actions
         states = observations.repeat_interleave(count, 1)
-        start = self._spread(noise["support"])
-        actions = sample(nets.frozen.behavior, states, start, self.config.diffusion_steps)
+        actions = column.reshape(*states.shape[:2], self.action_dim)
         q = nets.target.critic(states, actions).amin(1).unflatten(1, (-1, count))
         return actions, q
 
     def _few(self, batch: Batch) -> Batch:
         """What the critics and the guidance see of it."""
         return batch.map(lambda field: field[:, : self._states])
-
-    def _spread(self, noise: Tensor) -> Tensor:
-        """Noise of every support action. [S, B, draws * action_dim] -> [S, states * K, ·]."""
-        every = noise.reshape(len(noise), -1, self.action_dim)
-        return every[:, : self._states * self.config.support_actions]
 
     def act(self, nets: Networks, observations: Tensor, noise: Noise) -> Tensor:
         """One sample of the guided diffusion, ε − s σ_t ∇f_t."""

@@ -13,7 +13,7 @@ from algorithms.base import Algorithm, Batch, Networks, Phase, Stage
 from algorithms.contract.subject import Subject
 from algorithms.engine.preflight import trial_sizes
 from algorithms.engine.preflight.inputs import Inputs, make_inputs
-from algorithms.engine.streams import generator
+from algorithms.engine.streams import draw, generator
 from algorithms.errors import calling_line
 from algorithms.networks import Network, Params
 
@@ -138,7 +138,9 @@ def run_stage(algorithm: Algorithm[Any], stage: Stage, nets: Networks, inputs: I
     batch = inputs.batch
     one_by_one = batch.map(lambda field: field[:, :, 0]) if algorithm.context else batch
     for column in stage.columns.values():
-        column.evaluate(nets, one_by_one.map(torch.clone))
+        streams = [generator("contract", "column", s) for s in range(len(batch.rewards))]
+        noise = draw(column.noise, streams, (batch.rewards.shape[1],))
+        column.evaluate(nets, one_by_one.map(torch.clone), *([noise] if noise else []))
     for phase in stage.phases:
         for function in filter(None, (phase.loss, phase.assigns)):
             given = inputs.copied()

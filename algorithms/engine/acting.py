@@ -16,6 +16,7 @@ from algorithms.engine.preprocessing import Preprocessing
 from algorithms.engine.streams import draw
 from algorithms.errors import DivergedError
 
+_CANDIDATES_AT_ONCE = 512  # of a seed, on a CPU, whose caches hold what networks make of them
 Choose = Callable[[Networks, Any, Noise], Tensor]
 
 
@@ -106,12 +107,20 @@ def select_actions(
     x = x.repeat_interleave(selection.candidates, 1)
     noise = draws(algorithm.act_noise, x.shape[1])
     noise = {name: selection.noise_scale * value for name, value in noise.items()}
-    actions = choose(nets, x, noise).clamp(-1, 1)
-    _refuse_non_finite(actions, "its policy's actions were not finite")
     if selection.candidates == 1:
+        actions = choose(nets, x, noise).clamp(-1, 1)
+        _refuse_non_finite(actions, "its policy's actions were not finite")
         return actions
     value = algorithm.softmax_value if selection.softmax else algorithm.action_value
-    values = value(nets, x, actions)
+    at_once = _CANDIDATES_AT_ONCE if x.device.type == "cpu" else x.shape[1]
+    parts = []
+    for start in range(0, x.shape[1], at_once):
+        rows = slice(start, start + at_once)
+        seen = x[:, rows]
+        found = choose(nets, seen, {k: v[:, rows] for k, v in noise.items()}).clamp(-1, 1)
+        parts.append((found, value(nets, seen, found)))
+    actions, values = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+    _refuse_non_finite(actions, "its policy's actions were not finite")
     _refuse_non_finite(values, "its critic's values were not finite, so no action was the best")
     if selection.softmax:
         uniform = draws({"uniform": Uniform(1)}, x.shape[1])["uniform"].squeeze(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from algorithms.base import Batch, Column, Config, Networks
+from algorithms.base import Batch, Config
+from algorithms.engine.columns import Columns, WholeData
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer
 from algorithms.engine.preprocessing import KeptQuantiles, Preprocessing
 from algorithms.engine.rewards import LearnedRewards
 from algorithms.transitions import Floats, Transitions
 
 _EPSILON = 1e-3  # TD3+BC's, added to the standard deviation
-_ROWS_AT_ONCE = 4096  # of the data, when a column is computed
 
 
 class Batches:
@@ -30,7 +30,7 @@ class Batches:
         mean_return: mean of the returns to go over the data.
         high_return: their 99th percentile.
         device: where they are.
-        columns: what the stage computed for every transition, `[S, N]` by name.
+        columns: what stages compute for every transition.
         context: transitions in a window; 0: single ones.
     """
 
@@ -52,7 +52,7 @@ class Batches:
         self._returns = torch.from_numpy(returns).to(device)
         self._steps = torch.from_numpy(transitions.steps()).to(device)
         self.context = 0
-        self.columns: dict[str, Tensor] = {}
+        self.columns = Columns(WholeData(transitions, rewards, self._singles, device))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -81,12 +81,12 @@ class Batches:
     def gather(self, indices: Tensor) -> Batch:
         """The batch of these transitions. [S, B] -> fields `[S, B, ...]`, or `[S, B, L, ...]`."""
         if not self.context:
-            return self._singles(indices)
+            return self._singles(indices, self.columns.values)
         ahead = torch.arange(self.context, device=self.device)
         steps = self._steps[indices].unsqueeze(-1) + ahead
         rows = (indices.unsqueeze(-1) + ahead).clamp(max=len(self) - 1)
         valid = (self._steps[rows] == steps).float()
-        batch = self._batch(self._gather(rows), valid)
+        batch = self._batch(self._gather(rows, self.columns.values), valid)
         return batch.map(lambda field: _masked(field, valid))._replace(steps=steps)
 
     def gather_mixed(self, mixture: Mixture, online: OnlineBuffer) -> Batch:
@@ -95,7 +95,8 @@ class Batches:
         The learners' own have no `columns` (NaN), and `returns` if the buffer has them (else NaN).
         """
         own = mixture.own.unsqueeze(-1)
-        data, lived = self._gather(mixture.data_indices), online.gather(mixture.own_indices)
+        data = self._gather(mixture.data_indices, self.columns.values)
+        lived = online.gather(mixture.own_indices)
         unknown = torch.full_like(data.returns, torch.nan)
         found = _Gathered(
             rows=torch.where(own, lived.rows, data.rows),
@@ -104,46 +105,17 @@ class Batches:
             next_actions=torch.where(own, lived.next_actions, data.next_actions),
             has_next=torch.where(mixture.own, lived.has_next, data.has_next),
             steps=torch.where(mixture.own, -1, data.steps),
-            columns={k: torch.where(mixture.own, unknown, v) for k, v in data.columns.items()},
+            columns={k: _unknown_where(mixture.own, v) for k, v in data.columns.items()},
         )
         return self._batch(found, torch.ones_like(unknown))
 
-    def compute_columns(self, columns: Mapping[str, Column], nets: Networks, seeds: int) -> None:
-        """Replace `columns` by what each of `seeds` makes of every transition, one by one."""
-        rewards = self.rewards(self._transitions.rewards)
-        parts = torch.split(torch.arange(len(self), device=self.device), _ROWS_AT_ONCE)
-        for name, column in columns.items():
-            with torch.no_grad():
-                batches = (self._singles(rows.expand(seeds, -1)) for rows in parts)
-                values = torch.cat([column.evaluate(nets, batch) for batch in batches], 1)
-            if column.combine is not None:
-                combined = column.combine(values.cpu().numpy(), self._transitions, rewards)
-                values = torch.from_numpy(np.asarray(combined, np.float32)).to(self.device)
-            self._set_column(name, values)
-        self._keep_columns(columns)
-
-    def set_columns(self, columns: Mapping[str, Tensor]) -> None:
-        """Replace `columns`."""
-        for name, column in columns.items():
-            self._set_column(name, column)
-        self._keep_columns(columns)
-
-    def _set_column(self, name: str, column: Tensor) -> None:
-        """One that is there already stays where it is in memory."""
-        if name in self.columns:
-            self.columns[name].copy_(column)
-        else:
-            self.columns[name] = column
-
-    def _keep_columns(self, names: Container[str]) -> None:
-        for name in [name for name in self.columns if name not in names]:
-            del self.columns[name]
-
-    def _singles(self, indices: Tensor) -> Batch:
+    def _singles(self, indices: Tensor, columns: Mapping[str, Tensor]) -> Batch:
         """The batch of single transitions. [S, B] -> fields `[S, B, ...]`."""
-        return self._batch(self._gather(indices), torch.ones_like(indices, dtype=torch.float32))
+        return self._batch(
+            self._gather(indices, columns), torch.ones_like(indices, dtype=torch.float32)
+        )
 
-    def _gather(self, indices: Tensor) -> _Gathered:
+    def _gather(self, indices: Tensor, columns: Mapping[str, Tensor]) -> _Gathered:
         """Of transitions of the data, in any shape that begins with the seeds."""
         obs, act = self._obs_dim, self._action_dim
         flat, shape = indices.reshape(-1), indices.shape
@@ -161,7 +133,7 @@ class Batches:
             next_actions=following.view(*shape, act),
             has_next=has_next.view(shape),
             steps=steps.view(shape),
-            columns={name: column[seeds, indices] for name, column in self.columns.items()},
+            columns={name: column[seeds, indices] for name, column in columns.items()},
         )
 
     def _batch(self, found: _Gathered, valid: Tensor) -> Batch:
@@ -193,6 +165,10 @@ class _Gathered(NamedTuple):
     has_next: Tensor
     steps: Tensor
     columns: dict[str, Tensor]
+
+
+def _unknown_where(own: Tensor, column: Tensor) -> Tensor:
+    return column.masked_fill(own.view(*own.shape, *[1] * (column.ndim - own.ndim)), torch.nan)
 
 
 def _masked(x: Tensor, valid: Tensor) -> Tensor:

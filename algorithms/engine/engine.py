@@ -7,7 +7,9 @@ neither on its slot in the stack, nor on its neighbours, nor on where a run was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from algorithms import registry
 from algorithms.base import Algorithm, Config, Networks, Stage
 from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
+from algorithms.engine.columns import BEGUN, COLUMNS
 from algorithms.engine.divergence import LossWatch
 from algorithms.engine.learning_state import LearningState, SeedState, of_slots
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
@@ -32,8 +35,7 @@ from algorithms.fields import Precision
 from algorithms.networks import Network
 from algorithms.transitions import Transitions
 
-# Of a state's names: the latest training metrics, and the columns of the stage.
-_METRICS, _COLUMNS = "metrics/", "columns/"
+_METRICS = "metrics/"  # how the names of the latest training metrics begin in a state
 BLOCK = 32  # updates whose indices and noise are drawn together
 
 
@@ -125,6 +127,7 @@ class Engine:
             compiled=self.compiled,
             precision=precision,
         )
+        self._preparation: Iterator[float] | None = None
         self._block = -1
         self._metrics: dict[str, Tensor] = {}
         self._logged: dict[tuple[int, tuple[bool, ...]], tuple[str, ...]] = {}  # by update
@@ -152,6 +155,7 @@ class Engine:
             self._draw_block()
             index, stage, local, online = self._schedule.position(self.step)
             if local == 1:
+                self.prepare(seconds=math.inf)
                 self._begin(stage)
             k = self.step % BLOCK
             drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
@@ -168,12 +172,33 @@ class Engine:
             self._metrics |= metrics
             self.step += 1
 
+    def prepare(self, seconds: float) -> float:
+        """Compute a part of what the next update's stage asks of the whole data, or several.
+
+        Goes on for about so many seconds, and returns which share of all is there then. `train`
+        computes what is missing.
+        """
+        if self.step == self.total_steps:
+            return 1.0
+        index, stage, local, _ = self._schedule.position(self.step)
+        if local > 1 or not stage.columns:
+            return 1.0
+        if self._preparation is None:
+            params, targets = self._state.with_copies(stage.copies)
+            nets = Networks(self.algorithm.networks, params, params, targets)
+            self._preparation = self._batches.columns.compute(
+                stage.columns, nets, self._slots, index
+            )
+        end = time.perf_counter() + seconds
+        while (share := next(self._preparation, 1.0)) < 1 and time.perf_counter() < end:
+            pass
+        return share
+
     def _begin(self, stage: Stage) -> None:
-        """What a stage does before its first update."""
+        """What a stage does before its first update, its columns computed."""
         self._state.copy_networks(stage.copies)
-        params, targets = self._state.params, self._state.targets
-        nets = Networks(self.algorithm.networks, params, params, targets)
-        self._batches.compute_columns(stage.columns, nets, len(self._slots))
+        self._batches.columns.finish()
+        self._preparation = None
 
     @property
     def stage_end(self) -> int:
@@ -308,9 +333,8 @@ class Engine:
         which a later step may not log again.
         """
         kept = self._kept[slot]
-        columns = {f"{_COLUMNS}{k}": v[kept] for k, v in self._batches.columns.items()}
-        saved = {name: column.cpu().numpy().copy() for name, column in columns.items()}
-        return self._state.of_slot(kept) | saved | self._metrics_of_slot(slot)
+        columns = self._batches.columns.of_slot(kept)
+        return self._state.of_slot(kept) | columns | self._metrics_of_slot(slot)
 
     def seen(self, slot: int, since: int = 0) -> Transitions:
         """What the seed in `slot` has been told by `add`, in order, after the first `since`."""
@@ -340,21 +364,18 @@ class Engine:
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
         slots = [states[slot] for slot in self._sources()]
         self._state.load([learned(state) for state in slots], networks)
-        self._metrics = self._stacked(slots, _METRICS)
-        self._batches.set_columns(self._stacked(slots, _COLUMNS))
+        self._metrics = {
+            name.removeprefix(_METRICS): torch.tensor(
+                np.array([state[name] for state in slots]), device=self._device
+            )
+            for name in slots[0]
+            if name.startswith(_METRICS)
+        }
+        self._batches.columns.load(slots)
+        self._preparation = None
         self.step = step
         self._watch.start(step)
         self._block = -1
-
-    def _stacked(self, states: Sequence[SeedState], group: str) -> dict[str, Tensor]:
-        """What the states hold under names that begin with `group`, with a seed axis."""
-        names = [name for name in states[0] if name.startswith(group)]
-        return {
-            name.removeprefix(group): torch.tensor(
-                np.array([state[name] for state in states]), device=self._device
-            )
-            for name in names
-        }
 
     def _metrics_of_slot(self, slot: int) -> SeedState:
         return {
@@ -397,7 +418,7 @@ class Engine:
 
 def learned(state: SeedState) -> SeedState:
     """What of an engine's state is its learning state."""
-    return {k: v for k, v in state.items() if not k.startswith((_METRICS, _COLUMNS))}
+    return {k: v for k, v in state.items() if not k.startswith((_METRICS, COLUMNS, BEGUN))}
 
 
 def _due(stage: Stage, local: int) -> tuple[bool, ...]:

@@ -54,6 +54,15 @@ class LearningState:
                 if name in self.targets:
                     self.targets[name][key].copy_(value)
 
+    def with_copies(self, copies: Mapping[str, str]) -> tuple[dict[str, Params], dict[str, Params]]:
+        """The parameters and averages that `copy_networks` would leave, nothing changed yet."""
+        params, targets = dict(self.params), dict(self.targets)
+        for name, source in copies.items():
+            params[name] = targets[source]
+            if name in targets:
+                targets[name] = targets[source]
+        return params, targets
+
     def of_slot(self, slot: int, networks: Collection[str] | None = None) -> SeedState:
         """A copy of one slot's state, of the given networks or all."""
         tensors = {k: v[slot].cpu().numpy().copy() for k, v in self._named(networks).items()}

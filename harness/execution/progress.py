@@ -100,6 +100,11 @@ class TrialView:
         return both([1 / self.steps_per_second, evaluation])
 
     @property
+    def kind(self) -> str:
+        """Its activity, without how far that is."""
+        return self.activity.partition(" ")[0]
+
+    @property
     def seconds_left(self) -> float | None:
         each = self.seconds_per_step
         return (self.total_steps - self.step) * each if each is not None else None
@@ -185,7 +190,7 @@ class PlainDisplay:
                 self._noted.add(view.name)
                 self.say(f"{view.name}: {view.note}")
             before = self._shown.get(view.name, ("waiting", 0, ""))
-            told = view.activity if view.activity in _EXPLAINED else before[-1]
+            told = view.kind if view.kind in _EXPLAINED else before[-1]
             current = (view.state, view.evaluated_step, told)
             if current == before:
                 continue
@@ -265,8 +270,8 @@ def _sentence(view: TrialView) -> str:
     spec = view.trial.specs[0]
     if view.state == "failed":
         return f"failed at step {view.step}: {view.error}"
-    if view.state == "running" and view.activity in _EXPLAINED:
-        return _EXPLAINED[view.activity]
+    if view.state == "running" and view.kind in _EXPLAINED:
+        return _EXPLAINED[view.kind]
     if view.state == "running" and view.evaluated_step == 0:
         return f"started at step {view.step} of {spec.total_steps}"
     sentence = f"{view.state} at step {view.step}/{spec.total_steps}, score {_points(view.score)}"
@@ -277,6 +282,7 @@ def _sentence(view: TrialView) -> str:
 
 _EXPLAINED = {  # activities that look like a hang, and so get a line in a log
     "compiling": "compiling its update, which takes a minute or so, once",
+    "preparing": "computing over the whole data what its next stage learns from",
     "waiting": "waiting for pretraining that another trial does",
 }
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harness.rollouts.evaluation import Evaluation
     from harness.runs.checkpoint import SeedState
 
+_LONG_SAVE = 3.0  # seconds: of a minute 5%; checkpoints that take longer are written less often
+
 
 @dataclass(frozen=True)
 class SeedRun:
@@ -40,7 +42,6 @@ class TrialRuns:
         step: gradient steps that they have taken.
         seconds: of training, evaluation and in all, over resumptions.
         steps_per_second: of training, lately.
-        saved: when checkpoints were last written, by `time.perf_counter`.
         others_peak_mb: the most memory of the trial's other processes.
     """
 
@@ -68,7 +69,8 @@ class TrialRuns:
         self.others_peak_mb: Callable[[], float] = lambda: 0.0
         self._activity = "starting"
         self._started = now()
-        self._clock = self.saved = time.perf_counter()
+        self._clock = self._saved = time.perf_counter()
+        self._save_seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -156,12 +158,19 @@ class TrialRuns:
             state_of: the learning state, by slot.
             preprocessing: of the data that all learn from.
         """
+        start = time.perf_counter()
         self.count_wall_seconds()
         for slot, run in enumerate(self._runs):
             state, tables = state_of(slot), run.tables.content()
             checkpoint = Checkpoint(run.spec.hash, step, state, tables, preprocessing)
             run.folder.write_checkpoint(checkpoint, self.seconds)
-        self.saved = time.perf_counter()
+        self._saved = time.perf_counter()
+        self._save_seconds = self._saved - start
+
+    def is_save_due(self, seconds: float) -> bool:
+        """Whether the latest checkpoints are that old, or older if they took long to write."""
+        wait = seconds * max(1.0, self._save_seconds / _LONG_SAVE)
+        return time.perf_counter() - self._saved > wait
 
     def drop(self, slot: int, reason: str, step: int) -> SeedRun:
         """End one run as failed after a step; those in later slots move up."""

@@ -222,18 +222,28 @@ class TrialWork:
         while self.step < step:
             if self._stop() or not self.runs:
                 return False
-            goal = min(step, self.engine.stage_end)
-            steps = min(self._chunk, goal - self.step)
-            self.runs.be_at("compiling" if self.engine.compiles_within(steps) else "training")
-            self._train_chunk(steps)
-            if self.step == pretrained:
-                self._leave_pretraining()
+            if self._is_prepared():
+                goal = min(step, self.engine.stage_end)
+                steps = min(self._chunk, goal - self.step)
+                self.runs.be_at("compiling" if self.engine.compiles_within(steps) else "training")
+                self._train_chunk(steps)
+                if self.step == pretrained:
+                    self._leave_pretraining()
             if self._evaluators is not None and self._evaluators.is_ready():
                 self._finish_evaluation()
-            if time.perf_counter() - self.runs.saved > _CHECKPOINT_SECONDS:
+            if self.runs.is_save_due(_CHECKPOINT_SECONDS):
                 self.save()
             self.runs.write_status("running")
         return bool(self.runs)
+
+    def _is_prepared(self) -> bool:
+        """Whether the next step can be taken; if not, compute a part of what its stage asks for."""
+        start = time.perf_counter()
+        share = self.engine.prepare(_CHUNK_SECONDS)
+        self.runs.seconds["train_seconds"] += time.perf_counter() - start
+        if share < 1:
+            self.runs.be_at(f"preparing {share:.0%}")
+        return share == 1
 
     def _train_chunk(self, steps: int) -> None:
         """Take up to `steps` gradient steps; fewer if a seed can act no more."""

@@ -188,9 +188,9 @@ def random_batch(seeds: int, size: int, algorithm: Algorithm[Any] | None = None)
         steps=(row + time).expand(shape),
         valid=valid,
         columns={
-            name: torch.randn(*shape, generator=generator)
+            name: torch.randn(*shape, *([column.dim] if column.dim else []), generator=generator)
             for stage in (algorithm.stages if algorithm else ())
-            for name in stage.columns
+            for name, column in stage.columns.items()
         },
     )
     if not context:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from algorithms.blocks.vp_sde import log_alpha, noise_level
 from algorithms.engine.preflight import check
+from algorithms.engine.streams import generator
 from algorithms.transitions import Transitions
 from baselines.qgpo import QGPO, QGPOConfig
 from tests.algorithms.blocks.test_score_networks import GuidanceModel, ScoreModel, learned_params
@@ -32,11 +33,11 @@ from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 from tests.baselines.bandit import GOOD, share_near, two_modes
 
 K, STATES = 3, 4
+SEEN = {"support": "observations", "next_support": "next_observations"}
 
 
-def _support(behavior: ScoreModel, states: Tensor, noise: Tensor) -> Tensor:
-    """K actions of every state, one state at a time. -> [STATES, K, ACTION_DIM]."""
-    starts = noise.reshape(-1, ACTION_DIM)[: STATES * K].view(STATES, K, ACTION_DIM)
+def _drawn(behavior: ScoreModel, states: Tensor, starts: Tensor) -> Tensor:
+    """K actions of every state, one state at a time. -> [N, K, ACTION_DIM]."""
 
     def actions(state: Tensor, start: Tensor) -> Tensor:
         def predict(x: Tensor, time: float) -> Tensor:
@@ -100,13 +101,19 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
             s, a, following = (
                 x[:STATES] for x in (batch.observations, batch.actions, batch.next_observations)
             )
+            support, next_support = (
+                batch.columns[name][:STATES].view(STATES, K, ACTION_DIM)
+                if name in batch.columns
+                else torch.empty(0)
+                for name in ("support", "next_support")
+            )
             if kind == "behavior":
                 x = alpha * batch.actions + sigma * noise["epsilon"]
                 errors = behavior(batch.observations, x, time) - noise["epsilon"]
                 loss = errors.square().sum(1).mean()
             elif kind == "critic":
                 with torch.no_grad():
-                    q = _smaller(old, following, _support(behavior, following, noise["support"]))
+                    q = _smaller(old, following, next_support)
                     weight = torch.exp(0.7 * q)
                     value = (weight * q).sum(1) / weight.sum(1)
                     target = batch.rewards[:STATES] + 0.9 * batch.masks[:STATES] * value
@@ -114,7 +121,6 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
                 loss = ((first - target) ** 2).mean() / 2 + ((second - target) ** 2).mean() / 2
             else:
                 with torch.no_grad():
-                    support = _support(behavior, s, noise["support"])
                     weight = torch.exp(2 * _smaller(old, s, support))
                     truth = weight / weight.sum(1, keepdim=True)
                 draws = noise["support_epsilon"].reshape(-1, ACTION_DIM)[: STATES * K]
@@ -136,6 +142,55 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         assert_same_weights(found, guidance)
 
 
+def test_support_is_drawn_once_for_all_data_and_kept(transitions: Transitions) -> None:
+    """As the trained behaviour draws it: other noise for every state, next state and seed."""
+    engine = make_engine(
+        "qgpo",
+        transitions,
+        offline_steps=10,
+        batch_size=8,
+        critic_batch_size=STATES,
+        behavior_dims=(12, 8, 6),
+        behavior_share=0.4,
+        critic_share=0.5,
+        behavior_learning_rate=1e-3,
+        support_actions=K,
+    )
+    engine.train(5)
+    behaviors = [ScoreModel(learned_params(engine, "behavior", slot)) for slot in (0, 1)]
+    states = [engine.state(slot) for slot in (0, 1)]
+    found = {name: [state[f"columns/{name}"] for state in states] for name in SEEN}
+    rows = torch.tensor([0, 40, len(transitions) - 1])  # of three parts of the data
+    for place, (name, seen) in enumerate(SEEN.items()):
+        observations = torch.from_numpy(np.array(getattr(transitions, seen)))
+        for slot, seed in enumerate(engine.seeds):
+            starts = torch.cat(
+                [
+                    torch.randn(
+                        min(32, len(transitions) - first),
+                        K * ACTION_DIM,
+                        generator=generator("column", seed, 1, name, first),
+                    )
+                    for first in range(0, len(transitions), 32)
+                ]
+            )
+            expected = _drawn(
+                behaviors[slot], observations[rows], starts[rows].view(3, K, ACTION_DIM)
+            )
+            torch.testing.assert_close(
+                torch.from_numpy(found[name][slot])[rows].view(3, K, ACTION_DIM),
+                expected,
+                rtol=1e-3,
+                atol=1e-3,
+            )
+            assert place == 0 or not np.allclose(found[name][slot], found["support"][slot])
+    engine.train(5)
+    for slot in (0, 1):
+        state = engine.state(slot)
+        np.testing.assert_array_equal(state["columns/support"], found["support"][slot])
+        assert "columns/next_support" not in state
+
+
 def test_a_backup_takes_the_values_of_the_support_by_their_softmax() -> None:
     """Q' of actions 0 and ln 3 / 2 at β_Q = 2 weigh 1/4 and 3/4; and there is none at the end."""
     values = torch.tensor([0.0, math.log(3) / 2])
@@ -150,7 +205,8 @@ def test_a_backup_takes_the_values_of_the_support_by_their_softmax() -> None:
     algorithm = make_algorithm(
         "qgpo", batch_size=2, support_actions=2, backup_beta=2.0, discount=0.5
     )
-    batch = random_batch(1, 2)._replace(rewards=torch.ones(1, 2), masks=torch.tensor([[1.0, 0.0]]))
+    batch = random_batch(1, 2, algorithm)
+    batch = batch._replace(rewards=torch.ones(1, 2), masks=torch.tensor([[1.0, 0.0]]))
     loss, _ = algorithm.critic_loss(nets, batch, random_noise(algorithm.noise, 1, 2))
     backup = 1 + 0.5 * 0.75 * math.log(3) / 2
     assert float(loss) == pytest.approx((backup**2 + 1) / 2, rel=1e-5)
@@ -169,7 +225,8 @@ def test_the_guidance_tells_equally_noisy_actions_of_one_state_apart() -> None:
         target={"critic": lambda *_: torch.tensor([[[0.0, math.log(3) / 2] * 2] * 2])},
     )
     algorithm = make_algorithm("qgpo", batch_size=2, support_actions=2, beta=2.0)
-    loss, _ = algorithm.guidance_loss(nets, random_batch(1, 2), random_noise(algorithm.noise, 1, 2))
+    batch = random_batch(1, 2, algorithm)
+    loss, _ = algorithm.guidance_loss(nets, batch, random_noise(algorithm.noise, 1, 2))
     assert float(loss) == pytest.approx(-math.log(1 / 3) / 4 - math.log(2 / 3) * 3 / 4, rel=1e-5)
     first, second = times[0].view(2, 2).tolist()
     assert first[0] == first[1] != second[0] == second[1]

@@ -328,7 +328,7 @@ def main(folder: Path) -> None:
         noise={"gaussian": ACTION_DIM, "current": several, "following": several},
         silent={"next_gaussian": ACTION_DIM},
         uniform={"uniform": several, "end": 1},
-        columns=("to_go",),
+        columns={"to_go": 0},
         context=CONTEXT,
         data=own,
         given=batches.fill,

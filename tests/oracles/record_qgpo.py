@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +44,8 @@ COMMIT = "4cc0622"
 UPDATES = 2  # in each of the three stages
 FEW, SUPPORT, STEPS = 8, 3, 5  # states that the critics learn from, and actions in each
 SMALL = 0.01
-BETA, BACKUP_BETA = 1.5, 0.7
+BETA, BACKUP_BETA, GUIDANCE_SCALE = 1.5, 0.7, 0.5
+EPISODES, SPREAD = 6, 4.0
 
 
 def narrow_mlp(official: Any) -> Any:
@@ -99,24 +101,17 @@ def stepper(model: Any, behavior_optimizer: torch.optim.Optimizer) -> Step:
         behavior_optimizer.step()
         return loss.item()
 
-    def support(states: Tensor, noise: Tensor) -> Tensor:
-        with drawing(noise):
-            found = model.sample(states.numpy(), sample_per_state=SUPPORT, diffusion_steps=STEPS)
-        return torch.from_numpy(found)
-
     def step(k: int, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> Any:
         if k <= UPDATES:
             return {"behavior/loss": clone(batch, noise)}
-        start, epsilon = (
-            noise[name].reshape(-1, ACTION_DIM)[: FEW * SUPPORT]
-            for name in ("support", "support_epsilon")
-        )
+        epsilon = noise["support_epsilon"].reshape(-1, ACTION_DIM)[: FEW * SUPPORT]
         names = {"s": "observations", "a": "actions", "s_": "next_observations"}
         data = {theirs: batch[ours][:FEW] for theirs, ours in names.items()} | {
             "r": batch["rewards"][:FEW, None],
             "d": 1 - batch["masks"][:FEW, None],
         }
-        data["fake_a"], data["fake_a_"] = support(data["s"], start), support(data["s_"], start)
+        for theirs, ours in {"fake_a": "support", "fake_a_": "next_support"}.items():
+            data[theirs] = batch[ours][:FEW].reshape(FEW, SUPPORT, ACTION_DIM)
         losses: dict[str, float] = {}
         if k <= 2 * UPDATES:
             with squared_errors() as errors:
@@ -134,11 +129,28 @@ def main() -> None:
     critics = model.q[0]
     behavior_optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
 
-    def prepare(noise: Arrays) -> None:
+    def prepare(_: Arrays) -> None:
         """Samples of a network that learned nothing are about 1, and not about 1 / α at t = 1."""
         model.last.weight.data *= SMALL
         model.last.bias.data *= SMALL
-        noise["support"] *= SMALL
+
+    def spread(seen: Arrays) -> None:
+        """Far enough apart that no gradient is so small that Adam's step follows its rounding."""
+        for name in ("support", "next_support"):
+            seen[name][:] = SPREAD * (seen[name] - 1)
+
+    def act() -> Arrays:
+        rng = np.random.default_rng(1)
+        observations = rng.normal(size=(EPISODES, OBS_DIM)).astype(np.float32)
+        start = SMALL * torch.from_numpy(rng.normal(size=(EPISODES, ACTION_DIM)).astype(np.float32))
+        critics.guidance_scale = GUIDANCE_SCALE
+        with drawing(start):
+            actions = model.sample(observations, sample_per_state=1, diffusion_steps=STEPS)[:, 0]
+        return {
+            "observations": observations,
+            "noise/start": start.detach().numpy(),
+            "actions": actions,
+        }
 
     record(
         "qgpo",
@@ -154,10 +166,10 @@ def main() -> None:
         updates=3 * UPDATES,
         noise={
             "epsilon": ACTION_DIM,
-            "support": -(-FEW * SUPPORT // BATCH) * ACTION_DIM,
             "support_epsilon": -(-FEW * SUPPORT // BATCH) * ACTION_DIM,
         },
         uniform={"time": 1},
+        columns=dict.fromkeys(("support", "next_support"), SUPPORT * ACTION_DIM),
         config={
             **SETTINGS,
             "guidance_dims": HIDDEN,
@@ -170,11 +182,14 @@ def main() -> None:
             "support_actions": SUPPORT,
             "beta": BETA,
             "backup_beta": BACKUP_BETA,
+            "guidance_scale": GUIDANCE_SCALE,
             "diffusion_steps": STEPS,
         },
-        compared="two updates in each stage, of support actions that the official sampler draws "
-        "anew in each, those of s and s' from the same noise; the time's frequencies are ours",
+        compared="two updates in each stage, of given support actions, and the guided actions of "
+        "the trained policy; the time's frequencies are ours",
         prepare=prepare,
+        given=spread,
+        act=act,
         without={"params/guidance/bias_2": slice(None)},  # no loss sees it
         layers=arrays_of,
         oracle="official code",

@@ -337,7 +337,7 @@ def main() -> None:
         layers=arrays_of,
         updates=UPDATES,
         noise={},
-        columns=("to_go",),
+        columns={"to_go": 0},
         context=CONTEXT,
         given=goes_on,
         act=lambda: acted(trainer, rng),

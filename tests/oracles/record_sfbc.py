@@ -106,7 +106,7 @@ def main() -> None:
         updates=2 * UPDATES,
         noise={"epsilon": ACTION_DIM},
         uniform={"time": 1},
-        columns=("returns", "mean", "scale"),
+        columns={"returns": 0, "mean": 0, "scale": 0},
         config={
             **SETTINGS,
             "behavior_dims": WIDTHS,

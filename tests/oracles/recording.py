@@ -96,7 +96,7 @@ def write(
     context: int = 0,
     uniform: Mapping[str, int] | None = None,
     silent: Mapping[str, int] | None = None,
-    columns: Sequence[str] = (),
+    columns: Mapping[str, int] | None = None,
     equal_noise: Mapping[str, str] | None = None,
     without: Mapping[str, slice] | None = None,
     prepare: Callable[[Arrays], None] | None = None,
@@ -127,7 +127,8 @@ def write(
         context: length of windows; 0: single transitions.
         uniform: width of noise that is uniform on [0, 1).
         silent: width of noise that is zero.
-        columns: what our method's stages compute of the data, of which the step sees some too.
+        columns: what our method's stages compute of the data, of which the step sees some too, and
+            how many numbers of each transition; 0: one.
         equal_noise: noise that is another's.
         without: parts, along the last axis, of what it ends at that are not compared: NaN.
         prepare: changes the noise that was drawn, and weights, before the first update.
@@ -137,8 +138,8 @@ def write(
         rewards: the lowest and the highest of the data, of methods that ask.
         variant: tells the file from that of the same method with other settings.
         given: changes the batches, and columns, that were drawn.
-        act: what the trained policy does: `actions` [E, ...] of episodes, after `history/...` and
-            by the noise `noise/...`, as our `Algorithm.act` is given them.
+        act: what the trained policy does: `actions` [E, ...] of episodes, for `observations` or
+            after `history/...`, by the noise `noise/...`, as our `Algorithm.act` is given them.
         data: episodes, by the names of our `Transitions.pack`; None: of nothing but zeros.
         made: what the library makes of these data: `<kind>/<name in our checkpoints>`, where the
             kind is for the table.
@@ -147,8 +148,10 @@ def write(
     drawn = _noise(rng, updates, noise, uniform or {}, silent or {})
     drawn |= {name: drawn[other] for name, other in (equal_noise or {}).items()}
     shape = batch["rewards"].shape
-    computed = {name: rng.uniform(0.5, 1.5, shape) for name in columns}
-    computed = {name: x.astype(np.float32) for name, x in computed.items()}
+    computed: Arrays = {}
+    for name, dim in (columns or {}).items():
+        numbers = rng.uniform(0.5, 1.5, (*shape, dim) if dim else shape)
+        computed[name] = numbers.astype(np.float32)
     for name, numbers in (chosen or {}).items():
         drawn[name] = rng.choice(numbers, (updates, BATCH, 1)).astype(np.float32)
     if prepare:

@@ -103,8 +103,10 @@ def _actions(engine: Engine, acting: Arrays) -> NDArray[Any]:
         }
 
     with torch.no_grad():
-        nets, history = engine._networks((0,)), History(**given("history/"))
-        return np.asarray(engine.algorithm.act(nets, history, given("noise/")).squeeze(0))
+        history = given("history/")
+        seen = History(**history) if history else torch.from_numpy(acting["observations"])[None]
+        actions = engine.algorithm.act(engine._networks((0,)), seen, given("noise/"))
+        return np.asarray(actions.squeeze(0))
 
 
 def _data(record: Record) -> Transitions:

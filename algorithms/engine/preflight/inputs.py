@@ -132,7 +132,7 @@ def _batch(method: Algorithm[Any], streams: Sequence[torch.Generator], count: in
 
     steps = torch.arange(count).view(-1, *[1] * (len(shape) - 1))
     steps = steps + torch.arange(method.context) if method.context else steps
-    names = [name for stage in method.stages for name in stage.columns]
+    columns = [item for stage in method.stages for item in stage.columns.items()]
     return Batch(
         observations=normal(method.obs_dim),
         actions=normal(method.action_dim).tanh(),
@@ -145,7 +145,7 @@ def _batch(method: Algorithm[Any], streams: Sequence[torch.Generator], count: in
         has_next=goes_on,
         steps=steps.expand(len(streams), *shape).clone(),
         valid=torch.ones_like(goes_on),
-        columns={name: normal() for name in names},
+        columns={name: normal(column.dim) if column.dim else normal() for name, column in columns},
     )
 
 

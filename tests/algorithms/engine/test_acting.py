@@ -101,11 +101,16 @@ def test_no_noise_starts_a_flow_at_zero(transitions: Transitions) -> None:
         np.testing.assert_allclose(actions[slot], x.detach(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("at_once", [512, 7])
 @pytest.mark.parametrize("algorithm_id", ["ifql", "df-dir", "iql", "diffusion-ql"])
 def test_the_best_of_n_is_the_sample_that_the_critic_values_most(
-    algorithm_id: str, transitions: Transitions
+    algorithm_id: str, at_once: int, transitions: Transitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The samples: what the same stream gives for every observation N times in a row."""
+    """The samples: what the same stream gives for every observation N times in a row.
+
+    However few of them the networks are given at once.
+    """
+    monkeypatch.setattr("algorithms.engine.acting._CANDIDATES_AT_ONCE", at_once)
     engine = make_engine(algorithm_id, transitions, known_q=QuadraticQ(GOAL))
     engine.train(3)
     observations = _observations()

@@ -191,22 +191,6 @@ def test_a_column_is_computed_over_all_data_by_each_seeds_own_networks(
         np.testing.assert_allclose(column[slot], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_column_sees_those_before_it_and_the_others_of_the_stage_before(
-    episodes: Transitions,
-) -> None:
-    batches, count = _batches(episodes), len(episodes)
-    batches.set_columns({"later": torch.ones(2, count), "stale": torch.ones(2, count)})
-    kept = batches.columns["later"]
-    columns = {
-        "first": Column(lambda _, batch: batch.columns["later"] + batch.rewards),
-        "later": Column(lambda _, batch: 2 * batch.columns["first"]),
-    }
-    batches.compute_columns(columns, Networks({}, {}, {}, {}), 2)
-    assert batches.columns.keys() == columns.keys()
-    np.testing.assert_allclose(batches.columns["first"], np.tile(1 + episodes.rewards, (2, 1)))
-    np.testing.assert_allclose(kept, np.tile(2 + 2 * episodes.rewards, (2, 1)))
-
-
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
 def test_a_seed_is_the_same_in_any_slot_and_after_any_interruption(
     stop: int, episodes: Transitions

@@ -133,11 +133,12 @@ def test_a_terminal_gets_a_table_of_the_trials_at_work(trial: Trial) -> None:
         assert part in file.getvalue()
 
 
-def test_compiling_and_waiting_are_said_and_do_not_look_like_a_hang(trial: Trial) -> None:
+def test_what_looks_like_a_hang_is_said_once(trial: Trial) -> None:
     file = io.StringIO()
     display = make_display(Console(file=file))
     view = TrialView(trial)
-    for activity in ("starting", "waiting", "compiling", "training", "evaluating"):
+    parts = ("preparing 20%", "preparing 60%")
+    for activity in ("starting", "waiting", "compiling", "training", *parts, "evaluating"):
         status = running(trial, step=0, steps_per_second=0.0, activity=activity)
         write(trial, status, status)
         view.refresh()
@@ -147,6 +148,7 @@ def test_compiling_and_waiting_are_said_and_do_not_look_like_a_hang(trial: Trial
         "started at step 0 of 40",
         "waiting for pretraining that another trial does",
         "compiling its update, which takes a minute or so, once",
+        "computing over the whole data what its next stage learns from",
     ]
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from harness.execution.plan import Plan
+from harness.execution.trial_runs import TrialRuns
 from harness.execution.work import TrialWork, work
 from harness.files import temporary_of
 from harness.runs.trial import Trial
@@ -116,6 +118,36 @@ def test_a_stopped_run_continues_to_the_same_bytes(
 
 
 @pytest.mark.usefixtures("small_chunks")
+def test_a_run_stopped_while_its_next_stage_prepares_goes_on_with_that(
+    plan_of: PlanOf, tmp_path: Path
+) -> None:
+    """A stage that draws two times 200 support actions, 32 at once, after 20 of 40 steps."""
+    config = {"behavior_share": 0.5, "support_actions": 2, "critic_batch_size": 4}
+    plan = plan_of(tasks=[BANDIT], algorithms={"qgpo": {"config": config}})
+    finish(plan)
+    whole, learned = evaluation_files(plan.directory), checkpoints(plan)
+    shutil.rmtree(tmp_path / "results")
+
+    [trial] = trials_of(plan)
+    activities: list[str] = []
+
+    def stop() -> bool:
+        status = trial.folder(trial.specs[0]).status()
+        activities.append(status.activity if status is not None else "")
+        return len({each for each in activities if each.startswith("preparing")}) > 2
+
+    assert list(work(trial, stop)) == [20]
+    assert states(plan) == ["interrupted"] * 2
+    told = [activity for activity in activities if activity.startswith("preparing")]
+    assert len(set(told)) == len(told) > 2
+    saved = safe_open(plan.folder(plan.runs[0]).path / "checkpoint.safetensors", "numpy")
+    assert 0 < len(saved.get_tensor("columns_begun/support")) < 200
+    assert finish(plan) == [40]
+    assert evaluation_files(plan.directory) == whole
+    assert checkpoints(plan) == learned
+
+
+@pytest.mark.usefixtures("small_chunks")
 def test_a_killed_run_continues_from_its_checkpoint_and_drops_later_rows(
     plan_of: PlanOf, tmp_path: Path
 ) -> None:
@@ -171,6 +203,19 @@ def test_a_checkpoint_is_written_between_far_evaluations(
 
     list(work(trial, stop))
     assert 7 in seen
+
+
+def test_checkpoints_that_take_long_are_written_less_often(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two seeds, 4.5 s each: three times as long as what a minute's wait is for."""
+    [trial] = trials_of(plan_of())
+    clock = iter([0.0, 0.0, 9.0, 9.0 + 61, 9.0 + 179, 9.0 + 181])
+    monkeypatch.setattr("harness.execution.trial_runs.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(TrialRuns, "count_wall_seconds", lambda _: None)
+    runs = TrialRuns(trial)
+    runs.write_checkpoints(0, lambda _: {}, {})
+    assert [runs.is_save_due(60) for _ in range(3)] == [False, False, True]
 
 
 class BrokenError(Exception):
