@@ -112,10 +112,8 @@ def select_actions(
         _refuse_non_finite(actions, "its policy's actions were not finite")
         return actions
     value = algorithm.softmax_value if selection.softmax else algorithm.action_value
-    at_once = _CANDIDATES_AT_ONCE if x.device.type == "cpu" else x.shape[1]
     parts = []
-    for start in range(0, x.shape[1], at_once):
-        rows = slice(start, start + at_once)
+    for rows in _candidates_at_once(x):
         seen = x[:, rows]
         found = choose(nets, seen, {k: v[:, rows] for k, v in noise.items()}).clamp(-1, 1)
         parts.append((found, value(nets, seen, found)))
@@ -126,6 +124,14 @@ def select_actions(
         uniform = draws({"uniform": Uniform(1)}, x.shape[1])["uniform"].squeeze(-1)
         values = values + algorithm.selection_temperature * _gumbel(uniform)
     return best_of(actions, values, selection.candidates)
+
+
+def _candidates_at_once(x: Tensor) -> list[slice]:
+    """Of [S, n, ·]; all of them on a GPU, and in an exported policy, whose n is not known."""
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
+        return [slice(None)]
+    starts = range(0, x.shape[1], _CANDIDATES_AT_ONCE)
+    return [slice(start, start + _CANDIDATES_AT_ONCE) for start in starts]
 
 
 def best_of(actions: Tensor, values: Tensor, candidates: int) -> Tensor:
