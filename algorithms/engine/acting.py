@@ -128,7 +128,7 @@ def select_actions(
 
 def _candidates_at_once(x: Tensor) -> list[slice]:
     """Of [S, n, ·]; all of them on a GPU, and in an exported policy, whose n is not known."""
-    if x.device.type != "cpu" or torch.jit.is_tracing():
+    if x.device.type != "cpu" or torch._C._get_tracing_state() is not None:
         return [slice(None)]
     starts = range(0, x.shape[1], _CANDIDATES_AT_ONCE)
     return [slice(start, start + _CANDIDATES_AT_ONCE) for start in starts]
