@@ -84,6 +84,7 @@ def make_policy(
                 chosen,
                 preprocessing.normalize(x),
                 lambda specs, count: draw(specs, generators, (count,)),
+                _CANDIDATES_AT_ONCE if device.type == "cpu" else None,
             )
         return np.asarray(actions.cpu().numpy(), np.float32)
 
@@ -97,10 +98,12 @@ def select_actions(
     selection: ActionSelection,
     x: Tensor,
     draws: Callable[[NoiseSpec, int], Noise],
+    at_once: int | None = None,
 ) -> Tensor:
     """Actions for normalised observations. [S, E, obs_dim] -> [S, E, action_dim].
 
     draws: noise by name, `[S, n, dim]`, for specs and a number n.
+    at_once: candidates of a seed that the networks are given together; None: all.
 
     Raises DivergedError if an action, or a value that actions are chosen by, is not finite.
     """
@@ -113,7 +116,8 @@ def select_actions(
         return actions
     value = algorithm.softmax_value if selection.softmax else algorithm.action_value
     parts = []
-    for rows in _candidates_at_once(x):
+    for start in range(0, x.shape[1], at_once) if at_once else [0]:
+        rows = slice(start, start + at_once if at_once else None)
         seen = x[:, rows]
         found = choose(nets, seen, {k: v[:, rows] for k, v in noise.items()}).clamp(-1, 1)
         parts.append((found, value(nets, seen, found)))
@@ -124,14 +128,6 @@ def select_actions(
         uniform = draws({"uniform": Uniform(1)}, x.shape[1])["uniform"].squeeze(-1)
         values = values + algorithm.selection_temperature * _gumbel(uniform)
     return best_of(actions, values, selection.candidates)
-
-
-def _candidates_at_once(x: Tensor) -> list[slice]:
-    """Of [S, n, ·]; all of them on a GPU, and in an exported policy, whose n is not known."""
-    if x.device.type != "cpu" or torch._C._get_tracing_state() is not None:
-        return [slice(None)]
-    starts = range(0, x.shape[1], _CANDIDATES_AT_ONCE)
-    return [slice(start, start + _CANDIDATES_AT_ONCE) for start in starts]
 
 
 def best_of(actions: Tensor, values: Tensor, candidates: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from algorithms.base import Batch, Column, Networks, NoiseSpec
-from algorithms.engine.learning_state import SeedState
+from algorithms.engine.learning_state import SeedState, stacked
 from algorithms.engine.streams import draw, generator
 from algorithms.transitions import Floats, Transitions
 
@@ -135,23 +135,13 @@ class Columns:
 
         What is begun is left where seeds are not equally far: a run was killed as it saved them.
         """
-        self._replace(self._stacked(states, COLUMNS))
+        self._replace(stacked(states, COLUMNS, self._data.device))
         far = {tuple((k, len(v)) for k, v in s.items() if k.startswith(BEGUN)) for s in states}
         self._begun = {}
         if len(far) > 1:
             return
-        for name, found in self._stacked(states, BEGUN).items():
+        for name, found in stacked(states, BEGUN, self._data.device).items():
             rows = found.shape[1]
             values = found.new_empty(len(found), len(self._data.rewards), *found.shape[2:])
             values[:, :rows] = found
             self._begun[name] = _Begun(values, rows)
-
-    def _stacked(self, states: Sequence[SeedState], group: str) -> dict[str, Tensor]:
-        """What the states hold under names that begin with `group`, with a seed axis."""
-        return {
-            name.removeprefix(group): torch.tensor(
-                np.array([state[name] for state in states]), device=self._data.device
-            )
-            for name in states[0]
-            if name.startswith(group)
-        }

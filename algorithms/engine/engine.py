@@ -24,7 +24,7 @@ from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
 from algorithms.engine.columns import BEGUN, COLUMNS
 from algorithms.engine.divergence import LossWatch
-from algorithms.engine.learning_state import LearningState, SeedState, of_slots
+from algorithms.engine.learning_state import LearningState, SeedState, of_slots, stacked
 from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
 from algorithms.engine.optimizer import adam_coefficients
 from algorithms.engine.precision import use_products
@@ -364,13 +364,7 @@ class Engine:
             raise ValueError(f"{len(self.seeds)} seeds need as many states, found {len(states)}")
         slots = [states[slot] for slot in self._sources()]
         self._state.load([learned(state) for state in slots], networks)
-        self._metrics = {
-            name.removeprefix(_METRICS): torch.tensor(
-                np.array([state[name] for state in slots]), device=self._device
-            )
-            for name in slots[0]
-            if name.startswith(_METRICS)
-        }
+        self._metrics = stacked(slots, _METRICS, self._device)
         self._batches.columns.load(slots)
         self._preparation = None
         self.step = step

@@ -128,6 +128,17 @@ def of_slots(networks: Mapping[str, Params], slots: Sequence[int]) -> dict[str, 
     return {name: {k: v[chosen] for k, v in params.items()} for name, params in networks.items()}
 
 
+def stacked(states: Sequence[SeedState], group: str, device: torch.device) -> dict[str, Tensor]:
+    """What states hold under names that begin with `group`, without that, with a seed axis."""
+    return {
+        name.removeprefix(group): torch.tensor(
+            np.array([state[name] for state in states]), device=device
+        )
+        for name in states[0]
+        if name.startswith(group)
+    }
+
+
 def _stack(seeds: Sequence[Params], device: torch.device) -> Params:
     return {key: torch.stack([params[key] for params in seeds]).to(device) for key in seeds[0]}
 

@@ -33,6 +33,14 @@ from tests.algorithms.small import ACTION_DIM, OBS_DIM, make_engine
 from tests.baselines.bandit import GOOD, share_near, two_modes
 
 K, STATES = 3, 4
+SMALL = {
+    "batch_size": 8,
+    "critic_batch_size": STATES,
+    "behavior_dims": (12, 8, 6),
+    "behavior_share": 0.4,
+    "behavior_learning_rate": 1e-3,
+    "support_actions": K,
+}
 SEEN = {"support": "observations", "next_support": "next_observations"}
 
 
@@ -62,14 +70,9 @@ def test_training_equals_plain_pytorch(transitions: Transitions) -> None:
         "qgpo",
         transitions,
         offline_steps=10,
-        batch_size=8,
-        critic_batch_size=STATES,
-        behavior_dims=(12, 8, 6),
-        behavior_share=0.4,
+        **SMALL,
         critic_share=2 / 3,
-        behavior_learning_rate=1e-3,
         learning_rate=1e-3,
-        support_actions=K,
         beta=2.0,
         backup_beta=0.7,
         discount=0.9,
@@ -148,13 +151,8 @@ def test_support_is_drawn_once_for_all_data_and_kept(transitions: Transitions) -
         "qgpo",
         transitions,
         offline_steps=10,
-        batch_size=8,
-        critic_batch_size=STATES,
-        behavior_dims=(12, 8, 6),
-        behavior_share=0.4,
+        **SMALL,
         critic_share=0.5,
-        behavior_learning_rate=1e-3,
-        support_actions=K,
     )
     engine.train(5)
     behaviors = [ScoreModel(learned_params(engine, "behavior", slot)) for slot in (0, 1)]

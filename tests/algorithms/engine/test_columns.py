@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from algorithms.base import Column, Networks, Normal
+from algorithms.base import Batch, Column, Networks, Normal
 from algorithms.engine.columns import Columns, WholeData
 from algorithms.engine.engine import Engine
 from algorithms.transitions import Floats, Transitions
@@ -37,11 +37,11 @@ def columns() -> Columns:
         timeouts=np.arange(ROWS) == ROWS - 1,
     )
 
-    def batch(rows: Tensor, known: Mapping[str, Tensor]) -> object:
+    def batch(rows: Tensor, known: Mapping[str, Tensor]) -> Batch:
         seen = {name: column[:, rows[0]] for name, column in known.items()}
         return random_batch(*rows.shape)._replace(rewards=rows.float(), columns=seen)
 
-    return Columns(WholeData(data, rewards, batch, torch.device("cpu")))  # type: ignore[arg-type]
+    return Columns(WholeData(data, rewards, batch, torch.device("cpu")))
 
 
 def compute(columns: Columns, asked: Mapping[str, Column]) -> list[float]:
