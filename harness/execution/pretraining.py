@@ -6,16 +6,15 @@ be deleted at any time; what is missing is trained again.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from algorithms import registry
-from algorithms.source import code_digest, is_shared
+from algorithms.pretraining import own_code, set_up
 from harness.files import short_digest
 from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder
@@ -40,7 +39,7 @@ def pretraining_key(spec: RunSpec) -> str | None:
         return None
     config = {name: value for name, value in spec.config.items() if name in model.model_fields}
     decisive = spec.model_dump(mode="json", include=_DECISIVE)
-    return short_digest({**decisive, "config": config, "code": _own_code(_defining(cls))})
+    return short_digest({**decisive, "config": config, "code": own_code(_defining(cls))})
 
 
 def _defining(cls: type[Algorithm[Any]]) -> set[str]:
@@ -50,49 +49,6 @@ def _defining(cls: type[Algorithm[Any]]) -> set[str]:
     names.discard("_abc_impl")  # every class has one of its own
     owners = (next(base for base in cls.__mro__ if name in vars(base)) for name in names)
     return {owner.__module__ for owner in owners}
-
-
-def _set_up(algorithm: Algorithm[Any]) -> dict[str, Any]:
-    """What `create` made of the pretraining, as plain data."""
-    stages = algorithm.stages[: algorithm.pretraining_stages]
-    phases = [phase for stage in stages for phase in stage.phases]
-    losses = [_unbound(phase.loss) for phase in phases]
-    trained = sorted({name for phase in phases for name in phase.trains})
-    networks = {name: algorithm.networks[name] for name in trained}
-    return {
-        "stages": [(stage.share, sorted(stage.copies.items())) for stage in stages],
-        "phases": [(phase.trains, phase.every, phase.updates_targets) for phase in phases],
-        "losses": [f"{loss.__module__}.{loss.__qualname__}" for loss in losses],
-        "given": [repr(list(_given(phase.loss))) for phase in phases],
-        "networks": {name: repr(network) for name, network in networks.items()},
-        "optimizers": {name: repr(algorithm.optimizers[name]) for name in trained},
-        "targets": {name: algorithm.targets.get(name) for name in trained},
-        "noise": {name: repr(noise) for name, noise in algorithm.noise.items()},
-        "code": _own_code(
-            {loss.__module__ for loss in losses}
-            | {type(network).__module__ for network in networks.values()}
-        ),
-    }
-
-
-def _unbound(loss: Callable[..., Any]) -> Any:
-    """The function that was written, whatever arguments it has been given already."""
-    return _unbound(loss.func) if isinstance(loss, functools.partial) else loss
-
-
-def _given(loss: Callable[..., Any]) -> Iterator[Any]:
-    """Numbers and words among the arguments that a loss has been given already."""
-    if isinstance(loss, functools.partial):
-        yield from _given(loss.func)
-        for name, value in [*enumerate(loss.args), *sorted(loss.keywords.items())]:
-            if isinstance(value, int | float | str):
-                yield name, value
-
-
-def _own_code(modules: Iterable[str]) -> str:
-    """A digest of what of it the engine's version does not stand for; empty if there is none."""
-    own = [module for module in modules if not is_shared(module)]
-    return code_digest(*own) if own else ""
 
 
 class SharedPretraining:
@@ -107,7 +63,7 @@ class SharedPretraining:
 
     def __init__(self, results: Path, spec: RunSpec, seeds: Sequence[int], engine: Engine) -> None:
         self.steps = engine.pretraining_steps
-        key = short_digest([pretraining_key(spec), _set_up(engine.algorithm)])
+        key = short_digest([pretraining_key(spec), set_up(engine.algorithm)])
         self._owner = f"{key}-{self.steps}"
         folder = results / FOLDER / self._owner
         self.folders = [RunFolder(folder / f"seed-{seed}") for seed in seeds]

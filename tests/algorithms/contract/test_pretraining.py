@@ -87,6 +87,56 @@ def test_a_setting_that_pretraining_reads_and_does_not_declare(
     assert not found.advice
 
 
+@pytest.mark.parametrize(
+    ("edits", "name", "value"),
+    [
+        (
+            [
+                (BONUS, f"self.kept = self.config.pull\n        {BONUS}"),
+                (LOSS, f"{LOSS} * (1 + self.kept)"),
+            ],
+            "pull",
+            0.05,
+        ),
+        (
+            [
+                (
+                    "class First(Config):",
+                    "class First(BaseModel):\n"
+                    "    batch_size: int = 256\n"
+                    "    normalize_observations: bool = True\n"
+                    "    discount: float = 0.99\n"
+                    "    reward_scale: float = 1.0\n"
+                    "    reward_shift: float = 0.0",
+                )
+            ],
+            "reward_transform",
+            "mean-return",
+        ),
+    ],
+    ids=["kept since create", "read by the engine"],
+)
+def test_a_setting_that_shows_in_the_weights_that_pretraining_leaves(
+    package: Package, edits: list[tuple[str, str]], name: str, value: object
+) -> None:
+    shared = package.write(
+        *SHARED, ("import torch\n", "import torch\nfrom pydantic import BaseModel\n")
+    )
+    package.write(*edits, source=shared)
+    [found] = run_check(PRETRAINING, Subject(ID))
+    assert found.sentence == (
+        f"with {name} = {value!r} pretraining leaves other weights, and '{name}' is not in First: "
+        "rows that differ in it would share one pretraining, so move it there"
+    )
+    assert found.where == package.line("Pretraining = First")
+    assert not found.advice
+
+
+def test_what_create_makes_of_a_setting_is_compared_as_it_is_made(package: Package) -> None:
+    package.write(*SHARED, ("Adam(1e-3)", "Adam(self.config.pull)"))
+    assert run_check(PRETRAINING, Subject(ID)) == []
+
+
 def first_try() -> list[str]:
     """As a run makes it."""
     return check(registry.load(ID), registry.resolve_config(ID, {}), OBS_DIM, ACTION_DIM)
