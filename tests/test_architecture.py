@@ -156,7 +156,7 @@ def test_the_harness_reaches_algorithms_through_the_registry() -> None:
     }
     allowed |= {f"engine.{name}" for name in ("engine", "version", "seeding", "streams")}
     allowed |= {f"engine.{name}" for name in ("precision", "preflight", "preprocessing")}
-    allowed |= {f"engine.{name}" for name in ("schedule", "trained")}
+    allowed |= {f"engine.{name}" for name in ("pretraining", "schedule", "trained")}
     for path in (REPOSITORY / "harness").rglob("*.py"):
         if TEMPLATE in path.parents:
             continue

@@ -12,8 +12,9 @@ from torch import Tensor
 from algorithms.base import Algorithm, Batch, Networks, Phase, Stage
 from algorithms.contract.subject import Subject
 from algorithms.engine.preflight import trial_sizes
+from algorithms.engine.preflight.columns import evaluate_column
 from algorithms.engine.preflight.inputs import Inputs, make_inputs
-from algorithms.engine.streams import draw, generator
+from algorithms.engine.streams import generator
 from algorithms.errors import calling_line
 from algorithms.networks import Network, Params
 
@@ -135,12 +136,8 @@ def evaluate(
 
 def run_stage(algorithm: Algorithm[Any], stage: Stage, nets: Networks, inputs: Inputs) -> None:
     """All that a stage asks of networks as it trains, once: its columns, losses and assignments."""
-    batch = inputs.batch
-    one_by_one = batch.map(lambda field: field[:, :, 0]) if algorithm.context else batch
     for column in stage.columns.values():
-        streams = [generator("contract", "column", s) for s in range(len(batch.rewards))]
-        noise = draw(column.noise, streams, (batch.rewards.shape[1],))
-        column.evaluate(nets, one_by_one.map(torch.clone), *([noise] if noise else []))
+        evaluate_column(algorithm, column, nets, inputs)
     for phase in stage.phases:
         for function in filter(None, (phase.loss, phase.assigns)):
             given = inputs.copied()

@@ -11,7 +11,7 @@ from algorithms.contract.subject import ACTION_DIM, OBS_DIM, Subject, states_equ
 from algorithms.declared import declared_at
 from algorithms.engine.engine import Engine
 from algorithms.engine.preflight.reads import not_declared, noting
-from algorithms.pretraining import set_up
+from algorithms.engine.pretraining import set_up
 
 _OF_ENGINE = ("batch_size", "normalize_observations")  # it reads them, whatever the losses do
 _STEPS = 6  # weights differ at once or not at all

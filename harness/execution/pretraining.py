@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from algorithms import registry
-from algorithms.pretraining import own_code, set_up
+from algorithms.engine.pretraining import own_code, set_up
 from harness.files import short_digest
 from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder

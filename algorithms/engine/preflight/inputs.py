@@ -45,13 +45,13 @@ class Sizes(NamedTuple):
 class DeclaredNoise(dict[str, Tensor]):
     """Noise by name, which knows what to say of a name that is not declared."""
 
-    def __init__(self, noise: Mapping[str, Tensor], attribute: str) -> None:
+    def __init__(self, noise: Mapping[str, Tensor], declaration: str) -> None:
         super().__init__(noise)
-        self._attribute = attribute
+        self._declaration = declaration
 
     def __missing__(self, name: str) -> Tensor:
         raise AlgorithmError(
-            f"noise['{name}'] is not declared in self.{self._attribute}"
+            f"noise['{name}'] is not declared in {self._declaration}"
             f" (it has {', '.join(self) or 'nothing'}).{nearest(name, self)}"
         )
 
@@ -73,9 +73,11 @@ class Inputs:
             params=_slots(self.params, first),
             targets=_slots(self.targets, first),
             batch=self.batch.map(lambda field: field[first:]),
-            noise=DeclaredNoise({k: v[first:] for k, v in self.noise.items()}, "noise"),
+            noise=DeclaredNoise({k: v[first:] for k, v in self.noise.items()}, "self.noise"),
             observations=_each(self.observations, lambda x: x[first:]),
-            act_noise=DeclaredNoise({k: v[first:] for k, v in self.act_noise.items()}, "act_noise"),
+            act_noise=DeclaredNoise(
+                {k: v[first:] for k, v in self.act_noise.items()}, "self.act_noise"
+            ),
         )
 
     def copied(self) -> Inputs:
@@ -84,9 +86,11 @@ class Inputs:
             params=self.params,
             targets=self.targets,
             batch=self.batch.map(torch.clone),
-            noise=DeclaredNoise({k: v.clone() for k, v in self.noise.items()}, "noise"),
+            noise=DeclaredNoise({k: v.clone() for k, v in self.noise.items()}, "self.noise"),
             observations=_each(self.observations, torch.clone),
-            act_noise=DeclaredNoise({k: v.clone() for k, v in self.act_noise.items()}, "act_noise"),
+            act_noise=DeclaredNoise(
+                {k: v.clone() for k, v in self.act_noise.items()}, "self.act_noise"
+            ),
         )
 
     def nets(self, method: Algorithm[Any], trained: Mapping[str, Params] | None = None) -> Networks:
@@ -109,9 +113,11 @@ def make_inputs(method: Algorithm[Any], sizes: Sizes, seeds: int) -> Inputs:
             for name in method.targets
         },
         batch=_batch(method, streams, sizes.transitions),
-        noise=DeclaredNoise(_noise(method.noise, streams, sizes.transitions), "noise"),
+        noise=DeclaredNoise(_noise(method.noise, streams, sizes.transitions), "self.noise"),
         observations=_seen(method, streams, sizes.observations),
-        act_noise=DeclaredNoise(_noise(method.act_noise, streams, sizes.observations), "act_noise"),
+        act_noise=DeclaredNoise(
+            _noise(method.act_noise, streams, sizes.observations), "self.act_noise"
+        ),
     )
 
 

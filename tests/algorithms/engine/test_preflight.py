@@ -381,6 +381,63 @@ def test_the_method_without_mistakes_passes(package: Package) -> None:
     assert try_it() == try_it(online=True, selections=("best-of-4", "noise-0")) == []
 
 
+COLUMN = (
+    ("import Adam, Algorithm, Config,", "import Adam, Algorithm, Column, Config,"),
+    (
+        "self.stages = (Stage((critic, actor)),)",
+        "self.stages = (Stage((critic, actor), columns=self.columns()),)",
+    ),
+    (
+        "    def critic_loss",
+        "    def columns(self):\n"
+        "        return {'best': Column(self.best, noise={'start': Normal(self.action_dim)})}\n\n"
+        "    def best(self, nets, batch, noise):\n"
+        "        actions = nets.actor(batch.observations, noise['start'])\n"
+        "        return nets.critic(batch.observations, actions).amin(1)\n\n"
+        "    def critic_loss",
+    ),
+    ("backup = batch.rewards", "backup = batch.columns['best']"),
+)
+
+
+def test_a_method_with_a_column_passes(package: Package) -> None:
+    package.write(*COLUMN)
+    assert try_it() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (".amin(1)\n\n", "\n\n", "must be [S, B], found a tensor [S, 2, B]; if it holds several"),
+        ("noise={'start'", "dim=4, noise={'start'", "must be [S, B, 4], found a tensor [S, B]"),
+        (
+            ".amin(1)\n\n",
+            ".amin(1) - batch.rewards.mean()\n\n",
+            "seeds mix: the column 'best' of one seed changes with the other seeds",
+        ),
+        (
+            "{'start': Normal",
+            "{'end': Normal",
+            "noise['start'] is not declared in the noise of its Column (it has end)",
+        ),
+        (
+            "noise['start'])\n",
+            "torch.randn_like(noise['start']))\n",
+            "'randn_like' draws random numbers of its own",
+        ),
+    ],
+    ids=["shape", "dim", "seeds", "noise", "random"],
+)
+def test_a_mistake_in_a_column_is_told_before_the_run(
+    package: Package, old: str, new: str, sentence: str
+) -> None:
+    package.write((old, new), source=package.write(*COLUMN))
+    with pytest.raises(AlgorithmError) as found:
+        try_it()
+    assert sentence in found.value.sentence
+    assert found.value.where
+
+
 def test_a_helper_may_have_a_name_like_one_of_the_interface(package: Package) -> None:
     package.write(
         ("-q.mean(-1), {", "-self.action_values(q), {"),
