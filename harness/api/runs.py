@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.api.frames import Results, results
 from harness.commands.run import STOPPED, run_suite
-from harness.execution.plan import draft
+from harness.execution.draft import draft
 from harness.suite.schema import find_suite
 
 Tracker = Literal["wandb", "mlflow", "aim"]

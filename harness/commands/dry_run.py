@@ -11,8 +11,9 @@ from rich.table import Table
 from harness.commands.console import say
 from harness.costs.prospect import refuse_few_evaluations
 from harness.data import changed, missing
+from harness.execution.draft import draft
 from harness.execution.executors import lacking
-from harness.execution.plan import Plan, draft
+from harness.execution.plan import Plan
 from harness.execution.prepare import planned_without_data
 from harness.execution.progress import seed_ranges
 from harness.runs.critic_probe import unmeasured_critics

@@ -23,7 +23,8 @@ from harness.costs.prospect import (
 )
 from harness.costs.rates import RatesTable, measured
 from harness.errors import UserError
-from harness.execution.plan import Plan, draft
+from harness.execution.draft import draft
+from harness.execution.plan import Plan
 from harness.execution.prepare import planned_without_data
 from harness.suite.schema import find_suite
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.data import Progress, changed, ensure, missing, packed_rows, to_make
 from harness.errors import UserError
-from harness.execution.plan import Draft, Plan, draft
+from harness.execution.draft import Draft, draft
+from harness.execution.plan import Plan
 from harness.suite.schema import Resources
 
 Lacking = Callable[[Resources], list[str]]  # what an executor needs and has not, a sentence each

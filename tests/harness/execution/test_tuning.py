@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.execution.plan import Plan, draft
+from harness.execution.draft import draft
+from harness.execution.plan import Plan
 from harness.runs.pack import pack_suite
 from harness.runs.spec import RunSpec
 from harness.runs.status import Status

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.execution.plan import draft
+from harness.execution.draft import draft
 from harness.suite.configs import resolve_configs
 from harness.suite.schema import load_suite, suite_tasks
 
