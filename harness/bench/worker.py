@@ -56,7 +56,7 @@ class Measured(NamedTuple):
     products: ProductTimer | None = None
 
 
-class Clock(NamedTuple):
+class Meter(NamedTuple):
     """What counts as time and memory where a worker is.
 
     Attributes:
@@ -69,10 +69,10 @@ class Clock(NamedTuple):
     memory_mb: Callable[[], float]
 
 
-_ON_CORE = Clock(
+_ON_CORE = Meter(
     time.process_time, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 )
-_ON_GPU = Clock(time.perf_counter, lambda: torch.cuda.max_memory_allocated() / 2**20)
+_ON_GPU = Meter(time.perf_counter, lambda: torch.cuda.max_memory_allocated() / 2**20)
 
 
 def engine(

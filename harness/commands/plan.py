@@ -40,7 +40,7 @@ def seconds_of(duration: str) -> float:
 
 
 @dataclass(frozen=True)
-class Line:
+class RowTotals:
     """What is left of a row of the comparison, over all of its tasks.
 
     Attributes:
@@ -94,7 +94,7 @@ def show_plan(
     for cost in costs:
         by_label.setdefault(cost.trial.specs[0].label, []).append(cost)
     order = dict.fromkeys(spec.label for spec in [*plan.left, *plan.undecided])
-    lines = [_line(label, by_label[label]) for label in order]
+    lines = [_totals(label, by_label[label]) for label in order]
     together = _Together.of(plan, costs, deadline, price)
     if as_json:
         print(json.dumps(_content(plan, lines, together, failed), indent=2))
@@ -132,9 +132,9 @@ def _heading(plan: Plan, costs: Sequence[TrialCost]) -> str:
     return said
 
 
-def _line(label: str, mine: Sequence[TrialCost]) -> Line:
+def _totals(label: str, mine: Sequence[TrialCost]) -> RowTotals:
     unknown = [cost.trial.specs[0].task.id for cost in mine if cost.seconds is None]
-    return Line(
+    return RowTotals(
         label=label,
         runs=sum(len(cost.trial.specs) for cost in mine),
         steps=sum(cost.steps for cost in mine),
@@ -253,7 +253,7 @@ def _memory_at_once(costs: Sequence[TrialCost], at_once: int) -> float:
     return sum(sorted((cost.memory_mb for cost in costs), reverse=True)[:at_once]) / 1000
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _table(lines: Sequence[RowTotals]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("algorithm", overflow="fold")
     for column in ("runs", "steps", "training h", "evaluation h", "memory GB", "disk GB"):
@@ -276,7 +276,7 @@ def _number(hours: float | None) -> str:
 
 
 def _content(
-    plan: Plan, lines: Sequence[Line], together: _Together, failed: dict[str, str]
+    plan: Plan, lines: Sequence[RowTotals], together: _Together, failed: dict[str, str]
 ) -> dict[str, Any]:
     return {
         "suite": plan.suite.name,

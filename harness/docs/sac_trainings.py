@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from harness.data.recipes.sac_checkpoint import Evaluation, read_curve
+from harness.data.recipes.sac_checkpoint import SacEvaluation, read_curve
 from harness.data.recipes.shipped_policies import FOLDER
 from harness.errors import UserError
 from harness.tasks.made import EVALUATION_EVERY
@@ -58,7 +58,7 @@ def sac_trainings_table() -> str:
     return "\n".join([*lines, "", note])
 
 
-def _around(evaluations: Sequence[Evaluation], step: int) -> float:
+def _around(evaluations: Sequence[SacEvaluation], step: int) -> float:
     """The mean return of the last three evaluations that were due by a step."""
     due = [
         each for each in evaluations if each.step // EVALUATION_EVERY <= step // EVALUATION_EVERY
