@@ -35,8 +35,9 @@ from harness.data.recipes.sac_policy import save_sac_policy
 from harness.data.store import data_root, lock, write_errors_explained
 from harness.errors import UserError
 from harness.files import short_digest, write_json
-from harness.rollouts.evaluation import Evaluator, Rollout
+from harness.rollouts.evaluation import Evaluator
 from harness.rollouts.interaction import OnlineTraining, make_online_engine
+from harness.rollouts.rollout import Rollout
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
 
