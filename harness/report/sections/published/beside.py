@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.published import Literature, ProtocolName, PublishedCell, method_id, shipped
-from harness.report.comparison import Cell, Comparison
+from harness.report.cells import Cell
+from harness.report.comparison import Comparison
 from harness.runs.suite_file import RowInfo
 from harness.tasks.spec import TaskSpec
 
