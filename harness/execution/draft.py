@@ -32,6 +32,33 @@ _MOST_RUNS = 100_000
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """What of a suite is asked for, and how; by default all of it, as it is written.
+
+    Attributes:
+        only: patterns of `task/label`, label or task, a label being a row's or its entry's; none
+            selects everything.
+        seeds: a number of seeds instead of the suite's.
+        smoke: shrink everything to seconds, and put stand-ins in the place of data that cannot be
+            made in seconds.
+        cpu: train without the GPU that the suite may ask for.
+        fresh: train the selected runs again that are finished.
+        keep: leave the selected runs that were finished by earlier code of their method, as those
+            of other cells are left.
+    """
+
+    only: Sequence[str] = ()
+    seeds: int | None = None
+    smoke: bool = False
+    cpu: bool = False
+    fresh: bool = False
+    keep: bool = False
+
+
+AS_WRITTEN = RunOptions()
+
+
+@dataclass(frozen=True)
 class Draft:
     """A suite that was read and checked, and the cells asked for; their data may not be there yet.
 
@@ -41,7 +68,7 @@ class Draft:
         tasks: the suite's tasks.
         configs: of every cell.
         chosen: the (task id, label) cells asked for.
-        smoke: whether this is a smoke run.
+        options: which of it was asked for, and how.
         file: of the suite, without its folder.
         published: which published scores its tables show.
     """
@@ -51,7 +78,7 @@ class Draft:
     tasks: list[TaskSpec]
     configs: Configs
     chosen: set[tuple[str, str]]
-    smoke: bool
+    options: RunOptions
     file: str
     published: PlannedPublished
 
@@ -76,17 +103,12 @@ class Draft:
         needed = {task_id for task_id, _ in self.needed}
         return [task for task in self.tasks if task.id in needed]
 
-    def plan(self, hashes: Mapping[str, str], *, keep: bool = False) -> Plan:
-        """Every run on the tasks with data.
-
-        Args:
-            hashes: sha256 of the data by task id.
-            keep: leave the chosen cells' runs that were finished by earlier code of their method,
-                as those of other cells are left.
+    def plan(self, hashes: Mapping[str, str]) -> Plan:
+        """Every run on the tasks with data, which `hashes` has the sha256 of, by task id.
 
         Raises UserError if what tuning has found, or an archive of runs, cannot be read.
         """
-        found = FoundRuns(self.directory, keep)
+        found = FoundRuns(self.directory, keep=self.options.keep)
         tuning, settings = self._tune(hashes, found)
         runs, undecided = self._final_runs(hashes, settings, found)
         return Plan(
@@ -102,10 +124,10 @@ class Draft:
             left=found.left,
             kept=found.kept,
             outdated=found.outdated,
-            smoke=self.smoke,
+            smoke=self.options.smoke,
             file=self.file,
             published=self.published,
-            again=partial(self.plan, hashes, keep=keep),
+            again=partial(self.plan, hashes),
         )
 
     def _tune(
@@ -165,37 +187,24 @@ class Draft:
         return run_specs(self.suite, self.configs, hashes, rows=rows, seeds=seeds, tasks=tasks)
 
 
-def draft(
-    suite_path: Path,
-    results: Path,
-    *,
-    only: Sequence[str] = (),
-    seeds: int | None = None,
-    smoke: bool = False,
-    cpu: bool = False,
-) -> Draft:
+def draft(suite_path: Path, results: Path, options: RunOptions = AS_WRITTEN) -> Draft:
     """Read a suite and check all of it that can be checked without its data.
 
     Args:
         suite_path: the suite file.
         results: the folder of all suites' results.
-        only: patterns of `task/label`, label or task, a label being a row's or its entry's; none
-            selects everything.
-        seeds: a number of seeds instead of the suite's.
-        smoke: shrink everything to seconds, and put stand-ins in the place of data that cannot be
-            made in seconds.
-        cpu: train without the GPU that the suite may ask for.
+        options: what of it is asked for.
 
     Raises:
         UserError: anything wrong with the suite or the selection.
     """
     suite, document = load_suite(suite_path)
-    tasks = list(smoke_tasks(suite)) if smoke else suite_tasks(suite)
-    suite = _as_asked(suite, seeds=seeds, smoke=smoke, cpu=cpu)
+    tasks = list(smoke_tasks(suite)) if options.smoke else suite_tasks(suite)
+    suite = _as_asked(suite, options)
     if problem := _run_count_problem(suite, tasks):
         raise document.error([problem])
-    configs = resolve_configs(suite, document, tasks, SMOKE_CONFIG if smoke else {})
-    problems = _problems(suite, tasks, configs, smoke=smoke)
+    configs = resolve_configs(suite, document, tasks, SMOKE_CONFIG if options.smoke else {})
+    problems = _problems(suite, tasks, configs, same_networks=options.smoke)
     if problems:
         raise document.error(problems)
     return Draft(
@@ -203,20 +212,20 @@ def draft(
         directory=(results / suite.name).absolute(),
         tasks=tasks,
         configs=configs,
-        chosen=_select(suite, tasks, only),
-        smoke=smoke,
+        chosen=_select(suite, tasks, options.only),
+        options=options,
         file=suite_path.name,
         published=planned_published(suite, suite_path),
     )
 
 
-def _as_asked(suite: Suite, *, seeds: int | None, smoke: bool, cpu: bool) -> Suite:
-    """The suite as it will be run; see `draft`."""
-    if seeds is not None:
-        suite = suite.model_copy(update={"seeds": list(range(seeds))})
-    if smoke:
+def _as_asked(suite: Suite, options: RunOptions) -> Suite:
+    """The suite as it will be run."""
+    if options.seeds is not None:
+        suite = suite.model_copy(update={"seeds": list(range(options.seeds))})
+    if options.smoke:
         suite = shrunk(suite)
-    if cpu and suite.resources.gpus_per_trial:
+    if options.cpu and suite.resources.gpus_per_trial:
         suite = _without_gpu(suite)
     return suite
 
@@ -247,15 +256,18 @@ def _run_count_problem(suite: Suite, tasks: Sequence[TaskSpec]) -> Problem | Non
 
 
 def _problems(
-    suite: Suite, tasks: Sequence[TaskSpec], configs: Configs, *, smoke: bool
+    suite: Suite, tasks: Sequence[TaskSpec], configs: Configs, *, same_networks: bool
 ) -> list[Problem]:
-    """What is wrong with how the suite's parts go together."""
+    """What is wrong with how the suite's parts go together.
+
+    same_networks: all have the small ones of a smoke run, so that settings may well be equal.
+    """
     problems = [*figure_problems(parse_figures(suite.figures)[0], suite.rows, tasks)]
     problems += ability_problems(suite, tasks, configs)
     if suite.tuning is not None:
         problems += tuning_problems(suite.tuning, suite.algorithms, suite.seed_list)
         problems += choosing_tasks(suite.tuning, suite.rows, tasks)
-        if not smoke:  # which has the same small networks for all
+        if not same_networks:
             problems += equal_settings(suite.settings, tasks, configs)
     return problems
 

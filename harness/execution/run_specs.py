@@ -87,12 +87,12 @@ def asked_selection(row: Row) -> str:
 
 
 class FoundRuns:
-    """Sorts runs by what a results folder has of them; `keep` is as in `Draft.plan`.
+    """Sorts runs by what a results folder has of them; `keep` is as in `RunOptions`.
 
     Attributes: as `Plan` has them.
     """
 
-    def __init__(self, directory: Path, keep: bool) -> None:
+    def __init__(self, directory: Path, *, keep: bool) -> None:
         self._directory = directory
         self._keep = keep
         self.selected: list[RunSpec] = []

@@ -80,39 +80,30 @@ def run(
     results: ResultsOption = Path("results"),
 ) -> None:
     """Train and evaluate a suite's runs, skipping finished ones, and report."""
+    from harness.commands.dry_run import show_dry_run
     from harness.commands.run import run_suite
+    from harness.execution.draft import RunOptions
 
     if address is not None and executor is not ExecutorName.ray:
         raise UserError("--address is of a Ray cluster: it needs --executor ray.")
     if fresh and keep:
         raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
+    options = RunOptions(only or (), seeds, smoke, cpu, fresh, keep)
     if dry_run:
-        from harness.commands.dry_run import show_dry_run
-
         show_dry_run(
             suite,
+            options,
             executor=executor.value,
             address=address,
-            only=only or [],
-            seeds=seeds,
-            smoke=smoke,
-            cpu=cpu,
-            fresh=fresh,
-            keep=keep,
             results=results,
             console=console_for_tables(),
         )
         return
     code = run_suite(
         suite,
+        options,
         executor=executor.value,
         address=address,
-        only=only or [],
-        seeds=seeds,
-        smoke=smoke,
-        cpu=cpu,
-        fresh=fresh,
-        keep=keep,
         log=[tracker.value for tracker in log or []],
         results=results,
         command=shlex.join(["python", "-m", "harness", *sys.argv[1:]]),
@@ -153,14 +144,13 @@ def plan(
 ) -> None:
     """Say what a suite takes: runs, steps, hours, memory, disk, cost. Makes nothing."""
     from harness.commands.plan import show_plan
+    from harness.execution.draft import RunOptions
 
     if rates is not None and measure:
         raise UserError("--rates is instead of what is measured here: leave --measure out.")
     show_plan(
         suite,
-        only=only or [],
-        seeds=seeds,
-        cpu=cpu,
+        RunOptions(only=only or (), seeds=seeds, cpu=cpu),
         results=results,
         by=by,
         rates=rates,
