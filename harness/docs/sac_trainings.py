@@ -19,7 +19,7 @@ from harness.tasks.made import EVALUATION_EVERY
 _FILE = Path(__file__).with_name("sac_published.json")
 
 
-class Published(BaseModel):
+class PublishedReturns(BaseModel):
     """Returns of other trainings: mean and standard deviation over seeds, by body and step."""
 
     source: str
@@ -34,7 +34,7 @@ def sac_trainings_table() -> str:
     Raises UserError: the published returns or a curve cannot be read.
     """
     try:
-        published = Published.model_validate_json(_FILE.read_bytes())
+        published = PublishedReturns.model_validate_json(_FILE.read_bytes())
     except (OSError, ValidationError) as error:
         raise UserError(f"{_FILE} cannot be read: {error}") from error
     steps = sorted({step for curve in published.returns.values() for step in curve})
