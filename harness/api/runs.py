@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.api.frames import Results, results
 from harness.commands.run import STOPPED, run_suite
-from harness.execution.plan import draft
+from harness.execution.draft import RunOptions, draft
 from harness.suite.schema import find_suite
 
 Tracker = Literal["wandb", "mlflow", "aim"]
@@ -55,16 +55,19 @@ def run(
         UserError: anything wrong before the first run starts, with what to do.
         KeyboardInterrupt: it was stopped.
     """
-    code = run_suite(
-        str(suite),
-        executor=executor,
-        address=address,
+    options = RunOptions(
         only=[only] if isinstance(only, str) else only,
         seeds=seeds,
         smoke=smoke,
         cpu=cpu,
         fresh=fresh,
         keep=keep,
+    )
+    code = run_suite(
+        str(suite),
+        options,
+        executor=executor,
+        address=address,
         log=[log] if isinstance(log, str) else log,
         results=Path(folder),
         command=f"harness.run({str(suite)!r})",
@@ -72,4 +75,5 @@ def run(
     )
     if code == STOPPED:
         raise KeyboardInterrupt
-    return results(draft(find_suite(str(suite)), Path(folder), smoke=smoke, cpu=cpu).directory)
+    whole = RunOptions(smoke=smoke, cpu=cpu)
+    return results(draft(find_suite(str(suite)), Path(folder), whole).directory)

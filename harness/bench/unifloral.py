@@ -38,6 +38,29 @@ def unifloral_updates(
     path = folder / "algorithms" / "iql.py"
     if not path.exists():
         raise UserError(f"{path} does not exist; give the folder of a checkout of unifloral.")
+    jax = _jax(precision)
+    script = load_script(path, "unifloral_iql", _ABSENT)
+    script.distrax = SimpleNamespace(Normal=_Normal)
+    start, step = _iql(jax, script, transitions)
+
+    # The script scans a fixed number of steps and keeps their losses. This loop keeps none, and
+    # compiles once for any number.
+    def loop(states: Any, updates: Any) -> Any:
+        one = jax.vmap(lambda state: step(state, None)[0])
+        return jax.lax.fori_loop(0, updates, lambda _, state: one(state), states)
+
+    train = jax.jit(loop)
+    states = jax.vmap(start)(jax.random.split(jax.random.PRNGKey(0), seeds))
+
+    def run(updates: int) -> None:
+        nonlocal states
+        states = jax.block_until_ready(train(states, updates))
+
+    return run
+
+
+def _jax(precision: Precision) -> Any:
+    """JAX, set to a precision. Raises UserError if it is not installed."""
     try:
         import jax
     except ImportError as error:
@@ -45,8 +68,13 @@ def unifloral_updates(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others are on the GPU, too
     if precision == "fp32":
         jax.config.update("jax_default_matmul_precision", "highest")
-    script = load_script(path, "unifloral_iql", _ABSENT)
-    script.distrax = SimpleNamespace(Normal=_Normal)
+    return jax
+
+
+def _iql(
+    jax: Any, script: Any, transitions: Transitions
+) -> tuple[Callable[[Any], tuple[Any, Any]], Callable[[Any, None], Any]]:
+    """How a seed's training begins, from a key, and its next step, by the script's own parts."""
     args = script.Args()
     names = ("observations", "actions", "rewards", "next_observations", "terminals")
     arrays = [jax.numpy.asarray(getattr(transitions, name), "float32") for name in names]
@@ -67,22 +95,7 @@ def unifloral_updates(
             value=made(args, for_value, value, [observation]),
         )
 
-    step = script.make_train_step(args, actor.apply, critic.apply, value.apply, data)
-
-    # The script scans a fixed number of steps and keeps their losses. This loop keeps none, and
-    # compiles once for any number.
-    def loop(states: Any, updates: Any) -> Any:
-        one = jax.vmap(lambda state: step(state, None)[0])
-        return jax.lax.fori_loop(0, updates, lambda _, state: one(state), states)
-
-    train = jax.jit(loop)
-    states = jax.vmap(start)(jax.random.split(jax.random.PRNGKey(0), seeds))
-
-    def run(updates: int) -> None:
-        nonlocal states
-        states = jax.block_until_ready(train(states, updates))
-
-    return run
+    return start, script.make_train_step(args, actor.apply, critic.apply, value.apply, data)
 
 
 def jax_memory_mb() -> float:

@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -56,7 +56,7 @@ class Measured(NamedTuple):
     products: ProductTimer | None = None
 
 
-class Clock(NamedTuple):
+class Meter(NamedTuple):
     """What counts as time and memory where a worker is.
 
     Attributes:
@@ -69,10 +69,10 @@ class Clock(NamedTuple):
     memory_mb: Callable[[], float]
 
 
-_ON_CORE = Clock(
+_ON_CORE = Meter(
     time.process_time, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 )
-_ON_GPU = Clock(time.perf_counter, lambda: torch.cuda.max_memory_allocated() / 2**20)
+_ON_GPU = Meter(time.perf_counter, lambda: torch.cuda.max_memory_allocated() / 2**20)
 
 
 def engine(
@@ -155,7 +155,7 @@ def main() -> None:
 
 
 def _serve(place: str, kind: str, *arguments: str) -> None:
-    device, clock = ("cuda", _ON_GPU) if place == "cuda" else ("cpu", _ON_CORE)
+    device, meter = ("cuda", _ON_GPU) if place == "cuda" else ("cpu", _ON_CORE)
     if device == "cpu":
         pin_to(int(place))
     torch.set_num_threads(1)
@@ -166,51 +166,53 @@ def _serve(place: str, kind: str, *arguments: str) -> None:
         seeds, spec = arguments
         _say(trial=trial_times(RunSpec.model_validate_json(spec), int(seeds)).model_dump())
         return
+    if kind == "unifloral":
+        from harness.bench.unifloral import jax_memory_mb
+
+        meter = meter._replace(memory_mb=jax_memory_mb)
+    _answer(_measured(kind, arguments, device), meter)
+
+
+def _measured(kind: str, arguments: Sequence[str], device: str) -> Measured:
+    """What takes part in the rotation, by the words of the command line."""
     if kind in ("engine", "noise"):
         algorithm, seeds, stage, precision, words = arguments
         settings = json.loads(words)
-        measured = (
-            noise_of(algorithm, int(seeds), settings, device)
-            if kind == "noise"
-            else engine(
-                algorithm,
-                int(seeds),
-                int(stage),
-                cast(Precision, precision),
-                settings,
-                device=device,
-            )
-        )
-    elif kind == "unifloral":
-        from harness.bench.unifloral import jax_memory_mb, unifloral_updates
+        if kind == "noise":
+            return noise_of(algorithm, int(seeds), settings, device)
+        exactly = cast(Precision, precision)
+        return engine(algorithm, int(seeds), int(stage), exactly, settings, device=device)
+    transitions = _transitions(ROWS)
+    if kind == "unifloral":
+        from harness.bench.unifloral import unifloral_updates
 
         seeds, precision, folder = arguments
-        run = unifloral_updates(
-            Path(folder), int(seeds), cast(Precision, precision), _transitions(ROWS)
-        )
-        measured = Measured(run, int(seeds))
-        clock = clock._replace(memory_mb=jax_memory_mb)
-    else:
-        from harness.bench.corl import corl_updates
+        exactly = cast(Precision, precision)
+        run = unifloral_updates(Path(folder), int(seeds), exactly, transitions)
+        return Measured(run, int(seeds))
+    from harness.bench.corl import corl_updates
 
-        script, folder = arguments
-        transitions = _transitions(ROWS)
-        measured = Measured(corl_updates(Path(folder), script, transitions), 1)
+    script, folder = arguments
+    return Measured(corl_updates(Path(folder), script, transitions), 1)
+
+
+def _answer(measured: Measured, meter: Meter) -> None:
+    """Warm up and say so, then run a chunk and say how it went for every line that comes."""
     measured.run(_FEW)
-    before = clock.seconds()
+    before = meter.seconds()
     measured.run(_FEW)
-    chunk = chunk_of(CHUNK_SECONDS * _FEW / (clock.seconds() - before))
+    chunk = chunk_of(CHUNK_SECONDS * _FEW / (meter.seconds() - before))
     _say(learners=measured.learners, flop=measured.flop)
     for _ in sys.stdin:
-        before = clock.seconds()
+        before = meter.seconds()
         measured.run(chunk)
-        taken = clock.seconds() - before
+        taken = meter.seconds() - before
         timer = measured.products
         _say(
             updates=chunk,
             seconds=taken,
             flop_per_cpu_second=None if timer is None else timer.rate(PRODUCT_SECONDS),
-            peak_memory_mb=clock.memory_mb(),
+            peak_memory_mb=meter.memory_mb(),
         )
 
 

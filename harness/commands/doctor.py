@@ -31,7 +31,7 @@ from harness.runs.provenance import core_count, cpu_model, git_state, package_ve
 _GOOD, _MISSING = "ok", "missing"
 
 
-class _Line(NamedTuple):
+class _Finding(NamedTuple):
     what: str
     state: str
     found: str
@@ -46,10 +46,10 @@ def examine(console: Console, inherited: Mapping[str, str]) -> None:
     for line in (*_packages(), *_hardware(), *_ray(), _git(), *_data(), _space()):
         _show(console, line)
     for name, value in inherited.items():
-        _show(console, _Line(name, "unused", value, "figures go to files; nothing is rendered"))
+        _show(console, _Finding(name, "unused", value, "figures go to files; nothing is rendered"))
 
 
-def _show(console: Console, line: _Line) -> None:
+def _show(console: Console, line: _Finding) -> None:
     what, state, found, consequence = line
     # Not wrapped: a path is to be copied whole.
     console.print(f"{what:<22} {state:<9} {found}".rstrip(), markup=False, soft_wrap=True)
@@ -57,25 +57,27 @@ def _show(console: Console, line: _Line) -> None:
         console.print(Padding(consequence, (0, 0, 0, 4), expand=False), markup=False)
 
 
-def _packages() -> Iterator[_Line]:
+def _packages() -> Iterator[_Finding]:
     supported = (3, 11) <= sys.version_info < (3, 13)
     state, cost = (_GOOD, "") if supported else ("wrong", "the harness needs Python 3.11 or 3.12")
-    yield _Line("python", state, platform.python_version(), cost)
+    yield _Finding("python", state, platform.python_version(), cost)
     for name, version in package_versions().items():
         if name == "ray":  # optional
             continue
         cost = "" if version else f"nothing runs without it: pip install {name}"
-        yield _Line(name, _GOOD if version else _MISSING, version or "", cost)
+        yield _Finding(name, _GOOD if version else _MISSING, version or "", cost)
 
 
-def _hardware() -> Iterator[_Line]:
-    yield _Line("cores", _GOOD, f"{core_count()} x {cpu_model()}")
+def _hardware() -> Iterator[_Finding]:
+    yield _Finding("cores", _GOOD, f"{core_count()} x {cpu_model()}")
     if not local_gpus():
-        yield _Line("GPUs", "none", "", "suites for GPUs train on the CPU, slowly, with: run --cpu")
+        yield _Finding(
+            "GPUs", "none", "", "suites for GPUs train on the CPU, slowly, with: run --cpu"
+        )
     elif problem := gpu_problem():
-        yield _Line("GPUs", "unusable", str(len(local_gpus())), problem)
+        yield _Finding("GPUs", "unusable", str(len(local_gpus())), problem)
     else:
-        yield _Line("GPUs", _GOOD, ", ".join(_gpus()))
+        yield _Finding("GPUs", _GOOD, ", ".join(_gpus()))
     yield _compiler()
     yield _place_of_compiled_code()
 
@@ -86,36 +88,36 @@ def _gpus() -> list[str]:
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
-def _compiler() -> _Line:
+def _compiler() -> _Finding:
     found = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
     if found is None:
         cost = "training runs uncompiled, about half as fast: install g++"
-        return _Line("C++ compiler", _MISSING, "", cost)
+        return _Finding("C++ compiler", _MISSING, "", cost)
     printed = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
-    return _Line("C++ compiler", _GOOD, (printed.splitlines() or [found])[0])
+    return _Finding("C++ compiler", _GOOD, (printed.splitlines() or [found])[0])
 
 
-def _place_of_compiled_code() -> _Line:
+def _place_of_compiled_code() -> _Finding:
     asked = compiled_code()
     if can_load_from(asked):
-        return _Line("compiled code", _GOOD, str(asked))
+        return _Finding("compiled code", _GOOD, str(asked))
     try:
         settle_compiled_code()
     except UserError as error:
-        return _Line("compiled code", "unusable", str(asked), str(error))
+        return _Finding("compiled code", "unusable", str(asked), str(error))
     cost = f"mounted noexec, so compiled code goes to {compiled_code()}"
-    return _Line("compiled code", "unusable", str(asked), cost)
+    return _Finding("compiled code", "unusable", str(asked), cost)
 
 
-def _ray() -> Iterator[_Line]:
+def _ray() -> Iterator[_Finding]:
     version = package_versions()["ray"]
     if version is None:
         cost = (
             "no clusters; on this machine alone: run --executor local, or pip install 'ray[tune]'"
         )
-        yield _Line("ray", _MISSING, "", cost)
+        yield _Finding("ray", _MISSING, "", cost)
         return
-    yield _Line("ray", _GOOD, version)
+    yield _Finding("ray", _GOOD, version)
     token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
     mode = os.environ.get("RAY_AUTH_MODE")
     if os.environ.get("RAY_AUTH_TOKEN"):
@@ -127,18 +129,18 @@ def _ray() -> Iterator[_Line]:
         if mode
         else "run --address tries without it, then with it"
     )
-    yield _Line("Ray's token", _GOOD if found else "none", found, cost if found or mode else "")
+    yield _Finding("Ray's token", _GOOD if found else "none", found, cost if found or mode else "")
 
 
-def _git() -> _Line:
+def _git() -> _Finding:
     state = git_state()
     if "unknown" in state:
         cost = f"results do not record the commit of the code: {state['unknown']}"
-        return _Line("git", "unknown", "", cost)
-    return _Line("git", _GOOD, f"{state['commit'][:12]}{' + changes' if state['dirty'] else ''}")
+        return _Finding("git", "unknown", "", cost)
+    return _Finding("git", _GOOD, f"{state['commit'][:12]}{' + changes' if state['dirty'] else ''}")
 
 
-def _data() -> Iterator[_Line]:
+def _data() -> Iterator[_Finding]:
     """The folders that data are looked for in, and how to name others."""
     for what, folder, cost in (
         ("data", data_root(), "made when first needed; another folder: HARNESS_DATA"),
@@ -160,11 +162,11 @@ def _data() -> Iterator[_Line]:
         ),
     ):
         there = folder.is_dir()
-        yield _Line(what, _GOOD if there else "none", str(folder), "" if there else cost)
+        yield _Finding(what, _GOOD if there else "none", str(folder), "" if there else cost)
 
 
-def _space() -> _Line:
+def _space() -> _Finding:
     free = shutil.disk_usage(".").free / 1e9
     enough = free > 2
     cost = "" if enough else "a suite may need more: 1M transitions take about 0.1 GB"
-    return _Line("disk", _GOOD if enough else "low", f"{free:.0f} GB free here", cost)
+    return _Finding("disk", _GOOD if enough else "low", f"{free:.0f} GB free here", cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -11,8 +11,9 @@ from rich.table import Table
 from harness.commands.console import say
 from harness.costs.prospect import refuse_few_evaluations
 from harness.data import changed, missing
+from harness.execution.draft import RunOptions, draft
 from harness.execution.executors import lacking
-from harness.execution.plan import Plan, draft
+from harness.execution.plan import Plan
 from harness.execution.prepare import planned_without_data
 from harness.execution.progress import seed_ranges
 from harness.runs.critic_probe import unmeasured_critics
@@ -26,15 +27,10 @@ _UNDECIDED = "new, with the setting that tuning chooses before"
 
 def show_dry_run(
     suite: str,
+    options: RunOptions,
     *,
     executor: str,
     address: str | None,
-    only: Sequence[str],
-    seeds: int | None,
-    smoke: bool,
-    cpu: bool,
-    fresh: bool,
-    keep: bool,
     results: Path,
     console: Console,
 ) -> None:
@@ -44,12 +40,22 @@ def show_dry_run(
 
     Raises UserError for anything wrong with the suite or the selection.
     """
-    path = find_suite(suite)
-    drafted = draft(path, results, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
-    plan = planned_without_data(drafted, keep=keep)
-    if fresh:
+    plan = planned_without_data(draft(find_suite(suite), results, options))
+    if options.fresh:
         plan = plan.afresh()
     refuse_few_evaluations(plan)
+    console.print(_table(plan, fresh=options.fresh))
+    count = len(plan.left) + len(plan.undecided)
+    say(console, f"Would run {count:,} of {plan.asked_for:,} runs. Nothing was written.")
+    for sentence in _obstacles(plan):
+        say(console, sentence)
+    if plan.left or plan.undecided:
+        for sentence in lacking(executor, address, plan.suite.resources):
+            say(console, sentence)
+
+
+def _table(plan: Plan, *, fresh: bool) -> Table:
+    """A line for seeds of a cell of which the same would become."""
     left = {id(spec) for spec in plan.left}
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for spec in plan.selected:
@@ -64,14 +70,7 @@ def show_dry_run(
     for (task, label, why), found in grouped.items():
         what = ("skip", "done") if why == _DONE else ("run", why)
         table.add_row(task, label, seed_ranges(found), *what)
-    console.print(table)
-    count = len(plan.left) + len(plan.undecided)
-    say(console, f"Would run {count:,} of {plan.asked_for:,} runs. Nothing was written.")
-    for sentence in _obstacles(plan):
-        say(console, sentence)
-    if plan.left or plan.undecided:
-        for sentence in lacking(executor, address, plan.suite.resources):
-            say(console, sentence)
+    return table
 
 
 def why_run(plan: Plan, spec: RunSpec, *, fresh: bool) -> str:

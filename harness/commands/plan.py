@@ -23,7 +23,8 @@ from harness.costs.prospect import (
 )
 from harness.costs.rates import RatesTable, measured
 from harness.errors import UserError
-from harness.execution.plan import Plan, draft
+from harness.execution.draft import RunOptions, draft
+from harness.execution.plan import Plan
 from harness.execution.prepare import planned_without_data
 from harness.suite.schema import find_suite
 
@@ -39,7 +40,7 @@ def seconds_of(duration: str) -> float:
 
 
 @dataclass(frozen=True)
-class Line:
+class RowTotals:
     """What is left of a row of the comparison, over all of its tasks.
 
     Attributes:
@@ -65,10 +66,8 @@ class Line:
 
 def show_plan(
     suite: str,
+    options: RunOptions,
     *,
-    only: Sequence[str],
-    seeds: int | None,
-    cpu: bool,
     results: Path,
     by: str | None,
     rates: Path | None,
@@ -83,17 +82,13 @@ def show_plan(
     """
     deadline = None if by is None else seconds_of(by)
     find = measured if rates is None else RatesTable.read(rates).find
-    drafted = draft(find_suite(suite), results, only=only, seeds=seeds, cpu=cpu)
+    drafted = draft(find_suite(suite), results, options)
     plan = planned_without_data(drafted)
     refuse_few_evaluations(plan)
     telling = Console(stderr=True) if as_json else console
     failed = measure_unknown(plan, lambda line: say(telling, line)) if measuring else {}
     costs = costs_of(plan, trials_left(plan), find)
-    by_label: dict[str, list[TrialCost]] = {}
-    for cost in costs:
-        by_label.setdefault(cost.trial.specs[0].label, []).append(cost)
-    order = dict.fromkeys(spec.label for spec in [*plan.left, *plan.undecided])
-    lines = [_line(label, by_label[label]) for label in order]
+    lines = _lines(plan, costs)
     together = _Together.of(plan, costs, deadline, price)
     if as_json:
         print(json.dumps(_content(plan, lines, together, failed), indent=2))
@@ -105,12 +100,20 @@ def show_plan(
         say(console, sentence)
     for name, reason in failed.items():
         say(console, f"could not be measured: {name}: {reason}")
-    unknown = [line for line in lines if line.unknown]
+    unknown = [f"{line.label} ({_tasks(line.unknown)})" for line in lines if line.unknown]
     if unknown:
-        named = [f"{line.label} ({_tasks(line.unknown)})" for line in unknown]
-        rows = "any row" if together.cpu_hours is None else ", ".join(named)
+        rows = "any row" if together.cpu_hours is None else ", ".join(unknown)
         how = "add lines to the table" if rates else f"harness plan {suite} --measure"
         say(console, f"No rate is known, and none is counted, of {rows}. To measure: {how}")
+
+
+def _lines(plan: Plan, costs: Sequence[TrialCost]) -> list[RowTotals]:
+    """What is left of every row, in the plan's order."""
+    by_label: dict[str, list[TrialCost]] = {}
+    for cost in costs:
+        by_label.setdefault(cost.trial.specs[0].label, []).append(cost)
+    order = dict.fromkeys(spec.label for spec in [*plan.left, *plan.undecided])
+    return [_totals(label, by_label[label]) for label in order]
 
 
 def _tasks(ids: Sequence[str]) -> str:
@@ -131,9 +134,9 @@ def _heading(plan: Plan, costs: Sequence[TrialCost]) -> str:
     return said
 
 
-def _line(label: str, mine: Sequence[TrialCost]) -> Line:
+def _totals(label: str, mine: Sequence[TrialCost]) -> RowTotals:
     unknown = [cost.trial.specs[0].task.id for cost in mine if cost.seconds is None]
-    return Line(
+    return RowTotals(
         label=label,
         runs=sum(len(cost.trial.specs) for cost in mine),
         steps=sum(cost.steps for cost in mine),
@@ -252,7 +255,7 @@ def _memory_at_once(costs: Sequence[TrialCost], at_once: int) -> float:
     return sum(sorted((cost.memory_mb for cost in costs), reverse=True)[:at_once]) / 1000
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _table(lines: Sequence[RowTotals]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("algorithm", overflow="fold")
     for column in ("runs", "steps", "training h", "evaluation h", "memory GB", "disk GB"):
@@ -275,7 +278,7 @@ def _number(hours: float | None) -> str:
 
 
 def _content(
-    plan: Plan, lines: Sequence[Line], together: _Together, failed: dict[str, str]
+    plan: Plan, lines: Sequence[RowTotals], together: _Together, failed: dict[str, str]
 ) -> dict[str, Any]:
     return {
         "suite": plan.suite.name,

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from harness.commands.console import say
 from harness.commands.data_progress import data_progress
 from harness.costs.prospect import in_order, refuse_few_evaluations
+from harness.execution.draft import RunOptions
 from harness.execution.execute import Stopped, execute, sole_use
 from harness.execution.executors import lacking, make_executor
 from harness.execution.plan import Plan
@@ -37,15 +38,10 @@ _MANY = 1000  # runs, of which a report takes so long that it is not made again 
 
 def run_suite(
     suite: str,
+    options: RunOptions,
     *,
     executor: str,
     address: str | None,
-    only: Sequence[str],
-    seeds: int | None,
-    smoke: bool,
-    cpu: bool,
-    fresh: bool,
-    keep: bool,
     results: Path,
     command: str,
     console: Console,
@@ -62,45 +58,45 @@ def run_suite(
             path,
             results,
             progress,
-            only=only,
-            seeds=seeds,
-            smoke=smoke,
-            cpu=cpu,
-            fresh=fresh,
-            keep=keep,
+            options,
             lacking=partial(lacking, executor, address),
             check=refuse_few_evaluations,
         )
-    way = _Way(command, executor, address, trackers, console)
+    trials = _Trials(command, executor, address, trackers, console)
     with sole_use(plan.directory, partial(say, console)):
         _refuse_links(plan)
-        if fresh:
+        if options.fresh:
             _delete_selected(plan, console)
             plan = plan.again()
-        command_of_all = whole_suite_command(
-            suite, seeds=seeds, smoke=smoke, cpu=cpu, keep=bool(plan.kept)
-        )
+        command_of_all = whole_suite_command(suite, replace(options, keep=bool(plan.kept)))
         known = _is_written_down(plan, command_of_all)
         _write_down(plan, command_of_all)
         left = plan.unfinished()
         say(console, _announcement(plan, len(left)))
         hints = unmeasured_critics(plan.suite_file(command)) if left or plan.undecided else ()
-        for sentence in (*earlier_code(plan, fresh=fresh), *hints):
+        for sentence in (*earlier_code(plan, fresh=options.fresh), *hints):
             say(console, sentence)
-        going = way.carry_out(plan, [spec for spec in left if plan.tunes(spec)])
+        going = trials.carry_out(plan, [spec for spec in left if plan.tunes(spec)])
         if going and plan.tuning is not None:
-            plan = plan.again()
-            _refuse_links(plan)
-            _write_down(plan, command_of_all)
-            left = plan.unfinished()
-            final = sum(not plan.tunes(spec) for spec in left)
-            say(console, f"Tuning has ended. Final runs to do: {final}.")
-        if not going or not way.carry_out(plan, [spec for spec in left if not plan.tunes(spec)]):
-            say(console, _farewell(plan, fresh))
+            plan, left = _after_tuning(plan, command_of_all, console)
+        finals = [spec for spec in left if not plan.tunes(spec)]
+        if not going or not trials.carry_out(plan, finals):
+            say(console, _farewell(plan, fresh=options.fresh))
             return STOPPED
         reported = _report(plan, suite, console, unchanged=known and not left)
     code = _conclude(plan, console)
     return code if reported else SOME_FAILED
+
+
+def _after_tuning(plan: Plan, command_of_all: str, console: Console) -> tuple[Plan, list[RunSpec]]:
+    """The plan with the settings that were chosen, written down, and what is left of it."""
+    plan = plan.again()
+    _refuse_links(plan)
+    _write_down(plan, command_of_all)
+    left = plan.unfinished()
+    final = sum(not plan.tunes(spec) for spec in left)
+    say(console, f"Tuning has ended. Final runs to do: {final}.")
+    return plan, left
 
 
 def _report(plan: Plan, suite: str, console: Console, *, unchanged: bool) -> bool:
@@ -118,8 +114,8 @@ def _report(plan: Plan, suite: str, console: Console, *, unchanged: bool) -> boo
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How an invocation runs trials; `command` is its command line."""
+class _Trials:
+    """Runs the trials of an invocation; `command` is its command line."""
 
     command: str
     executor: str
@@ -230,7 +226,7 @@ def earlier_code(plan: Plan, *, fresh: bool = False) -> Iterator[str]:
             yield f"{changed}: {they_are} {fate}."
 
 
-def _farewell(plan: Plan, fresh: bool) -> str:
+def _farewell(plan: Plan, *, fresh: bool) -> str:
     done = len(plan.selected) - len(plan.unfinished())
     without = " without --fresh" if fresh else ""
     return (
@@ -251,15 +247,14 @@ def _conclude(plan: Plan, console: Console) -> int:
     return SOME_FAILED if failed or plan.undecided else ALL_DONE
 
 
-def whole_suite_command(
-    suite: str, *, seeds: int | None, smoke: bool, cpu: bool, keep: bool
-) -> str:
+def whole_suite_command(suite: str, options: RunOptions) -> str:
     """What makes all of a suite's results, however few this invocation was asked for.
 
     `suite` as it was given: a name holds wherever the harness is installed.
     """
     words = ["python", "-m", "harness", "run", suite]
-    words += ["--smoke"] if smoke else []
-    words += ["--cpu"] if cpu else []
-    words += ["--keep"] if keep else []
-    return shlex.join(words if seeds is None else [*words, "--seeds", str(seeds)])
+    words += ["--smoke"] if options.smoke else []
+    words += ["--cpu"] if options.cpu else []
+    words += ["--keep"] if options.keep else []
+    words += [] if options.seeds is None else ["--seeds", str(options.seeds)]
+    return shlex.join(words)

@@ -77,7 +77,7 @@ def measure(spec: RunSpec, seeds: int) -> TrialTimes:
     return times
 
 
-class _Line(BaseModel):
+class _RatesRow(BaseModel):
     """A line of a table of rates; `algorithm` and `task` may be patterns."""
 
     model_config = ConfigDict(extra="forbid")
@@ -113,7 +113,7 @@ class RatesTable:
     run).
     """
 
-    lines: list[_Line]
+    lines: list[_RatesRow]
 
     @classmethod
     def read(cls, path: Path) -> RatesTable:
@@ -126,12 +126,12 @@ class RatesTable:
         lines = []
         for number, row in enumerate(found, 2):
             try:
-                lines.append(_Line.model_validate({k: v for k, v in row.items() if v}))
+                lines.append(_RatesRow.model_validate({k: v for k, v in row.items() if v}))
             except ValidationError as error:
                 first = error.errors()[0]
                 raise UserError(
                     f"{path}, line {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
-                    f"The columns are {', '.join(_Line.model_fields)}."
+                    f"The columns are {', '.join(_RatesRow.model_fields)}."
                 ) from error
         return cls(lines)
 

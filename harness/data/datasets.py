@@ -91,7 +91,7 @@ def changed_sources(task: TaskSpec) -> list[str]:
     manifest, anew = str(folder.path / MANIFEST), make_command(task, force=True)
     return [
         download_lock.changed(
-            file.path, sha256, download_lock.Expected(known[file.name], manifest), anew
+            file.path, sha256, download_lock.ExpectedHash(known[file.name], manifest), anew
         )
         for file, sha256 in digests.items()
         if sha256 != known[file.name]

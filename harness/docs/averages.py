@@ -16,7 +16,7 @@ from harness.report.notes import SMOKE
 from harness.report.origins import EARLIER, MEANING, TUNED
 from harness.runs.suite_file import SuiteFile
 
-Line = dict[str, str]  # of a table.csv
+CsvRow = dict[str, str]  # of a table.csv
 _MISSING = "–"
 _MARKS = {  # what they say of a mean
     TUNED: "each had the best of as many settings",
@@ -30,7 +30,7 @@ class _Family:
     """The tasks of one family in a suite, and what its rows score on them."""
 
     heading: str
-    lines: dict[str, Line]  # by label
+    lines: dict[str, CsvRow]  # by label
     earlier: frozenset[str]  # labels with runs that earlier code made
 
     @classmethod
@@ -124,7 +124,7 @@ def _legend(table: str) -> str:
     )
 
 
-def _lines(table: Path) -> list[Line]:
+def _lines(table: Path) -> list[CsvRow]:
     try:
         with table.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))

@@ -10,7 +10,7 @@ from harness.docs.place import Place
 from harness.runs.checkout import Checkout
 
 
-class Rate(BaseModel):
+class RecordedRate(BaseModel):
     """What a stage of a method reached; `harness/bench/rotation.py` says what each number is."""
 
     name: str
@@ -28,7 +28,7 @@ class Rate(BaseModel):
 class Rates(BaseModel):
     """What `harness bench` writes, as far as the tables show it; `gpu`: with `--device cuda`."""
 
-    training: list[Rate]
+    training: list[RecordedRate]
     failed: dict[str, str] = {}
     git: Checkout = Checkout()
     cpu: str
@@ -74,7 +74,7 @@ def _page(
     return "\n\n".join([setting, table, *(["\n".join(reasons)] if reasons else [])])
 
 
-def _compared(rate: Rate) -> str:
+def _compared(rate: RecordedRate) -> str:
     own = rate.ratio is None or rate.base == rate.name
     return "" if own else f"{rate.ratio:.2f} × {rate.base}"
 
@@ -86,7 +86,7 @@ def _lowest(rates: Rates) -> str:
     return f"The lowest of {len(shares)} shares: {named}."
 
 
-def _row(rate: Rate) -> tuple[str, ...]:
+def _row(rate: RecordedRate) -> tuple[str, ...]:
     numbers = (rate.flop and rate.flop / 1e6, rate.bound)
     return (
         rate.name,

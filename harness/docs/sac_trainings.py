@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from harness.data.recipes.sac_checkpoint import Evaluation, read_curve
+from harness.data.recipes.sac_checkpoint import SacEvaluation, read_curve
 from harness.data.recipes.shipped_policies import FOLDER
 from harness.errors import UserError
 from harness.tasks.made import EVALUATION_EVERY
@@ -19,7 +19,7 @@ from harness.tasks.made import EVALUATION_EVERY
 _FILE = Path(__file__).with_name("sac_published.json")
 
 
-class Published(BaseModel):
+class PublishedReturns(BaseModel):
     """Returns of other trainings: mean and standard deviation over seeds, by body and step."""
 
     source: str
@@ -34,7 +34,7 @@ def sac_trainings_table() -> str:
     Raises UserError: the published returns or a curve cannot be read.
     """
     try:
-        published = Published.model_validate_json(_FILE.read_bytes())
+        published = PublishedReturns.model_validate_json(_FILE.read_bytes())
     except (OSError, ValidationError) as error:
         raise UserError(f"{_FILE} cannot be read: {error}") from error
     steps = sorted({step for curve in published.returns.values() for step in curve})
@@ -58,7 +58,7 @@ def sac_trainings_table() -> str:
     return "\n".join([*lines, "", note])
 
 
-def _around(evaluations: Sequence[Evaluation], step: int) -> float:
+def _around(evaluations: Sequence[SacEvaluation], step: int) -> float:
     """The mean return of the last three evaluations that were due by a step."""
     due = [
         each for each in evaluations if each.step // EVALUATION_EVERY <= step // EVALUATION_EVERY

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.data import Progress, changed, ensure, missing, packed_rows, to_make
 from harness.errors import UserError
-from harness.execution.plan import Draft, Plan, draft
+from harness.execution.draft import AS_WRITTEN, Draft, RunOptions, draft
+from harness.execution.plan import Plan
 from harness.suite.schema import Resources
 
 Lacking = Callable[[Resources], list[str]]  # what an executor needs and has not, a sentence each
@@ -22,37 +23,32 @@ def nothing_wrong(_plan: Plan) -> None:
     """The check of those who have none."""
 
 
-def planned_without_data(drafted: Draft, *, keep: bool = False) -> Plan:
+def planned_without_data(drafted: Draft) -> Plan:
     """The plan of a suite whose data need not be there; nothing is made.
 
     Runs on data that are not there yet have an empty `dataset_sha256`.
     """
     found = {task.id: packed_rows(task) for task in drafted.tasks}
     hashes = {name: rows["rows"]["sha256"] if rows else "" for name, rows in found.items()}
-    return drafted.plan(hashes, keep=keep)
+    return drafted.plan(hashes)
 
 
 def prepare(
     suite_path: Path,
     results: Path,
     progress: Progress,
+    options: RunOptions = AS_WRITTEN,
     *,
-    only: Sequence[str] = (),
-    seeds: int | None = None,
-    smoke: bool = False,
-    cpu: bool = False,
-    fresh: bool = False,
-    keep: bool = False,
     lacking: Lacking = nothing,
     check: Callable[[Plan], None] = nothing_wrong,
 ) -> Plan:
     """Read a suite (see `draft`), make the data that the selection needs, and list its runs.
 
     Args:
-        suite_path: the suite file; this and what is not said here is as in `draft`.
+        suite_path: the suite file.
+        results: the folder of all suites' results.
         progress: is told of data being made.
-        fresh: whether finished runs are to be trained again.
-        keep: whether those of a method whose code has changed since are not, see `Draft.plan`.
+        options: what of it is asked for.
         lacking: what the executor lacks for the suite; not asked if there is nothing to train.
         check: raises UserError for a plan that is not to be run; before data are made, too.
 
@@ -60,15 +56,15 @@ def prepare(
         UserError: anything wrong with the suite, the selection or the data; or a list of all that
             is missing, data and executor, before anything is made.
     """
-    drafted = draft(suite_path, results, only=only, seeds=seeds, smoke=smoke, cpu=cpu)
+    drafted = draft(suite_path, results, options)
     resources = drafted.suite.resources
     if to_make(drafted.needed_tasks):
         _refuse([*missing(drafted.needed_tasks), *lacking(resources)])
-        check(planned_without_data(drafted, keep=keep))
+        check(planned_without_data(drafted))
     if stale := changed(drafted.needed_tasks):
         raise UserError("\n".join(stale))
-    plan = drafted.plan(_dataset_hashes(drafted, progress), keep=keep)
-    if fresh:
+    plan = drafted.plan(_dataset_hashes(drafted, progress))
+    if options.fresh:
         plan = plan.afresh()
     if plan.left:
         _refuse(lacking(resources))

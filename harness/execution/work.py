@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from algorithms import registry
 from algorithms.errors import DivergedError, author_line
 from algorithms.source import code_digest
 from harness.errors import EnvironmentFailedError, UserError, describe
+from harness.execution.live_seeds import LiveSeeds
 from harness.execution.pretraining import SharedPretraining
 from harness.execution.trial_runs import TrialRuns
 from harness.runs.tables import outcomes
@@ -25,23 +25,12 @@ from harness.runs.trial import Trial
 
 if TYPE_CHECKING:
     from algorithms.engine.engine import Engine
-    from harness.execution.evaluations import Evaluators, Snapshot
-    from harness.rollouts.evaluation import Evaluation, Evaluator
+    from harness.execution.trial_evaluation import TrialEvaluation
     from harness.rollouts.interaction import OnlineTraining
-    from harness.runs.checkpoint import SeedState
 
 _CHUNK_SECONDS = 1.0  # a stop request is noticed between chunks
 _FIRST_CHUNK = 32  # gradient steps, before the speed is known
 _CHECKPOINT_SECONDS = 60.0  # the most that a killed run loses
-_DIVERGED = (
-    ": the run has diverged and was stopped. With the same settings it will again: change them in "
-    "the suite (a lower learning rate, say), or leave the seed out."
-)
-
-_NEVER_FINITE = (
-    ": it is no finite number from the start, so that the run was stopped. `python -m harness "
-    "check {}` says where in the method that comes from."
-)
 
 
 def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
@@ -66,30 +55,12 @@ def work(trial: Trial, stop: Callable[[], bool] | None = None) -> Iterator[int]:
                 trial_work.close()
 
 
-@dataclass(frozen=True)
-class _Evaluated:
-    """A step that is evaluated, and what training had come to by then."""
-
-    step: int
-    train_seconds: float  # since the evaluation before
-    metrics: Mapping[int, Mapping[str, float]]  # by seed
-
-
 class TrialWork:
-    """The runs of all seeds of a trial, which stand at the same step and advance together.
-
-    A seed that diverges, or whose environment fails, ends alone: its run has failed, and the others
-    go on as if it had not been there.
-
-    With a core to spare, other processes evaluate while this one trains on; every file but times
-    has the bytes that it has without. One evaluation is under way at most, and no checkpoint is
-    written meanwhile: a run that is killed then goes on from before it.
-    """
+    """The runs of all seeds of a trial, which stand at the same step and advance together."""
 
     engine: Engine
-    evaluator: Evaluator | None = None
-    _evaluators: Evaluators | None = None
-    _under_way: tuple[_Evaluated, Snapshot] | None = None
+    seeds: LiveSeeds
+    evaluation: TrialEvaluation
     _online: OnlineTraining | None = None
     _pretraining: SharedPretraining | None = None
 
@@ -99,7 +70,6 @@ class TrialWork:
         self.runs = TrialRuns(trial)
         self._chunk = _FIRST_CHUNK
         self._stop = stop
-        self._reported_training = 0.0  # train_seconds at the latest evaluation
 
     @property
     def step(self) -> int:
@@ -107,40 +77,40 @@ class TrialWork:
         return self.runs.step
 
     def start(self) -> None:
-        """Open the data, build engine and evaluator, and continue from the checkpoint if any."""
+        """Open the data, build engine and evaluators, and continue from the checkpoint if any."""
         self.runs.begin()
         import torch
 
         from harness.data import ensure
         from harness.execution.engines import check_method, make_engine, selection_of
-        from harness.rollouts.evaluation import Evaluator
+        from harness.execution.trial_evaluation import TrialEvaluation
 
         # One thread, whatever the executor grants: sums must not depend on the thread count.
         torch.set_num_threads(1)
         data = ensure(self.spec.task)
-        if data.sha256 != self.spec.dataset_sha256:
-            raise UserError(
-                f"the data of {self.spec.task.id} changed after the run was planned: sha256 "
-                f"{data.sha256}, expected {self.spec.dataset_sha256}. Run the suite again."
-            )
+        self._check_data(data.sha256)
         if self.step == 0:
             for remark in check_method(self.spec, data.transitions):
                 print(f"{self.spec.label}: {remark}", file=sys.stderr, flush=True)
-        seeds = [run.spec.seed for run in self.runs]
-        self.engine = make_engine(self.spec, seeds, data.transitions)
-        self._own_selection = selection_of(self.spec, self.engine.algorithm)
+        numbers = [run.spec.seed for run in self.runs]
+        self.engine = make_engine(self.spec, numbers, data.transitions)
+        self.seeds = LiveSeeds(self.spec, self.runs, self.engine)
         self._check_code()
-        # With evaluators, all that is left to do here is to measure decisions.
-        episodes = 1 if self.trial.evaluators else self.spec.evaluation.episodes
-        self.evaluator = Evaluator(self.spec.task, seeds, episodes)
-        self._load()
+        own_selection = selection_of(self.spec, self.engine.algorithm)
+        if self.step > 0:
+            self.engine.load_state(self.runs.load(own_selection), self.step)
+        self.evaluation = TrialEvaluation(self.seeds, own_selection, self.trial.evaluators)
         self._share_pretraining()
-        if self.trial.evaluators and self.runs.evaluated_step < self.spec.total_steps:
-            from harness.execution.evaluations import Evaluators
-
-            self._evaluators = evaluators = Evaluators(self.spec, seeds, self.trial.evaluators)
-            self.runs.others_peak_mb = lambda: evaluators.peak_mb
+        self.evaluation.start_processes()
         self._write_provenance(data.sha256, data.manifest)
+
+    def _check_data(self, sha256: str) -> None:
+        """Raises UserError if the data are not those that were planned with."""
+        if sha256 != self.spec.dataset_sha256:
+            raise UserError(
+                f"the data of {self.spec.task.id} changed after the run was planned: sha256 "
+                f"{sha256}, expected {self.spec.dataset_sha256}. Run the suite again."
+            )
 
     def _check_code(self) -> None:
         """Raises UserError if the method that was imported is not the one that was planned."""
@@ -152,18 +122,13 @@ class TrialWork:
                 f"expected {self.spec.code}. Run the suite again."
             )
 
-    def _load(self) -> None:
-        if self.step > 0:
-            states = self.runs.load(self._own_selection)
-            self.engine.load_state(states, self.step)
-            self._reported_training = self.runs.seconds["train_seconds"]
-
     def _share_pretraining(self) -> None:
         """Take over the pretraining of another trial, or become the one that does it."""
         if self.step >= self.engine.pretraining_steps:
             return
         results = self.trial.suite_dir.parent
         self._pretraining = SharedPretraining(results, self.spec, self.engine.seeds, self.engine)
+        self.seeds.join(self._pretraining)
         waiting = partial(self.runs.be_at, "waiting")
         if not self._pretraining.wait(self._stop, waiting):
             return
@@ -201,11 +166,11 @@ class TrialWork:
             if step <= self.runs.evaluated_step or step < self.engine.pretraining_steps:
                 continue
             if not self.train_until(step):
-                self._finish_evaluation()
+                self.evaluation.finish()
                 self.save()
                 self.runs.write_status("interrupted")
                 return
-            self.evaluate()
+            self.evaluation.evaluate()
             if not self.runs:
                 return
             yield step
@@ -229,8 +194,8 @@ class TrialWork:
                 self._train_chunk(steps)
                 if self.step == pretrained:
                     self._leave_pretraining()
-            if self._evaluators is not None and self._evaluators.is_ready():
-                self._finish_evaluation()
+            if self.evaluation.is_ready:
+                self.evaluation.finish()
             if self.runs.is_save_due(_CHECKPOINT_SECONDS):
                 self.save()
             self.runs.write_status("running")
@@ -266,45 +231,21 @@ class TrialWork:
         self.runs.seconds["train_seconds"] += seconds
         self.runs.steps_per_second = taken / seconds
         self._chunk = max(1, round(taken / seconds * _CHUNK_SECONDS))
-        if self._under_way is not None and self.engine.diverged():
-            self._finish_evaluation()  # which began before
-        self._end_diverged(unable)
+        self._end_seeds(unable, failure)
+
+    def _end_seeds(self, unable: Mapping[int, str], failure: EnvironmentFailedError | None) -> None:
+        """End the runs that have diverged or cannot act, by slot, or whose environment failed."""
+        if self.evaluation.is_under_way and self.engine.diverged():
+            self.evaluation.finish()  # which began before
+        self.seeds.end_diverged(unable)
         if failure is not None:
-            self._end_failed(failure)
-
-    def _end_diverged(self, unable: Mapping[int, str]) -> None:
-        """End the runs that have diverged, before anything of theirs is scored or saved.
-
-        unable: reasons that acting gave, by slot; the engine's come first, as they lie deeper.
-        """
-        reasons = {slot: f"{what} after step {self.step}" for slot, what in unable.items()}
-        reasons |= self.engine.diverged()
-        never = self.engine.broken_from_the_start() if reasons else set()
-        said = {True: _NEVER_FINITE.format(self.spec.algorithm), False: _DIVERGED}
-        told = {slot: f"{what}{said[slot in never]}" for slot, what in reasons.items()}
-        self._end(told, self.step)
-
-    def _end_failed(self, failure: EnvironmentFailedError) -> None:
-        """End the run whose environment has failed, unless it has diverged as well."""
-        if failure.seed in self.engine.seeds:
-            trace = "".join(traceback.format_exception(failure))
-            slot = self.engine.seeds.index(failure.seed)
-            self._end({slot: f"{failure}\n\n{trace}"}, self.step)
-
-    def _end(self, reasons: Mapping[int, str], step: int) -> None:
-        """End runs as failed after a step, for reasons by slot; the others go on."""
-        for slot in sorted(reasons, reverse=True):
-            run = self.runs.drop(slot, reasons[slot], step)
-            parts = (self.engine, self.evaluator, self._evaluators, self._online, self._pretraining)
-            for part in parts:
-                if part is not None:
-                    part.drop(slot)
-            print(f"{run.spec.label} seed {run.spec.seed}: {reasons[slot]}", file=sys.stderr)
+            self.seeds.end_failed(failure)
 
     def _go_online(self) -> None:
         from harness.rollouts.interaction import OnlineTraining
 
         self._online = OnlineTraining(self.spec.task, self.engine)
+        self.seeds.join(self._online)
         self._chunk = 1  # until its speed is known: a step takes longer than it did
 
     def _train_online(self, steps: int) -> None:
@@ -315,143 +256,17 @@ class TrialWork:
             run.tables.add_online(lived.step, lived.episode)
             run.trackers.log(lived.step, outcomes("online", run.spec.task, [lived.episode]))
 
-    def evaluate(self) -> None:
-        """Evaluate all seeds' policies by every action selection, write the tables, and save.
-
-        Training on the data may go on meanwhile: then that is done by the next evaluation.
-        """
-        self._finish_evaluation()
-        if not self.runs:
-            return
-        metrics = self.engine.metrics()
-        evaluated = _Evaluated(
-            step=self.step,
-            train_seconds=self.runs.seconds["train_seconds"] - self._reported_training,
-            metrics={
-                seed: {name: float(values[slot]) for name, values in metrics.items()}
-                for slot, seed in enumerate(self.engine.seeds)
-            },
-        )
-        self._reported_training = self.runs.seconds["train_seconds"]
-        if self._evaluators is None:
-            self.runs.be_at("evaluating")
-            self._record(evaluated, self._evaluate_here(), self.engine.state)
-        else:
-            snapshot = self._snapshot()
-            self._evaluators.submit(snapshot)
-            self._under_way = evaluated, snapshot
-            if self.step >= self.spec.steps:
-                self._finish_evaluation()
-        self.runs.write_status("running")
-
-    def _evaluate_here(self) -> dict[str, Evaluation]:
-        """All seeds' episodes by every action selection.
-
-        The runs of seeds that cannot act, or whose environments fail, are ended, and the others
-        evaluated without them.
-        """
-        from harness.rollouts.evaluation import evaluation_stream
-
-        assert self.evaluator is not None
-        found: dict[str, Evaluation] = {}
-        while self.runs and not found:
-            try:
-                found = {
-                    name: self.evaluator.evaluate_on_stream(
-                        evaluation_stream(self.step, name, self._own_selection),
-                        partial(self.engine.policy, selection=name),
-                    )
-                    for name in self._action_selections()
-                }
-            except DivergedError as error:
-                self._end_diverged(error.reasons)
-            except EnvironmentFailedError as failure:
-                self._end_failed(failure)
-        return found
-
-    def _snapshot(self) -> Snapshot:
-        from harness.execution.evaluations import Snapshot
-
-        states = {seed: self.engine.state(slot) for slot, seed in enumerate(self.engine.seeds)}
-        preprocessing = self.engine.preprocessing.state()
-        return Snapshot(self.step, self._action_selections(), states, preprocessing)
-
-    def _finish_evaluation(self) -> None:
-        """Wait for the evaluation that is under way, if any, and write what came of it."""
-        if self._evaluators is None or self._under_way is None:
-            return
-        (evaluated, snapshot), self._under_way = self._under_way, None
-        self.runs.be_at("evaluating")
-        outcome = self._evaluators.collect()
-        step = evaluated.step
-        reasons = outcome.failed | {
-            seed: f"{what} after step {step}{_DIVERGED}" for seed, what in outcome.diverged.items()
-        }
-        seeds = self.engine.seeds
-        self._end({seeds.index(seed): reason for seed, reason in reasons.items()}, step)
-        states = snapshot.states
-        self._record(evaluated, outcome.found, lambda slot: states[self.engine.seeds[slot]])
-
-    def _record(
-        self,
-        evaluated: _Evaluated,
-        found: Mapping[str, Evaluation],
-        state_of: Callable[[int], SeedState],
-    ) -> None:
-        """Write an evaluation into the tables, and save the runs as they were then.
-
-        Args:
-            evaluated: its step.
-            found: by action selection, the run's own first.
-            state_of: the learning state at that step, by slot.
-        """
-        step = evaluated.step
-        self.runs.seconds["evaluation_seconds"] += sum(made.seconds for made in found.values())
-        if self.runs and step == self.spec.total_steps:
-            # No score depends on it, so that no run ends for what it meets here.
-            with suppress(DivergedError, EnvironmentFailedError):
-                self._measure_policies()
-        self.runs.record(step, found, evaluated.train_seconds, evaluated.metrics)
-        self._write_checkpoints(step, state_of)
-
-    def _measure_policies(self) -> None:
-        """What the trained policies are like: how long a decision takes, and values in a maze."""
-        assert self.evaluator is not None
-        for selection in self._action_selections():
-            policy = self.engine.policy("decision", selection, slot=0)
-            milliseconds = self.evaluator.decision_ms(policy)
-            for run in self.runs:
-                run.tables.add_decision(self.step, selection, milliseconds)
-        if (rest := self.evaluator.rest()) is not None:
-            places, observations = rest
-            values = self.engine.policy_values("values", observations)
-            if values is not None:
-                for run, found in zip(self.runs, values, strict=True):
-                    run.tables.set_values(self.step, places, found)
-
-    def _action_selections(self) -> list[str]:
-        """The run's own, and after the last step those the suite asks for and the method can."""
-        at_the_end = self.step == self.spec.total_steps
-        asked = self.spec.evaluation.action_selections if at_the_end else ()
-        return [
-            *dict.fromkeys([self._own_selection, *filter(self.engine.algorithm.supports, asked)])
-        ]
-
     def save(self) -> None:
         """Write a checkpoint for every seed, but not while an evaluation is under way."""
-        if self._under_way is None:
-            self._write_checkpoints(self.step, self.engine.state)
-
-    def _write_checkpoints(self, step: int, state_of: Callable[[int], SeedState]) -> None:
-        """Save every seed's state after a step, unless that is in the middle of its online ones."""
-        if self.spec.steps < step < self.spec.total_steps:
-            return
-        self.runs.write_checkpoints(step, state_of, self.engine.preprocessing.state())
+        if not self.evaluation.is_under_way:
+            self.seeds.write_checkpoints(self.step, self.engine.state)
 
     def fail(self, error: Exception) -> None:
         """Record `error` as the end of every run that is left; what was saved before stays."""
-        with suppress(Exception):
-            self._finish_evaluation()  # which began before
+        evaluation = getattr(self, "evaluation", None)  # none if it could not start
+        if evaluation is not None:
+            with suppress(Exception):
+                evaluation.finish()  # which began before
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
         engine = getattr(self, "engine", None)
@@ -461,10 +276,9 @@ class TrialWork:
     def close(self) -> None:
         """Release the environments, trackers, and compiled code that a next trial cannot use."""
         self.runs.close()
-        if self.evaluator is not None:
-            self.evaluator.close()
-        if self._evaluators is not None:
-            self._evaluators.close()
+        evaluation = getattr(self, "evaluation", None)
+        if evaluation is not None:
+            evaluation.close()
         if self._online is not None:
             self._online.close()
         if self._pretraining is not None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.execution.engines import selection_of
 from harness.policies.policy import Policy
 from harness.policies.saved import SavedRun
-from harness.rollouts.evaluation import Episode, Evaluator, evaluation_stream
+from harness.rollouts.evaluation import Evaluator, evaluation_stream
+from harness.rollouts.rollout import Episode
 from harness.tasks import make_environment
 
 if TYPE_CHECKING:

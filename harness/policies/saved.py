@@ -17,6 +17,7 @@ from algorithms.engine.version import ENGINE_VERSION
 from algorithms.source import code_digest
 from harness.errors import UserError
 from harness.execution.engines import config_of
+from harness.runs.checkpoint import Checkpoint
 from harness.runs.folder import RunFolder, read_json
 from harness.runs.spec import RunSpec
 from harness.runs.suite_file import FILE_NAME as SUITE_FILE
@@ -75,17 +76,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
         raise UserError(f"{path} {reason}. {_again(folder, found)}")
     preprocessing = Preprocessing.of_state(checkpoint.preprocessing, torch.device(device))
     try:
-        config = config_of(spec)
-        trained = Trained(
-            spec.algorithm,
-            config,
-            preprocessing,
-            [checkpoint.state],
-            checkpoint.step,
-            offline_steps=spec.steps,
-            online_steps=spec.online_steps,
-            known_q=known_q_of(spec.task, config),
-        )
+        trained = _trained(spec, checkpoint, preprocessing)
     except ValueError as error:
         raise UserError(
             f"{path} cannot act with today's code of {spec.algorithm} ({_first_line(error)}): use "
@@ -93,6 +84,21 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
         ) from error
     return SavedRun(
         folder, spec, checkpoint.step, trained, (*wrong, *_remarks(spec, checkpoint.step))
+    )
+
+
+def _trained(spec: RunSpec, checkpoint: Checkpoint, preprocessing: Preprocessing) -> Trained:
+    """The networks of a checkpoint. Raises ValueError if today's code has others."""
+    config = config_of(spec)
+    return Trained(
+        spec.algorithm,
+        config,
+        preprocessing,
+        [checkpoint.state],
+        checkpoint.step,
+        offline_steps=spec.steps,
+        online_steps=spec.online_steps,
+        known_q=known_q_of(spec.task, config),
     )
 
 

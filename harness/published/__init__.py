@@ -2,12 +2,12 @@
 
 from harness.published.literature import Literature, PublishedCell
 from harness.published.names import method_id
-from harness.published.scores import UNKNOWN, Protocol, PublishedScore, read_scores, shipped
+from harness.published.scores import UNKNOWN, ProtocolName, PublishedScore, read_scores, shipped
 
 __all__ = [
     "UNKNOWN",
     "Literature",
-    "Protocol",
+    "ProtocolName",
     "PublishedCell",
     "PublishedScore",
     "method_id",

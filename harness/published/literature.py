@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.published.names import d4rl_version
-from harness.published.scores import STANDINGS, Protocol, PublishedScore
+from harness.published.scores import STANDINGS, ProtocolName, PublishedScore
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Literature:
     def __init__(self, first: Iterable[PublishedScore], others: Iterable[PublishedScore]) -> None:
         """`first` are shown before all `others`, whatever their standing."""
         ranked = [*first, *sorted(others, key=_rank)]
-        cells: dict[tuple[str, str, Protocol], list[PublishedScore]] = {}
+        cells: dict[tuple[str, str, ProtocolName], list[PublishedScore]] = {}
         for score in ranked:
             if score.score is not None:
                 cells.setdefault((score.task, score.method, score.protocol), []).append(score)
@@ -62,11 +62,11 @@ class Literature:
         with_scores = {(task, method) for task, method, _ in cells}
         self.not_at_hand = {(s.task, s.method) for s in ranked} - with_scores
 
-    def cell(self, task: str, method: str, protocol: Protocol) -> PublishedCell | None:
+    def cell(self, task: str, method: str, protocol: ProtocolName) -> PublishedCell | None:
         """What is published there, or None."""
         return self._cells.get((task, method, protocol))
 
-    def protocols(self, task: str, method: str) -> list[Protocol]:
+    def protocols(self, task: str, method: str) -> list[ProtocolName]:
         """Those under which there is anything of a method on a task, sorted."""
         return sorted(protocol for t, m, protocol in self._cells if (t, m) == (task, method))
 
@@ -78,7 +78,7 @@ class Literature:
         """The method that a suite's row is known by: its entry's name, or else its algorithm."""
         return entry if entry in self._methods else algorithm
 
-    def methods(self, protocol: Protocol) -> dict[str, set[str]]:
+    def methods(self, protocol: ProtocolName) -> dict[str, set[str]]:
         """By method, the tasks that it has a score on; the method with most of them first."""
         found: dict[str, set[str]] = {}
         for task, method, its_protocol in self._cells:

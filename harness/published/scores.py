@@ -37,7 +37,7 @@ def _protocol(name: str) -> str:
     return name
 
 
-Protocol = Annotated[str, AfterValidator(_protocol)]
+ProtocolName = Annotated[str, AfterValidator(_protocol)]
 
 
 class PublishedScore(BaseModel):
@@ -66,7 +66,7 @@ class PublishedScore(BaseModel):
 
     task: str
     method: str
-    protocol: Protocol
+    protocol: ProtocolName
     score: float | None = Field(None, ge=-1000, le=1000, allow_inf_nan=False)
     spread: float | None = Field(None, ge=0, le=1000, allow_inf_nan=False)
     spread_kind: Literal["", "sd", "sd-population", "se", "other"] = ""

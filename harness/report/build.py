@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from harness.report.layout import Grid
 from harness.report.notes import Notes, write_notes
 from harness.report.page import page
 from harness.report.records import Records, read_records
-from harness.report.section import Card
+from harness.report.section import Card, Section
 from harness.report.sections import NOTHING_RUN, SECTIONS
 from harness.report.sections.published.grids import terminal_averages
 from harness.report.sections.scores.grids import terminal_grids
@@ -85,48 +85,26 @@ def build_report(
     refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     attempt = _Attempts()
-    grids: list[Grid] = []
-    tables: list[tuple[str, pd.DataFrame]] = []
-    drawings: list[Drawing] = []
-    cards: dict[str, Card] = {}
-    said: list[str] = []
-    mistakes: list[str] = []
-    for section in sections:
-        subject = section.subject
-        grids += attempt(f"the tables of {subject}", section.grids) or []
-        tables += (attempt(f"the CSV files of {subject}", section.tables) or {}).items()
-        drawings += attempt(f"the figures of {subject}", partial(section.drawings, folder)) or []
-        cards |= attempt(f"the card of {subject}", partial(section.cards, folder)) or {}
-        said += attempt(f"the notes of {subject}", section.notes) or ()
-        mistakes += attempt(f"the notes of {subject}", section.mistakes) or ()
+    parts = _Parts.of(sections, folder, attempt)
     for_terminals = terminal_grids if was_run else terminal_averages
     terminal = attempt("the table for terminals", partial(for_terminals, comparison)) or []
-    notes = write_notes(comparison, said, [*records.damaged, *attempt.failures], mistakes)
-    drawn = [*drawings, *(card.drawing for card in cards.values() if card.drawing)]
-    figures = tuple(path for drawing in drawn for path in drawing.files)
-    _refuse_shared_files([*(path.name for path in figures), *(f"{name}.csv" for name, _ in tables)])
-    for name, table in tables:
-        _write(suite_dir / f"{name}.csv", csv_text(table))
-    written = {*figures, *(suite_dir / f"{name}.csv" for name, _ in tables)}
-    earlier = [path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".pdf"}]
-    earlier += sorted(suite_dir.glob("*.csv"))
+    damage = [*records.damaged, *attempt.failures]
+    notes = write_notes(comparison, parts.said, damage, parts.mistakes)
+    parts.refuse_shared_files()
+    tables = [_write(suite_dir / f"{name}.csv", csv_text(table)) for name, table in parts.tables]
+    left = _left(suite_dir, folder, {*parts.figures, *tables})
     title = records.suite.title
-    html = page(records, comparison, grids, notes, drawings, cards)
-    return Report(
-        records,
-        comparison,
-        notes,
-        terminal,
-        ReportPaths(
-            markdown=_write(suite_dir / "table.md", markdown(title, grids, notes)),
-            latex=_write(suite_dir / "table.tex", latex(title, grids, notes)),
-            csv=suite_dir / _numbers(records.suite),
-            scores=suite_dir / "scores.csv" if was_run else None,
-            figures=figures,
-            left=tuple(path for path in earlier if path not in written),
-            html=_write(suite_dir / PAGE, html),
-        ),
+    html = page(records, comparison, parts.grids, notes, parts.drawings, parts.cards)
+    paths = ReportPaths(
+        markdown=_write(suite_dir / "table.md", markdown(title, parts.grids, notes)),
+        latex=_write(suite_dir / "table.tex", latex(title, parts.grids, notes)),
+        csv=suite_dir / _numbers(records.suite),
+        scores=suite_dir / "scores.csv" if was_run else None,
+        figures=parts.figures,
+        left=left,
+        html=_write(suite_dir / PAGE, html),
     )
+    return Report(records, comparison, notes, terminal, paths)
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -171,15 +149,66 @@ class _Attempts:
             return None
 
 
-def _refuse_shared_files(names: list[str]) -> None:
-    """Raises UserError if two parts of the report have the same file."""
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise UserError(
-                f"The suite asks for a figure or table whose file {name} the report needs for "
-                "another. Change its title in the suite file and run the suite again; finished "
-                "runs are kept."
-            )
+@dataclass(frozen=True)
+class _Parts:
+    """What the sections of a report have made, in their order.
+
+    Attributes:
+        tables: contents of the CSV files, by name without ending.
+        cards: of data sets.
+        said: notes.
+        mistakes: notes on what the suite asks for and cannot be made.
+    """
+
+    grids: list[Grid] = field(default_factory=list)
+    tables: list[tuple[str, pd.DataFrame]] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)
+    cards: dict[str, Card] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, sections: Sequence[Section], folder: Path, attempt: _Attempts) -> _Parts:
+        """All that could be made; figures are in `folder` then."""
+        parts = cls()
+        for section in sections:
+            parts._add(section, folder, attempt)
+        return parts
+
+    def _add(self, section: Section, folder: Path, attempt: _Attempts) -> None:
+        of = section.subject
+        self.grids.extend(attempt(f"the tables of {of}", section.grids) or ())
+        self.tables.extend((attempt(f"the CSV files of {of}", section.tables) or {}).items())
+        drawings = attempt(f"the figures of {of}", partial(section.drawings, folder))
+        self.drawings.extend(drawings or ())
+        self.cards.update(attempt(f"the card of {of}", partial(section.cards, folder)) or {})
+        self.said.extend(attempt(f"the notes of {of}", section.notes) or ())
+        self.mistakes.extend(attempt(f"the notes of {of}", section.mistakes) or ())
+
+    @property
+    def figures(self) -> tuple[Path, ...]:
+        """The files of all figures, those of cards last."""
+        on_cards = (card.drawing for card in self.cards.values() if card.drawing)
+        return tuple(path for drawing in (*self.drawings, *on_cards) for path in drawing.files)
+
+    def refuse_shared_files(self) -> None:
+        """Raises UserError if two parts of the report have the same file."""
+        names = [path.name for path in self.figures]
+        names += [f"{name}.csv" for name, _ in self.tables]
+        for name, count in Counter(names).items():
+            if count > 1:
+                raise UserError(
+                    f"The suite asks for a figure or table whose file {name} the report needs for "
+                    "another. Change its title in the suite file and run the suite again; finished "
+                    "runs are kept."
+                )
+
+
+def _left(suite_dir: Path, figures: Path, written: Container[Path]) -> tuple[Path, ...]:
+    """Files among the figures and beside them that a report may have made, and this one has not."""
+    found = [path for path in sorted(figures.iterdir()) if path.suffix in {".png", ".pdf"}]
+    found += sorted(suite_dir.glob("*.csv"))
+    return tuple(path for path in found if path not in written)
 
 
 def _write(path: Path, text: str) -> Path:

@@ -40,7 +40,7 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CriticVerdict:
     """What the gate found on a task; `usable` is None where it was not measured."""
 
     usable: bool | None
@@ -51,7 +51,7 @@ class Verdict:
 class Gate:
     """The verdicts by task id, and the cells (task, label) that trust an unusable critic."""
 
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, CriticVerdict]
     marked: frozenset[tuple[str, str]]
 
     def mark(self, label: str, tasks: Iterable[str]) -> str:
@@ -89,7 +89,7 @@ def critic_gate(suite: SuiteFile, scores: pd.DataFrame, metrics: pd.DataFrame) -
     for task in suite.tasks:
         probe = next((row.label for row in probes if row.runs_on(task.id)), None)
         if probe is None:
-            verdicts[task.id] = Verdict(None, f"no {PROBE} here" if probes else "")
+            verdicts[task.id] = CriticVerdict(None, f"no {PROBE} here" if probes else "")
             continue
         here = scores[scores["task"] == task.id]
         cloned = _by_seed(here, probe, CLONING)
@@ -178,18 +178,18 @@ def _by_seed(scores: pd.DataFrame, label: str, selection: str) -> pd.Series[floa
     return rows.set_index("seed")["score"]
 
 
-def _judge(picked: _Gain, level: _Level) -> Verdict:
+def _judge(picked: _Gain, level: _Level) -> CriticVerdict:
     """The verdict from what picking is worth to the probe, and its value level."""
     unsound, count = level.is_unsound(helps=picked.is_clear), len(picked.differences)
     if count == 0:
         both = f"evaluated by both {CLONING} and {PICKING}"
         one_is_missing = picked.scores.empty or picked.cloned.empty
         missing = f"{PROBE} was not {both}" if one_is_missing else f"no seed was {both}"
-        return Verdict(False if unsound else None, f"{missing}; {level}")
+        return CriticVerdict(False if unsound else None, f"{missing}; {level}")
     mean, error = float(picked.differences.mean()), picked.error
     spread = f" ± {error:.1f}" if count > 1 else ""
     own, cloned = picked.pairs["own"].mean(), picked.pairs["cloned"].mean()
-    return Verdict(
+    return CriticVerdict(
         mean >= -error and not unsound,
         f"{PICKING} {own:.1f}, {CLONING} {cloned:.1f}, paired difference {mean:.1f}{spread} "
         f"over {count} seed{'s' if count > 1 else ''}; {level}",

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from harness.report.comparison import Comparison
 from harness.report.notes import SMOKE
-from harness.report.style import CONTEXT, Line, legend_columns, save, styled
+from harness.report.style import CONTEXT, LineStyle, legend_columns, save, styled
 from harness.statistics.intervals import Scores, t_interval
 
 PANELS_PER_PAGE = 6
@@ -70,7 +70,7 @@ def draw_pages(
     return files
 
 
-def draw_curve(axes: Axes, steps: NDArray[Any], scores: Scores, line: Line) -> None:
+def draw_curve(axes: Axes, steps: NDArray[Any], scores: Scores, line: LineStyle) -> None:
     """A mean over seeds, with its seeds as thin lines, or its 95% band from six seeds on.
 
     Bands of fewer seeds fill the panel: Student's t is wide then. steps: [N]; scores: [seeds, N].
@@ -97,7 +97,7 @@ def draw_curve(axes: Axes, steps: NDArray[Any], scores: Scores, line: Line) -> N
         axes.plot(steps, seed, color=line.colour, linewidth=0.5, alpha=0.35, zorder=1.6)
 
 
-def label_ends(axes: Axes, ends: Mapping[str, tuple[float, Line]], height: float) -> None:
+def label_ends(axes: Axes, ends: Mapping[str, tuple[float, LineStyle]], height: float) -> None:
     """Names beside the right ends of lines, moved apart so that none covers another.
 
     ends: by name, where its line ends (y) and how it is drawn; height: of the axes, in inches.

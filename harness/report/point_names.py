@@ -15,7 +15,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from harness.report.style import Line
+from harness.report.style import LineStyle
 
 _GAP = 4  # points of 1/72 inch between a point's middle and a name beside it
 _SPOT = 3.6  # points: half of a point's width
@@ -26,7 +26,7 @@ _TRIES = 8  # orders in which names are placed
 Pair = NDArray[np.float64]  # x and y, in points of 1/72 inch
 
 
-def label_points(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
+def label_points(axes: Axes, points: Mapping[str, tuple[float, float, LineStyle]]) -> list[str]:
     """Names beside points, or where it is crowded at the end of a thin line from them.
 
     points: by name, x, y and how it is drawn; the first ones stand nearest. To be called last, as
@@ -68,7 +68,7 @@ def label_points(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) ->
 
 
 def _write(
-    axes: Axes, name: str, point: tuple[float, float, Line], offset: Pair, **how: Any
+    axes: Axes, name: str, point: tuple[float, float, LineStyle], offset: Pair, **how: Any
 ) -> Annotation:
     x, y, line = point
     text = axes.annotate(

@@ -54,7 +54,7 @@ SETTINGS: dict[RcKeyType, Any] = {
 
 
 @dataclass(frozen=True)
-class Line:
+class LineStyle:
     """How one algorithm is drawn, wherever it is drawn."""
 
     colour: str
@@ -80,10 +80,10 @@ class Drawing:
     files: tuple[Path, ...]
 
 
-CONTEXT = Line(colour="#C4C4C4", dash="solid", width=0.7)
+CONTEXT = LineStyle(colour="#C4C4C4", dash="solid", width=0.7)
 
 
-def lines(comparison: Comparison) -> dict[str, Line]:
+def lines(comparison: Comparison) -> dict[str, LineStyle]:
     """One line per label, in order of drawing: context first, emphasised methods last, on top.
 
     Of those, broken lines are above solid ones: where two lie on each other, both are seen. In a
@@ -99,13 +99,15 @@ def lines(comparison: Comparison) -> dict[str, Line]:
     return styles | {label: every[label] for label in reversed(order)}
 
 
-def all_lines(comparison: Comparison) -> dict[str, Line]:
+def all_lines(comparison: Comparison) -> dict[str, LineStyle]:
     """One line of its own per label, in the suite's order: for where names stand beside them."""
     emphasised = {row.label for row in comparison.suite.rows if row.family == EMPHASISED_FAMILY}
     return method_lines({row.label: row.id for row in comparison.suite.rows}, emphasised)
 
 
-def method_lines(methods: Mapping[str, str], emphasised: Collection[str] = ()) -> dict[str, Line]:
+def method_lines(
+    methods: Mapping[str, str], emphasised: Collection[str] = ()
+) -> dict[str, LineStyle]:
     """One line per name, by the id of the method it is of, in the order given.
 
     Names of one method have its hue, from dark to light, and differ in dash and marker. A name that
@@ -125,7 +127,7 @@ def method_lines(methods: Mapping[str, str], emphasised: Collection[str] = ()) -
     return {name: styles[name] for name in methods}
 
 
-def _line(method: str, variant: int, shade: float, emphasised: bool) -> Line:
+def _line(method: str, variant: int, shade: float, emphasised: bool) -> LineStyle:
     """The line of a method's variant: `shade` moves its colour towards black (-1) or white (1)."""
     look = appearance(method)
     red, green, blue = (
@@ -133,7 +135,7 @@ def _line(method: str, variant: int, shade: float, emphasised: bool) -> Line:
         for part in to_rgb(look.colour)
     )
     dash, marker = DASHES.index(look.dash), MARKERS.index(look.marker)
-    return Line(
+    return LineStyle(
         colour=to_hex((red, green, blue)),
         dash=DASHES[(dash + variant) % len(DASHES)],
         width=2.2 if emphasised else 1.2,
@@ -147,7 +149,7 @@ def by_score(comparison: Comparison) -> list[str]:
     return comparison.ranked(comparison.tasks)
 
 
-def handle(name: str, line: Line, marker: bool = False) -> Line2D:
+def handle(name: str, line: LineStyle, marker: bool = False) -> Line2D:
     """A line of a legend; with its marker where the figure has markers."""
     return Line2D(
         [],

@@ -23,7 +23,8 @@ from algorithms.engine.engine import Engine
 from algorithms.errors import DivergedError
 from algorithms.transitions import Transitions
 from harness.errors import EnvironmentFailedError
-from harness.rollouts.evaluation import STEP_SECONDS, Episode, Rollout
+from harness.rollouts.evaluation import STEP_SECONDS
+from harness.rollouts.rollout import Episode, Rollout
 from harness.rollouts.time_limit import time_limit
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationErro
 from algorithms.action_selection import parse_action_selection
 from harness.errors import UserError
 from harness.files import parse_object, write_json
-from harness.published import Protocol, PublishedScore
+from harness.published import ProtocolName, PublishedScore
 from harness.suite.figures import Figure, parse_figures
 from harness.suite.tuning import Per
 from harness.tasks.spec import TaskSpec
@@ -136,7 +136,7 @@ class PlannedPublished(BaseModel, frozen=True):
     """Which published scores the suite's tables show, and those of the suite's own file."""
 
     methods: list[str] = []
-    protocols: list[Protocol] = ["last", "unknown"]
+    protocols: list[ProtocolName] = ["last", "unknown"]
     scores: list[PublishedScore] = []
 
 

@@ -11,7 +11,7 @@ from harness.runs.folder import RunFolder
 from harness.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from harness.rollouts.evaluation import Episode
+    from harness.rollouts.rollout import Episode
 
 _COLUMNS = {
     "evaluations": (

@@ -36,13 +36,13 @@ SeedList = Annotated[list[int], AfterValidator(check_seeds)]
 Selection = Annotated[str, AfterValidator(_selection)]  # `algorithms/action_selection.py`
 
 
-class Section(BaseModel):
+class SuiteSection(BaseModel):
     """A part of a suite file: nothing unknown, nothing converted, nothing changed afterwards."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class AlgorithmEntry(Section):
+class AlgorithmEntry(SuiteSection):
     """One row of the comparison, or one a combination of the values in `sweep`."""
 
     algorithm: str | None = None  # id in the registry; the label itself when left out

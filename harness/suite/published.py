@@ -8,18 +8,18 @@ from pathlib import Path
 from pydantic import Field
 
 from harness.errors import UserError
-from harness.published import Protocol, PublishedScore, method_id, read_scores
-from harness.suite.entry import Section
+from harness.published import ProtocolName, PublishedScore, method_id, read_scores
+from harness.suite.entry import SuiteSection
 from harness.suite.yaml_file import Problem
 
 
-class PublishedSection(Section):
+class PublishedSection(SuiteSection):
     """Which published scores stand beside the suite's own."""
 
     file: str | None = None  # CSV as results/published/, beside the suite's file; these come first
     # The only ones in its tables; if empty the suite's, and those with scores on half of its tasks.
     methods: list[str] = Field([], max_length=200)
-    protocols: list[Protocol] = Field(["last", "unknown"], min_length=1)  # a table each
+    protocols: list[ProtocolName] = Field(["last", "unknown"], min_length=1)  # a table each
 
 
 def own_scores(

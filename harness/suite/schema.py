@@ -23,7 +23,7 @@ from algorithms import registry
 from algorithms.fields import Precision
 from harness.errors import UserError, nearest
 from harness.statistics.protocols import parse_protocol
-from harness.suite.entry import AlgorithmEntry, Overrides, Section, Selection, check_seeds
+from harness.suite.entry import AlgorithmEntry, Overrides, Selection, SuiteSection, check_seeds
 from harness.suite.figures import parse_figures
 from harness.suite.problems import explain, unknown
 from harness.suite.published import PublishedSection, published_problems
@@ -59,7 +59,7 @@ def _protocol(name: str) -> str:
     return name
 
 
-class Training(Section):
+class Training(SuiteSection):
     """The budget of every run."""
 
     steps: int = Field(ge=1, le=10**9)  # gradient steps on the data
@@ -72,7 +72,7 @@ class Training(Section):
     compile: bool = True  # part of a run's identity: eager code rounds differently
 
 
-class EvaluationPlan(Section):
+class EvaluationPlan(SuiteSection):
     """When policies are evaluated, and which evaluation a table reports."""
 
     # Gradient steps between evaluations; must divide training.steps, online_steps, entries' own.
@@ -85,7 +85,7 @@ class EvaluationPlan(Section):
     action_selections: list[Selection] = Field([])
 
 
-class Resources(Section):
+class Resources(SuiteSection):
     """What a trial gets: runs that train stacked. No number depends on it, but on GPU or CPU."""
 
     cpus_per_trial: int = Field(1, ge=1)  # reserved cores: one trains, others evaluate beside it
@@ -93,7 +93,7 @@ class Resources(Section):
     seeds_per_trial: int = Field(4, ge=1)  # seeds that train stacked in one process
 
 
-class Suite(Section):
+class Suite(SuiteSection):
     """A comparison: every algorithm on every task with every seed."""
 
     # Letters, digits, . - _ + and at most one /; the folder under results/.

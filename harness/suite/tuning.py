@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.suite.entry import AlgorithmEntry, Overrides, Section, SeedList
+from harness.suite.entry import AlgorithmEntry, Overrides, SeedList, SuiteSection
 from harness.suite.problems import unknown
 from harness.suite.rows import Row
 from harness.suite.yaml_file import Problem
@@ -21,7 +21,7 @@ Per = Literal["task", "family"]
 _Setting = Annotated[Overrides, Field(min_length=1)]
 
 
-class Tuning(Section):
+class Tuning(SuiteSection):
     """What every entry tries; the setting with the best score makes its final runs."""
 
     seeds: SeedList  # a list, no count, of none of the suite's own

@@ -19,7 +19,7 @@ from harness import data
 from harness.data import recipe
 from harness.data.checks.incoming import checked
 from harness.errors import UserError
-from harness.execution.plan import draft
+from harness.execution.draft import draft
 from harness.report.comparison import compare
 from harness.report.layout import Grid
 from harness.report.notes import write_notes

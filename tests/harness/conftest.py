@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.execution.draft import RunOptions
 from harness.execution.plan import Plan
-from harness.execution.prepare import prepare
+from harness.execution.prepare import nothing, prepare
 from harness.runs.folder import RunFolder
 from harness.runs.trial import Trial, group
 from tests.harness.their_package import TheirPackage, forget
@@ -82,11 +83,16 @@ def plan_of(
     tmp_path: Path,
     write_suite: Callable[..., Path],
 ) -> Callable[..., Plan]:
-    """The plan of a tiny suite with some keys changed, with results in a temporary folder."""
+    """The plan of a tiny suite with some keys changed, with results in a temporary folder.
+
+    Its options are those of `RunOptions`, and what the executor is `lacking`.
+    """
 
     def plan(options: dict[str, Any] | None = None, **changes: Any) -> Plan:
-        path = write_suite(**changes)
-        return prepare(path, tmp_path / "results", lambda *_: None, **options or {})
+        path, asked = write_suite(**changes), dict(options or {})
+        lacking = asked.pop("lacking", nothing)
+        results, asked_for = tmp_path / "results", RunOptions(**asked)
+        return prepare(path, results, lambda *_: None, asked_for, lacking=lacking)
 
     return plan
 

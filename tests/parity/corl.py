@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from algorithms.transitions import Transitions
 from harness.bench.corl import Environment, load_corl
-from harness.rollouts.evaluation import Floats, Policy
+from harness.rollouts.evaluation import Policy
+from harness.rollouts.rollout import Floats
 from tests.parity.runs import Run
 
 Overrides = dict[str, Any]

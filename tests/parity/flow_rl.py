@@ -13,7 +13,8 @@ import numpy as np
 import yaml
 
 from algorithms.transitions import Transitions
-from harness.rollouts.evaluation import Floats, Policy
+from harness.rollouts.evaluation import Policy
+from harness.rollouts.rollout import Floats
 from tests.parity.checkout import load
 from tests.parity.runs import Run
 

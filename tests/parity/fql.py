@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from algorithms.transitions import Transitions
-from harness.rollouts.evaluation import Floats, Policy
+from harness.rollouts.evaluation import Policy
+from harness.rollouts.rollout import Floats
 from tests.parity.checkout import load
 from tests.parity.runs import Run
 

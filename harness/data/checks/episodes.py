@@ -19,7 +19,7 @@ _STEP_ARRAYS = ("actions", "rewards", "terminations", "truncations")
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedArrays:
     """What a dataset's metadata say of its arrays.
 
     Attributes:
@@ -35,7 +35,7 @@ class Expected:
     one_step: bool
 
 
-def expected_of(metadata: dict[str, Any], *, demonstrations: bool) -> Expected:
+def expected_of(metadata: dict[str, Any], *, demonstrations: bool) -> ExpectedArrays:
     """From Minari's metadata. Demonstrations by people may be longer than the environment runs."""
     from minari.serialization import deserialize_space
 
@@ -46,10 +46,12 @@ def expected_of(metadata: dict[str, Any], *, demonstrations: bool) -> Expected:
         **_boxes("actions", deserialize_space(metadata["action_space"])),
     }
     one_step = limit == 1
-    return Expected(spaces, environment, None if demonstrations or one_step else limit, one_step)
+    return ExpectedArrays(
+        spaces, environment, None if demonstrations or one_step else limit, one_step
+    )
 
 
-def steps_agree(_: Expected, episode: EpisodeArrays) -> str:
+def steps_agree(_: ExpectedArrays, episode: EpisodeArrays) -> str:
     """Arrays have one row per step, observations one more."""
     steps = len(episode["actions"])
     for name, array in episode.items():
@@ -59,7 +61,7 @@ def steps_agree(_: Expected, episode: EpisodeArrays) -> str:
     return ""
 
 
-def shapes_and_types(expected: Expected, episode: EpisodeArrays) -> str:
+def shapes_and_types(expected: ExpectedArrays, episode: EpisodeArrays) -> str:
     """Observations and actions are what their spaces are; rewards are numbers, ends are booleans.
 
     Numbers may be of another precision than the space's, and whole where it has floats.
@@ -77,7 +79,7 @@ def shapes_and_types(expected: Expected, episode: EpisodeArrays) -> str:
     return ""
 
 
-def finite(_: Expected, episode: EpisodeArrays) -> str:
+def finite(_: ExpectedArrays, episode: EpisodeArrays) -> str:
     """No NaN and no infinity, in any array."""
     for name, array in episode.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -86,7 +88,7 @@ def finite(_: Expected, episode: EpisodeArrays) -> str:
     return ""
 
 
-def in_range(expected: Expected, episode: EpisodeArrays) -> str:
+def in_range(expected: ExpectedArrays, episode: EpisodeArrays) -> str:
     """Observations and actions are inside their spaces, and fit into 32 bits."""
     for name, space in expected.spaces.items():
         largest = np.finfo(np.float32).max
@@ -99,7 +101,7 @@ def in_range(expected: Expected, episode: EpisodeArrays) -> str:
     return ""
 
 
-def one_end(expected: Expected, episode: EpisodeArrays) -> str:
+def one_end(expected: ExpectedArrays, episode: EpisodeArrays) -> str:
     """Exactly one of termination and truncation, at the last step and nowhere before."""
     terminated, truncated = episode["terminations"], episode["truncations"]
     if (both := np.flatnonzero(terminated & truncated)).size:
@@ -112,7 +114,7 @@ def one_end(expected: Expected, episode: EpisodeArrays) -> str:
     return f"goes on after its end at step {ends[0]}" if len(ends) > 1 else ""
 
 
-def within_horizon(expected: Expected, episode: EpisodeArrays) -> str:
+def within_horizon(expected: ExpectedArrays, episode: EpisodeArrays) -> str:
     """It is no longer than the environment it is from lets it be."""
     steps = len(episode["actions"])
     if expected.longest is None or steps <= expected.longest:
@@ -120,7 +122,7 @@ def within_horizon(expected: Expected, episode: EpisodeArrays) -> str:
     return f"has {steps} steps, where {expected.environment.id} stops after {expected.longest}"
 
 
-def goal_rewards(expected: Expected, episode: EpisodeArrays) -> str:
+def goal_rewards(expected: ExpectedArrays, episode: EpisodeArrays) -> str:
     """PointMaze: rewards are those of the goal in the next observation."""
     arrays = ("observations/achieved_goal", "observations/desired_goal", "rewards")
     if not expected.environment.id.startswith("PointMaze") or not episode.keys() >= set(arrays):
@@ -135,7 +137,7 @@ def goal_rewards(expected: Expected, episode: EpisodeArrays) -> str:
     return f"has a reward of {rewards[bad[0]]:g} at step {bad[0]}, where its goal says otherwise"
 
 
-CHECKS: tuple[Callable[[Expected, EpisodeArrays], str], ...] = (
+CHECKS: tuple[Callable[[ExpectedArrays, EpisodeArrays], str], ...] = (
     steps_agree,
     shapes_and_types,
     finite,
@@ -149,7 +151,7 @@ CHECKS: tuple[Callable[[Expected, EpisodeArrays], str], ...] = (
 class EpisodeProblems:
     """Runs every check on every episode; a later check only sees what an earlier one let pass."""
 
-    def __init__(self, dataset_id: str, expected: Expected) -> None:
+    def __init__(self, dataset_id: str, expected: ExpectedArrays) -> None:
         self._id, self._expected = dataset_id, expected
         self._first: dict[str, str] = {}
         self._counts: dict[str, int] = {}

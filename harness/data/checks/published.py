@@ -20,7 +20,7 @@ _CARDS = "metadata.json of the Hugging Face dataset farama-minari/D4RL, pointmaz
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSize:
     """How many steps and episodes a dataset has, and who says so."""
 
     steps: int
@@ -28,8 +28,8 @@ class Published:
     source: str
 
 
-def _page(name: str, steps: int, episodes: int) -> Published:
-    return Published(steps, episodes, _PAGES.format(name))
+def _page(name: str, steps: int, episodes: int) -> PublishedSize:
+    return PublishedSize(steps, episodes, _PAGES.format(name))
 
 
 # Adroit's by Minari's name without its version: v1 and v2 have the same episodes.
@@ -50,11 +50,13 @@ _ADROIT = {
 }
 PUBLISHED = {
     **{f"D4RL/{name}-v2": found for name, found in _ADROIT.items()},
-    "D4RL/pointmaze/medium-dense-v2": Published(1_000_000, 4752, _CARDS.format("medium-dense-v2")),
+    "D4RL/pointmaze/medium-dense-v2": PublishedSize(
+        1_000_000, 4752, _CARDS.format("medium-dense-v2")
+    ),
 }
 
 
-def published(task: TaskSpec) -> dict[str, Published]:
+def published(task: TaskSpec) -> dict[str, PublishedSize]:
     """The published datasets that the task's id or its data's parameters name whole."""
     if task.dataset.params.get("transitions") is not None:
         return {}  # a part of it was asked for

@@ -31,7 +31,7 @@ from harness.data.datasets import Progress, silent
 from harness.data.minari_format import EpisodeArrays
 from harness.data.recipe import Origin, Recipe, whole_episodes
 from harness.data.recipes.policy_rollout import Behavior, episode_scores, mean_and_error
-from harness.data.recipes.sac_checkpoint import Evaluation
+from harness.data.recipes.sac_checkpoint import SacEvaluation
 from harness.data.recipes.sac_training import SACTraining
 from harness.data.recipes.shipped_policies import ShippedPolicies, sha256_of
 from harness.tasks import words
@@ -102,7 +102,7 @@ class Locomotion(Recipe):
         return f"normalized score of the episodes: {mean_and_error(episode_scores(task, data))}"
 
     def _rolled_out(
-        self, training: Training, part: str, evaluation: Evaluation, workers: int | None
+        self, training: Training, part: str, evaluation: SacEvaluation, workers: int | None
     ) -> Iterator[EpisodeArrays]:
         task = training.task
         transitions, seed = task.dataset.params["transitions"], task.dataset.params["seed"]
@@ -119,7 +119,7 @@ def _training(task: TaskSpec) -> Training:
     return ShippedPolicies(task) if "policies" in task.dataset.params else SACTraining(task)
 
 
-def _evaluations(task: TaskSpec, report: Progress = silent) -> dict[str, Evaluation]:
+def _evaluations(task: TaskSpec, report: Progress = silent) -> dict[str, SacEvaluation]:
     """Where in the training each part of the task's level is from, trained up to if need be."""
     training = _training(task)
     levels = {"medium-replay": training.medium, "medium": training.medium}
@@ -141,7 +141,7 @@ def _recorded(replay: Transitions) -> Iterator[EpisodeArrays]:
         }
 
 
-def _said(part: str, evaluation: Evaluation) -> str:
+def _said(part: str, evaluation: SacEvaluation) -> str:
     kind = "everything seen up to" if part == "medium-replay" else "episodes of the policy at"
     return (
         f"{part}: {kind} step {evaluation.step:,}, where the stochastic policy scored "

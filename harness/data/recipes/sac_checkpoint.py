@@ -30,7 +30,7 @@ SeedState = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SacEvaluation:
     """How the stochastic policy did after `step` environment steps and so many `episodes`."""
 
     step: int
@@ -41,7 +41,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class SacCheckpoint:
     """One moment of a training, between two episodes.
 
     Attributes:
@@ -61,13 +61,13 @@ class Checkpoint:
     rows: int
     explored: int
     episodes: int
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[SacEvaluation, ...]
     obs_dim: int
     action_dim: int
     sha256: str
 
     @classmethod
-    def begin(cls, folder: Path, explored: Transitions) -> Checkpoint:
+    def begin(cls, folder: Path, explored: Transitions) -> SacCheckpoint:
         """The moment after exploration; nothing is on disk but its rows."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / REPLAY).write_bytes(b"")
@@ -81,13 +81,13 @@ class Checkpoint:
         return (folder / STATE).exists()
 
     @classmethod
-    def read(cls, folder: Path) -> Checkpoint:
+    def read(cls, folder: Path) -> SacCheckpoint:
         """The latest one. Raises UserError if it cannot be read."""
         try:
             with safe_open(folder / STATE, framework="numpy") as file:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 written = json.loads(file.metadata()["training"])
-            evaluations = tuple(Evaluation(**each) for each in written.pop("evaluations"))
+            evaluations = tuple(SacEvaluation(**each) for each in written.pop("evaluations"))
             return cls(folder, state, evaluations=evaluations, **written)
         except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
             raise UserError(
@@ -100,8 +100,8 @@ class Checkpoint:
         seen: Transitions,
         state: SeedState,
         episodes: int,
-        evaluations: Sequence[Evaluation],
-    ) -> Checkpoint:
+        evaluations: Sequence[SacEvaluation],
+    ) -> SacCheckpoint:
         """A later moment, written to disk; `seen` is what came since this one."""
         later = replace(
             self,
@@ -147,12 +147,12 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
+def best_of(evaluations: Sequence[SacEvaluation]) -> SacEvaluation:
     """The one with the highest score, of equals the first."""
     return max(evaluations, key=lambda evaluation: evaluation.score)
 
 
-def read_curve(folder: Path) -> tuple[Evaluation, ...]:
+def read_curve(folder: Path) -> tuple[SacEvaluation, ...]:
     """The evaluations of a training that came with this package.
 
     Raises UserError if they cannot be read.
@@ -161,7 +161,7 @@ def read_curve(folder: Path) -> tuple[Evaluation, ...]:
         rows = csv.DictReader((folder / CURVE).read_text("utf-8").splitlines())
         counts, numbers = ("step", "episodes"), ("score", "mean_return", "mean_length")
         return tuple(
-            Evaluation(
+            SacEvaluation(
                 *(int(row[name]) for name in counts), *(float(row[name]) for name in numbers)
             )
             for row in rows
@@ -172,9 +172,9 @@ def read_curve(folder: Path) -> tuple[Evaluation, ...]:
         ) from error
 
 
-def _table(evaluations: Sequence[Evaluation]) -> bytes:
+def _table(evaluations: Sequence[SacEvaluation]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Evaluation))
+    writer.writerow(field.name for field in fields(SacEvaluation))
     writer.writerows(astuple(each) for each in evaluations)
     return text.getvalue().encode()

@@ -30,13 +30,14 @@ from algorithms.registry import algorithms, resolve_config
 from algorithms.source import code_digest
 from algorithms.transitions import Transitions
 from harness.data.datasets import Progress
-from harness.data.recipes.sac_checkpoint import CURVE, Checkpoint, Evaluation, best_of
+from harness.data.recipes.sac_checkpoint import CURVE, SacCheckpoint, SacEvaluation, best_of
 from harness.data.recipes.sac_policy import save_sac_policy
 from harness.data.store import data_root, lock, write_errors_explained
 from harness.errors import UserError
 from harness.files import short_digest, write_json
-from harness.rollouts.evaluation import Evaluator, Rollout
+from harness.rollouts.evaluation import Evaluator
 from harness.rollouts.interaction import OnlineTraining, make_online_engine
+from harness.rollouts.rollout import Rollout
 from harness.tasks import make_environment
 from harness.tasks.spec import TaskSpec
 
@@ -83,7 +84,7 @@ class SACTraining:
         self.key = short_digest(self._what)
         self.folder = data_root() / "training" / self.key
 
-    def medium(self, report: Progress) -> Evaluation:
+    def medium(self, report: Progress) -> SacEvaluation:
         """The first evaluation of at least the task's medium score, trained up to if need be.
 
         Raises UserError if the budget ends before.
@@ -100,38 +101,40 @@ class SACTraining:
             )
         return found
 
-    def expert(self, report: Progress) -> Evaluation:
+    def expert(self, report: Progress) -> SacEvaluation:
         """The best evaluation within the budget, trained up to its end if need be."""
         return best_of(self._until(lambda e: e.step >= self._budget, report))
 
-    def policy(self, evaluation: Evaluation) -> Path:
+    def policy(self, evaluation: SacEvaluation) -> Path:
         """The policy's file."""
         return policy_of(self.folder, evaluation)
 
-    def replay(self, evaluation: Evaluation) -> Transitions:
+    def replay(self, evaluation: SacEvaluation) -> Transitions:
         """Everything seen before an evaluation, in whole episodes. Raises UserError if damaged."""
-        return Checkpoint.read(self.folder).replay(evaluation.step)
+        return SacCheckpoint.read(self.folder).replay(evaluation.step)
 
-    def _until(self, enough: Callable[[Evaluation], bool], report: Progress) -> list[Evaluation]:
+    def _until(
+        self, enough: Callable[[SacEvaluation], bool], report: Progress
+    ) -> list[SacEvaluation]:
         """All evaluations up to the first that is enough, trained up to if need be."""
         with write_errors_explained(self.folder), lock(f"training-{self.key}"):
-            evaluations: Sequence[Evaluation] = ()
-            if Checkpoint.exists(self.folder):
-                evaluations = Checkpoint.read(self.folder).evaluations
+            evaluations: Sequence[SacEvaluation] = ()
+            if SacCheckpoint.exists(self.folder):
+                evaluations = SacCheckpoint.read(self.folder).evaluations
             if not any(map(enough, evaluations)):
                 evaluations = self._train(enough, report)
         first = next(i for i, evaluation in enumerate(evaluations) if enough(evaluation))
         return list(evaluations[: first + 1])
 
     def _train(
-        self, enough: Callable[[Evaluation], bool], report: Progress
-    ) -> tuple[Evaluation, ...]:
+        self, enough: Callable[[SacEvaluation], bool], report: Progress
+    ) -> tuple[SacEvaluation, ...]:
         """Continue from the checkpoint, or begin, until an evaluation is enough."""
-        if Checkpoint.exists(self.folder):
-            saved = Checkpoint.read(self.folder)
+        if SacCheckpoint.exists(self.folder):
+            saved = SacCheckpoint.read(self.folder)
         else:
             write_json(self.folder / MANIFEST, self._what)
-            saved = Checkpoint.begin(self.folder, self._explore())
+            saved = SacCheckpoint.begin(self.folder, self._explore())
         engine = self._engine(saved)
         online = OnlineTraining(self.task, engine, saved.episodes)
         evaluator = Evaluator(self.task, [self._seed], self._episodes)
@@ -156,7 +159,7 @@ class SACTraining:
         evaluator.close()
         return saved.evaluations
 
-    def _engine(self, saved: Checkpoint) -> Engine:
+    def _engine(self, saved: SacCheckpoint) -> Engine:
         """At the checkpoint, its replay buffer filled again."""
         replay = saved.replay(saved.rows)
         dims = (replay.obs_dim, replay.action_dim)
@@ -197,9 +200,9 @@ class SACTraining:
         environment.close()
         return Transitions.pack(**{name: np.asarray(column) for name, column in columns.items()})
 
-    def _evaluation(self, found: Any, step: int, episodes: int) -> Evaluation:
+    def _evaluation(self, found: Any, step: int, episodes: int) -> SacEvaluation:
         returns = [episode.episode_return for episode in found.episodes]
-        return Evaluation(
+        return SacEvaluation(
             step=step,
             episodes=episodes,
             score=float(np.mean([self.task.normalized_score(value) for value in returns])),
@@ -207,14 +210,14 @@ class SACTraining:
             mean_length=float(np.mean([episode.length for episode in found.episodes])),
         )
 
-    def _description(self, evaluations: Sequence[Evaluation]) -> str:
+    def _description(self, evaluations: Sequence[SacEvaluation]) -> str:
         what = f"training SAC in {self.task.environment.id}, seed {self._seed}"
         if not evaluations:
             return what
         return f"{what} ({evaluations[-1].score:.1f} points at step {evaluations[-1].step:,})"
 
 
-def policy_of(folder: Path, evaluation: Evaluation) -> Path:
+def policy_of(folder: Path, evaluation: SacEvaluation) -> Path:
     """Where the policy of an evaluation is in a training's folder."""
     return folder / "policies" / f"{evaluation.step:08d}.npz"
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from harness.data.datasets import Progress, silent
-from harness.data.recipes.sac_checkpoint import CURVE, Evaluation, best_of, read_curve
+from harness.data.recipes.sac_checkpoint import CURVE, SacEvaluation, best_of, read_curve
 from harness.data.recipes.sac_training import MANIFEST, SACTraining, policy_of
 from harness.errors import UserError
 from harness.files import parse_object, short_digest
@@ -48,7 +48,7 @@ class ShippedPolicies:
                 f"{self._folder / MANIFEST} cannot be read ({error}). Install this package anew."
             ) from error
 
-    def medium(self, report: Progress) -> Evaluation:
+    def medium(self, report: Progress) -> SacEvaluation:
         """The first evaluation of at least the task's medium score."""
         wanted = self.task.dataset.params["medium_score"]
         assert isinstance(wanted, int)
@@ -59,11 +59,11 @@ class ShippedPolicies:
             )
         return found
 
-    def expert(self, report: Progress) -> Evaluation:
+    def expert(self, report: Progress) -> SacEvaluation:
         """The best evaluation."""
         return best_of(self._evaluations)
 
-    def policy(self, evaluation: Evaluation) -> Path:
+    def policy(self, evaluation: SacEvaluation) -> Path:
         """The policy's file."""
         path, policies = policy_of(self._folder, evaluation), self.task.dataset.params["policies"]
         assert isinstance(policies, dict)

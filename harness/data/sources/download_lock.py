@@ -31,7 +31,7 @@ _FORM = TypeAdapter(dict[str, _Entry])
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedHash:
     """The sha256 that a file must have, and who says so."""
 
     sha256: str
@@ -60,12 +60,12 @@ def lock_file() -> Path:
     return data_root() / "files.lock.json"
 
 
-def expected(name: str, published: str | None) -> Expected | None:
+def expected(name: str, published: str | None) -> ExpectedHash | None:
     """What a file of this name must be: as published, else as locked; None before it is known."""
     if published is not None:
-        return Expected(published, "a second party's record of D4RL's files")
+        return ExpectedHash(published, "a second party's record of D4RL's files")
     entry = _read().get(name)
-    return Expected(entry["sha256"], f"{lock_file()} of {entry['date']}") if entry else None
+    return ExpectedHash(entry["sha256"], f"{lock_file()} of {entry['date']}") if entry else None
 
 
 def check(files: Iterable[SourceFile], anew: str, *, taken_anew: bool = False) -> dict[str, str]:
@@ -90,7 +90,7 @@ def check(files: Iterable[SourceFile], anew: str, *, taken_anew: bool = False) -
     return digests
 
 
-def changed(path: Path, found: str, known: Expected, anew: str) -> str:
+def changed(path: Path, found: str, known: ExpectedHash, anew: str) -> str:
     """The message for a file that is not the one that was taken in."""
     return (
         f"{path} has changed since it was taken in: its sha256 is {found[:16]}…, and was "

@@ -19,7 +19,7 @@ from harness.report.page.answer import answers, averages_in_words
 from harness.report.page.render import render
 from harness.report.page.runs import costs, failures, in_words, runs_by_task
 from harness.report.page.settings import (
-    Difference,
+    SettingDifference,
     Settings,
     differences,
     flatten,
@@ -93,7 +93,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A line of a table: its heading, and numbers with the ids of what they are of."""
 
     heading: Heading
@@ -102,28 +102,28 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class LinkedTable:
     """A grid with its links."""
 
     title: str
     columns: list[Heading]
-    lines: list[Line]
+    lines: list[TableRow]
 
 
-def _table(grid: Grid, anchors: Anchors) -> Table:
+def _table(grid: Grid, anchors: Anchors) -> LinkedTable:
     columns = [Heading(grid.columns[0], "")]
     for index, name in enumerate(grid.columns[1:]):
         below = [row.texts[index] for row in grid.rows if not row.summary]
         columns.append(Heading(name, anchors.of_all(name, below)))
     lines = [
-        Line(
+        TableRow(
             Heading(row.name, anchors.of_all(row.name, list(row.texts))),
             [(text, anchors.of(text)) for text in row.texts],
             row.summary,
         )
         for row in grid.rows
     ]
-    return Table(grid.title, columns, lines)
+    return LinkedTable(grid.title, columns, lines)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Method:
     id: str
     row: RowInfo
     paper: str  # address; empty if none is known
-    unlike: list[Difference]
+    unlike: list[SettingDifference]
     settings: list[tuple[str, str]]
     runs: list[tuple[str, str]]  # task and the id of its runs
 

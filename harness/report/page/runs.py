@@ -13,7 +13,7 @@ from harness.report.comparison import Comparison
 from harness.report.layout import MISSING, points
 from harness.report.page.anchors import Anchors
 from harness.report.page.curve import SeedCurves, seed_curves
-from harness.report.page.settings import Difference, Settings, differences
+from harness.report.page.settings import SettingDifference, Settings, differences
 from harness.report.page.words import duration, number, plural
 from harness.report.records import Records
 from harness.report.style import by_score
@@ -48,7 +48,7 @@ class CellRuns:
     label: str
     summary: str
     states: Counter[str]
-    unlike: list[Difference]
+    unlike: list[SettingDifference]
     curves: SeedCurves | None
     origins: list[tuple[str, str]]
     seeds: list[SeedLine]
@@ -76,7 +76,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Cost:
+class RowCost:
     """What a row's runs took; text with the number that it is sorted by."""
 
     label: str
@@ -128,7 +128,7 @@ def failures(records: Records, anchors: Anchors) -> list[Failure]:
     return sorted(found, key=lambda failure: -len(failure.runs))
 
 
-def costs(records: Records, comparison: Comparison, anchors: Anchors) -> list[Cost]:
+def costs(records: Records, comparison: Comparison, anchors: Anchors) -> list[RowCost]:
     """What every row's runs took, the best row first; a trial's time counts once."""
     found = []
     for label in by_score(comparison):
@@ -140,7 +140,7 @@ def costs(records: Records, comparison: Comparison, anchors: Anchors) -> list[Co
         )
         wall, evaluating = trials["wall_seconds"].sum(), trials["evaluation_seconds"].sum()
         found.append(
-            Cost(
+            RowCost(
                 label=label,
                 id=anchors.methods[label],
                 runs=f"{(runs['state'] == 'done').sum():,} of {len(runs):,}",

@@ -14,7 +14,7 @@ from harness.runs.suite_file import RowInfo
 Settings = dict[str, str]
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """A setting in which a row is not as others; `usual` is what most rows have, if most agree."""
 
     name: str
@@ -50,7 +50,7 @@ def settings_by_cell(records: Records) -> dict[tuple[str, str], Settings]:
 
 def differences(
     label: str, rows: Sequence[RowInfo], of: Mapping[str, Settings]
-) -> list[Difference]:
+) -> list[SettingDifference]:
     """In what a row is not as the others: those of its own method, or most of all that have it.
 
     `of` has the settings of every row that is compared, by label.
@@ -63,7 +63,7 @@ def differences(
         commonest, count = Counter(values).most_common(1)[0]
         usual = commonest if count > len(values) / 2 else value
         if usual != value or any(other.get(name, value) != value for other in siblings):
-            found.append(Difference(name, value, usual if usual != value else ""))
+            found.append(SettingDifference(name, value, usual if usual != value else ""))
     return found
 
 

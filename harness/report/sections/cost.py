@@ -18,7 +18,7 @@ from harness.report.notes import SMOKE
 from harness.report.panels import WIDTHS
 from harness.report.point_names import label_points
 from harness.report.section import Section
-from harness.report.style import Drawing, Line, all_lines, by_score, save, styled
+from harness.report.style import Drawing, LineStyle, all_lines, by_score, save, styled
 
 TRAINING = (
     "Training: wall time of a trial on one core, or with one GPU, over the seeds that it trains at "
@@ -131,7 +131,7 @@ def _figure(
     return figure, unnamed
 
 
-def _panel(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) -> None:
+def _panel(axes: Axes, points: Mapping[str, tuple[float, float, LineStyle]]) -> None:
     front = [points[name][:2] for name in _front(points)]
     axes.plot(*zip(*front, strict=True), color="#BBBBBB", linewidth=1.0, drawstyle="steps-post")
     for x, score, line in points.values():
@@ -155,7 +155,7 @@ def _panel(axes: Axes, points: Mapping[str, tuple[float, float, Line]]) -> None:
     axes.grid(True)
 
 
-def _front(points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
+def _front(points: Mapping[str, tuple[float, float, LineStyle]]) -> list[str]:
     """Names that no cheaper one matches, by rising cost."""
     best, front = -math.inf, []
     for name in sorted(points, key=lambda name: (points[name][0], -points[name][1])):
@@ -165,7 +165,7 @@ def _front(points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
     return front
 
 
-def _by_interest(points: Mapping[str, tuple[float, float, Line]]) -> list[str]:
+def _by_interest(points: Mapping[str, tuple[float, float, LineStyle]]) -> list[str]:
     """Who is named first where room is short: emphasised methods, the front, the best."""
     front = set(_front(points))
     return sorted(points, key=lambda name: (not points[name][2].emphasised, name not in front))

@@ -18,7 +18,7 @@ from harness.report.mazes import draw_floor
 from harness.report.panels import draw_pages
 from harness.report.records import Records
 from harness.report.section import Section
-from harness.report.style import Drawing, Line, all_lines, by_score
+from harness.report.style import Drawing, LineStyle, all_lines, by_score
 from harness.runs.suite_file import SuiteFile
 from harness.suite.figures import slug
 from harness.tasks.maze_floor import MazeFloor
@@ -91,7 +91,7 @@ def _panel(
     floor: MazeFloor,
     paths: pd.DataFrame,
     values: pd.DataFrame,
-    styles: dict[str, Line],
+    styles: dict[str, LineStyle],
 ) -> None:
     line = styles[label]
     found = values[values["label"] == label]

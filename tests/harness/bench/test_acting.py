@@ -27,7 +27,8 @@ from harness.docs.acting import ActingTime, ActingTimes
 from harness.docs.place import Place
 from harness.docs.render import render
 from harness.errors import UserError
-from harness.rollouts.evaluation import Floats, Policy
+from harness.rollouts.evaluation import Policy
+from harness.rollouts.rollout import Floats
 
 
 class Clock:

@@ -11,7 +11,7 @@ from algorithms.engine.engine import Engine
 from harness.bench.scale import leave_finished
 from harness.bench.trial import trial_times
 from harness.execution.plan import Plan
-from harness.rollouts.evaluation import Rollout
+from harness.rollouts.rollout import Rollout
 
 PlanOf = Callable[..., Plan]
 

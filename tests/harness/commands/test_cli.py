@@ -18,6 +18,7 @@ import pytest
 
 from harness.commands.run import whole_suite_command
 from harness.data import ensure
+from harness.execution.draft import RunOptions
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.suite.schema import load_suite, suite_tasks
@@ -431,12 +432,10 @@ def test_doctor_tells_what_the_environment_does_to_runs(
 
 
 def test_results_name_the_command_that_makes_all_of_them() -> None:
-    no = dict.fromkeys(("smoke", "cpu", "keep"), False)
-    assert whole_suite_command("suites/a.yaml", seeds=None, **no) == (
-        "python -m harness run suites/a.yaml"
-    )
-    yes = dict.fromkeys(no, True)
-    assert whole_suite_command("a b.yaml", seeds=2, **yes) == (
+    few = RunOptions(only=["bc"])
+    assert whole_suite_command("suites/a.yaml", few) == "python -m harness run suites/a.yaml"
+    other = RunOptions(seeds=2, smoke=True, cpu=True, keep=True)
+    assert whole_suite_command("a b.yaml", other) == (
         "python -m harness run 'a b.yaml' --smoke --cpu --keep --seeds 2"
     )
 

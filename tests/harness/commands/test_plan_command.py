@@ -15,6 +15,7 @@ from harness.commands.dry_run import show_dry_run
 from harness.commands.plan import seconds_of, show_plan
 from harness.commands.run import run_suite
 from harness.errors import UserError
+from harness.execution.draft import AS_WRITTEN
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.status import Status, now
@@ -47,9 +48,7 @@ def planned(
     settings: dict[str, Any] = {"by": None, "price": None, **options}
     show_plan(
         str(suite),
-        only=[],
-        seeds=None,
-        cpu=False,
+        AS_WRITTEN,
         results=results,
         rates=table,
         measuring=False,
@@ -63,9 +62,9 @@ def planned(
 def dry_run(suite: Path, results: Path) -> str:
     """What `harness run --dry-run --executor local` prints."""
     console = Console(width=200, record=True)
-    flags = dict.fromkeys(("smoke", "cpu", "fresh", "keep"), False)
-    where: dict[str, Any] = {"executor": "local", "address": None, "results": results}
-    show_dry_run(str(suite), only=[], seeds=None, console=console, **where, **flags)
+    show_dry_run(
+        str(suite), AS_WRITTEN, executor="local", address=None, results=results, console=console
+    )
     return console.export_text()
 
 
@@ -279,13 +278,13 @@ def test_too_few_evaluations_for_the_protocol_are_refused_before_anything_is_wri
     )
     made = {*data_home.rglob("*")}
     results = tmp_path / "results"
-    choice: dict[str, Any] = {"only": [], "seeds": None, "cpu": False, "results": results}
-    runs = {**choice, "smoke": False, "fresh": False, "keep": False, "console": Console(width=99)}
+    where: dict[str, Any] = {"executor": "local", "address": None, "results": results}
+    console = Console(width=99)
     with pytest.raises(UserError, match="mean-of-last-3"):
         planned(suite, results, capsys)
     with pytest.raises(UserError, match="mean-of-last-3"):
-        show_dry_run(str(suite), executor="local", address=None, **runs)
+        show_dry_run(str(suite), AS_WRITTEN, console=console, **where)
     with pytest.raises(UserError, match="mean-of-last-3"):
-        run_suite(str(suite), executor="local", address=None, command="", **runs)
+        run_suite(str(suite), AS_WRITTEN, command="", console=console, **where)
     assert not results.exists()
     assert {*data_home.rglob("*")} == made

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from harness.commands.run import run_suite
 from harness.errors import UserError
+from harness.execution.draft import AS_WRITTEN
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from tests.harness.conftest import trials_of
@@ -30,14 +31,9 @@ def again(write_suite: Callable[..., Path], plan_of: Callable[..., Plan], tmp_pa
         printed = io.StringIO()
         code = run_suite(
             str(suite),
+            AS_WRITTEN,
             executor="local",
             address=None,
-            only=[],
-            seeds=None,
-            smoke=False,
-            cpu=False,
-            fresh=False,
-            keep=False,
             results=tmp_path / "results",
             command="",
             console=Console(file=printed, width=200),

@@ -19,6 +19,7 @@ from rich.console import Console
 from harness.commands.dry_run import show_dry_run
 from harness.commands.plan import show_plan
 from harness.commands.run import ALL_DONE, SOME_FAILED, run_suite
+from harness.execution.draft import AS_WRITTEN, RunOptions
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.report import build_report
@@ -62,17 +63,14 @@ def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(suite: Path, results: Path, executor: str = "local", **options: Any) -> tuple[int, str]:
     """`harness run` in this process; its exit code and what it prints."""
     console = Console(width=200, file=io.StringIO(), force_terminal=False)
-    flags = dict.fromkeys(("smoke", "cpu", "fresh", "keep"), False) | options
     code = run_suite(
         str(suite),
+        RunOptions(**options),
         executor=executor,
         address=None,
-        only=(),
-        seeds=None,
         results=results,
         command="x",
         console=console,
-        **flags,
     )
     assert isinstance(console.file, io.StringIO)
     return code, console.file.getvalue()
@@ -81,9 +79,8 @@ def run(suite: Path, results: Path, executor: str = "local", **options: Any) -> 
 def foreseen(show: Callable[..., None], suite: Path, results: Path, **options: Any) -> str:
     """What `harness run --dry-run` or `harness plan` prints."""
     console = Console(width=200)
-    asked = {"only": (), "seeds": None, "cpu": False, "results": results} | options
     with console.capture() as printed:
-        show(str(suite), console=console, **asked)
+        show(str(suite), AS_WRITTEN, results=results, console=console, **options)
     return printed.get()
 
 
@@ -104,7 +101,7 @@ def test_one_command_tunes_trains_and_reports(
 ) -> None:
     suite, results = write_suite(**TUNED), tmp_path / "results"
     local = {"executor": "local", "address": None}
-    printed = foreseen(show_dry_run, suite, results, smoke=False, fresh=False, keep=False, **local)
+    printed = foreseen(show_dry_run, suite, results, **local)
     assert "bc.learning_rate-0.1" in printed
     assert printed.count("new, with the setting that tuning chooses before") == 1
     assert "Would run 3 of 3 runs" in printed

@@ -21,7 +21,8 @@ from harness.costs.prospect import (
 )
 from harness.costs.rates import RatesTable, measured, shape_key
 from harness.errors import UserError
-from harness.execution.plan import Plan, draft
+from harness.execution.draft import draft
+from harness.execution.plan import Plan
 from harness.execution.prepare import planned_without_data
 from harness.execution.work import work
 from harness.files import write_json

@@ -19,7 +19,7 @@ from algorithms.registry import resolve_config
 from harness import data
 from harness.data.recipes import sac_training, shipped_policies
 from harness.data.recipes.policy_files import load_policy, policy_environment
-from harness.data.recipes.sac_checkpoint import Checkpoint, Evaluation, read_curve
+from harness.data.recipes.sac_checkpoint import SacCheckpoint, SacEvaluation, read_curve
 from harness.data.recipes.sac_training import SACTraining
 from harness.data.recipes.shipped_policies import ShippedPolicies, ship
 from harness.errors import UserError
@@ -87,8 +87,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def evaluations(task: TaskSpec) -> tuple[Evaluation, ...]:
-    return Checkpoint.read(SACTraining(task).folder).evaluations
+def evaluations(task: TaskSpec) -> tuple[SacEvaluation, ...]:
+    return SacCheckpoint.read(SACTraining(task).folder).evaluations
 
 
 def rows(level: str) -> Any:
@@ -111,12 +111,12 @@ def test_medium_replay_is_all_that_was_seen_up_to_the_first_policy_at_the_level(
 ) -> None:
     medium = next(e for e in evaluations(tiny("medium")) if e.score >= 1)
     replay = rows("medium-replay")
-    everything = Checkpoint.read(SACTraining(tiny("medium")).folder).replay(10**6)
+    everything = SacCheckpoint.read(SACTraining(tiny("medium")).folder).replay(10**6)
     assert len(replay) == medium.step < len(everything)
     np.testing.assert_array_equal(replay.rows, everything.rows[: medium.step])
     ends = replay.episode_ends()
     assert replay.terminals[ends[-1] - 1] + replay.timeouts[ends[-1] - 1] == 1
-    explored = Checkpoint.read(SACTraining(tiny("medium")).folder).explored
+    explored = SacCheckpoint.read(SACTraining(tiny("medium")).folder).explored
     assert explored >= 50
     assert len(ends) == medium.episodes + int((ends <= explored).sum())
     # Within an episode each observation is the one before it was followed by.
@@ -160,7 +160,7 @@ def test_what_is_made_says_so(home: Path) -> None:
 
 def test_policy_files_act_as_the_learner_does(home: Path) -> None:
     task = tiny("medium")
-    saved = Checkpoint.read(SACTraining(task).folder)
+    saved = SacCheckpoint.read(SACTraining(task).folder)
     replay = saved.replay(saved.explored)
     config = resolve_config("sac", TINY["sac"])
     learner = make_online_engine("sac", config, replay, 0, 1000)
@@ -387,7 +387,7 @@ def test_sac_learns_to_act_over_two_steps(root: Path, monkeypatch: pytest.Monkey
     first = policy.mean(np.zeros(2))
     assert float(first[0]) == pytest.approx(0.5, abs=0.2)
     assert float(policy.mean(np.array([1.0, 0.5]))[0]) == pytest.approx(-0.3, abs=0.2)
-    seen = Checkpoint.read(SACTraining(task).folder).replay(100).rewards.reshape(-1, 2).sum(1)
+    seen = SacCheckpoint.read(SACTraining(task).folder).replay(100).rewards.reshape(-1, 2).sum(1)
     # 50 episodes; a return's standard deviation is 0.80 by simulation.
     assert seen.mean() == pytest.approx(uniform, abs=4 * 0.8 / np.sqrt(50))
 

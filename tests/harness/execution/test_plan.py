@@ -9,6 +9,7 @@ import pytest
 
 from harness.data import ensure
 from harness.errors import UserError
+from harness.execution.draft import RunOptions
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import pretrainers_first
@@ -185,12 +186,16 @@ def test_a_suite_for_gpus_trains_on_the_cpu_into_results_of_its_own(
     data_home: Path, tmp_path: Path, write_suite: Callable[..., Path]
 ) -> None:
     path = write_suite(resources={"gpus_per_trial": 0.5}, seeds=1)
-    gpu, cpu = (prepare(path, tmp_path, lambda *_: None, cpu=cpu) for cpu in (False, True))
+    gpu, cpu = (
+        prepare(path, tmp_path, lambda *_: None, RunOptions(cpu=cpu)) for cpu in (False, True)
+    )
     assert [run.device for plan in (gpu, cpu) for run in plan.runs] == ["cuda", "cpu"]
     assert gpu.directory == tmp_path / "tiny"
     assert cpu.directory == tmp_path / "tiny-cpu"
     assert cpu.suite.resources.gpus_per_trial == 0
-    assert prepare(write_suite(), tmp_path, lambda *_: None, cpu=True).suite.name == "tiny"
+    assert (
+        prepare(write_suite(), tmp_path, lambda *_: None, RunOptions(cpu=True)).suite.name == "tiny"
+    )
 
 
 def test_trials_hold_the_seeds_of_one_cell(plan_of: PlanOf) -> None:
@@ -206,7 +211,7 @@ def test_smoke_shrinks_a_suite_into_results_of_its_own(
 ) -> None:
     tasks = [{"pointmaze/umaze": {"transitions": 200_000, "data_seed": 4}}]
     path = write_suite(tasks=tasks, seeds=[5, 6, 7], training={"steps": 10**6})
-    plan = prepare(path, tmp_path, lambda *_: None, smoke=True)
+    plan = prepare(path, tmp_path, lambda *_: None, RunOptions(smoke=True))
     assert data_home.exists()
     assert plan.directory == tmp_path / "tiny-smoke"
     assert {run.seed for run in plan.runs} == {5, 6}
@@ -225,7 +230,7 @@ def test_smoke_puts_stand_ins_in_the_place_of_data_that_are_not_here(
     data_home: Path, tmp_path: Path, write_suite: Callable[..., Path]
 ) -> None:
     path = write_suite(tasks=["local/pen/expert", "local/hopper/medium-expert"], seeds=1)
-    plan = prepare(path, tmp_path, lambda *_: None, smoke=True)
+    plan = prepare(path, tmp_path, lambda *_: None, RunOptions(smoke=True))
     assert all("stand-in" in run.task.title for run in plan.runs)
     for task in plan.tasks:
         rows = ensure(task, make=False).transitions
@@ -252,7 +257,7 @@ def test_smoke_puts_stand_ins_in_the_place_of_data_that_are_not_here(
 def test_full_suites_smoke_without_their_data(
     data_home: Path, tmp_path: Path, suite: str, cell: str
 ) -> None:
-    plan = prepare(find_suite(suite), tmp_path, lambda *_: None, only=[cell], smoke=True)
+    plan = prepare(find_suite(suite), tmp_path, lambda *_: None, RunOptions([cell], smoke=True))
     assert {run.label for run in plan.selected} == {"bc"}
     assert plan.selected[0].task.dataset.id.startswith("stand-in/")
 

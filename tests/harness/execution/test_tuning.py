@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.execution.plan import Plan, draft
+from harness.execution.draft import RunOptions, draft
+from harness.execution.plan import Plan
 from harness.runs.pack import pack_suite
 from harness.runs.spec import RunSpec
 from harness.runs.status import Status
@@ -198,7 +199,7 @@ def test_named_tasks_choose_for_all_of_their_family(
     assert decided.suite_file("x").tuning == decided.tuning
     path = write_suite(**suite)
     for only, needed in (("pointmaze/umaze", [0]), ("pointmaze/open", [0, 1])):
-        found = draft(path, tmp_path, only=[only]).needed_tasks
+        found = draft(path, tmp_path, RunOptions(only=[only])).needed_tasks
         assert found == [plan.tasks[index] for index in needed]
 
 
@@ -221,10 +222,10 @@ def test_a_selection_of_a_family_s_task_needs_the_data_of_all_of_them(
 ) -> None:
     only = ["pointmaze/umaze"]
     path = write_suite(**per_family())
-    needed = draft(path, tmp_path, only=only).needed_tasks
+    needed = draft(path, tmp_path, RunOptions(only=only)).needed_tasks
     assert [task.id for task in needed] == ["pointmaze/umaze", "pointmaze/open"]
     path = write_suite(**per_family(tuning=TUNED["tuning"]))
-    assert [task.id for task in draft(path, tmp_path, only=only).needed_tasks] == only
+    assert [task.id for task in draft(path, tmp_path, RunOptions(only=only)).needed_tasks] == only
 
 
 def test_too_few_evaluations_for_the_protocol_are_a_sentence(plan_of: PlanOf) -> None:

@@ -14,8 +14,9 @@ import pytest
 from safetensors import safe_open
 
 from harness.execution.plan import Plan
+from harness.execution.trial_evaluation import TrialEvaluation
 from harness.execution.trial_runs import TrialRuns
-from harness.execution.work import TrialWork, work
+from harness.execution.work import work
 from harness.files import temporary_of
 from harness.runs.trial import Trial
 from tests.harness.conftest import checkpoint_step, evaluation_files, trials_of
@@ -224,14 +225,14 @@ class BrokenError(Exception):
 
 def break_evaluation(monkeypatch: pytest.MonkeyPatch, step: int, error: Exception) -> None:
     """Let the evaluation at `step` raise, as a broken environment would."""
-    evaluate = TrialWork.evaluate
+    evaluate = TrialEvaluation.evaluate
 
-    def broken(run: TrialWork) -> None:
-        if run.step == step:
+    def broken(evaluation: TrialEvaluation) -> None:
+        if evaluation.seeds.runs.step == step:
             raise error
-        evaluate(run)
+        evaluate(evaluation)
 
-    monkeypatch.setattr(TrialWork, "evaluate", broken)
+    monkeypatch.setattr(TrialEvaluation, "evaluate", broken)
 
 
 def test_a_failure_is_recorded_and_what_was_saved_is_kept(

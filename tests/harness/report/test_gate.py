@@ -9,7 +9,7 @@ import pytest
 
 from harness.report import build_report
 from harness.report.comparison import Comparison, compare
-from harness.report.gate import MARK, UNUSABLE, Verdict
+from harness.report.gate import MARK, UNUSABLE, CriticVerdict
 from harness.report.records import read_records
 from harness.report.sections.scores.grids import score_grids, summary_grid
 from harness.report.sections.scores.numbers import table_csv
@@ -50,7 +50,7 @@ def judged(make_suite: Callable[..., Any]) -> Callable[..., Comparison]:
     return make
 
 
-def verdict(comparison: Comparison, task: str) -> Verdict:
+def verdict(comparison: Comparison, task: str) -> CriticVerdict:
     return comparison.gate.verdicts[task]
 
 

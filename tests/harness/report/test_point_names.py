@@ -12,10 +12,10 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from harness.report.point_names import label_points
-from harness.report.style import Line, styled
+from harness.report.style import LineStyle, styled
 
-LINE = Line("#0072B2", "solid", 1.2)
-Points = dict[str, tuple[float, float, Line]]
+LINE = LineStyle("#0072B2", "solid", 1.2)
+Points = dict[str, tuple[float, float, LineStyle]]
 
 
 def panel(points: Points) -> Axes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from harness.rollouts.evaluation import Episode
+from harness.rollouts.rollout import Episode
 from harness.runs.folder import RunFolder
 from harness.runs.tables import RunTables
 from tests.harness.runs.test_spec import BASE

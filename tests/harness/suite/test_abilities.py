@@ -9,7 +9,7 @@ import pytest
 
 from algorithms import registry
 from harness.errors import UserError
-from harness.execution.plan import draft
+from harness.execution.draft import draft
 
 WriteSuite = Callable[..., Path]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.execution.plan import draft
+from harness.execution.draft import RunOptions, draft
 from harness.suite.configs import resolve_configs
 from harness.suite.schema import load_suite, suite_tasks
 
@@ -104,7 +104,7 @@ def test_what_is_no_equal_effort_is_refused_with_its_place(
     options = changes.pop("options", {})
     path = write_suite(**changes)
     with pytest.raises(UserError, match=r"(?s)has (a problem|2 problems):\n  line \d+, ") as error:
-        draft(path, tmp_path / "results", **options)
+        draft(path, tmp_path / "results", RunOptions(**options))
     assert message in str(error.value)
 
 
@@ -168,7 +168,7 @@ def test_settings_that_a_smoke_run_shrinks_to_one_are_no_mistake(
 ) -> None:
     settings = {"bc": [{"hidden_dims": [512]}], "iql": [{"hidden_dims": [512]}]}
     path = write_suite(**tuned(settings=settings))
-    smoke = draft(path, tmp_path, smoke=True)
+    smoke = draft(path, tmp_path, RunOptions(smoke=True))
     configs = [smoke.configs["pointmaze/umaze", row.label] for row in smoke.suite.settings]
     assert configs[0] == configs[1]
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from harness.report.comparison import Comparison
 from harness.report.names import full_names
 from harness.report.panels import draw_pages, thousands
-from harness.report.style import CONTEXT, Line, lines
+from harness.report.style import CONTEXT, LineStyle, lines
 
 MOST_NUMBERED = 16  # methods of a matrix with numbers in its squares
 MOST_BANDS = 4  # curves of a panel with a band each; beyond, only emphasised ones have one
@@ -106,7 +106,7 @@ def _matrix(axes: Axes, panel: Panel, names: dict[str, str]) -> None:
         )
 
 
-def _curves(axes: Axes, panel: Panel, styles: dict[str, Line], x: str, y: str) -> None:
+def _curves(axes: Axes, panel: Panel, styles: dict[str, LineStyle], x: str, y: str) -> None:
     """A line for each method with its band, where these do not hide each other."""
     family, table = panel
     every_band = table["algorithm"].nunique() <= MOST_BANDS
@@ -121,7 +121,7 @@ def _curves(axes: Axes, panel: Panel, styles: dict[str, Line], x: str, y: str) -
     axes.set_title(family)
 
 
-def _ranks(axes: Axes, panel: Panel, styles: dict[str, Line], names: dict[str, str]) -> None:
+def _ranks(axes: Axes, panel: Panel, styles: dict[str, LineStyle], names: dict[str, str]) -> None:
     family, table = panel
     ordered = table.sort_values("rank", ascending=False)
     for place, line in enumerate(ordered.to_dict("records")):
@@ -139,7 +139,9 @@ def _ranks(axes: Axes, panel: Panel, styles: dict[str, Line], names: dict[str, s
     axes.set_title(family)
 
 
-def _legend(table: pd.DataFrame, styles: dict[str, Line], comparison: Comparison) -> list[Line2D]:
+def _legend(
+    table: pd.DataFrame, styles: dict[str, LineStyle], comparison: Comparison
+) -> list[Line2D]:
     """Best first; methods that only give context share a name."""
     shown = list(dict.fromkeys(table["algorithm"]))
     names = full_names(comparison.suite.rows)

@@ -27,7 +27,7 @@ from harness.report.sections.modes.divergence import frontier
 from harness.report.sections.modes.policies import Key, behaviour_numbers, landings, modal_tasks
 from harness.report.style import (
     CONTEXT,
-    Line,
+    LineStyle,
     all_lines,
     by_score,
     handle,
@@ -41,8 +41,8 @@ from harness.tasks.spec import TaskSpec
 
 Floats = NDArray[np.float64]
 
-BEHAVIOUR = Line(colour="#222222", dash=(0, (1, 1.2)), width=1.0)
-BEST_AT_KL = Line(colour="#222222", dash="solid", width=1.0, marker="")
+BEHAVIOUR = LineStyle(colour="#222222", dash=(0, (1, 1.2)), width=1.0)
+BEST_AT_KL = LineStyle(colour="#222222", dash="solid", width=1.0, marker="")
 SMALLEST_KL = 0.02  # nats; estimates below it, which may be negative, are drawn there
 SHOWN_ACTIONS = 500  # dots per panel
 MAX_PANELS = 12
@@ -113,7 +113,7 @@ def _mode_panel(
     group: Sequence[TaskSpec],
     numbers: pd.DataFrame,
     name: str,
-    styles: dict[str, Line],
+    styles: dict[str, LineStyle],
 ) -> None:
     counts = [ActionModes.of(task).modes for task in group]
     scale = 100.0 if name == "reward" else 1.0
@@ -143,7 +143,7 @@ def _mode_panel(
     axes.grid(True, axis="y")
 
 
-def _plot(axes: Axes, x: Sequence[int], y: Sequence[float], line: Line) -> None:
+def _plot(axes: Axes, x: Sequence[int], y: Sequence[float], line: LineStyle) -> None:
     axes.plot(
         x,
         y,
@@ -195,7 +195,7 @@ def _by_method(comparison: Comparison, tasks: Sequence[TaskSpec], numbers: pd.Da
     return figure
 
 
-def _dots(axes: Axes, position: int, values: Floats, line: Line, marker: str) -> None:
+def _dots(axes: Axes, position: int, values: Floats, line: LineStyle, marker: str) -> None:
     """The mean of seeds, and their range."""
     if not len(values):
         return
@@ -304,8 +304,8 @@ def _density(axes: Axes, modes: ActionModes) -> None:
 def _legend(
     figure: Figure,
     comparison: Comparison,
-    styles: dict[str, Line],
-    more: dict[str, Line],
+    styles: dict[str, LineStyle],
+    more: dict[str, LineStyle],
     *,
     marker: bool = False,
 ) -> None:

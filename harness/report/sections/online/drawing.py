@@ -16,7 +16,7 @@ from harness.report.curves import read_curves
 from harness.report.names import full_names
 from harness.report.panels import draw_curve, draw_pages, thousands
 from harness.report.records import Records
-from harness.report.style import Line, all_lines, handle
+from harness.report.style import LineStyle, all_lines, handle
 from harness.statistics.intervals import Scores
 from harness.tasks.spec import TaskSpec
 
@@ -87,7 +87,7 @@ def _running_mean(episodes: pd.DataFrame, steps: Floats, window: float) -> Float
 
 
 def _panel(
-    axes: Axes, panel: tuple[TaskSpec, str, Points], styles: dict[str, Line], boundary: int
+    axes: Axes, panel: tuple[TaskSpec, str, Points], styles: dict[str, LineStyle], boundary: int
 ) -> None:
     task, what, points = panel
     lowest, highest = 0.0, 1.0

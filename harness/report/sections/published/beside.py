@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.published import Literature, Protocol, PublishedCell, method_id, shipped
-from harness.report.comparison import Cell, Comparison
+from harness.published import Literature, ProtocolName, PublishedCell, method_id, shipped
+from harness.report.cells import Cell
+from harness.report.comparison import Comparison
 from harness.runs.suite_file import RowInfo
 from harness.tasks.spec import TaskSpec
 
@@ -16,7 +17,7 @@ _PUBLIC = {"d4rl", "minari-remote"}
 
 
 @dataclass(frozen=True)
-class Line:
+class ComparedMethod:
     """A method of the table: a row of the suite, or one that only the literature has."""
 
     method: str
@@ -72,9 +73,9 @@ class Beside:
             tasks.setdefault(group.family, []).extend(group.tasks)
         return [TaskGroup(family, "", tuple(found)) for family, found in tasks.items()]
 
-    def lines(self, protocol: Protocol) -> list[Line]:
+    def lines(self, protocol: ProtocolName) -> list[ComparedMethod]:
         """The methods that a table of a protocol is asked to have: the suite's, then others."""
-        own = [Line(self.method_of(row), row.label) for row in self.suite.rows]
+        own = [ComparedMethod(self.method_of(row), row.label) for row in self.suite.rows]
         chosen = self.suite.published.methods
         here = {line.method for line in own}
         if chosen:
@@ -89,18 +90,20 @@ class Beside:
                 for name, tasks in self.literature.methods(protocol).items()
                 if name not in here and 2 * len(tasks & {*self.tasks}) >= len(self.tasks)
             ]
-        return [*own, *(Line(name, None) for name in others)]
+        return [*own, *(ComparedMethod(name, None) for name in others)]
 
     def method_of(self, row: RowInfo) -> str:
         """The method that the literature knows the row by."""
         return self.literature.method_of(row.base, row.id)
 
-    def ours(self, task: str, line: Line) -> Cell | None:
+    def ours(self, task: str, line: ComparedMethod) -> Cell | None:
         """The suite's own cell, None if no seed finished or it has none."""
         cell = self.comparison.cells.get((task, line.label)) if line.label else None
         return cell if cell is not None and len(cell.scores) else None
 
-    def published(self, task: str, line: Line, protocol: Protocol) -> PublishedCell | None:
+    def published(
+        self, task: str, line: ComparedMethod, protocol: ProtocolName
+    ) -> PublishedCell | None:
         """What the literature has of the line there."""
         return self.literature.cell(task, line.method, protocol)
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.published import UNKNOWN, Protocol
+from harness.published import UNKNOWN, ProtocolName
 from harness.published.literature import other_data
 from harness.report.comparison import Comparison
 from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.origins import origin_mark
-from harness.report.sections.published.beside import Beside, Line, TaskGroup
+from harness.report.sections.published.beside import Beside, ComparedMethod, TaskGroup
 from harness.report.sections.published.reproduction import MARGIN, Reproduction, Verdict
 from harness.runs.suite_file import SuiteFile
 
@@ -45,7 +45,9 @@ def published_grids(beside: Beside) -> list[Grid]:
     return [grid for grid in grids if grid.rows]
 
 
-def _grids(beside: Beside, lines: list[Line], protocol: Protocol, subject: str) -> Iterator[Grid]:
+def _grids(
+    beside: Beside, lines: list[ComparedMethod], protocol: ProtocolName, subject: str
+) -> Iterator[Grid]:
     """Every grid of some methods under a protocol; `subject` says in titles which these are."""
     for family in beside.families:
         for group in beside.groups:
@@ -126,7 +128,7 @@ def verdict_grids(suite: SuiteFile, found: Sequence[Reproduction]) -> list[Grid]
     return grids
 
 
-def _protocols(beside: Beside, published: Protocol) -> str:
+def _protocols(beside: Beside, published: ProtocolName) -> str:
     """By what published scores are, and ours where there are any and they are by another."""
     ours = beside.comparison.protocol.name
     are_there = any(len(cell.scores) for cell in beside.comparison.cells.values())
@@ -134,7 +136,7 @@ def _protocols(beside: Beside, published: Protocol) -> str:
     return f"{_protocol(published)}{other}"
 
 
-def _protocol(name: Protocol) -> str:
+def _protocol(name: ProtocolName) -> str:
     return "protocol not stated" if name == UNKNOWN else f"protocol '{name}'"
 
 
@@ -162,12 +164,12 @@ def _verdict_row(suite: SuiteFile, cell: Reproduction) -> GridRow:
     )
 
 
-def _shown(beside: Beside, protocol: Protocol) -> list[Line]:
+def _shown(beside: Beside, protocol: ProtocolName) -> list[ComparedMethod]:
     """The lines that have anything to show under a protocol."""
     return [line for line in beside.lines(protocol) if _has_any(beside, line, protocol)]
 
 
-def _has_any(beside: Beside, line: Line, protocol: Protocol) -> bool:
+def _has_any(beside: Beside, line: ComparedMethod, protocol: ProtocolName) -> bool:
     """Whether there is a published number; the first protocol also has what lacks one."""
     first = protocol == beside.suite.published.protocols[0]
     absent = beside.literature.not_at_hand
@@ -190,7 +192,11 @@ def _without(beside: Beside) -> list[str]:
 
 
 def _scores(
-    beside: Beside, title: str, tasks: Sequence[str], lines: list[Line], protocol: Protocol
+    beside: Beside,
+    title: str,
+    tasks: Sequence[str],
+    lines: list[ComparedMethod],
+    protocol: ProtocolName,
 ) -> Grid:
     """Some tasks, published and ours side by side."""
     columns = [f"{task.split('/')[1]}/{side}" for task in tasks for side in ("published", "ours")]
@@ -215,8 +221,8 @@ def _average_grid(
     beside: Beside,
     title: str,
     parts: Sequence[tuple[str, tuple[str, ...]]],
-    lines: list[Line],
-    protocol: Protocol,
+    lines: list[ComparedMethod],
+    protocol: ProtocolName,
     *,
     ours: bool = True,
 ) -> Grid:
@@ -241,11 +247,11 @@ def _with_content(rows: Iterable[GridRow]) -> tuple[GridRow, ...]:
 
 
 def _ranked(
-    beside: Beside, tasks: Sequence[str], lines: Iterable[Line], protocol: Protocol
-) -> list[Line]:
+    beside: Beside, tasks: Sequence[str], lines: Iterable[ComparedMethod], protocol: ProtocolName
+) -> list[ComparedMethod]:
     """Best published average first, then those that lack a task, then those that lack all."""
 
-    def key(line: Line) -> tuple[bool, int, float]:
+    def key(line: ComparedMethod) -> tuple[bool, int, float]:
         values = _published_values(beside, tasks, line, protocol)
         mean = fmean(values) if values else 0.0
         return (not values, len(values) < len(tasks), -mean)
@@ -254,31 +260,33 @@ def _ranked(
 
 
 def _published_values(
-    beside: Beside, tasks: Sequence[str], line: Line, protocol: Protocol
+    beside: Beside, tasks: Sequence[str], line: ComparedMethod, protocol: ProtocolName
 ) -> list[float]:
     cells = (beside.published(task, line, protocol) for task in tasks)
     return [cell.value for cell in cells if cell is not None]
 
 
 def _published_average(
-    beside: Beside, tasks: Sequence[str], line: Line, protocol: Protocol
+    beside: Beside, tasks: Sequence[str], line: ComparedMethod, protocol: ProtocolName
 ) -> float | None:
     values = _published_values(beside, tasks, line, protocol)
     return fmean(values) if len(values) == len(tasks) else None
 
 
-def _our_average(beside: Beside, tasks: Sequence[str], line: Line) -> float | None:
+def _our_average(beside: Beside, tasks: Sequence[str], line: ComparedMethod) -> float | None:
     return beside.comparison.average(line.label, tasks) if line.label else None
 
 
-def _our_average_text(beside: Beside, tasks: Sequence[str], line: Line) -> Text:
+def _our_average_text(beside: Beside, tasks: Sequence[str], line: ComparedMethod) -> Text:
     average = _our_average(beside, tasks, line)
     if line.label is None or average is None:
         return Text(MISSING)
     return Text(points(average), mark=origin_mark(beside.suite, line.label, tasks))
 
 
-def _published_text(beside: Beside, task: str, line: Line, protocol: Protocol) -> Text:
+def _published_text(
+    beside: Beside, task: str, line: ComparedMethod, protocol: ProtocolName
+) -> Text:
     cell = beside.published(task, line, protocol)
     if cell is None:
         absent = (task, line.method) in beside.literature.not_at_hand
@@ -291,7 +299,7 @@ def _published_text(beside: Beside, task: str, line: Line, protocol: Protocol) -
     return Text(points(cell.value), note=", ".join(said))
 
 
-def _our_text(beside: Beside, task: str, line: Line) -> Text:
+def _our_text(beside: Beside, task: str, line: ComparedMethod) -> Text:
     cell = beside.ours(task, line)
     if cell is None:
         return Text(MISSING)
@@ -310,7 +318,9 @@ _COLUMNS = (
 )
 
 
-def _facts(beside: Beside, task: str, line: Line, protocol: Protocol) -> dict[str, Any]:
+def _facts(
+    beside: Beside, task: str, line: ComparedMethod, protocol: ProtocolName
+) -> dict[str, Any]:
     """The columns of `published.csv` of a cell; empty where there is nothing to say."""
     facts: dict[str, Any] = {}
     if cell := beside.published(task, line, protocol):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.published import PublishedCell, PublishedScore
 from harness.published.literature import other_data
-from harness.report.sections.published.beside import Beside, Line
+from harness.report.sections.published.beside import Beside, ComparedMethod
 from harness.statistics.intervals import Interval, Scores, t_bounds, t_interval, welch
 from harness.tasks import get_task
 from harness.tasks.spec import TaskSpec
@@ -79,7 +79,7 @@ class Reproduction:
 
 def reproductions(beside: Beside) -> list[Reproduction]:
     """Every cell with both a published score and a finished run, task by task."""
-    lines = [Line(beside.method_of(row), row.label) for row in beside.suite.rows]
+    lines = [ComparedMethod(beside.method_of(row), row.label) for row in beside.suite.rows]
     found = []
     for task in beside.suite.tasks:
         counterpart = beside.counterpart(task)
@@ -167,7 +167,7 @@ def reproduction_notes(found: Sequence[Reproduction]) -> tuple[str, ...]:
     )
 
 
-def _published(beside: Beside, task: str, line: Line) -> PublishedCell | None:
+def _published(beside: Beside, task: str, line: ComparedMethod) -> PublishedCell | None:
     """What there is of the protocol that ours is by, else of the suite's choice, else of any."""
     found = beside.literature.protocols(task, line.method)
     preferred = (beside.comparison.protocol.name, *beside.suite.published.protocols, *found)
@@ -176,7 +176,7 @@ def _published(beside: Beside, task: str, line: Line) -> PublishedCell | None:
 
 
 def _reproduction(
-    beside: Beside, task: TaskSpec, line: Line, published: PublishedScore
+    beside: Beside, task: TaskSpec, line: ComparedMethod, published: PublishedScore
 ) -> Reproduction:
     assert line.label is not None
     row = next(row for row in beside.suite.rows if row.label == line.label)

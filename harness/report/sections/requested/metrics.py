@@ -13,7 +13,7 @@ from harness.report.names import full_names
 from harness.report.panels import count_of_seeds, draw_pages, thousands
 from harness.report.records import Records
 from harness.report.sections.requested.quantities import finished, shown
-from harness.report.style import Drawing, Line, all_lines, handle
+from harness.report.style import Drawing, LineStyle, all_lines, handle
 from harness.suite.figures import Metrics, slug
 
 
@@ -50,7 +50,7 @@ def draw_metrics(
     return Drawing(figure.title, caption, tuple(files))
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, line: Line) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, line: LineStyle) -> None:
     spread = rows.groupby("step")["value"].agg(["mean", "min", "max"])
     steps = spread.index.to_numpy()
     axes.plot(

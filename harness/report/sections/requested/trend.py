@@ -27,7 +27,7 @@ from harness.report.panels import (
 from harness.report.records import Records
 from harness.report.sections.requested.points import Point, trend_points
 from harness.report.sections.requested.quantities import axis_label
-from harness.report.style import Drawing, Line, handle, method_lines
+from harness.report.style import Drawing, LineStyle, handle, method_lines
 from harness.suite.figures import Trend
 
 TITLE_WIDTH = 30  # characters
@@ -123,7 +123,7 @@ def _scale_x(axes: Axes, figure: Trend, values: Sequence[Any]) -> _Places:
 
 
 def _draw_line(
-    axes: Axes, line: Sequence[Point], style: Line, places: _Places, shift: float
+    axes: Axes, line: Sequence[Point], style: LineStyle, places: _Places, shift: float
 ) -> None:
     for point in line:
         if point.is_reference:
@@ -151,7 +151,7 @@ def _draw_line(
 
 
 def _name_points(
-    axes: Axes, points: Sequence[Point], styles: Mapping[str, Line], places: _Places
+    axes: Axes, points: Sequence[Point], styles: Mapping[str, LineStyle], places: _Places
 ) -> None:
     """Write the points' words beside them, but none over another: first come, first served."""
     inside = axes.transScale + axes.transLimits  # to fractions of the panel
@@ -173,7 +173,7 @@ def _name_points(
 
 
 def _draw_spread(
-    axes: Axes, line: Sequence[Point], x: Sequence[float], style: Line, aside: Transform
+    axes: Axes, line: Sequence[Point], x: Sequence[float], style: LineStyle, aside: Transform
 ) -> None:
     """The seeds of every point, or from six seeds on the 95% interval of its mean."""
     for point, place in zip(line, x, strict=True):
@@ -207,7 +207,7 @@ def _limit_y(axes: Axes, points: Sequence[Point]) -> None:
     axes.set_ylim(low - 0.05 * room, high + 0.05 * room)
 
 
-def _handle(name: str, line: Line, has_points: bool) -> Line2D:
+def _handle(name: str, line: LineStyle, has_points: bool) -> Line2D:
     if has_points:
         return handle(name, line, marker=True)
     return handle(name, replace(line, dash="dotted"))

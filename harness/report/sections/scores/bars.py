@@ -15,7 +15,7 @@ from harness.report.comparison import Comparison, Group
 from harness.report.layout import MISSING
 from harness.report.names import short_names
 from harness.report.notes import SMOKE
-from harness.report.style import Line, all_lines, by_score, save, styled
+from harness.report.style import LineStyle, all_lines, by_score, save, styled
 
 COLUMNS = 4
 PANEL = 1.9  # inches of one of several side by side
@@ -79,7 +79,11 @@ def _order(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
 
 
 def _panel(
-    axes: Axes, comparison: Comparison, group: Group, order: Sequence[str], styles: dict[str, Line]
+    axes: Axes,
+    comparison: Comparison,
+    group: Group,
+    order: Sequence[str],
+    styles: dict[str, LineStyle],
 ) -> None:
     shown = _shown(comparison, group)
     right = 1.0

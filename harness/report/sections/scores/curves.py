@@ -17,7 +17,16 @@ from harness.report.names import full_names
 from harness.report.notes import SMOKE
 from harness.report.panels import draw_curve, label_ends, labels_fit, thousands
 from harness.report.records import Records
-from harness.report.style import CONTEXT, Line, by_score, handle, legend_below, lines, save, styled
+from harness.report.style import (
+    CONTEXT,
+    LineStyle,
+    by_score,
+    handle,
+    legend_below,
+    lines,
+    save,
+    styled,
+)
 
 PANELS_PER_PAGE = 12
 COLUMNS = 3
@@ -48,7 +57,7 @@ def _page(
     comparison: Comparison,
     curves: Curves,
     tasks: list[str],
-    shown: dict[str, Line],
+    shown: dict[str, LineStyle],
     means: dict[str, float | None],
 ) -> Figure:
     columns = min(COLUMNS, len(tasks))
@@ -86,7 +95,7 @@ def _page(
 
 
 def _panel(
-    axes: Axes, curves: Curves, task: str, shown: dict[str, Line], data_mean: float | None
+    axes: Axes, curves: Curves, task: str, shown: dict[str, LineStyle], data_mean: float | None
 ) -> None:
     lowest, highest = 0.0, 1.0
     for label, line in shown.items():
@@ -124,14 +133,14 @@ def _reference(axes: Axes, score: float, name: str) -> None:
     )
 
 
-def _named(comparison: Comparison, shown: dict[str, Line]) -> dict[str, Line]:
+def _named(comparison: Comparison, shown: dict[str, LineStyle]) -> dict[str, LineStyle]:
     """Best first, so that a reader can follow the lines from top to bottom."""
     order = [label for label in by_score(comparison) if label in shown]
     return {label: shown[label] for label in order if shown[label] is not CONTEXT}
 
 
 def _name_ends(
-    axes: Axes, curves: Curves, task: str, named: dict[str, Line], names: dict[str, str]
+    axes: Axes, curves: Curves, task: str, named: dict[str, LineStyle], names: dict[str, str]
 ) -> None:
     ends = {
         names[label]: (float(curves[task, label].scores[:, -1].mean()), line)
@@ -141,7 +150,7 @@ def _name_ends(
     label_ends(axes, ends, 0.75 * HEIGHT)
 
 
-def _legend(figure: Figure, named: dict[str, Line]) -> None:
+def _legend(figure: Figure, named: dict[str, LineStyle]) -> None:
     handles = [handle(name, line) for name, line in named.items()]
     legend = legend_below(figure, handles)
     for text in legend.get_texts():

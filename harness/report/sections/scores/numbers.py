@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from harness.report.action_selections import own_selections
-from harness.report.comparison import Cell, Comparison
+from harness.report.cells import Cell
+from harness.report.comparison import Comparison
 from harness.report.gate import trusts
 from harness.report.origins import MEANING
 from harness.report.records import Records
