@@ -57,6 +57,14 @@ class _Built(Exception):  # noqa: N818
     """A script is about to draw its first batch from this buffer."""
 
 
+def script_of(folder: Path, name: str) -> Path:
+    """One of CORL's offline scripts. Raises UserError if the folder has no such script."""
+    path = folder / "algorithms" / "offline" / f"{name}.py"
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give the folder of a checkout of CORL.")
+    return path
+
+
 def load_corl(folder: Path, name: str, transitions: Transitions) -> Any:
     """The module of one of CORL's offline scripts, which will learn from these transitions.
 
@@ -67,10 +75,7 @@ def load_corl(folder: Path, name: str, transitions: Transitions) -> Any:
 
     Raises UserError if the folder has no such script.
     """
-    path = folder / "algorithms" / "offline" / f"{name}.py"
-    if not path.exists():
-        raise UserError(f"{path} does not exist; give the folder of a checkout of CORL.")
-    script = load_script(path, f"corl_{name}", _ABSENT)
+    script = load_script(script_of(folder, name), f"corl_{name}", _ABSENT)
     environment = Environment(transitions)
     script.gym = SimpleNamespace(
         make=lambda _: environment,

@@ -21,6 +21,7 @@ from harness.bench.contenders import (
     matching,
     unifloral_workers,
 )
+from harness.bench.corl import script_of
 from harness.bench.parts import acting_milliseconds, evaluation_seconds, real_run, start_up_seconds
 from harness.bench.rotation import Rate, ask, last_core, measure
 from harness.bench.scale import scale_parts
@@ -56,6 +57,8 @@ def run_bench(json_path: Path | None, corl: Path | None = None) -> None:
         workers += [engine_worker("cql"), engine_worker("edac")]
         bases = {ours: theirs[args[1]] for ours, args in workers if args[1] in theirs}
         bases |= {name: name for name in theirs.values()}
+        for script in theirs:
+            script_of(corl, script)
         folder = str(corl.absolute())
         workers = [(name, ["corl", script, folder]) for script, name in theirs.items()] + workers
     rates = measure(workers, last_core(), bases, starting=_announce(console))

@@ -148,9 +148,12 @@ def main() -> None:
     """Warm up, say so, then run one chunk for every line on standard input."""
     try:
         _serve(*sys.argv[1:])
+    except UserError as error:
+        _say(failure=str(error))
+        sys.exit(1)
     except Exception as error:
         traceback.print_exc()
-        _say(failure=str(error) if isinstance(error, UserError) else sentence_of(error))
+        _say(failure=sentence_of(error))
         sys.exit(1)
 
 

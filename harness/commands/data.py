@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 data_app = typer.Typer(help="Make, fetch, verify and describe datasets.", no_args_is_help=True)
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Task or dataset ids.")]
-Transitions = Annotated[int | None, typer.Option(help="Steps to make instead of the default.")]
+Transitions = Annotated[
+    int | None,
+    typer.Option(help="Steps instead of the default; where episodes stay whole, as many as fit."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of the recipe instead of 0.")]
 _POLICIES = "policies"
 _SOUND = "every array is what manifest and lock file say, and every check passes for"
@@ -148,8 +151,10 @@ def _fetched_policies(console: Console) -> list[str]:
 
 
 def _ready(task: TaskSpec, loaded: LoadedData) -> str:
+    count, asked = len(loaded.transitions), task.dataset.params.get("transitions", 0)
+    whole = isinstance(asked, int) and asked and asked != count
+    of = f" (whole episodes, at least one; {asked:,} were asked for)" if whole else ""
     return (
-        f"{task.dataset.id} is ready: "
-        f"{len(loaded.transitions):,} transitions, rows sha256 {loaded.sha256[:16]}, "
+        f"{task.dataset.id} is ready: {count:,} transitions{of}, rows sha256 {loaded.sha256[:16]}, "
         f"in {DatasetFolder.of(task).path}"
     )

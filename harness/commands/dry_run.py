@@ -12,6 +12,7 @@ from harness.commands.console import say
 from harness.costs.prospect import refuse_few_evaluations
 from harness.data import changed, missing
 from harness.execution.draft import RunOptions, draft
+from harness.execution.execute import is_in_use
 from harness.execution.executors import lacking
 from harness.execution.plan import Plan
 from harness.execution.prepare import planned_without_data
@@ -90,11 +91,15 @@ def why_run(plan: Plan, spec: RunSpec, *, fresh: bool) -> str:
         return f"failed at step {status.step}: {status.error.partition(chr(10))[0]}"
     if status.state == "done":
         return f"damaged: {', '.join(folder.damage(status))}"
+    if status.state == "running" and is_in_use(plan.directory):
+        return f"running now, at step {status.step}"
     return f"{'interrupted' if status.state == 'interrupted' else 'ended'} at step {status.step}"
 
 
 def _obstacles(plan: Plan) -> Iterator[str]:
     """What `run` would do or say before it trains."""
+    if is_in_use(plan.directory):
+        yield "Another `run` is at work here: until it ends, this one would be refused."
     needed = {spec.task.id for spec in plan.selected}
     tasks = [task for task in plan.tasks if task.id in needed]
     absent = {spec.task.id for spec in plan.left if not spec.dataset_sha256}

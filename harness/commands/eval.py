@@ -39,6 +39,8 @@ def evaluate_run(
     for remark in remarks:
         say(console, f"note: {remark}")
     film = None if video is None else filmed_environment(run.spec.task)
+    if video is not None:
+        video.parent.mkdir(parents=True, exist_ok=True)
     cameras = [film] if film is not None else []
     found = evaluate(
         run,
@@ -63,7 +65,7 @@ def _lines(run: SavedRun, found: Evaluated, latency: float) -> list[str]:
     low, high = t_interval(scores)
     lines = [
         f"{spec.label} on {spec.task.id}, seed {spec.seed}, after {run.step:,} steps; acts by "
-        f"{found.action_selection}, {len(returns)} episodes",
+        f"{found.action_selection}, {len(returns)} episode{'s' if len(returns) > 1 else ''}",
         f"score     {scores.mean():.2f} points",
     ]
     if len(scores) > 1:

@@ -35,6 +35,6 @@ class Place:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise UserError(
-                f"{path} cannot be read: {error}; write it with `harness bench {bench} --json "
-                f"{path}`"
+                f"{path} cannot be read: {error}; write it with "
+                f"`{' '.join(['harness bench', *filter(None, [bench])])} --json {path}`"
             ) from error

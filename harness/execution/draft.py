@@ -29,6 +29,7 @@ from harness.suite.yaml_file import Problem
 from harness.tasks.spec import TaskSpec
 
 _MOST_RUNS = 100_000
+_MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ class RunOptions:
     cpu: bool = False
     fresh: bool = False
     keep: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UserError for what cannot be asked for."""
+        if self.seeds is not None and not 1 <= self.seeds <= _MOST_SEEDS:
+            raise UserError(f"seeds is a number of seeds, 1 to {_MOST_SEEDS:,}: {self.seeds}.")
+        if self.fresh and self.keep:
+            raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
 
 
 AS_WRITTEN = RunOptions()

@@ -17,6 +17,7 @@ from harness.execution.progress import Display, TrialView
 from harness.runs.trial import LOCKS, STOP_FILE, Trial, holder_file, taken_up
 from harness.suite.schema import Resources
 
+LOCK_FILE = ".lock"  # of a suite's results folder
 _POLL_SECONDS = 0.25
 _ORPHAN_SECONDS = 5.0  # a worker looks up about every second, but not while it evaluates
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,7 +35,7 @@ def sole_use(suite_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
     """
     suite_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(suite_dir / ".lock", timeout=0):
+        with FileLock(suite_dir / LOCK_FILE, timeout=0):
             (suite_dir / STOP_FILE).unlink(missing_ok=True)
             _outlast_orphans(suite_dir / LOCKS, say)
             yield
@@ -42,6 +43,18 @@ def sole_use(suite_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
         raise UserError(
             f"Another `run` is at work in {suite_dir}. Wait for it, or stop it with Ctrl-C."
         ) from None
+
+
+def is_in_use(suite_dir: Path) -> bool:
+    """Whether a `run` holds a suite's results folder just now."""
+    file = suite_dir / LOCK_FILE
+    if not file.exists():
+        return False
+    try:
+        with FileLock(file, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _outlast_orphans(locks: Path, say: Callable[[str], None]) -> None:

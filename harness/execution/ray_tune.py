@@ -123,7 +123,7 @@ class RayExecutor:
                 return True
             ending = "Ray (its raylet) died on this machine: run the suite again to continue"
         elif self._error:
-            ending += f": {self._error}"
+            ending += f": {last_words(str(self._error))}"
         ray.shutdown()  # first, since workers live on until their raylet is buried
         for trial in self._trials:
             trial.fail_unfinished(ending)

@@ -39,8 +39,10 @@ def export_policy(run: SavedRun, path: Path, action_selection: str | None = None
     What was written is loaded again and compared with the policy on random observations, in
     batches of several sizes and under the same noise. Returns the largest difference of an action.
 
-    Raises UserError for a method whose acting cannot be written so, with why.
+    Raises UserError for a method whose acting cannot be written so, with why, and for a folder.
     """
+    if not path.name or path.is_dir():
+        raise UserError(f"{path} is a folder: give the file to write, as {path / 'policy.pt'}.")
     name, trained = run.spec.algorithm, run.trained
     selection = selection_of(run.spec, run.trained.algorithm, action_selection)
     if trained.algorithm.context:

@@ -55,7 +55,7 @@ def read_file(path: Path) -> bytes | None:
     """
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         run = path.parent
         if run.is_dir():
             return None

@@ -122,6 +122,7 @@ class Trial(BaseModel):
         for spec in self.specs:
             status = self.status(spec)
             if status is None and not self.stop_requested():
+                self.folder(spec).write_spec(spec)
                 status = Status("running", 0, spec.total_steps, self.invocation, now())
             if status is not None and not self._is_over(spec):
                 failed = replace(status, state="failed", error=error, finished=now())

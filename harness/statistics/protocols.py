@@ -65,7 +65,8 @@ def parse_protocol(name: str) -> Protocol:
         raise ValueError(f"'{name}' is no protocol; there are {', '.join(KNOWN)}")
     count = int(found[2])
     if found[1] == "mean-of-last":
-        meaning = f"the mean of its last {count} evaluations, with no choice of checkpoint"
+        last = f"the mean of its last {count} evaluations" if count > 1 else "its last evaluation"
+        meaning = f"{last}, with no choice of checkpoint"
         return Protocol(name, meaning, count, False, lambda means: _last(means, count))
     meaning = (
         f"the highest of {count} of its evaluations on average over all ways to pick {count} "

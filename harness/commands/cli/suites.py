@@ -84,10 +84,6 @@ def run(
     from harness.commands.run import run_suite
     from harness.execution.draft import RunOptions
 
-    if address is not None and executor is not ExecutorName.ray:
-        raise UserError("--address is of a Ray cluster: it needs --executor ray.")
-    if fresh and keep:
-        raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
     options = RunOptions(only or (), seeds, smoke, cpu, fresh, keep)
     if dry_run:
         show_dry_run(

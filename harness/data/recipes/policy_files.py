@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,10 @@ def _load(path: Path) -> tuple[GaussianPolicy, dict[str, Any]]:
             arrays = {name: file[name].astype(np.float64) for name in file.files if name != "meta"}
         return _policy(meta, arrays), meta
     except Exception as error:  # of the zip, of an array, of its header: damage has many kinds
+        # Of what is no zip NumPy says that it may be loaded unsafely.
+        why = f" ({error})" if zipfile.is_zipfile(path) else ""
         raise UserError(
-            f"{path} is no policy file of the format {FORMAT} ({error}). Give the path of one."
+            f"{path} is no policy file of the format {FORMAT}{why}. Give the path of one."
         ) from error
 
 

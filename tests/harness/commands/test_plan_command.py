@@ -16,6 +16,7 @@ from harness.commands.plan import seconds_of, show_plan
 from harness.commands.run import run_suite
 from harness.errors import UserError
 from harness.execution.draft import AS_WRITTEN
+from harness.execution.execute import sole_use
 from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.status import Status, now
@@ -210,6 +211,19 @@ def test_a_dry_run_says_why_each_run_would_run_and_writes_nothing(
         "Would run 4 of 5 runs. Nothing was written.",
     ):
         assert line in said
+
+
+def test_a_dry_run_beside_a_run_at_work_says_so(plan_of: PlanOf, tmp_path: Path) -> None:
+    plan = plan_of()
+    begun = Status("running", 20, 40, "an invocation", "2026-01-01T00:00:00Z")
+    plan.folder(plan.runs[0]).write_status(begun)
+    with sole_use(plan.directory, print):
+        printed = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
+    assert "running now, at step 20" in printed
+    assert "Another `run` is at work here: until it ends, this one would be refused." in printed
+    after = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
+    assert "ended at step 20" in after
+    assert "Another" not in after
 
 
 @pytest.mark.parametrize(

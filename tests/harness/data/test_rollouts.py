@@ -38,8 +38,10 @@ def test_a_policys_episodes_become_a_dataset_that_its_id_names(mine: Path, root:
     size = ("--transitions", "300", "--workers", "1")
     code, output = run("make", "--policy", str(mine), "--environment", "pen", *size)
     assert code == 0
-    assert "rollout/pen/my-policy-300-v0 is ready" in output
+    assert "rollout/pen/my-policy-300-v0 is ready: 300 transitions, rows" in output
     mine.unlink()  # a copy was kept
+    _, output = run("make", "rollout/pen/my-policy", "--transitions", "250", "--workers", "1")
+    assert "is ready: 200 transitions (whole episodes, at least one; 250 were asked" in output
     task = get_task("rollout/pen/my-policy", {"transitions": 300})
     loaded = data.ensure(task, make=False)
     assert data.verify(task) == []
@@ -101,7 +103,7 @@ def test_what_cannot_be_rolled_out_is_explained(mine: Path, tmp_path: Path) -> N
     refused(mine, "takes 45 numbers and gives 24, but .* observations of 11", "hopper")
     refused(mine.with_name("gone.npz"), r"gone.npz is no policy file")
     (tmp_path / "text.npz").write_text("no archive")
-    refused(tmp_path / "text.npz", "is no policy file of the format mlp-policy-1")
+    refused(tmp_path / "text.npz", r"is no policy file of the format mlp-policy-1\. Give the path")
     for name in ("My Policy", "good-100k", "good-seed2", "good-v0"):
         refused(mine.rename(mine.with_name(f"{name}.npz")), "rename")
         mine.with_name(f"{name}.npz").rename(mine)

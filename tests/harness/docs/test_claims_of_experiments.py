@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -34,6 +35,25 @@ def gained(label: str) -> list[float]:
     path = RESULTS / "decision_flow" / "offline_to_online" / "online.csv"
     with path.open(encoding="utf-8") as file:
         return [float(line["gain"]) for line in csv.DictReader(file) if line["label"] == label]
+
+
+def test_the_best_price_on_the_maze_depends_on_the_flow_steps() -> None:
+    [rows] = scores_of(RESULTS / "decision_flow" / "sensitivity").values()
+    means: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
+    for label, scores in rows.items():
+        if found := re.fullmatch(
+            r"grid\.rho-(.+)\.flow_steps-(.+)\.policy_learning_rate-(.+)", label
+        ):
+            price, steps, rate = found.groups()
+            means[steps, rate][float(price)] = float(np.mean([*scores.values()]))
+    assert {cell: max(of_price, key=of_price.__getitem__) for cell, of_price in means.items()} == {
+        ("3", "0.0003"): 1.0,
+        ("3", "0.001"): 1.0,
+        ("10", "0.0003"): 0.3,
+        ("10", "0.001"): 0.3,
+    }
+    above = [means["3", rate][1.0] - means["3", rate][0.3] for rate in ("0.0003", "0.001")]
+    assert all(0.5 < more < 2.5 for more in above)
 
 
 def test_of_twelve_differences_from_back_propagation_three_leave_zero_out_and_one_is_left() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,17 @@ def test_the_commit_that_was_measured_is_said(
     assert gpu_rates_table(place(tmp_path), "gpu.json").startswith(f"a GPU, torch 2, a CPU{words}")
 
 
-def test_a_file_that_is_not_there_is_a_sentence_with_the_command(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="harness bench --methods"):
-        rates_table(place(tmp_path), "rates.json")
+@pytest.mark.parametrize(
+    ("table", "file", "command"),
+    [
+        (rates_table, "methods.json", "harness bench --methods '\\*' --json"),
+        (rates_table, "cpu.json", "harness bench --json"),
+        (gpu_rates_table, "gpu.json", "harness bench --device cuda --json"),
+        (gpu_rates_table, "gpu_unifloral.json", "--device cuda --unifloral FOLDER --json"),
+    ],
+)
+def test_a_file_that_is_not_there_is_a_sentence_with_the_command(
+    table: Callable[[Place, str], str], file: str, command: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=command):
+        table(place(tmp_path), file)

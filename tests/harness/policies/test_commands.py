@@ -64,6 +64,17 @@ def test_a_task_without_pictures_cannot_be_filmed(
         evaluated(folder, capsys, video=tmp_path / "film.gif")
 
 
+@pytest.mark.parametrize("folder", [".", "/", "policies"])
+def test_export_needs_a_file_to_write(
+    folder: str, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, *_ = finished(tasks=[BANDIT])
+    (tmp_path / "policies").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="is a folder: give the file to write, as "):
+        export_run(run, Path(folder), action_selection=None, console=Console())
+
+
 def test_export_says_what_it_wrote(
     finished: Finished, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -249,8 +249,11 @@ def test_a_run_that_cannot_act_says_why_and_how_to_train_it_again(
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no run: give the folder of one"):
-        open_run(tmp_path)
+    file = tmp_path / "spec.json"
+    file.write_text("{}")
+    for path in (tmp_path / "empty", file):
+        with pytest.raises(UserError, match="holds no run: give the folder of one"):
+            open_run(path)
 
 
 def test_code_that_has_changed_since_is_remarked(
