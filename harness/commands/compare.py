@@ -73,7 +73,8 @@ def _committed(side: str, known: Path | None, into: Path) -> Path:
     place = folder if folder.is_dir() else Path()
     inside = "" if folder.is_dir() else str(folder)
     done = subprocess.run(
-        ["git", "-C", str(place), "archive", "--format=tar", commit, *([inside] if inside else [])],
+        ["git", "-C", str(place), "archive", "--format=tar", "--end-of-options", commit]
+        + ([inside] if inside else []),
         capture_output=True,
     )
     if done.returncode:

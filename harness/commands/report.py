@@ -35,7 +35,7 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
         published = Literature(planned.published.scores, shipped()).tasks()
         if not any(task.id in published for task in planned.tasks):
             raise _no_results(name, suite, results)
-        return show_report(folder, console, planned)
+        return show_report(folder, console, planned, protocol)
     found = SuiteFile.read(folder)
     was_run = suite.compare_to in {row.label for row in found.rows}
     update = {

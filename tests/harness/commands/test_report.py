@@ -66,6 +66,13 @@ def test_with_nothing_run_there_is_the_literatures_table(
     }
 
 
+def test_with_nothing_run_an_unknown_protocol_is_refused_too(
+    hopper_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="'medn' is no protocol"):
+        report_suite(str(hopper_suite()), tmp_path, Console(quiet=True), protocol="medn")
+
+
 def test_it_needs_neither_torch_nor_ray_nor_data(
     hopper_suite: Callable[..., Path], tmp_path: Path
 ) -> None:

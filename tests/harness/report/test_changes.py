@@ -107,6 +107,10 @@ def test_a_commit_is_the_other_sides_folder_as_it_was_committed(tmp_path: Path) 
     assert "+0.0 to +0.0" in text
     with pytest.raises(UserError, match="neither a folder of results nor a commit"):
         printed(folder, "no-such-commit", tmp_path)
+    written = tmp_path / "written"
+    with pytest.raises(UserError, match="not a valid object name"):  # and no option of git's
+        printed(folder, f"--output={written}", tmp_path)
+    assert not written.exists()
 
 
 def test_two_names_that_are_no_results_are_refused(tmp_path: Path) -> None:
