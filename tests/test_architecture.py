@@ -217,6 +217,10 @@ def test_importing_is_light(module: str) -> None:
     assert loaded_after(f"import {module}") == set()
 
 
+def test_a_worker_imports_torch_once_its_run_is_on_disk() -> None:
+    assert "torch" not in loaded_after("import harness.execution.worker, harness.execution.work")
+
+
 def test_the_local_executor_does_not_import_ray() -> None:
     modules = "harness.commands.run, harness.execution.local, harness.execution.worker"
     assert "ray" not in loaded_after(

@@ -137,7 +137,7 @@ def evaluate(
 def run_stage(algorithm: Algorithm[Any], stage: Stage, nets: Networks, inputs: Inputs) -> None:
     """All that a stage asks of networks as it trains, once: its columns, losses and assignments."""
     for column in stage.columns.values():
-        evaluate_column(algorithm, column, nets, inputs)
+        evaluate_column(algorithm, column, nets, inputs, inputs.batch.columns)
     for phase in stage.phases:
         for function in filter(None, (phase.loss, phase.assigns)):
             given = inputs.copied()

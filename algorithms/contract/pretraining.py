@@ -14,14 +14,14 @@ from algorithms.engine.preflight.reads import not_declared, noting
 from algorithms.engine.pretraining import set_up
 
 _OF_ENGINE = ("batch_size", "normalize_observations")  # it reads them, whatever the losses do
-_STEPS = 6  # weights differ at once or not at all
+_STEPS = 6  # a setting that counts later, as a delay does, does not show
 
 
 def pretraining_is_declared(subject: Subject) -> list[Finding]:
     """Every setting that shared pretraining reads is in the class's `Pretraining`.
 
-    Of losses every run looks at that, too. Here `select` and columns are run as well, and what
-    is kept of settings since `create`, or read by the engine, shows in the weights.
+    Of losses and columns every run looks at that, too. Here `select` is run as well, and what is
+    kept of settings since `create`, or read by the engine, shows in the weights of a few steps.
     """
     method = subject.method
     if method.Pretraining is None:
@@ -49,8 +49,7 @@ def _shown_by_weights(subject: Subject) -> Iterator[Finding]:
     model = subject.method.Pretraining
     assert model is not None
     ours = _pretrained(subject, {})
-    for name, value in _others(subject, set(model.model_fields)):
-        theirs = _pretrained(subject, {name: value})
+    for name, value, theirs in _others(subject, set(model.model_fields)):
         if set_up(theirs.algorithm) == set_up(ours.algorithm) and not states_equal(
             theirs.pretrained_state(0), ours.pretrained_state(0)
         ):
@@ -69,18 +68,17 @@ def _pretrained(subject: Subject, settings: dict[str, Any]) -> Engine:
     return engine
 
 
-def _others(subject: Subject, declared: set[str]) -> Iterator[tuple[str, Any]]:
-    """Another value, of those that are allowed, for each number, word and switch not `declared`."""
+def _others(subject: Subject, declared: set[str]) -> Iterator[tuple[str, Any, Engine]]:
+    """Other values of settings that are not `declared`, one each, and what pretrained with them."""
     config = subject.config(**subject.fast())
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         for other in _unlike(value, field.annotation) if name not in declared else ():
             try:
-                tried = subject.config(**{**subject.fast(), name: other})
-                subject.method(tried, OBS_DIM, ACTION_DIM)
-            except ValueError:  # the config or create refuses it
+                pretrained = _pretrained(subject, {name: other})
+            except Exception:  # nobody has asked for this value, whatever refuses it
                 continue
-            yield name, other
+            yield name, other, pretrained
             break
 
 

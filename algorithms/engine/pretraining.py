@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from algorithms.base import Algorithm
 from algorithms.source import code_digest, is_shared
+
+if TYPE_CHECKING:  # who plans runs has no need of torch
+    from algorithms.base import Algorithm
 
 
 def set_up(algorithm: Algorithm[Any]) -> dict[str, Any]:

@@ -152,8 +152,8 @@ def _fetched_policies(console: Console) -> list[str]:
 
 def _ready(task: TaskSpec, loaded: LoadedData) -> str:
     count, asked = len(loaded.transitions), task.dataset.params.get("transitions", 0)
-    whole = isinstance(asked, int) and asked and asked != count
-    of = f" (whole episodes, at least one; {asked:,} were asked for)" if whole else ""
+    others = isinstance(asked, int) and asked and asked != count
+    of = f" in whole episodes, of {asked:,} by its id" if others else ""
     return (
         f"{task.dataset.id} is ready: {count:,} transitions{of}, rows sha256 {loaded.sha256[:16]}, "
         f"in {DatasetFolder.of(task).path}"

@@ -18,7 +18,7 @@ from harness.commands.data_progress import data_progress
 from harness.costs.prospect import in_order, refuse_few_evaluations
 from harness.execution.draft import RunOptions
 from harness.execution.execute import Stopped, execute, sole_use
-from harness.execution.executors import lacking, make_executor
+from harness.execution.executors import lacking, make_executor, refuse_executor
 from harness.execution.plan import Plan
 from harness.execution.prepare import prepare
 from harness.execution.pretraining import FOLDER as PRETRAINED
@@ -51,6 +51,7 @@ def run_suite(
 
     Returns the exit code. Raises UserError for anything wrong before the first run starts.
     """
+    refuse_executor(executor, address)
     path = find_suite(suite)
     trackers = installed_trackers(log)
     with data_progress(console) as progress:

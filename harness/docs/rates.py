@@ -11,6 +11,7 @@ from harness.docs.place import Place
 from harness.runs.checkout import Checkout
 
 _OPTIONS = {  # of the `harness bench` that writes a file
+    "cpu.json": "",
     "methods.json": "--methods '*'",
     "gpu.json": "--device cuda",
     "gpu_unifloral.json": "--device cuda --unifloral FOLDER",
@@ -52,7 +53,7 @@ def rates_table(place: Place, file: str) -> str:
 
     Raises UserError: the file cannot be read.
     """
-    rates = place.measured(file, Rates, _OPTIONS.get(Path(file).name, ""))
+    rates = place.measured(file, Rates, _OPTIONS.get(Path(file).name, "OPTIONS"))
     base = rates.training[0].base
     ratio = f"of {base}'s"
     header = ("stage", "updates a CPU-second", "min – max", ratio, "MFLOP", "bound", "share of it")
@@ -63,7 +64,7 @@ def rates_table(place: Place, file: str) -> str:
 
 def gpu_rates_table(place: Place, file: str) -> str:
     """The rates in a file of `harness bench --device cuda`, in Markdown; as `rates_table`."""
-    rates = place.measured(file, Rates, _OPTIONS.get(Path(file).name, ""))
+    rates = place.measured(file, Rates, _OPTIONS.get(Path(file).name, "OPTIONS"))
     header = ("what", "updates a second", "min – max", "compared", "peak GPU MB")
     rows = [
         (*_row(rate)[:3], _compared(rate), f"{rate.peak_memory_mb:.0f}") for rate in rates.training

@@ -55,13 +55,6 @@ class RunOptions:
     fresh: bool = False
     keep: bool = False
 
-    def __post_init__(self) -> None:
-        """Raises UserError for what cannot be asked for."""
-        if self.seeds is not None and not 1 <= self.seeds <= _MOST_SEEDS:
-            raise UserError(f"seeds is a number of seeds, 1 to {_MOST_SEEDS:,}: {self.seeds}.")
-        if self.fresh and self.keep:
-            raise UserError("--fresh deletes the runs that --keep would keep: give one of them.")
-
 
 AS_WRITTEN = RunOptions()
 
@@ -206,6 +199,7 @@ def draft(suite_path: Path, results: Path, options: RunOptions = AS_WRITTEN) -> 
     Raises:
         UserError: anything wrong with the suite or the selection.
     """
+    _refuse(options)
     suite, document = load_suite(suite_path)
     tasks = list(smoke_tasks(suite)) if options.smoke else suite_tasks(suite)
     suite = _as_asked(suite, options)
@@ -225,6 +219,15 @@ def draft(suite_path: Path, results: Path, options: RunOptions = AS_WRITTEN) -> 
         file=suite_path.name,
         published=planned_published(suite, suite_path),
     )
+
+
+def _refuse(options: RunOptions) -> None:
+    """Raises UserError for what cannot be asked for, by a program as well."""
+    seeds = options.seeds
+    if seeds is not None and (type(seeds) is not int or not 1 <= seeds <= _MOST_SEEDS):
+        raise UserError(f"seeds is a number of seeds, 1 to {_MOST_SEEDS:,}: {seeds!r}.")
+    if options.fresh and options.keep:
+        raise UserError("fresh deletes the runs that keep would keep: give one of them.")
 
 
 def _as_asked(suite: Suite, options: RunOptions) -> Suite:

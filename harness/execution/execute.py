@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,15 +47,15 @@ def sole_use(suite_dir: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def is_in_use(suite_dir: Path) -> bool:
-    """Whether a `run` holds a suite's results folder just now."""
-    file = suite_dir / LOCK_FILE
-    if not file.exists():
-        return False
+    """Whether a command holds a suite's results folder just now; looks without writing."""
     try:
-        with FileLock(file, timeout=0):
-            return False
-    except Timeout:
+        with (suite_dir / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:  # there is none, or it is not ours to see
+        return False
+    return False
 
 
 def _outlast_orphans(locks: Path, say: Callable[[str], None]) -> None:

@@ -11,16 +11,20 @@ from harness.suite.schema import Resources
 EXECUTORS = ("local", "ray")
 
 
+def refuse_executor(name: str, address: str | None) -> None:
+    """Raises UserError if there is no such executor, or an address is not for it."""
+    if name not in EXECUTORS:
+        raise UserError(f"There is no executor '{name}': it is {' or '.join(EXECUTORS)}.")
+    if address is not None and name != "ray":
+        raise UserError("An address is of a Ray cluster: it needs the executor ray.")
+
+
 def make_executor(name: str, address: str | None, memory_of: MemoryOf = lambda _: 0.0) -> Executor:
     """The executor called `local` or `ray`; `memory_of` is for the former.
 
-    Raises UserError if there is none of this name, or Ray is needed and absent.
+    Raises UserError if Ray is needed and absent.
     """
-    if name not in EXECUTORS:
-        raise UserError(f"There is no executor '{name}': it is {' or '.join(EXECUTORS)}.")
     if name == "local":
-        if address is not None:
-            raise UserError("An address is of a Ray cluster: it needs --executor ray.")
         from harness.execution.local import LocalExecutor
 
         return LocalExecutor(memory_of)

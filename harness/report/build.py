@@ -149,7 +149,7 @@ class _Attempts:
             return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Parts:
     """What the sections of a report have made, in their order.
 

@@ -15,7 +15,7 @@ from algorithms.action_selection import parse_action_selection
 from algorithms.base import Algorithm, Config
 from algorithms.engine.preflight.acting import check_acting
 from algorithms.engine.preflight.attempt import attempt
-from algorithms.engine.preflight.columns import check_column
+from algorithms.engine.preflight.columns import check_columns
 from algorithms.engine.preflight.declarations import check_copies, check_declarations
 from algorithms.engine.preflight.inputs import Inputs, Sizes, make_inputs, online_batch
 from algorithms.engine.preflight.losses import PhaseTrial
@@ -63,8 +63,7 @@ def check(
         remarks = []
         read.clear()  # what create makes of settings is compared as it is made
         for number, stage in enumerate(method.stages, 1):
-            for name, column in stage.columns.items():
-                check_column(method, name, column, inputs, sizes)
+            check_columns(method, number - 1, inputs, sizes)
             for phase in stage.phases:
                 remarks += PhaseTrial(method, phase, inputs, sizes).check()
             if number == method.pretraining_stages and cls.Pretraining is not None:

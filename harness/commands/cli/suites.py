@@ -84,7 +84,7 @@ def run(
     from harness.commands.run import run_suite
     from harness.execution.draft import RunOptions
 
-    options = RunOptions(only or (), seeds, smoke, cpu, fresh, keep)
+    options = RunOptions(only=only or (), seeds=seeds, smoke=smoke, cpu=cpu, fresh=fresh, keep=keep)
     if dry_run:
         show_dry_run(
             suite,

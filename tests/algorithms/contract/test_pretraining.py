@@ -132,6 +132,11 @@ def test_a_setting_that_shows_in_the_weights_that_pretraining_leaves(
     assert not found.advice
 
 
+def test_a_create_that_refuses_what_nobody_asked_for_is_no_mistake(package: Package) -> None:
+    package.write(*SHARED, (BONUS, f"assert self.config.pull == 0.1\n        {BONUS}"))
+    assert run_check(PRETRAINING, Subject(ID)) == []
+
+
 def test_what_create_makes_of_a_setting_is_compared_as_it_is_made(package: Package) -> None:
     package.write(*SHARED, ("Adam(1e-3)", "Adam(self.config.pull)"))
     assert run_check(PRETRAINING, Subject(ID)) == []

@@ -425,8 +425,13 @@ def test_a_method_with_a_column_passes(package: Package) -> None:
             "torch.randn_like(noise['start']))\n",
             "'randn_like' draws random numbers of its own",
         ),
+        (
+            ".amin(1)\n\n",
+            ".amin(1) + batch.columns['best']\n\n",
+            "batch.columns['best'] is not there yet: a column sees those before it in its stage",
+        ),
     ],
-    ids=["shape", "dim", "seeds", "noise", "random"],
+    ids=["shape", "dim", "seeds", "noise", "random", "itself"],
 )
 def test_a_mistake_in_a_column_is_told_before_the_run(
     package: Package, old: str, new: str, sentence: str

@@ -47,18 +47,19 @@ def test_one_pattern_is_not_taken_for_its_letters(
     ("asked", "sentence"),
     [
         ({"seeds": 0}, "seeds is a number of seeds, 1 to 1,000: 0"),
-        ({"seeds": -1}, "seeds is a number of seeds, 1 to 1,000: -1"),
+        ({"seeds": 2.5}, "seeds is a number of seeds, 1 to 1,000: 2.5"),
+        ({"seeds": "3"}, "seeds is a number of seeds, 1 to 1,000: '3'"),
         ({"executor": "slurm"}, "no executor 'slurm': it is local or ray"),
-        ({"executor": "local", "address": "auto"}, "needs --executor ray"),
+        ({"executor": "local", "address": "auto"}, "needs the executor ray"),
         ({"fresh": True, "keep": True}, "give one of them"),
     ],
     ids=str,
 )
-def test_what_cannot_be_asked_for_is_one_sentence(
-    asked: dict[str, Any], sentence: str, data_home: Path, write_suite: Callable[..., Path]
+def test_what_cannot_be_asked_for_is_one_sentence_also_of_a_finished_suite(
+    asked: dict[str, Any], sentence: str, again: Callable[..., harness.Results]
 ) -> None:
     with pytest.raises(harness.UserError, match=sentence):
-        harness.run(write_suite(), quiet=True, **asked)
+        again(quiet=True, **asked)
 
 
 def test_results_print_as_counts(again: Callable[..., harness.Results]) -> None:

@@ -122,6 +122,21 @@ def test_a_method_whose_code_changed_is_trained_again_unless_its_runs_are_kept(
     assert "deleting 1 earlier run in" in harness("run", suite, *LOCAL, "--fresh")
 
 
+def test_afresh_is_what_was_selected_beside_what_earlier_code_left(
+    harness: CommandLine,
+    write_suite: WriteSuite,
+    plan_of: Callable[..., Plan],
+    their_package: TheirPackage,
+) -> None:
+    both = {"algorithms": {"theirs": {}, "bc": {}}, "seeds": 1}
+    results_of(plan_of(**both))
+    suite = write_suite(**both)
+    their_package.change("-1.0")
+    printed = harness("run", suite, *LOCAL, "--fresh", "--only", "bc")
+    assert "deleting 1 earlier run in" in printed
+    assert states(harness.results) == ["done", "done"]
+
+
 @pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_ctrl_c_saves_everything_and_says_how_to_continue(
     harness: CommandLine, write_suite: WriteSuite, executor: str
@@ -265,7 +280,7 @@ def test_changed_data_stop_the_command_before_any_run(
         (("run", "quickstart", "--only", "dqn", "--smoke", *LOCAL), "selects nothing"),
         (("run", "quickstart", "--seeds", "0"), "greater than or equal to 1"),
         (("run", "quickstart", "--executor", "slurm"), "'slurm' is not one of"),
-        (("run", "quickstart", "--address", "auto", *LOCAL), "needs --executor ray"),
+        (("run", "quickstart", "--address", "auto", *LOCAL), "needs the executor ray"),
         (("run", "quickstart", "--fresh", "--keep"), "give one of them"),
         (("run",), "Missing argument 'SUITE'"),
         (("report", "quickstart"), "no results of 'quickstart'"),

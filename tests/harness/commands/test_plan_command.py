@@ -215,14 +215,22 @@ def test_a_dry_run_says_why_each_run_would_run_and_writes_nothing(
 
 def test_a_dry_run_beside_a_run_at_work_says_so(plan_of: PlanOf, tmp_path: Path) -> None:
     plan = plan_of()
-    begun = Status("running", 20, 40, "an invocation", "2026-01-01T00:00:00Z")
-    plan.folder(plan.runs[0]).write_status(begun)
+    begun = Status("running", 20, 40, "an invocation", now())
+    for spec in plan.runs:
+        plan.folder(spec).write_status(begun)
+    [trial, _] = trials_of(plan, seeds_per_trial=1)
     with sole_use(plan.directory, print):
-        printed = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
-    assert "running now, at step 20" in printed
-    assert "Another `run` is at work here: until it ends, this one would be refused." in printed
-    after = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
-    assert "ended at step 20" in after
+        with trial.sole_work(lambda: False):
+            before = everything(tmp_path)
+            printed = dry_run(tmp_path / "tiny.yaml", tmp_path / "results")
+            assert everything(tmp_path) == before
+        assert "0 run running now, at step 20" in " ".join(printed.split())
+        assert "1 run ended at step 20" in " ".join(printed.split())
+        assert (
+            "Another command is at work here: until it ends, this one would be refused." in printed
+        )
+    after = " ".join(dry_run(tmp_path / "tiny.yaml", tmp_path / "results").split())
+    assert "0-1 run ended at step 20" in after
     assert "Another" not in after
 
 

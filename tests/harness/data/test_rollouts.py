@@ -41,7 +41,7 @@ def test_a_policys_episodes_become_a_dataset_that_its_id_names(mine: Path, root:
     assert "rollout/pen/my-policy-300-v0 is ready: 300 transitions, rows" in output
     mine.unlink()  # a copy was kept
     _, output = run("make", "rollout/pen/my-policy", "--transitions", "250", "--workers", "1")
-    assert "is ready: 200 transitions (whole episodes, at least one; 250 were asked" in output
+    assert "is ready: 200 transitions in whole episodes, of 250 by its id, rows" in output
     task = get_task("rollout/pen/my-policy", {"transitions": 300})
     loaded = data.ensure(task, make=False)
     assert data.verify(task) == []
