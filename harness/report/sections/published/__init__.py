@@ -13,12 +13,9 @@ from harness.report.layout import Grid
 from harness.report.records import Records
 from harness.report.section import Section
 from harness.report.sections.published.beside import Beside
-from harness.report.sections.published.grids import (
-    published_csv,
-    published_grids,
-    published_notes,
-    verdict_grids,
-)
+from harness.report.sections.published.grids import published_grids
+from harness.report.sections.published.notes import published_notes
+from harness.report.sections.published.numbers import published_csv
 from harness.report.sections.published.reproduction import (
     MARGIN,
     Reproduction,
@@ -26,7 +23,7 @@ from harness.report.sections.published.reproduction import (
     reproduction_notes,
     reproductions,
 )
-from harness.report.sections.published.verdicts import verdict_figure
+from harness.report.sections.published.verdicts import verdict_figure, verdict_grids
 from harness.report.style import Drawing
 
 VERDICTS = (

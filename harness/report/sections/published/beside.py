@@ -114,3 +114,13 @@ class Beside:
             return task.id
         named = "/".join([task.family, *task.id.split("/")[-2:]])
         return named if task.dataset.source in _PUBLIC and named in there else None
+
+    def has_any(self, line: ComparedMethod, protocol: ProtocolName) -> bool:
+        """Whether there is a published number; the first protocol also has what lacks one."""
+        first = protocol == self.suite.published.protocols[0]
+        absent = self.literature.not_at_hand
+        return any(
+            self.published(task, line, protocol)
+            or (first and (self.ours(task, line) or (task, line.method) in absent))
+            for task in self.tasks
+        )

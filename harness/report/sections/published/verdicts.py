@@ -1,4 +1,4 @@
-"""One figure of all verdicts: a panel a task, a dot and its interval a cell."""
+"""All verdicts: a grid a task, and a figure with a panel a task, a dot and its interval a cell."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from harness.report.layout import MISSING, Grid, GridRow, Text, points
 from harness.report.notes import SMOKE
+from harness.report.origins import origin_mark
 from harness.report.sections.published.reproduction import MARGIN, Reproduction, Verdict
 from harness.report.style import legend_below, save, styled
+from harness.runs.suite_file import SuiteFile
 
 _COLOURS = {
     Verdict.REPRODUCED: "#009E73",
@@ -23,6 +26,16 @@ _COLOURS = {
 }
 _COLUMNS = 3
 _WIDEST = 60.0  # points; wider panels would squash what is near 0
+
+
+def verdict_grids(suite: SuiteFile, found: Sequence[Reproduction]) -> list[Grid]:
+    """A grid a task: rows of the suite by difference, interval and verdict."""
+    grids = []
+    for task in dict.fromkeys(cell.task for cell in found):
+        rows = [_verdict_row(suite, cell) for cell in found if cell.task == task]
+        columns = ("Algorithm", "Published", "Ours", "Difference", "95% interval", "Verdict")
+        grids.append(Grid(f"Reported against reproduced: {task}", columns, tuple(rows)))
+    return grids
 
 
 def verdict_figure(found: Sequence[Reproduction], smoke: bool, folder: Path) -> list[Path]:
@@ -55,6 +68,30 @@ def verdict_figure(found: Sequence[Reproduction], smoke: bool, folder: Path) -> 
         if smoke:
             figure.suptitle(SMOKE, color="#C00000", weight="bold")
         return save(figure, folder / "verdicts")
+
+
+def _verdict_row(suite: SuiteFile, cell: Reproduction) -> GridRow:
+    published, (low, high) = cell.published, cell.interval
+    spread = points(published.spread) if published.spread is not None else ""
+    seeds = len(cell.scores)
+    sd = points(float(cell.scores.std(ddof=1))) if seeds > 1 else ""
+    kind = "" if cell.is_point or published.spread_kind == "sd" else str(published.spread_kind)
+    interval = f"[{low:+.1f}, {high:+.1f}]" if seeds > 1 else MISSING
+    mark = origin_mark(suite, cell.label, [cell.task])
+    return GridRow(
+        cell.label,
+        (
+            Text(points(published.score), "" if cell.is_point else spread, note=kind),
+            Text(points(float(cell.scores.mean())), sd, mark=mark),
+            Text(f"{cell.difference:+.1f}", mark=mark),
+            Text(interval),
+            Text(
+                str(cell.verdict),
+                note=", ".join(cell.differs),
+                bold=cell.verdict is Verdict.REPRODUCED,
+            ),
+        ),
+    )
 
 
 def _panel(axes: Axes, cells: Sequence[Reproduction], reach: float) -> None:

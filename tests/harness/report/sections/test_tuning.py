@@ -20,8 +20,8 @@ from harness.report.notes import write_notes
 from harness.report.records import read_records
 from harness.report.sections.aggregates import Aggregates
 from harness.report.sections.published.beside import Beside
-from harness.report.sections.published.grids import verdict_grids
 from harness.report.sections.published.reproduction import reproductions
+from harness.report.sections.published.verdicts import verdict_grids
 from harness.report.sections.tuning import Tuning, drawing
 from harness.tasks import get_task
 from tests.harness.report.conftest import SuiteBuilder
