@@ -100,3 +100,13 @@ def test_no_bit_depends_on_the_number_of_threads() -> None:
         for threads in ("1", "2", "4")
     }
     assert len(found) == 1
+
+
+def test_a_mean_over_resamples_is_weighted_by_their_probability() -> None:
+    """Resampled means are right on average, and of two seeds the middle resample counts twice."""
+    listed = resamples((3, 2))
+    scores = [np.array([0.0, 1.0, 5.0]), np.array([2.0, 8.0])]
+    assert listed.mean(listed.averages([scores])[0]) == pytest.approx((2.0 + 5.0) / 2)
+    two = resamples((2,))
+    squares = two.averages([[np.array([0.0, 2.0])]])[0] ** 2
+    assert two.mean(squares) == pytest.approx((0 + 1 + 1 + 4) / 4)

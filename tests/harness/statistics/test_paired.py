@@ -9,13 +9,14 @@ import scipy.stats
 from harness.statistics.paired import holm, paired_difference
 
 
-def test_on_one_task_it_is_scipys_paired_t_test() -> None:
+@pytest.mark.parametrize("pairs", [2, 6])
+def test_on_one_task_it_is_scipys_paired_t_test(pairs: int) -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(60, 9, 6), rng.normal(55, 9, 6)
+    x, y = rng.normal(60, 9, pairs), rng.normal(55, 9, pairs)
     found, expected = paired_difference([x - y]), scipy.stats.ttest_rel(x, y)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-9)
-    assert (found.mean, found.pairs) == (pytest.approx(x.mean() - y.mean()), 6)
+    assert (found.mean, found.pairs) == (pytest.approx(x.mean() - y.mean()), pairs)
 
 
 def test_pairing_sees_what_an_unpaired_test_does_not() -> None:

@@ -48,3 +48,11 @@ def test_only_protocols_that_look_at_returns_are_online_selection() -> None:
 def test_unknown_protocols_are_told_which_there_are(name: str) -> None:
     with pytest.raises(ValueError, match="last, mean-of-last-K, best, expected-best-of-N"):
         parse_protocol(name)
+
+
+def test_evaluations_that_do_not_count_may_have_a_single_episode() -> None:
+    """Which has no variance; one that counts has an unknown error."""
+    protocol = parse_protocol("mean-of-last-2")
+    early, late = np.array([math.nan, 4.0, 9.0, 16.0]), np.array([1.0, 4.0, 9.0, math.nan])
+    assert protocol.score(MEANS, early) == pytest.approx((25.0, math.sqrt(25 / 4)))
+    assert math.isnan(protocol.score(MEANS, late)[1])

@@ -59,3 +59,17 @@ def test_intervals_narrow_with_methods_and_are_none_below_four() -> None:
     low, high = tau_interval(1 / 3, 6)
     assert tau_interval(-1 / 3, 6) == (-high, -low)
     assert math.isnan(tau_interval(1.0, 3).low)
+
+
+def test_the_ends_are_populations_in_which_such_a_tau_is_as_rare_as_said() -> None:
+    """Greiner's relation: bivariate normal scores of correlation sin(π τ / 2) have that τ."""
+    methods, draws, sample = 6, 20_000, 0.6
+    low, high = tau_interval(sample, methods)
+    rng = np.random.default_rng(3)
+    first, second = np.triu_indices(methods, 1)
+    for end, is_rare in ((low, np.greater_equal), (high, np.less_equal)):
+        r = math.sin(math.pi * end / 2)
+        scores = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], (draws, methods))
+        ahead = scores[:, first] > scores[:, second]
+        taus = np.round(2 * np.mean(ahead[..., 0] == ahead[..., 1], axis=-1) - 1, 9)
+        assert is_rare(taus, sample).mean() == pytest.approx(0.025, abs=0.004)
