@@ -154,7 +154,7 @@ def test_the_harness_reaches_algorithms_through_the_registry() -> None:
         "source",
         "transitions",
     }
-    allowed |= {f"engine.{name}" for name in ("engine", "version", "seeding", "streams")}
+    allowed |= {f"engine.{name}" for name in ("draws", "engine", "version", "seeding")}
     allowed |= {f"engine.{name}" for name in ("precision", "preflight", "preprocessing")}
     allowed |= {f"engine.{name}" for name in ("pretraining", "schedule", "trained")}
     for path in (REPOSITORY / "harness").rglob("*.py"):

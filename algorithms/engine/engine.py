@@ -1,8 +1,8 @@
 """Trains one algorithm for several seeds at once.
 
-Every tensor of learning state has a leading seed axis `S`. All randomness is drawn here, outside
-the updates (`updates.py`), from one stream per seed and block of updates, so a seed's bits depend
-neither on its slot in the stack, nor on its neighbours, nor on where a run was interrupted.
+Every tensor of learning state has a leading seed axis `S`. All randomness is drawn by `draws.py`,
+outside the updates (`updates.py`), so that a seed's bits depend neither on its slot in the stack,
+nor on its neighbours, nor on where a run was interrupted.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from algorithms.engine.acting import Policy, make_policy
 from algorithms.engine.batches import Batches
 from algorithms.engine.columns import BEGUN, COLUMNS
 from algorithms.engine.divergence import LossWatch
+from algorithms.engine.draws import BLOCK, Draws
 from algorithms.engine.learning_state import LearningState, SeedState, of_slots, stacked
-from algorithms.engine.online_buffer import Mixture, OnlineBuffer, draw_symmetric, draw_uniform
+from algorithms.engine.online_buffer import Mixture, OnlineBuffer
 from algorithms.engine.optimizer import adam_coefficients
 from algorithms.engine.precision import use_products
 from algorithms.engine.schedule import Schedule
-from algorithms.engine.streams import draw, draw_indices, generator, to_device
+from algorithms.engine.streams import generator, to_device
 from algorithms.engine.updates import Updates, compiler_exists
 from algorithms.fields import Precision
 from algorithms.networks import Network
 from algorithms.transitions import Transitions
 
 _METRICS = "metrics/"  # how the names of the latest training metrics begin in a state
-BLOCK = 32  # updates whose indices and noise are drawn together
 
 
 class Engine:
@@ -116,6 +116,7 @@ class Engine:
             name: replace(adam, cosine_decay=False)
             for name, adam in self.algorithm.optimizers.items()
         }
+        self._draws = Draws(self.algorithm, len(self._batches), self._slots, self._device)
         self._watch = LossWatch(len(self._slots), self._device)
         self._updates = Updates(
             self.algorithm,
@@ -128,7 +129,6 @@ class Engine:
             precision=precision,
         )
         self._preparation: Iterator[float] | None = None
-        self._block = -1
         self._metrics: dict[str, Tensor] = {}
         self._logged: dict[tuple[int, tuple[bool, ...]], tuple[str, ...]] = {}  # by update
 
@@ -152,18 +152,16 @@ class Engine:
         Raises ValueError for an online step without an `add` before it.
         """
         for _ in range(min(steps, self.total_steps - self.step)):
-            self._draw_block()
             index, stage, local, online = self._schedule.position(self.step)
             if local == 1:
                 self.prepare(seconds=math.inf)
                 self._begin(stage)
-            k = self.step % BLOCK
-            drawn = self._draw_mixture(local, self._indices[k]) if online else self._indices[k]
+            indices, noise = self._draws.of_update(self.step)
+            drawn = self._mixed(local, indices) if online else indices
             due = _due(stage, local)
             for phase, is_due in zip(stage.phases, due, strict=True):
                 for name in phase.trains if is_due else ():
                     self._state.counts[name] += 1
-            noise = {name: values[k] for name, values in self._noise.items()}
             adams = self._constant_adams if online else self.algorithm.optimizers
             coefficients = adam_coefficients(adams, self._state.counts, self._network_updates)
             update = self._updates.of_stage(index, due)
@@ -171,6 +169,14 @@ class Engine:
             self._logged[index, due] = tuple(metrics)
             self._metrics |= metrics
             self.step += 1
+
+    def _mixed(self, size: int, indices: Tensor) -> Mixture:
+        """Of the data at `indices` [S, B] and of each seed's own `size` transitions."""
+        if len(self._online) != size:
+            raise ValueError(
+                f"online update {size} needs {size} transitions per seed, found {len(self._online)}"
+            )
+        return self._draws.mixed(self.step, indices, self._online.sizes())
 
     def prepare(self, seconds: float) -> float:
         """Compute a part of what the next update's stage asks of the whole data, or several.
@@ -369,7 +375,6 @@ class Engine:
         self._preparation = None
         self.step = step
         self._watch.start(step)
-        self._block = -1
 
     def _metrics_of_slot(self, slot: int) -> SeedState:
         return {
@@ -381,33 +386,6 @@ class Engine:
         stages = self.algorithm.stages[: self.algorithm.pretraining_stages]
         trained = {name for stage in stages for phase in stage.phases for name in phase.trains}
         return [name for name in self.algorithm.networks if name in trained]
-
-    # --- what an update draws ---------------------------------------------------------------
-
-    def _draw_block(self) -> None:
-        """Draw indices `[K, S, B]` and noise `[K, S, B, dim]` for the block `step` lies in."""
-        block = self.step // BLOCK
-        if block == self._block:
-            return
-        self._block = block
-        generators = [generator("train", s, block, device=self._device) for s in self._slots]
-        shape, rows = (BLOCK, self.algorithm.config.batch_size), len(self._batches)
-        self._indices = draw_indices(rows, generators, shape)
-        self._noise = draw(self.algorithm.noise, generators, shape)
-
-    def _draw_mixture(self, size: int, indices: Tensor) -> Mixture:
-        """Of the data at `indices` [S, B] and of each seed's own `size` transitions."""
-        if len(self._online) != size:
-            raise ValueError(
-                f"online update {size} needs {size} transitions per seed, found {len(self._online)}"
-            )
-        generators = [
-            generator("online", seed, self.step, device=self._device) for seed in self._slots
-        ]
-        sizes = self._online.sizes()
-        if self.algorithm.online_sampling == "uniform":
-            return draw_uniform(len(self._batches), sizes, indices, generators)
-        return draw_symmetric(sizes, indices, generators)
 
 
 def learned(state: SeedState) -> SeedState:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from algorithms.engine.engine import BLOCK, Engine
+from algorithms.engine.draws import BLOCK
+from algorithms.engine.engine import Engine
 from algorithms.transitions import row_width
 from harness.bench.acting import full_policy
 from harness.bench.products import enter_stage

@@ -9,6 +9,7 @@ as JSON.
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import sys
@@ -20,8 +21,8 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
-from algorithms.engine.engine import BLOCK, Engine
-from algorithms.engine.streams import draw, draw_indices, generator
+from algorithms.engine.draws import BLOCK, Draws
+from algorithms.engine.engine import Engine
 from algorithms.errors import sentence_of
 from algorithms.fields import Precision
 from algorithms.registry import load, resolve_config
@@ -127,13 +128,13 @@ def engine(
 def noise_of(algorithm: str, seeds: int, settings: Mapping[str, Any], device: str) -> Measured:
     """Indices and noise of an algorithm's updates, drawn as the engine does, and nothing else."""
     config = resolve_config(algorithm, settings)
-    specs = load(algorithm)(config, OBS_DIM, ACTION_DIM).noise
-    generators = [generator(seed, "bench", device=torch.device(device)) for seed in range(seeds)]
+    learner = load(algorithm)(config, OBS_DIM, ACTION_DIM)
+    draws = Draws(learner, ROWS, range(seeds), torch.device(device))
+    blocks = itertools.count()
 
     def run(updates: int) -> None:
-        for _ in range(0, updates, BLOCK):
-            draw_indices(ROWS, generators, (BLOCK, config.batch_size))
-            draw(specs, generators, (BLOCK, config.batch_size))
+        for block in itertools.islice(blocks, -(-updates // BLOCK)):
+            draws.of_update(block * BLOCK)
         if device != "cpu":
             torch.cuda.synchronize()
 
