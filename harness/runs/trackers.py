@@ -179,13 +179,15 @@ class Aim:
     def __init__(self, run: Tracked) -> None:
         import aim
 
-        self._run = aim.Run(
-            run_hash=run.kept_id("aim"),
-            repo=os.environ.get("AIM_REPO") or str(run.suite_dir),
-            experiment=run.project,
-            system_tracking_interval=None,
-            capture_terminal_logs=False,
-        )
+        # One worker at a time, as Aim refuses a repository that another is just making.
+        with FileLock(run.suite_dir / LOCKS / "aim.lock"):
+            self._run = aim.Run(
+                run_hash=run.kept_id("aim"),
+                repo=os.environ.get("AIM_REPO") or str(run.suite_dir),
+                experiment=run.project,
+                system_tracking_interval=None,
+                capture_terminal_logs=False,
+            )
         self._run.name = run.name
         self._run["spec"] = run.spec.to_json()
         run.keep_id("aim", self._run.hash)
@@ -244,7 +246,7 @@ class Trackers:
             act()
         except Exception as error:  # whatever a tracker's package raises, the run goes on
             (self._started or {}).pop(name, None)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
             self.note = f"{name} could not {what} and is left out ({reason})"
 
 

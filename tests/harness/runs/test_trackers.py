@@ -6,7 +6,11 @@ import os
 import socket
 import struct
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,7 +22,7 @@ from harness.execution.plan import Plan
 from harness.execution.work import work
 from harness.runs.folder import delete_runs
 from harness.runs.pack import pack_suite
-from harness.runs.trackers import FOLDER, installed_trackers
+from harness.runs.trackers import FOLDER, Aim, Tracked, installed_trackers
 from harness.runs.trial import Trial
 from tests.harness.conftest import evaluation_files, trials_of
 
@@ -33,6 +37,17 @@ def trials(plan: Plan, *trackers: str) -> list[Trial]:
 def finish(plan: Plan, *trackers: str) -> None:
     for trial in trials(plan, *trackers):
         assert [*work(trial)] == [20, 40]
+
+
+def finish_at_the_second_go(plan: Plan, tracker: str) -> None:
+    """Stopped after its first evaluation, and gone on with."""
+    done: list[int] = []
+    for trial in trials(plan, tracker):
+        for step in work(trial, lambda: bool(done)):
+            done.append(step)
+    assert done == [20]
+    for trial in trials(plan, tracker):
+        assert [*work(trial)] == [40]
 
 
 def tables(plan: Plan, name: str) -> list[str]:
@@ -161,13 +176,7 @@ def test_a_run_that_goes_on_is_the_same_run_there(
     plan_of: PlanOf, wandb: Recorded, aim: Recorded, tracker: str
 ) -> None:
     plan = plan_of(tasks=[BANDIT], seeds=1)
-    done: list[int] = []
-    for trial in trials(plan, tracker):
-        for step in work(trial, lambda: bool(done)):
-            done.append(step)
-    assert done == [20]
-    for trial in trials(plan, tracker):
-        assert [*work(trial)] == [40]
+    finish_at_the_second_go(plan, tracker)
     found = {"wandb": wandb, "aim": aim}[tracker]
     (spec,) = plan.runs
     kept = (plan.folder(spec).path / FOLDER / f"{tracker}.id").read_text().strip()
@@ -192,7 +201,7 @@ def test_a_tracker_that_fails_is_left_out_with_a_note(plan_of: PlanOf, wandb: Re
 def test_mlflows_own_store_has_every_number(plan_of: PlanOf) -> None:
     mlflow = pytest.importorskip("mlflow")
     plan = plan_of(tasks=[BANDIT], seeds=2)
-    finish(plan, "mlflow")
+    finish_at_the_second_go(plan, "mlflow")
     client = mlflow.MlflowClient(f"sqlite:///{plan.directory / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tiny")
     runs = client.search_runs([experiment.experiment_id])
@@ -202,6 +211,58 @@ def test_mlflows_own_store_has_every_number(plan_of: PlanOf) -> None:
     for run in runs:
         history = client.get_metric_history(run.info.run_id, "evaluation/score")
         assert [metric.step for metric in history] == [20, 40]
+
+
+def test_workers_do_not_begin_aims_runs_at_once(plan_of: PlanOf, aim: Recorded) -> None:
+    """Of two processes that make its repository, one is refused."""
+    within = threading.Lock()
+
+    class Refusing(sys.modules["aim"].Run):  # type: ignore[misc]
+        def __init__(self, **settings: Any) -> None:
+            if not within.acquire(blocking=False):
+                raise RuntimeError
+            time.sleep(0.2)
+            super().__init__(**settings)
+            within.release()
+
+    sys.modules["aim"].Run = Refusing  # type: ignore[attr-defined]
+    plan = plan_of(tasks=[BANDIT], seeds=3)
+    begin = [partial(Aim, Tracked(spec, plan.directory)) for spec in plan.runs]
+    with ThreadPoolExecutor() as pool:
+        assert len([*pool.map(lambda start: start(), begin)]) == len(aim.begun) == 3
+
+
+def test_aims_own_repository_has_every_number(plan_of: PlanOf) -> None:
+    aim = pytest.importorskip("aim")
+    plan = plan_of(tasks=[BANDIT], seeds=2)
+    finish_at_the_second_go(plan, "aim")
+    repository = aim.Repo(str(plan.directory))
+    assert len(repository.list_all_runs()) == 2
+    for spec in plan.runs:
+        kept = (plan.folder(spec).path / FOLDER / "aim.id").read_text().strip()
+        run = aim.Run(kept, repo=repository, system_tracking_interval=None)
+        assert run["spec"]["hash"] == spec.hash
+        (score,) = [metric for metric in run.metrics() if metric.name == "evaluation/score"]
+        assert sorted(score.dataframe()["step"]) == [20, 40]
+        run.close()
+
+
+def test_wandbs_own_files_are_of_every_seed(
+    plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    plan = plan_of(tasks=[BANDIT], seeds=2)
+    finish_at_the_second_go(plan, "wandb")
+    for spec in plan.runs:
+        folder = plan.folder(spec).path / FOLDER
+        kept = (folder / "wandb.id").read_text().strip()
+        files = [*folder.glob(f"wandb/offline-run-*/run-{kept}.wandb")]
+        assert len(files) == 2
+        assert all(b"evaluation/score" in file.read_bytes() for file in files)
+        status = plan.folder(spec).status()
+        assert status is not None
+        assert status.note == ""
 
 
 def test_a_missing_package_is_named_before_anything_starts(
