@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import UserError
+from harness.execution.memory import children_peak_mb
 
 if TYPE_CHECKING:
     from harness.rollouts.evaluation import Policy
@@ -87,11 +87,10 @@ def real_run() -> dict[str, float]:
             raise UserError(f"bench: the run failed:\n{done.stdout}{done.stderr}")
         status = json.loads(next(Path(folder).glob("bench/runs/*/*/*/status.json")).read_text())
     busy = status["train_seconds"] + status["evaluation_seconds"]
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return {
         "a run's overhead around training and evaluation, % (target < 4)": 100
         * (1 - busy / status["wall_seconds"]),
-        "a run's peak memory on 1M transitions, MB (target < 1000)": peak,
+        "a run's peak memory on 1M transitions, MB (target < 1000)": children_peak_mb(),
     }
 
 

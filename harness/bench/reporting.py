@@ -24,13 +24,13 @@ METHODS, TASKS, SEEDS = 40, 24, 10
 RUN_METHODS, RUN_TASKS, RUN_SEEDS = 50, 20, 10  # 10,000 runs
 EVALUATIONS, EPISODES, EVERY = 5, 10, 1_000
 _REPORT = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
+from harness.execution.memory import peak_mb
 from harness.report import build_report
 start = time.perf_counter()
 build_report(Path(sys.argv[1]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.perf_counter() - start, peak)
+print(time.perf_counter() - start, peak_mb())
 """
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import resource
 import sys
 import time
 import traceback
@@ -34,6 +33,7 @@ from harness.bench.rotation import CHUNK_SECONDS, PRODUCT_SECONDS, pin_to
 from harness.bench.synthetic import synthetic_transitions
 from harness.bench.trial import chunk_of, trial_times
 from harness.errors import UserError
+from harness.execution.memory import peak_mb
 from harness.runs.spec import RunSpec
 
 _ROWS_TO_COUNT = 4096
@@ -70,9 +70,7 @@ class Meter(NamedTuple):
     memory_mb: Callable[[], float]
 
 
-_ON_CORE = Meter(
-    time.process_time, lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-)
+_ON_CORE = Meter(time.process_time, peak_mb)
 _ON_GPU = Meter(time.perf_counter, lambda: torch.cuda.max_memory_allocated() / 2**20)
 
 
