@@ -37,11 +37,13 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
             raise _no_results(name, suite, results)
         return show_report(folder, console, planned, protocol)
     found = SuiteFile.read(folder)
-    was_run = suite.compare_to in {row.label for row in found.rows}
-    update = {
-        "published": planned_published(suite, path),
-        "compare_to": suite.compare_to if was_run else "",
-    }
+    reference = suite.compare_to
+    if reference and reference not in {row.label for row in found.rows}:
+        say(
+            console, f"{reference}, which {path} compares to, was not run: as before, {_to(found)}."
+        )
+        reference = found.compare_to
+    update = {"published": planned_published(suite, path), "compare_to": reference}
     planned = found.model_copy(update=update)
     if planned != found:
         planned.write(folder)
@@ -102,6 +104,12 @@ def show_all_reports(results: Path, console: Console, protocol: str | None = Non
     write_bytes(index, index_page(entries).encode())
     say(console, f"index   {index}")
     return not any(entry.problem for entry in entries)
+
+
+def _to(suite: SuiteFile) -> str:
+    return (
+        f"differences are to {suite.compare_to}" if suite.compare_to else "there are no differences"
+    )
 
 
 def results_of(name: str, results: Path) -> Path:

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from harness.commands.report import report_suite
 from harness.errors import UserError
+from harness.runs.suite_file import SuiteFile
+from tests.harness.report.conftest import SuiteBuilder
 
 HOPPER = "gym/hopper/medium"
 
@@ -114,6 +116,23 @@ def test_a_file_of_ones_own_is_beside_the_suite_and_comes_first(
     assert "| iql | 66.0 | – |" in text
     assert "| mine | 12.0 | – |" in text
     assert "Not at hand" not in text
+
+
+@pytest.mark.parametrize(("reference", "kept"), [("td3-bc", "td3-bc"), ("", ""), ("iql", "bc")])
+def test_a_file_chooses_the_reference_among_the_rows_that_were_run(
+    write_suite: Callable[..., Path], tmp_path: Path, reference: str, kept: str
+) -> None:
+    labels = ["df-div", "bc", "td3-bc"]
+    folder = SuiteBuilder(
+        tmp_path, ["pointmaze/umaze"], labels, name="tiny", reference="bc"
+    ).write()
+    planned = write_suite(
+        algorithms={label: {} for label in [*labels, "iql"]}, compare_to=reference
+    )
+    printed = " ".join(report(planned, tmp_path).split())
+    assert SuiteFile.read(folder).compare_to == kept
+    said = "iql, which" in printed and "was not run: as before, differences are to bc." in printed
+    assert said == (reference == "iql")
 
 
 @pytest.mark.parametrize(
