@@ -12,11 +12,7 @@ from harness.report.section import Section
 from harness.report.sections.scores.bars import average_bars
 from harness.report.sections.scores.curves import learning_curves
 from harness.report.sections.scores.evaluations import slope_notes, start_notes
-from harness.report.sections.scores.grids import (
-    difference_grids,
-    score_grids,
-    summary_grid,
-)
+from harness.report.sections.scores.grids import difference_grids, score_grids, summary_grid
 from harness.report.sections.scores.numbers import curves_csv, scores_csv, table_csv
 from harness.report.style import Drawing
 
@@ -38,11 +34,10 @@ class Scores(Section):
         return "the scores"
 
     def grids(self) -> list[Grid]:
-        return [
-            *score_grids(self.comparison),
-            *([summary_grid(self.comparison)] if self.comparison.ranking else []),
-            *difference_grids(self.comparison),
-        ]
+        summary = [summary_grid(self.comparison)] if self.comparison.ranking else []
+        if summary and len(self.comparison.tasks) == 1:
+            return summary  # has all that the others would
+        return [*score_grids(self.comparison), *summary, *difference_grids(self.comparison)]
 
     def tables(self) -> dict[str, pd.DataFrame]:
         return {"table": table_csv(self.comparison), "scores": scores_csv(self.comparison)}
