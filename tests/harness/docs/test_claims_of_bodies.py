@@ -91,6 +91,20 @@ def test_on_bodies_settings_follow_the_data() -> None:
     assert all(not task.endswith("replay") for task in closest)
 
 
+def test_diffusion_ql_on_bodies_stands_where_the_page_says() -> None:
+    row, replays = "diffusion-ql", "medium-replay"
+    others = ["bc", "fql", "df-div", "df-div-actor-critic", "rebrac", "iql", "td3-bc", "ifql"]
+    without_a_flow = {"rebrac", "iql", "td3-bc"}
+    everywhere = {label: -1 if label in without_a_flow else 0 for label in others}
+    assert sides(BODIES, row, others) == everywhere | {"ifql": 1}
+    above = {"bc", "df-div", "df-div-actor-critic"}
+    assert sides(BODIES, row, others, replays) == {label: int(label in above) for label in others}
+    told = [average_difference(BODIES, row, label) for label in others[:-1]]
+    told += [average_difference(BODIES, row, label, replays) for label in others if label in above]
+    for mean, half in told:
+        assert f"{abs(mean):.1f} ± {half:.1f}" in prose_of("Locomotion")
+
+
 def test_most_settings_on_bodies_are_at_an_end_of_what_was_tried() -> None:
     found = [line for line in tuning_of(BODIES) if line["chosen_for"]]
     chosen = {(line["task"], line["algorithm"]): line["setting"] for line in found}
