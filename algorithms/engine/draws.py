@@ -37,7 +37,7 @@ class Draws:
         self._rows = rows
         self._seeds = tuple(seeds)
         self._device = device
-        self._block = -1
+        self._block: int | None = None
         self._indices = torch.empty(0)  # [K, S, B] of this block
         self._noise: dict[str, Tensor] = {}  # [K, S, B, dim] each
 
