@@ -30,17 +30,20 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 
 HEAD=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p) # where this script runs, too
 ADDRESS=$HEAD:$((20000 + SLURM_JOB_ID % 20000)) # jobs that share a node do not meet
-STEP=(srun --ntasks-per-node=1 --cpus-per-task="$SLURM_CPUS_PER_TASK")
+STEP=(srun --cpus-per-task="$SLURM_CPUS_PER_TASK") # with its --ntasks, else that of the job
 RAY=(ray start --block --disable-usage-stats --num-cpus="$SLURM_CPUS_PER_TASK")
 
-"${STEP[@]}" --nodes=1 --nodelist="$HEAD" \
+"${STEP[@]}" --nodes=1 --ntasks=1 --nodelist="$HEAD" \
     "${RAY[@]}" --head --port="${ADDRESS#*:}" --include-dashboard=false &
+RAY_OF_HEAD=$!
 for _ in {1..120}; do
     (exec 3<>"/dev/tcp/$HEAD/${ADDRESS#*:}") 2>/dev/null && break
+    kill -0 "$RAY_OF_HEAD" # or this ends, with what it said
     sleep 1
 done
 if ((SLURM_JOB_NUM_NODES > 1)); then
-    "${STEP[@]}" --nodes=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$HEAD" \
+    OTHERS=$((SLURM_JOB_NUM_NODES - 1))
+    "${STEP[@]}" --nodes="$OTHERS" --ntasks="$OTHERS" --exclude="$HEAD" \
         "${RAY[@]}" --address="$ADDRESS" &
 fi
 timeout 300 python - "$ADDRESS" "$SLURM_JOB_NUM_NODES" <<'END'

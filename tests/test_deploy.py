@@ -134,6 +134,11 @@ STAND_INS = {
     # Ray's head is a port that opens; nodes are processes that stay.
     "srun": """
 echo "srun $RAY_AUTH_MODE ${#RAY_AUTH_TOKEN} $*" >> "$LOG"
+for word in "$@"; do case $word in
+--ntasks=*) SLURM_NTASKS=${word#--ntasks=} ;;
+--nodes=*) nodes=${word#--nodes=} ;;
+esac; done
+[ "$SLURM_NTASKS" = "$nodes" ] || exit 1  # as SLURM: more processors requested than permitted
 for word in "$@"; do case $word in --port=*) exec "$PYTHON" -c '
 import socket, sys, time
 server = socket.create_server(("localhost", int(sys.argv[1])))
@@ -165,24 +170,33 @@ def port_of_a_job() -> int:
     raise AssertionError("no port is free")
 
 
+def slurm_job(
+    tmp_path: Path, port: int, stand_ins: dict[str, str], tenths: int
+) -> subprocess.Popen[bytes]:
+    """The job's script, on two nodes, with `harness run` for so many tenths of a second."""
+    (tmp_path / "bin").mkdir()
+    for name, body in stand_ins.items():
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/usr/bin/env bash\n{body}")
+        path.chmod(0o755)
+    slurm = {"JOB_NUM_NODES": 2, "NTASKS": 2, "JOB_ID": port - 20000, "JOB_NODELIST": "n[1-2]"}
+    environment = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
+    environment |= {"SLURM_CPUS_PER_TASK": "40", "TENTHS": str(tenths)}
+    environment |= {"VENV": str(tmp_path), "LOG": str(tmp_path / "log"), "PYTHON": sys.executable}
+    environment |= {"SHARED": "/shared", "SCRATCH": "/scratch", "USER": "me"}
+    return subprocess.Popen(
+        [DEPLOY / "slurm.sh", "suite.yaml"],
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
 @pytest.mark.parametrize("out_of_time", [False, True])
 def test_the_slurm_job_starts_ray_on_all_nodes_and_queues_itself_again_only_if_stopped(
     tmp_path: Path, out_of_time: bool
 ) -> None:
-    script, log, port = DEPLOY / "slurm.sh", tmp_path / "log", port_of_a_job()
-    (tmp_path / "bin").mkdir()
-    for name, body in STAND_INS.items():
-        path = tmp_path / "bin" / name
-        path.write_text(f"#!/usr/bin/env bash\n{body}")
-        path.chmod(0o755)
-    slurm = {"JOB_NUM_NODES": 2, "JOB_ID": port - 20000, "JOB_NODELIST": "n[1-2]"}
-    environment = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
-    environment |= {"SLURM_CPUS_PER_TASK": "40", "TENTHS": "300" if out_of_time else "1"}
-    environment |= {"VENV": str(tmp_path), "LOG": str(log), "PYTHON": sys.executable}
-    environment |= {"SHARED": "/shared", "SCRATCH": "/scratch", "USER": "me"}
-    process = subprocess.Popen(
-        [script, "suite.yaml"], env={**os.environ, **environment}, start_new_session=True
-    )
+    log, port = tmp_path / "log", port_of_a_job()
+    process = slurm_job(tmp_path, port, STAND_INS, tenths=300 if out_of_time else 1)
     try:
         deadline = time.monotonic() + 20
         while out_of_time and not (log.exists() and "harness run" in log.read_text()):
@@ -202,7 +216,7 @@ def test_the_slurm_job_starts_ray_on_all_nodes_and_queues_itself_again_only_if_s
     assert head.startswith("srun token 64 ")  # a token of 64 letters for everybody
     assert others.startswith("srun token 64 ")
     assert "--nodelist=localhost ray start" in head
-    assert "--nodes=1 --exclude=localhost ray start" in others
+    assert "--nodes=1 --ntasks=1 --exclude=localhost ray start" in others
     assert f"--address=localhost:{port}" in others
     assert f"joined - localhost:{port} 2" in lines
     run = f"-m harness run suite.yaml --address localhost:{port} --results /shared/results"
@@ -211,6 +225,16 @@ def test_the_slurm_job_starts_ray_on_all_nodes_and_queues_itself_again_only_if_s
     assert (code, "saved" in lines, requeued) == (
         (130, True, True) if out_of_time else (0, False, False)
     )
+
+
+def test_a_slurm_job_ends_if_ray_cannot_start_on_its_head(tmp_path: Path) -> None:
+    process = slurm_job(tmp_path, port_of_a_job(), STAND_INS | {"srun": "exit 1"}, tenths=1)
+    try:
+        assert process.wait(timeout=20) != 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "harness run" not in (tmp_path / "log").read_text()
 
 
 def test_slurm_is_asked_for_what_the_page_says() -> None:
