@@ -131,10 +131,15 @@ class Comparison:
     @property
     def score_name(self) -> str:
         """What a number is, for titles and axes: says so where online returns chose it."""
+        return f"Normalized score{self.chosen_online}"
+
+    @property
+    def chosen_online(self) -> str:
+        """What online returns chose, in brackets for the end of a title; empty if nothing."""
         chosen = ["TUNED ONLINE"] if self.suite.tuning is not None else []
         if self.protocol.selects_online:
             chosen.append(f"{self.protocol.name}: ONLINE SELECTION")
-        return f"Normalized score ({'; '.join(chosen)})" if chosen else "Normalized score"
+        return f" ({'; '.join(chosen)})" if chosen else ""
 
     def ranked(self, tasks: Sequence[str]) -> list[str]:
         """Labels by their mean over the tasks, best first; then those that have some of them alone.

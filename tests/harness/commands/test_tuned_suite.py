@@ -122,7 +122,7 @@ def test_one_command_tunes_trains_and_reports(
     assert spec["config"]["learning_rate"] == (0.1 if other > own else 0.0003)
     assert spec["seed"] == 0
     text = (folder / "table.md").read_text()
-    assert "**Normalized score (TUNED ONLINE)**" in text
+    assert "**Summary of pointmaze/umaze (TUNED ONLINE)**" in text
     assert "(chosen)" in text
     before = evaluation_files(folder)
     assert len(before) == 3

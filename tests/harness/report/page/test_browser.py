@@ -130,11 +130,11 @@ def test_all_of_it_works_by_keyboard(show: Callable[..., Any]) -> None:
     page.wait_for_function("region => region.scrollLeft > 0", arg=region.element_handle())
     page.get_by_role("navigation").get_by_role("link", name="Runs").focus()
     page.keyboard.press("Enter")
-    assert page.url.endswith("#runs")
+    page.wait_for_function("location.hash === '#runs'")
     fold = page.locator("details.task > summary").first
     fold.focus()
     page.keyboard.press("Enter")
-    assert page.locator("details.task").first.get_attribute("open") is not None
+    page.locator("details.task[open]").first.wait_for()
 
 
 def test_filters_hide_what_lacks_a_word_and_say_how_much_is_left(
