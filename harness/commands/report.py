@@ -39,9 +39,9 @@ def report_suite(name: str, results: Path, console: Console, protocol: str | Non
     found = SuiteFile.read(folder)
     reference = suite.compare_to
     if reference and reference not in {row.label for row in found.rows}:
-        say(
-            console, f"{reference}, which {path} compares to, was not run: as before, {_to(found)}."
-        )
+        kept = found.compare_to or "no row"
+        what = f"{reference}, which {path} compares to, was not run"
+        say(console, f"{what}: as before, differences are to {kept}.")
         reference = found.compare_to
     update = {"published": planned_published(suite, path), "compare_to": reference}
     planned = found.model_copy(update=update)
@@ -104,12 +104,6 @@ def show_all_reports(results: Path, console: Console, protocol: str | None = Non
     write_bytes(index, index_page(entries).encode())
     say(console, f"index   {index}")
     return not any(entry.problem for entry in entries)
-
-
-def _to(suite: SuiteFile) -> str:
-    return (
-        f"differences are to {suite.compare_to}" if suite.compare_to else "there are no differences"
-    )
 
 
 def results_of(name: str, results: Path) -> Path:

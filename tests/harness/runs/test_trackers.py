@@ -213,19 +213,22 @@ def test_mlflows_own_store_has_every_number(plan_of: PlanOf) -> None:
         assert [metric.step for metric in history] == [20, 40]
 
 
-def test_workers_do_not_begin_aims_runs_at_once(plan_of: PlanOf, aim: Recorded) -> None:
+def test_workers_do_not_begin_aims_runs_at_once(
+    plan_of: PlanOf, aim: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of two processes that make its repository, one is refused."""
-    within = threading.Lock()
+    module, within = vars(sys.modules["aim"]), threading.Lock()
+    run = module["Run"]
 
-    class Refusing(sys.modules["aim"].Run):  # type: ignore[misc]
-        def __init__(self, **settings: Any) -> None:
-            if not within.acquire(blocking=False):
-                raise RuntimeError
-            time.sleep(0.2)
-            super().__init__(**settings)
-            within.release()
+    def refusing(**settings: Any) -> Any:
+        if not within.acquire(blocking=False):
+            raise RuntimeError
+        time.sleep(0.2)
+        begun = run(**settings)
+        within.release()
+        return begun
 
-    sys.modules["aim"].Run = Refusing  # type: ignore[attr-defined]
+    monkeypatch.setitem(module, "Run", refusing)
     plan = plan_of(tasks=[BANDIT], seeds=3)
     begin = [partial(Aim, Tracked(spec, plan.directory)) for spec in plan.runs]
     with ThreadPoolExecutor() as pool:
