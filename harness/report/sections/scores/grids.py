@@ -63,8 +63,8 @@ def summary_grid(comparison: Comparison) -> Grid:
         for label in comparison.ranked(tasks)
     )
     everything = f"{comparison.everything.name}{comparison.scales.mark(tasks)}"
-    alone = f"Summary of {tasks[0]}{comparison.chosen_online}"  # what else would say so is not made
-    title = f"Average over {everything}" if several else alone
+    title = f"Average over {everything}" if several else f"Summary of {tasks[0]}"
+    title += comparison.chosen_online
     return Grid(title, tuple(columns), rows)
 
 

@@ -153,7 +153,9 @@ def test_every_table_marks_tuned_scores_and_a_note_says_how_they_came_about(
 ) -> None:
     folder = tuned(suite)
     report = build_report(folder)
-    assert report.terminal[0].title == "Normalized score (TUNED ONLINE) on pointmaze"
+    titles = [grid.title for grid in report.terminal]
+    assert titles[0] == "Normalized score (TUNED ONLINE) on pointmaze"
+    assert titles[-1] == "Average over all 2 tasks (TUNED ONLINE)"
     text = (folder / "table.md").read_text()
     scores = re.findall(r"(?m)^\| (?:iql|bc) \| .*$", text)
     assert scores
