@@ -1,7 +1,8 @@
 """DFQL: the gradient of Q at the action guides the velocity of every step that led to it.
 
-Paper: Direct Flow Q-Learning, ICML 2026, openreview.net/forum?id=RdkOaK4q6p.
-Code: none was found (`agents/dfql.py` of Xyu-Chern/DOAL at 3170748 is another method).
+Paper: Cao et al., Direct Flow Q-Learning, ICML 2026 (PMLR 306), openreview.net/forum?id=RdkOaK4q6p.
+Code: the paper names 2012060/DFQL, which was out of reach (`agents/dfql.py` of Xyu-Chern/DOAL at
+3170748 is another method).
 
 Of the paper only its abstract was at hand: this is no reproduction but a derivation from what it
 says, that a surrogate objective puts Q's gradient at the last point, as guidance, into the velocity

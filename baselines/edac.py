@@ -6,9 +6,12 @@ Code: snu-mllab/EDAC at 198d570, as in tinkoff-ai/CORL at 6afec90, `algorithms/o
 `algorithms/offline/edac.py`.
 
 Deviations:
-    - Losses: log π is exact. CORL: 1e-6 is added to 1 − a² in it.
-    - Initialisation: the weights of the critics' first layer start as PyTorch's do, U(±1/√fan_in).
-      CORL: U(±1/√fan_out), 1/16.
+    - Losses: log π is exact. Official, CORL: 1e-6 is added to 1 − a² in it.
+    - Update order: temperature, policy and critics, each after the step before and with a draw of
+      its own, as in CORL. Official: all three losses are of the networks before the update, those
+      of temperature and policy of one draw.
+    - Initialisation: the weights of first layers start as PyTorch's do, U(±1/√fan_in). Official:
+      those of the policy's, CORL: those of the critics', U(±1/√fan_out), 1/16.
     - Budget: the suite's (CORL: 3 · 10⁶ updates, 10 episodes every 5000).
 """
 

@@ -10,6 +10,7 @@ All but the policy's loss and V is FQL's, as the paper has it.
 Deviations:
     - Losses: a backup is the mean of the twins, or their minimum, as in the paper. Code: the mean
       less half the deviation of ten critics.
+    - Losses: α is the paper's (code: 10 by default).
     - Targets: the target critic averages the critic as the update leaves it. Code: as it was before
       it.
     - Networks: two critics, as in the paper (code: ten).
@@ -20,7 +21,8 @@ Deviations:
     - Budget: the suite's (paper, D4RL: 5 · 10⁵ updates, 50 episodes an evaluation).
 
 The paper does not say where V is from, nor whether the weights are bounded: both are the code's.
-Nor does it say of what the weights are where backups are of the twins' minimum: here of their mean.
+Nor does it say of what the weights are where backups are of the twins' minimum: here of their mean
+(jaehyeokdoo2/qflow at 703bda9, others' reproduction, has the minimum in both).
 """
 
 from __future__ import annotations

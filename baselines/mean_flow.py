@@ -11,18 +11,21 @@ action is g(s, e, 1) of noise e. It is one network that clones, acts and climbs,
 Deviations:
     - Losses: α is constant. Official: after a tenth of the run, in every 2000th update, it is
       multiplied by 1.2 where the cloning loss is five times the mean of the last 20 such updates,
-      and by 0.8 where it is a fifth of it.
+      and by 0.8 where it is a fifth of it, between a tenth and ten times of what it was.
+    - Losses: times are continuous, the code's default. Official commands: on a grid of 50 or 100,
+      which holds t = 1.
     - Networks: the policy has no vector for its token's position (official: one, that adds to the
       bias of its first layer).
     - Initialisation: normal weights of the policy (official: truncated at two deviations).
     - Schedule: the policy's cosine begins with the run and stops at a tenth. Official: it begins
       after the warm-up and ends at a tenth.
     - Rewards: as they are unless a suite says otherwise (official: 1 is subtracted on AntMaze).
-    - Observations: normalised by their own mean and deviation. Official: by those of a buffer of
-      two million rows, most of which are zeros where the data are fewer.
+    - Observations: normalised by their own mean and deviation + 1e-3. Official: + 0, and by those
+      of a buffer of two million rows, most of which are zeros where the data are fewer.
     - Data: actions are not kept 1e-5 inside ±1.
     - Budget: the suite's (official: 10⁶ updates, 50 episodes every 10⁵).
-    - Selection: the last policy. Official: a run stops after six evaluations without more success.
+    - Selection: the last policy. Official: a run stops after as many evaluations without more
+      success as a flag says, six by default.
 
 The paper backs up the best of half the candidates and so does the code mean to do, but as its count
 is traced it takes all of them: so does this file.

@@ -63,7 +63,7 @@ class QGPOConfig(Config):
     learning_rate: LearningRate = 3e-4  # Adam, critics and guidance
     support_actions: Count = 16  # K, the behaviour's actions in a state
     beta: Weight = 3.0  # β of π ∝ μ exp(β Q)
-    backup_beta: Weight = 1.0  # β_Q, of the policy that backups take
+    backup_beta: Weight = 1.0  # β_Q, of the policy that backups take, as in the README's command
     guidance_scale: Weight = 1.0  # s, factor on the guidance; 1 to 10 by task
     tau: PolyakRate = 0.005  # Polyak rate of the target critics
     diffusion_steps: Count = 15  # evaluations of the networks for an action

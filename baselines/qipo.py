@@ -39,7 +39,7 @@ from algorithms.fields import Count, Share, Weight
 
 
 class QIPOConfig(FlowActorCriticConfig):
-    """QIPO's settings, with the code's values."""
+    """QIPO's settings, with the values of the code's script."""
 
     beta: Weight = 3.0  # β: inverse temperature of the weights and of the backup
     support_actions: Count = 8  # M, drawn from the policy in every state; 16 to 64 in the paper

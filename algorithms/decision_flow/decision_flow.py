@@ -59,7 +59,7 @@ Deviations:
     - Schedule: the learning rates of flow policy and flow critic decay to 0 along a cosine, the
       others' are constant.
     - Clipping: none of gradients; actions are clipped where Q is asked for their value.
-    - Rewards: as they are.
+    - Rewards: as they are unless a suite says otherwise.
     - Observations: normalised.
     - Data: an update of the flow policy rolls out 64 of the batch's states.
     - Budget: the suite's, three quarters of it for pretraining.
