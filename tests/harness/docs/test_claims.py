@@ -61,6 +61,7 @@ ASIDE = {
     "Locomotion": [
         Aside(BODIES, "df-div", "ifql", USABLE),
         Aside(BODIES, "df-div", "ifql", last=True),
+        Aside(BODIES, "cql", "df-div", last=True),
         Aside(BODIES, "bc", "df-div", USABLE),
         Aside(BODIES, "rebrac", "df-div", USABLE),
         Aside(BODIES, "iql", "df-div", USABLE),
@@ -128,7 +129,7 @@ def test_rankings_are_as_near_to_d4rls_as_the_page_says() -> None:
     assert round(float(mazes["tau"]) * pairs) == pairs - 2  # one pair stands the other way
     assert float(mazes["tau_ci95_low"]) > 0
     bodies = found["gym_mujoco"]
-    assert (bodies["methods"], float(bodies["tau"])) == ("4", 1)
+    assert (bodies["methods"], round(float(bodies["tau"]), 2)) == ("5", 0.6)
     assert float(bodies["tau_ci95_low"]) < 0
     assert (hands["methods"], round(float(hands["tau"]), 2)) == ("8", 0.57)
     assert float(hands["tau_ci95_low"]) < 0
@@ -197,5 +198,5 @@ def test_pages_count_the_methods_that_are_finished(suite: str, section: str, pla
     said = f"{done} of the twelve" if len(finished) < 12 else "all twelve methods have their scores"
     assert said in prose_of(section).lower()
     readme = " ".join((REPOSITORY / "README.md").read_text("utf-8").split())
-    listed = re.search(rf"what is not run yet: [^.]*?\b(\w+)(?: methods)? on {place}\b", readme)
+    listed = re.search(rf"what is not run yet: [^.]*?\b(\w+)(?: methods?)? on {place}\b", readme)
     assert not place or (listed[1] if listed else "none") == left

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.report.comparison import compare
+from harness.report.sections.ranking import agreements
 from tests.harness.docs.claims import (
     RESULTS,
     average_difference,
@@ -105,10 +106,28 @@ def test_diffusion_ql_on_bodies_stands_where_the_page_says() -> None:
         assert f"{abs(mean):.1f} ± {half:.1f}" in prose_of("Locomotion")
 
 
+def test_cql_on_bodies_is_behind_and_rises() -> None:
+    scores = scores_of(BODIES).values()
+    others = set.intersection(*({*rows} for rows in scores)) - {"cql", "dt"}
+    assert sides(BODIES, "cql", others) == {label: -(label != "ifql") for label in others}
+    assert sides(BODIES, "cql", ["bc", "df-div"], "medium-replay") == {"bc": 1, "df-div": -1}
+    assert sides(BODIES, "cql", ["df-div"], last=True) == {"df-div": 0}
+    assert corrected_p(BODIES)["average (gym)", "cql"] < 0.05
+    rises = "these rise: cql by 8.5 ± 4.8 (on average over the tasks"
+    assert rises in (BODIES / "table.md").read_text("utf-8")
+    own = [line for line in tuning_of(BODIES) if line["setting"] == "cql" and line["chosen_for"]]
+    assert len(own) == 7
+    [ranking] = agreements(compare(records_of(BODIES)))
+    published = dict(zip(ranking.labels, ranking.published.mean(1), strict=True))
+    assert sorted(published, key=lambda label: -published[label]).index("cql") == 2
+    assert ranking.labels[np.nanargmin(ranking.ours)] == "cql"
+
+
 def test_most_settings_on_bodies_are_at_an_end_of_what_was_tried() -> None:
     found = [line for line in tuning_of(BODIES) if line["chosen_for"]]
     chosen = {(line["task"], line["algorithm"]): line["setting"] for line in found}
-    middle = {"ifql": "ifql.expectile-0.8"}  # of the others the row's own is between
+    # Of the others the row's own is between.
+    middle = {"ifql": "ifql.expectile-0.8", "cql": "cql.alpha-5.0"}
     ends = {
         (task, label)
         for (task, label), setting in chosen.items()
