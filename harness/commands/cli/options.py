@@ -16,7 +16,9 @@ OnlyOption = Annotated[
         "task; * is a wildcard. Repeat it for more.",
     ),
 ]
-SeedsOption = Annotated[int | None, typer.Option(min=1, max=1000, help="This many seeds instead.")]
+SeedsOption = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Seeds 0 to N-1 instead of its own.")
+]
 CpuOption = Annotated[
     bool,
     typer.Option("--cpu", help="Train without the GPU a suite asks for, into results of its own."),

@@ -58,7 +58,7 @@ KeepOption = Annotated[
 ]
 LogOption = Annotated[
     list[TrackerName] | None,
-    typer.Option(help="Log to a tracker too; each run's folder has TensorBoard's files."),
+    typer.Option(help="Log to a tracker too, beside TensorBoard's files in runs' folders."),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would run and why, and write nothing.")
