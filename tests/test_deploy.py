@@ -77,6 +77,18 @@ def test_rays_own_schema_takes_the_launchers_file() -> None:
         util.validate_config(prepared | {"typo": 1})
 
 
+def test_the_image_and_the_head_have_what_rays_launcher_needs_to_start_other_nodes() -> None:
+    runner = pytest.importorskip("ray.autoscaler._private.command_runner")
+    source = Path(runner.__file__).read_text()
+    assert "rsync -e '{" in source  # into the container
+    assert '["ssh"]' in source  # from the head's container to the others
+    installed = DOCKERFILE.partition("apt-get install")[2].partition("&&")[0].split()
+    assert {"rsync", "openssh-client"} <= {*installed}
+    launcher = yaml.safe_load((DEPLOY / "launcher.yaml").read_text())
+    start = shlex.split(launcher["head_start_ray_commands"][-1])
+    assert start[0] == "RAY_enable_autoscaler_v2=0"  # v2 starts the head alone: ray issue 59905
+
+
 def test_the_rayjob_has_kuberays_fields_and_the_rays_version() -> None:
     job = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
