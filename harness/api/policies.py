@@ -19,7 +19,7 @@ def load_policy(
     """A run's policy, which acts on raw observations; needs none of the run's data.
 
     Args:
-        run: the run's folder, `results/<suite>/runs/<task>/<row>/seed-<n>`.
+        run: the run's folder, `results/<suite>/runs/<task>/<row>-<hash>/seed-<n>`.
         action_selection: how it acts, such as `noise-0` or `best-of-4`; None: the run's own.
         seed: of its noise.
         device: where its networks are to be, such as `cpu` or `cuda`.

@@ -47,7 +47,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
     """What a run's folder holds.
 
     Args:
-        path: the folder, `results/<suite>/runs/<task>/<row>/seed-<n>`.
+        path: the folder, `results/<suite>/runs/<task>/<row>-<hash>/seed-<n>`.
         device: where its networks are to be.
 
     Raises UserError for a folder that holds no run, or none that can act, and says what to do.
@@ -57,7 +57,7 @@ def open_run(path: Path, device: str = "cpu") -> SavedRun:
     if found is None:
         raise UserError(
             f"{path} holds no run: give the folder of one, which ends as "
-            "runs/<task>/<row>/seed-<n> and has a spec.json."
+            "runs/<task>/<row>-<hash>/seed-<n> and has a spec.json."
         )
     if not folder.path.is_dir():
         raise UserError(
