@@ -50,7 +50,7 @@ class CACConfig(DiffusionQLConfig):
 
     diffusion_steps: Count = 2  # evaluations of the network for an action; 5 on some walker2d tasks
     curriculum_steps: Count = 50_000  # in which N, levels of noise, grow to 150; then anew
-    normalize_backups: bool = False  # divide by their deviation; on walker2d, pen and most mazes
+    normalize_backups: bool = False  # by their deviation; on pen, most of walker2d and mazes
 
 
 class CAC(DiffusionQL[CACConfig]):
